@@ -1,0 +1,200 @@
+package wsrouter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Binding follows encoding/json. What it adds is the error: encoding/json speaks
+// of Go types and names a field only sometimes, so after a failure the value is
+// taken apart once more, member by member, to find the one that does not fit.
+
+// decode stores raw in v or returns a *WsError.
+func decode(raw json.RawMessage, v any) error {
+	err := json.Unmarshal(raw, v)
+	if err == nil {
+		return nil
+	}
+	var misuse *json.InvalidUnmarshalError
+	if errors.As(err, &misuse) {
+		return fmt.Errorf("wsrouter: bind: %w", err)
+	}
+	path, t, culprit := locate("", reflect.TypeOf(v).Elem(), raw)
+	return invalid(path, typeName(t), culprit).WithCause(err)
+}
+
+// invalid returns the error for a value that is not what was expected; a nil raw
+// is one that is missing.
+func invalid(path, expected string, raw json.RawMessage) *WsError {
+	if path == "" {
+		path = "data"
+	}
+	return NewError(path + ": expected " + expected + ", got " + jsonKind(raw)).WithCode(CodeInvalid)
+}
+
+// prefixField puts the path of a part before the path of an error within it.
+func prefixField(path string, err error) error {
+	var ws *WsError
+	if !errors.As(err, &ws) {
+		return err
+	}
+	e := ws.copy()
+	if rest, ok := strings.CutPrefix(e.Message, "data:"); ok {
+		e.Message = path + ":" + rest
+	} else {
+		e.Message = path + "." + e.Message
+	}
+	return e
+}
+
+// member returns the named member of a JSON object, nil if it has none.
+func member(raw json.RawMessage, name string) (json.RawMessage, error) {
+	var object map[string]json.RawMessage
+	if raw == nil || json.Unmarshal(raw, &object) != nil || object == nil {
+		return nil, errors.New("not an object")
+	}
+	return object[name], nil
+}
+
+// locate finds the innermost part of raw that does not fit its part of t.
+func locate(path string, t reflect.Type, raw json.RawMessage) (string, reflect.Type, json.RawMessage) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(unmarshaler) || reflect.PointerTo(t).Implements(textUnmarshaler) {
+		return path, t, raw
+	}
+	for _, p := range pieces(path, t, raw) {
+		if json.Unmarshal(p.raw, reflect.New(p.t).Interface()) != nil {
+			return locate(p.path, p.t, p.raw)
+		}
+	}
+	return path, t, raw
+}
+
+type piece struct {
+	path string
+	t    reflect.Type
+	raw  json.RawMessage
+}
+
+// pieces lists the members or elements of raw with the types that t has for them.
+func pieces(path string, t reflect.Type, raw json.RawMessage) (list []piece) {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		var object map[string]json.RawMessage
+		json.Unmarshal(raw, &object)
+		for name, value := range object {
+			if mt := memberType(t, name); mt != nil {
+				list = append(list, piece{strings.TrimPrefix(path+"."+name, "."), mt, value})
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		var elems []json.RawMessage
+		json.Unmarshal(raw, &elems)
+		for i, value := range elems {
+			list = append(list, piece{path + "[" + strconv.Itoa(i) + "]", t.Elem(), value})
+		}
+	}
+	return list
+}
+
+// memberType returns the type that encoding/json decodes a member into, nil if
+// it ignores the member.
+func memberType(t reflect.Type, name string) reflect.Type {
+	if t.Kind() == reflect.Map {
+		return t.Elem()
+	}
+	var folded reflect.Type
+	for _, f := range reflect.VisibleFields(t) {
+		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if tag == "" {
+			tag = f.Name
+		}
+		switch {
+		case !f.IsExported() || f.Anonymous && f.Tag.Get("json") == "":
+		case tag == name:
+			return f.Type
+		case strings.EqualFold(tag, name):
+			folded = f.Type
+		}
+	}
+	return folded
+}
+
+var (
+	unmarshaler     = reflect.TypeFor[json.Unmarshaler]()
+	textUnmarshaler = reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()
+)
+
+// expectation describes what v, a pointer, can be bound to.
+func expectation(v any) string {
+	t := reflect.TypeOf(v)
+	if t == nil || t.Kind() != reflect.Pointer {
+		return "a value"
+	}
+	return typeName(t.Elem())
+}
+
+// typeName says in JSON's words what fits a Go type.
+func typeName(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[[]byte]():
+		return "a base64 string"
+	case t == reflect.TypeFor[json.Number]():
+		return "a number"
+	case reflect.PointerTo(t).Implements(unmarshaler), reflect.PointerTo(t).Implements(textUnmarshaler):
+		return "a valid " + strings.ToLower(t.Name())
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "a boolean"
+	case reflect.Int, reflect.Int64:
+		return "an integer"
+	case reflect.Uint, reflect.Uint64, reflect.Uintptr:
+		return "an integer from 0"
+	case reflect.Int8, reflect.Int16, reflect.Int32:
+		return fmt.Sprintf("an integer from %d to %d", -1<<(t.Bits()-1), 1<<(t.Bits()-1)-1)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return fmt.Sprintf("an integer from 0 to %d", 1<<t.Bits()-1)
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a value"
+}
+
+// jsonKind says what raw is, with the value itself where it is a short number.
+func jsonKind(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return "nothing"
+	}
+	switch raw[0] {
+	case '"':
+		return "a string"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	if len(raw) <= 24 {
+		return string(raw)
+	}
+	return "a number"
+}

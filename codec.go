@@ -1,0 +1,370 @@
+package wsrouter
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Codec is a variant of the plain protocol, chosen per mount in
+// [WSOptions.Codec]. The protocol is written up in PROTOCOL.md.
+type Codec uint8
+
+const (
+	// JSON is the protocol of PROTOCOL.md and the default.
+	JSON Codec = iota
+
+	// NestJSON differs in one thing, for browser clients written against
+	// NestJS's WsAdapter: the reply to an event without id is the bare JSON
+	// value, without an envelope (a [Response] keeps its envelope, and a nil
+	// reply is not sent).
+	NestJSON
+)
+
+const (
+	maxID      = 64          // bytes of a string id
+	maxInteger = 1<<53 - 1   // JavaScript's Number.MAX_SAFE_INTEGER
+	exception  = "exception" // the event that carries errors
+)
+
+// Encode implements [Format].
+func (codec Codec) Encode(m *Message) (Frame, error) {
+	var b []byte
+	var err error
+	switch m.Kind {
+	case KindEvent:
+		b, err = appendEnvelope(nil, m.Event, m.Args)
+		if m.ID != "" {
+			b = append(append(b, `,"id":`...), m.ID...)
+		}
+		if m.Credit > 0 {
+			b = strconv.AppendInt(append(b, `,"pull":`...), int64(m.Credit), 10)
+		}
+	case KindReply:
+		if m.ID == "" && codec == NestJSON && !m.Named {
+			return nestReply(m.Args)
+		}
+		b, err = appendAnswer(m.Event, m)
+	case KindError:
+		b, err = appendAnswer(exception, m)
+	case KindCancel:
+		return textFrame(`{"id":` + m.ID + `,"cancel":true}`), nil
+	case KindPull:
+		return textFrame(`{"id":` + m.ID + `,"pull":` + strconv.Itoa(m.Credit) + `}`), nil
+	case KindAuth:
+		if b, err = appendJSON([]byte(`{"auth":`), m.Args[0]); err == nil {
+			return Frame{Text: append(b, '}')}, nil
+		}
+	}
+	if err != nil || b == nil {
+		return Frame{}, err
+	}
+	return Frame{Text: append(b, '}')}, nil
+}
+
+func textFrame(s string) Frame { return Frame{Text: []byte(s)} }
+
+func nestReply(args []any) (Frame, error) {
+	if len(args) == 0 || args[0] == nil {
+		return Frame{}, nil
+	}
+	b, err := appendJSON(nil, args[0])
+	return Frame{Text: b}, err
+}
+
+// appendAnswer leaves the closing brace to the caller, as appendEnvelope does.
+func appendAnswer(event string, m *Message) ([]byte, error) {
+	b, err := appendEnvelope(nil, event, m.Args)
+	if m.ID == "" || err != nil {
+		return b, err
+	}
+	b = append(append(b, `,"re":`...), m.ID...)
+	if m.More {
+		b = append(b, `,"more":true`...)
+	}
+	return b, nil
+}
+
+// appendEnvelope appends `{"event":…,"data":…`: no data without arguments, the
+// argument itself if there is one, an array of several.
+func appendEnvelope(b []byte, event string, args []any) (_ []byte, err error) {
+	if b, err = appendJSON(append(b, `{"event":`...), event); err != nil || len(args) == 0 {
+		return b, err
+	}
+	b = append(b, `,"data":`...)
+	if len(args) == 1 {
+		return appendJSON(b, args[0])
+	}
+	for i, arg := range args {
+		b = append(b, "[,"[min(i, 1)])
+		if b, err = appendJSON(b, arg); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, ']'), nil
+}
+
+// appendJSON appends v as encoding/json writes it, but without escaping HTML.
+// Raw JSON goes through byte for byte.
+func appendJSON(b []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...), nil
+	case json.RawMessage:
+		if v == nil {
+			return append(b, "null"...), nil
+		}
+		if !json.Valid(v) {
+			return nil, errors.New("json.RawMessage holds no valid JSON")
+		}
+		return append(b, v...), nil
+	}
+	buf := bytes.NewBuffer(b)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
+// control is what an inbound frame can be besides a Message.
+type control struct {
+	auth json.RawMessage // {"auth":…}
+	ping json.RawMessage // {"ping":n}
+	pong bool
+}
+
+// frameError is what a client is told of a frame that is no message of the
+// protocol. Where fatal, the connection is closed with 1002 instead.
+type frameError struct {
+	msg   string
+	fatal bool
+}
+
+func (e *frameError) Error() string { return e.msg }
+
+// envelope is a frame of the plain protocol, its values still JSON; nil means
+// that the key was not there.
+type envelope struct {
+	event, data, id, re, more, cancel, pull, auth, ping, pong json.RawMessage
+}
+
+// decodeFrame reads one frame of at most maxName bytes in its event's name. It
+// returns a Message, or a control with a nil Message. The Message's arguments
+// are parts of data.
+func decodeFrame(data []byte, maxName int) (*Message, control, error) {
+	env, err := splitFrame(data)
+	if err != nil {
+		return nil, control{}, err
+	}
+	switch {
+	case env.ping != nil:
+		if _, err := integer(env.ping); err != nil {
+			return nil, control{}, &frameError{msg: "ping must be an integer from 0 to 2^53-1"}
+		}
+		return nil, control{ping: env.ping}, nil
+	case env.pong != nil:
+		return nil, control{pong: true}, nil
+	case env.auth != nil:
+		return nil, control{auth: env.auth}, nil
+	}
+	m, err := env.message(maxName)
+	if m != nil {
+		m.Size = len(data)
+	}
+	return m, control{}, err
+}
+
+func (env *envelope) message(maxName int) (*Message, error) {
+	m := &Message{}
+	if env.re != nil && env.id != nil {
+		return nil, &frameError{msg: "id beside re", fatal: true}
+	}
+	if raw := env.id; raw != nil || env.re != nil {
+		if raw == nil {
+			raw = env.re
+		}
+		if !validID(raw) {
+			return nil, &frameError{msg: "id must be a string of at most 64 bytes or an integer from 0 to 2^53-1"}
+		}
+		m.ID = string(raw)
+	}
+	if env.event != nil {
+		if env.event[0] != '"' {
+			return nil, &frameError{msg: "event must be a string"}
+		}
+		m.Event = unquote(env.event)
+		if m.Event == "" || len(m.Event) > maxName {
+			return nil, &frameError{msg: fmt.Sprintf("event must have 1 to %d bytes", maxName)}
+		}
+	}
+	if env.data != nil {
+		m.Args = []any{env.data}
+	}
+	return m, env.kind(m)
+}
+
+// kind fills in what kind of message the keys make.
+func (env *envelope) kind(m *Message) error {
+	var err error
+	switch {
+	case env.re != nil:
+		m.Kind = KindReply
+		m.More = string(env.more) == "true"
+		if m.Event == exception {
+			m.Kind = KindError
+		}
+		return nil
+	case env.id != nil && env.cancel != nil:
+		if string(env.cancel) != "true" {
+			return &frameError{msg: "cancel must be true"}
+		}
+		m.Kind = KindCancel
+		return nil
+	case env.pull != nil && env.id != nil:
+		if m.Credit, err = integer(env.pull); err != nil || m.Credit == 0 {
+			return &frameError{msg: "pull must be an integer from 1 to 2^53-1"}
+		}
+		if m.Kind = KindPull; env.event != nil {
+			m.Kind = KindEvent
+		}
+		return nil
+	case env.event == nil:
+		return &frameError{msg: "a frame needs an event"}
+	case m.Event == exception:
+		m.Kind = KindError
+	default:
+		m.Kind = KindEvent
+	}
+	return nil
+}
+
+// splitFrame takes a JSON object apart without decoding its values. Keys are
+// case-sensitive, the last of equal keys counts, unknown ones are passed over,
+// and nothing may follow the object. After the check by encoding/json the
+// scanning may trust that the JSON is well formed.
+func splitFrame(data []byte) (env envelope, err error) {
+	if !utf8.Valid(data) {
+		return env, &frameError{msg: "frame is not valid UTF-8"}
+	}
+	if !json.Valid(data) {
+		return env, &frameError{msg: "frame is not valid JSON"}
+	}
+	i := skipSpace(data, 0)
+	if data[i] != '{' {
+		return env, &frameError{msg: "a frame must be a JSON object"}
+	}
+	for i = skipSpace(data, i+1); data[i] != '}'; {
+		end := skipValue(data, i)
+		key := unquote(data[i:end])
+		i = skipSpace(data, skipSpace(data, end)+1) // past the colon
+		end = skipValue(data, i)
+		if dst := env.field(key); dst != nil {
+			*dst = data[i:end:end]
+		}
+		if i = skipSpace(data, end); data[i] == ',' {
+			i = skipSpace(data, i+1)
+		}
+	}
+	return env, nil
+}
+
+func (env *envelope) field(key string) *json.RawMessage {
+	switch key {
+	case "event":
+		return &env.event
+	case "data":
+		return &env.data
+	case "id":
+		return &env.id
+	case "re":
+		return &env.re
+	case "more":
+		return &env.more
+	case "cancel":
+		return &env.cancel
+	case "pull":
+		return &env.pull
+	case "auth":
+		return &env.auth
+	case "ping":
+		return &env.ping
+	case "pong":
+		return &env.pong
+	}
+	return nil
+}
+
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// skipValue returns the index after the value that begins at i.
+func skipValue(data []byte, i int) int {
+	switch data[i] {
+	case '"':
+		return skipString(data, i)
+	case '{', '[':
+		for depth := 0; ; i++ {
+			switch data[i] {
+			case '"':
+				i = skipString(data, i) - 1
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+		}
+	}
+	for i < len(data) && !bytes.ContainsRune([]byte(" \t\r\n,]}"), rune(data[i])) {
+		i++
+	}
+	return i
+}
+
+func skipString(data []byte, i int) int {
+	for i++; data[i] != '"'; i++ {
+		if data[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// unquote decodes a JSON string that is known to be well formed.
+func unquote(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1])
+	}
+	var s string
+	json.Unmarshal(raw, &s)
+	return s
+}
+
+// validID reports whether a JSON value may name an exchange. Ids are matched
+// and echoed by their bytes, so a number has just one spelling.
+func validID(raw json.RawMessage) bool {
+	if raw[0] == '"' {
+		return len(raw)-2 <= maxID
+	}
+	_, err := integer(raw)
+	return err == nil
+}
+
+// integer reads a JSON number from 0 to 2^53-1 without sign, point or exponent.
+func integer(raw json.RawMessage) (int, error) {
+	n, err := strconv.ParseUint(string(raw), 10, 64)
+	if err != nil || n > maxInteger {
+		return 0, errors.New("no such integer")
+	}
+	return int(n), nil
+}

@@ -1,0 +1,165 @@
+package wsrouter
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// Context is what the handler of one event sees. It is made for one event and
+// never used again, so it may be kept after the handler returned; but then
+// nothing can be replied any more. It is not a [context.Context], it has one.
+//
+// A Context belongs to its handler: it may be handed to other goroutines, and
+// Emit, Join, Leave and the accessors are safe for concurrent use; Reply,
+// Stream and Yield are meant for the one goroutine that handles the event.
+type Context struct {
+	conn *Conn
+	msg  *Message
+	ctx  context.Context
+	ex   *exchange // shared by the copies of WithContext
+}
+
+// Context returns the event's context. It carries the values of the request's
+// context and is cancelled when the handler returns, the asker cancels, the
+// connection goes, or [Options.HandlerTimeout] is over; [context.Cause] tells
+// which.
+func (c *Context) Context() context.Context { return c.ctx }
+
+// WithContext returns a copy with another context, for middleware. The copy
+// answers the same event: at most one reply, whichever is used. Give it a
+// context derived from [Context.Context].
+func (c *Context) WithContext(ctx context.Context) *Context {
+	if ctx == nil {
+		panic("wsrouter: nil context")
+	}
+	c2 := *c
+	c2.ctx = ctx
+	return &c2
+}
+
+// Event returns the event's name as the client sent it. Only in a NotFound
+// handler it is a name that was not registered.
+func (c *Context) Event() string { return c.msg.Event }
+
+// Bind stores the event's data in v, a pointer, as [json.Unmarshal] does. Several
+// arguments, which Socket.IO has, are bound as an array. No data, like null,
+// leaves v as it is.
+//
+// Data of the wrong shape is a *[WsError] that names the field and what was
+// expected there; return it, and the client is told. [Options.Validate] is run
+// on v at last.
+func (c *Context) Bind(v any) error {
+	if err := decodeArgs(c.msg.Args, v); err != nil {
+		return err
+	}
+	return c.validate(v)
+}
+
+func (c *Context) validate(v any) error {
+	if validate := c.router().app.opts.Validate; validate != nil {
+		return validate(v)
+	}
+	return nil
+}
+
+// Field stores one field of the data in v, a pointer. The path has names
+// separated by dots, "user.id"; unlike encoding/json's they are case-sensitive.
+// A field that is not there is a *[WsError], as is one of the wrong shape; one
+// that is null leaves v as it is.
+func (c *Context) Field(path string, v any) error {
+	raw := c.Raw()
+	names := strings.Split(path, ".")
+	for i, name := range names {
+		next, err := member(raw, name)
+		if err != nil {
+			return invalid(strings.Join(names[:i], "."), "an object", raw)
+		}
+		raw = next
+	}
+	if raw == nil {
+		return invalid(path, expectation(v), nil)
+	}
+	return prefixField(path, decode(raw, v))
+}
+
+// Args stores the event's arguments in the pointers, one each; arguments that
+// were not sent leave theirs as they are, more are ignored. On the plain
+// protocol several arguments are an array, and are taken from it.
+func (c *Context) Args(ptrs ...any) error {
+	args := c.msg.Args
+	if len(args) == 1 && len(ptrs) > 1 {
+		var list []json.RawMessage
+		if json.Unmarshal(joinArgs(args), &list) != nil {
+			return invalid("", "an array", joinArgs(args))
+		}
+		args = nil
+		for _, raw := range list {
+			args = append(args, raw)
+		}
+	}
+	for i, ptr := range ptrs[:min(len(ptrs), len(args))] {
+		if err := decodeArgs(args[i:i+1], ptr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Raw returns the data as it came, byte for byte, or nil if there was none:
+// null is not none. It must not be modified.
+func (c *Context) Raw() json.RawMessage { return joinArgs(c.msg.Args) }
+
+// Emit sends an event to this connection. In contrast to [Conn.Emit] it waits
+// when the client reads slower than this handler sends, at most for
+// [Options.WriteTimeout]. See Conn.Emit for args and errors.
+func (c *Context) Emit(event string, args ...any) error {
+	return c.conn.emit(event, args, sendWait)
+}
+
+// Join adds the connection to rooms, see [Conn.Join].
+func (c *Context) Join(rooms ...string) error { return c.conn.Join(rooms...) }
+
+// Leave takes the connection out of rooms, see [Conn.Leave].
+func (c *Context) Leave(rooms ...string) { c.conn.Leave(rooms...) }
+
+// To selects the connections in any of the rooms, without this one.
+func (c *Context) To(rooms ...string) Target { return c.conn.To(rooms...) }
+
+// Others selects everyone in this namespace but this connection.
+func (c *Context) Others() Target { return c.conn.Others() }
+
+// Conn returns the connection that the event came over.
+func (c *Context) Conn() *Conn { return c.conn }
+
+// Request returns the HTTP request with which the client connected.
+func (c *Context) Request() *http.Request { return c.conn.Request() }
+
+// Logger returns [Options.Logger] with the connection's id, the namespace and
+// the event's registered name.
+func (c *Context) Logger() *slog.Logger {
+	event := c.msg.Event
+	if c.router().routes[event] == nil {
+		event = "" // a name that a stranger made up does not get into logs
+	}
+	return c.router().app.opts.Logger.With("conn", c.conn.id, "namespace", c.router().name, "event", event)
+}
+
+// Yield gives up the connection's turn: its next event is handled while this
+// handler goes on. Without it the events of a connection are handled one after
+// another, in the order in which they arrived. Calling it again does nothing.
+// [Concurrent] is middleware that yields first; [Stream] yields by itself.
+func (c *Context) Yield() { c.conn.passTurn(c.ex) }
+
+func (c *Context) router() *Router { return c.conn.router }
+
+// Concurrent is middleware for events whose order does not matter: their
+// handlers run beside those of later events, at most [Options.MaxOpen] at once.
+func Concurrent(next HandlerFunc) HandlerFunc {
+	return func(c *Context) error {
+		c.Yield()
+		return next(c)
+	}
+}

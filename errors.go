@@ -1,0 +1,348 @@
+package wsrouter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+)
+
+// Errors that the package returns as they are or wrapped.
+var (
+	// ErrReplied is returned by [Context.Reply], [Stream] and [StreamSeq] when
+	// the event has been answered already.
+	ErrReplied = errors.New("wsrouter: event already answered")
+
+	// ErrNotConnected is returned by calls on a connection that [Router.OnConnect]
+	// has not let in yet.
+	ErrNotConnected = errors.New("wsrouter: not connected yet")
+
+	// ErrStream is returned by a call that the other side answers with a stream.
+	ErrStream = errors.New("wsrouter: call answered by a stream")
+
+	// ErrTooManyOpen is returned by a call when [Options.MaxOpen] are waiting.
+	ErrTooManyOpen = errors.New("wsrouter: too many open calls")
+)
+
+// Codes of the errors that the package itself sends.
+const (
+	CodeInvalid  = "invalid"   // the body has the wrong shape, or the frame is none
+	CodeNotFound = "not_found" // a request for an event that nobody handles
+	CodeCanceled = "canceled"  // the asker cancelled
+	CodeTimeout  = "timeout"   // Options.HandlerTimeout ended the handler
+	CodeTooMany  = "too_many"  // Options.MaxOpen handlers are running
+	CodeShutdown = "shutdown"  // the server ended a stream to shut down
+)
+
+// WsError is an error that the client may see. Returned from a handler it is
+// sent as event "exception" with the body
+//
+//	{"status":"error","message":"…","code":"…","data":…}
+//
+// of which code and data are left out when empty. A call that fails on the other
+// side returns one, too. Make them with [NewError]; a WsError is not changed
+// after that, so it may be a package variable and be used concurrently.
+type WsError struct {
+	Status  string // "error" if empty
+	Message string
+	Code    string // for programs; left out if empty
+	Data    any    // more for programs, encoded as JSON; left out if nil
+
+	cause  error
+	origin *WsError // what this is a copy of
+}
+
+// NewError returns an error with a message for the client.
+func NewError(message string) *WsError {
+	return &WsError{Status: "error", Message: message}
+}
+
+// WithCode returns a copy with a code. Like all copies it still matches e in
+// [errors.Is].
+func (e *WsError) WithCode(code string) *WsError {
+	c := e.copy()
+	c.Code = code
+	return c
+}
+
+// WithData returns a copy that carries v, encoded as JSON when it is sent.
+func (e *WsError) WithData(v any) *WsError {
+	c := e.copy()
+	c.Data = v
+	return c
+}
+
+// WithCause returns a copy that wraps err. The cause is logged and found by
+// [errors.Is] and [errors.As]; it is never sent.
+func (e *WsError) WithCause(err error) *WsError {
+	c := e.copy()
+	c.cause = err
+	return c
+}
+
+func (e *WsError) copy() *WsError {
+	c := *e
+	c.origin = e.first()
+	return &c
+}
+
+func (e *WsError) first() *WsError {
+	if e.origin != nil {
+		return e.origin
+	}
+	return e
+}
+
+// Error returns the message, and the cause if there is one.
+func (e *WsError) Error() string {
+	if e.cause != nil {
+		return e.Message + ": " + e.cause.Error()
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause.
+func (e *WsError) Unwrap() error { return e.cause }
+
+// Is reports whether target is the error that e was copied from, or another
+// copy of it.
+func (e *WsError) Is(target error) bool {
+	t, ok := target.(*WsError)
+	return ok && t.first() == e.first()
+}
+
+// CloseCause tells why a connection ended.
+type CloseCause uint8
+
+// The causes. The zero value stands in a [CloseError] that has not been used yet.
+const (
+	CausePeer     CloseCause = iota + 1 // the peer closed, or the network was cut (code 1006)
+	CauseLocal                          // our side closed: Close, Disconnect, a refusal
+	CauseTimeout                        // the peer fell silent, or took too long
+	CauseSlow                           // the peer did not read as fast as it was sent to
+	CauseShutdown                       // our side shuts down
+	CauseProtocol                       // the peer broke the protocol or a limit
+)
+
+func (c CloseCause) String() string {
+	names := [...]string{"unknown", "peer", "local", "timeout", "slow", "shutdown", "protocol"}
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return fmt.Sprintf("CloseCause(%d)", uint8(c))
+}
+
+// Close codes, of RFC 6455 section 7.4.1 and the IANA registry behind it.
+// Codes from 4000 to 4999 are the application's.
+const (
+	CloseNormal         = 1000
+	CloseGoingAway      = 1001
+	CloseProtocol       = 1002
+	CloseAbnormal       = 1006 // never sent: there was no close frame
+	CloseInvalidUTF8    = 1007
+	ClosePolicy         = 1008
+	CloseTooBig         = 1009
+	CloseInternal       = 1011
+	CloseServiceRestart = 1012
+	CloseTryAgainLater  = 1013
+)
+
+// CloseError tells how a connection ended. OnConnect may return one to refuse a
+// client with a code; OnDisconnect gets one, the cause of [Conn.Context] is one,
+// and calls and emits on a connection that is gone fail with one. It matches
+// [net.ErrClosed] in [errors.Is].
+type CloseError struct {
+	Code   int    // a WebSocket close code
+	Reason string // at most 123 bytes are sent
+	Cause  CloseCause
+
+	err error // what was behind it, for logs
+}
+
+// Error returns cause, code and reason.
+func (e *CloseError) Error() string {
+	s := fmt.Sprintf("wsrouter: closed (%v): code %d", e.Cause, e.Code)
+	if e.Reason != "" {
+		s += fmt.Sprintf(" %q", e.Reason)
+	}
+	if e.err != nil {
+		s += ": " + e.err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the error behind it, if there was one.
+func (e *CloseError) Unwrap() error { return e.err }
+
+// Is makes errors.Is(err, net.ErrClosed) true.
+func (e *CloseError) Is(target error) bool { return target == net.ErrClosed }
+
+// sendableCode reports whether RFC 6455 lets an endpoint send the code.
+func sendableCode(code int) bool {
+	switch code {
+	case 1004, 1005, CloseAbnormal:
+		return false
+	}
+	return code >= CloseNormal && code <= 1014 || code >= 3000 && code <= 4999
+}
+
+// truncate cuts s to n bytes without cutting a character.
+func truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xC0 == 0x80 {
+		n--
+	}
+	return s[:n]
+}
+
+// panicError is a recovered panic, or runtime.Goexit, of user code.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// protect runs user code and returns a panic as an error. A runtime.Goexit (as
+// from a test's FailNow) cannot be stopped: this goroutine ends without
+// returning, and resume goes on with the error on a new one.
+func protect(fn func() error, resume func(error)) (err error) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			err = &panicError{v, debug.Stack()}
+			return
+		}
+		go resume(&panicError{"runtime.Goexit called", debug.Stack()})
+	}()
+	err = fn()
+	returned = true
+	return err
+}
+
+// protectHook is protect for hooks: it waits for fn, run on a goroutine of its own.
+func protectHook(fn func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- protect(fn, func(err error) { done <- err }) }()
+	return <-done
+}
+
+// wireError is the default body of an exception; the order of its keys is
+// NestJS's.
+type wireError struct {
+	Status  string     `json:"status"`
+	Message string     `json:"message"`
+	Code    string     `json:"code,omitempty"`
+	Data    any        `json:"data,omitempty"`
+	Cause   *wireCause `json:"cause,omitempty"`
+}
+
+// wireCause is what NestJS tells of the event that failed.
+type wireCause struct {
+	Pattern string          `json:"pattern"`
+	Data    json.RawMessage `json:"data,omitempty"`
+}
+
+var errInternal = NewError("Internal server error")
+
+// errorBody is the one place where an error becomes what the client sees.
+func (c *Context) errorBody(err error) any {
+	if shape := c.conn.router.app.opts.ErrorBody; shape != nil {
+		var body any
+		failed := protectHook(func() error { body = shape(c, err); return nil })
+		if failed == nil {
+			return body
+		}
+		c.Logger().Error("wsrouter: ErrorBody failed", "err", failed)
+	}
+	visible := publicError(err)
+	body := wireError{Status: visible.Status, Message: visible.Message, Code: visible.Code, Data: visible.Data}
+	if body.Status == "" {
+		body.Status = "error"
+	}
+	if c.conn.router.app.opts.ErrorCause {
+		body.Cause = &wireCause{Pattern: c.msg.Event, Data: c.Raw()}
+	}
+	return body
+}
+
+// publicError returns what the client may know of err.
+func publicError(err error) *WsError {
+	var ws *WsError
+	if errors.As(err, &ws) {
+		return ws
+	}
+	return errInternal
+}
+
+// logError logs what a handler failed with: at Error what the client cannot see,
+// at Debug what it is told anyway.
+func (c *Context) logError(err error) {
+	var ws *WsError
+	var p *panicError
+	var gone *CloseError
+	stats := &c.conn.router.app.counters
+	switch {
+	case errors.As(err, &p):
+		stats.panics.Add(1)
+		c.Logger().Error("wsrouter: handler panicked", "panic", fmt.Sprint(p.value), "stack", string(p.stack))
+	case errors.As(err, &ws) && ws.cause == nil, errors.As(err, &gone), errors.Is(err, context.Canceled):
+		c.Logger().LogAttrs(c.ctx, slog.LevelDebug, "wsrouter: handler failed", slog.Any("err", err))
+	default:
+		stats.errors.Add(1)
+		c.Logger().Error("wsrouter: handler failed", "err", err)
+	}
+}
+
+// remoteError reads the body of an exception that answers a call of ours.
+func remoteError(args []any) *WsError {
+	e := NewError(exception)
+	if len(args) == 0 {
+		return e
+	}
+	raw, _ := args[0].(json.RawMessage)
+	var body struct {
+		Status, Message, Code string
+		Data                  any
+	}
+	if json.Unmarshal(raw, &body) != nil || body.Message == "" {
+		var data any
+		json.Unmarshal(raw, &data)
+		return e.WithData(data)
+	}
+	return &WsError{Status: body.Status, Message: body.Message, Code: body.Code, Data: body.Data}
+}
+
+// refusal turns what OnConnect returned into how the client is closed.
+func refusal(err error) *CloseError {
+	var ce *CloseError
+	var ws *WsError
+	switch {
+	case errors.As(err, &ce):
+		refused := *ce
+		refused.Cause = CauseLocal
+		if !sendableCode(refused.Code) {
+			refused.Code = ClosePolicy
+		}
+		return &refused
+	case errors.As(err, &ws):
+		return &CloseError{Code: ClosePolicy, Reason: ws.Message, Cause: CauseLocal, err: ws}
+	}
+	return &CloseError{Code: CloseInternal, Reason: errInternal.Message, Cause: CauseLocal, err: err}
+}
+
+// abortsConnection reports whether a handler ended with panic(http.ErrAbortHandler),
+// which, as in net/http, cuts the connection without a log line.
+func abortsConnection(err error) bool {
+	var p *panicError
+	return errors.As(err, &p) && p.value == any(http.ErrAbortHandler)
+}

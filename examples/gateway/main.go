@@ -1,0 +1,65 @@
+// Command gateway is the tour of NestJS gateways as one small program: every
+// event of table.go, on the namespace "/" at /ws and on "/events" at /ws/events.
+//
+//	go run ./examples/gateway -addr 127.0.0.1:3000
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log"
+	"net/http"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
+	detach := flag.Bool("detach", false, "use WSOptions.Detach")
+	flag.Parse()
+
+	router := newRouter()
+	server := &http.Server{
+		Addr:              *addr,
+		Handler:           newHandler(router, &wsrouter.WSOptions{Detach: *detach}),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		log.Printf("listening on http://%s", *addr)
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			log.Fatal(err)
+		}
+	}()
+	<-ctx.Done()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := errors.Join(router.Shutdown(ctx), server.Shutdown(ctx)); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// newHandler mounts both namespaces behind one piece of HTTP middleware.
+func newHandler(router *wsrouter.Router, opts *wsrouter.WSOptions) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/ws", router.Handler(opts))
+	mux.Handle("/ws/events", router.Namespace("/events").Handler(opts))
+	return requireToken(mux)
+}
+
+// requireToken refuses before the upgrade, with a status.
+func requireToken(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("token") == "bad" {
+			http.Error(w, "bad token", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

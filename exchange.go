@@ -1,0 +1,371 @@
+package wsrouter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// exchange is one event from the peer on its way through a handler. If it is a
+// request, it stays open until its last frame has been sent.
+type exchange struct {
+	conn *Conn
+	msg  *Message
+
+	ctx    context.Context // set when the handler begins
+	cancel context.CancelCauseFunc
+
+	// Guarded by Link.mu.
+	yielded  bool // the turn was given up
+	answered bool // the last frame is out, or was taken in hand
+	canceled bool // the peer wants no more
+	stream   bool // items may follow until the handler returns
+	limited  bool // credit counts
+	credit   int
+	more     chan struct{} // closed when credit is added; nil if nobody waits
+	refused  bool          // too many handlers are running
+	released bool          // Shutdown no longer waits for the handler
+}
+
+// Causes with which an event's context ends.
+var (
+	errCanceled = NewError("canceled").WithCode(CodeCanceled).WithCause(context.Canceled)
+	errTimeout  = NewError("timed out").WithCode(CodeTimeout).WithCause(context.DeadlineExceeded)
+	errShutdown = NewError("shutting down").WithCode(CodeShutdown)
+	errTooMany  = NewError("too many open requests").WithCode(CodeTooMany)
+	errNotFound = NewError("no such event").WithCode(CodeNotFound)
+)
+
+type exchangeKey struct{}
+
+// begin makes the Context with which the handler is called.
+func (ex *exchange) begin() *Context {
+	ctx, cancel := context.WithCancelCause(ex.conn.ctx)
+	if d := ex.conn.router.app.opts.HandlerTimeout; d < forever {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, d, errTimeout)
+		inner := cancel
+		cancel = func(cause error) { inner(cause); stop() }
+	}
+	ctx = context.WithValue(ctx, exchangeKey{}, ex)
+	l := ex.conn.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ex.ctx, ex.cancel = ctx, cancel
+	if ex.canceled {
+		cancel(errCanceled)
+	}
+	ex.limited, ex.credit = ex.msg.Credit > 0, ex.credit+ex.msg.Credit
+	return &Context{conn: ex.conn, msg: ex.msg, ctx: ctx, ex: ex}
+}
+
+// finish ends an event whose handler returned err: it answers what has not been
+// answered, and reports whether the handler still has the turn.
+func (c *Context) finish(err error) (turn bool) {
+	ex, conn := c.ex, c.conn
+	if abortsConnection(err) {
+		conn.link.cut(&CloseError{Code: CloseAbnormal, Cause: CauseLocal, err: err})
+		err = nil
+	}
+	err = c.outcome(err)
+	if err != nil {
+		c.logError(err)
+	}
+	if ex.answer() == nil {
+		c.sendLast(err)
+	}
+	ex.cancel(nil)
+
+	conn.link.mu.Lock()
+	defer conn.link.mu.Unlock()
+	if ex.stream {
+		conn.endStreamLocked(ex)
+	}
+	if !ex.released {
+		conn.running--
+	}
+	if ex.yielded {
+		conn.signalIdleLocked()
+	}
+	return !ex.yielded
+}
+
+// answer takes the last frame of the event in hand: it happens once, and frees
+// the id, since the peer may use it again as soon as it has that frame.
+func (ex *exchange) answer() error {
+	ex.conn.link.mu.Lock()
+	defer ex.conn.link.mu.Unlock()
+	if ex.answered {
+		return ErrReplied
+	}
+	ex.answered = true
+	delete(ex.conn.open, ex.msg.ID)
+	return nil
+}
+
+// outcome is err as the asker shall see it: an exchange that was cancelled, or
+// whose time was up, ends so whatever the handler made of it.
+func (c *Context) outcome(err error) error {
+	c.conn.link.mu.Lock()
+	canceled := c.ex.canceled && !c.ex.answered
+	c.conn.link.mu.Unlock()
+	switch {
+	case canceled:
+		return errCanceled
+	case err != nil && errors.Is(err, context.DeadlineExceeded) && context.Cause(c.ex.ctx) == errTimeout:
+		return errTimeout
+	case err != nil && context.Cause(c.ex.ctx) == errShutdown && errors.Is(err, context.Canceled):
+		return errShutdown
+	}
+	return err
+}
+
+// sendLast sends the last frame of an event: the exception, or to a request the
+// empty answer. An end that dialled answers requests only, so that two ends
+// never answer each other for ever.
+func (c *Context) sendLast(err error) {
+	m := &Message{Kind: KindReply, Event: c.msg.Event, ID: c.msg.ID}
+	if err != nil {
+		m = &Message{Kind: KindError, ID: c.msg.ID, Event: c.msg.Event, Args: []any{c.errorBody(err)}}
+	}
+	if m.ID == "" && (err == nil || c.conn.link.client) {
+		return
+	}
+	if sendErr := c.conn.send(m, sendWait); sendErr != nil && c.conn.link.Err() == nil {
+		c.Logger().Error("wsrouter: answer not sent", "err", sendErr)
+		m.Kind, m.Args = KindError, []any{wireError{Status: "error", Message: errInternal.Message}}
+		c.conn.send(m, sendWait)
+	}
+}
+
+func (c *Conn) cancelExchange(id string) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	ex := c.open[id]
+	if ex == nil || ex.answered {
+		return
+	}
+	ex.canceled = true
+	if ex.cancel != nil {
+		ex.cancel(errCanceled)
+	}
+}
+
+func (c *Conn) addCredit(id string, n int) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	ex := c.open[id]
+	if ex == nil {
+		return
+	}
+	ex.credit = min(ex.credit+n, maxInteger)
+	if ex.more != nil {
+		close(ex.more)
+		ex.more = nil
+	}
+}
+
+// beginStream marks the event as answered by a stream.
+func (ex *exchange) beginStream() error {
+	l := ex.conn.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ex.answered || ex.stream {
+		return ErrReplied
+	}
+	ex.stream = true
+	if ex.conn.streaming == nil {
+		ex.conn.streaming = make(map[*exchange]struct{})
+	}
+	ex.conn.streaming[ex] = struct{}{}
+	l.app.counters.streams.Add(1)
+	l.addWaitLocked(1)
+	if ex.conn.draining {
+		ex.cancel(errShutdown)
+	}
+	return nil
+}
+
+func (c *Conn) endStreamLocked(ex *exchange) {
+	delete(c.streaming, ex)
+	c.link.app.counters.streams.Add(-1)
+	c.link.addWaitLocked(-1)
+}
+
+// takeCredit waits until the asker takes another item.
+func (ex *exchange) takeCredit() error {
+	l := ex.conn.link
+	for {
+		l.mu.Lock()
+		if !ex.limited || ex.credit > 0 {
+			ex.credit--
+			l.mu.Unlock()
+			return nil
+		}
+		if ex.more == nil {
+			ex.more = make(chan struct{})
+		}
+		more := ex.more
+		l.mu.Unlock()
+		select {
+		case <-more:
+		case <-ex.ctx.Done():
+			return context.Cause(ex.ctx)
+		case <-l.closed:
+			return l.Err()
+		}
+	}
+}
+
+// call is a request of ours that waits for its answer.
+type call struct {
+	answers chan *Message // cap 1: the first answer, the rest is not waited for
+	failed  chan struct{} // closed when the connection went
+}
+
+// Call sends a request and waits for its answer, which it stores in out, a
+// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data.
+// It may be used in handlers: answers are read while a handler blocks, and
+// events that arrive in between are handled in their order.
+//
+// The error is a *[WsError] if the other side answered with an exception, a
+// *[CloseError] if the connection went, ctx's error if ctx ended first (the
+// other side is then told to cancel), [ErrNotConnected] in OnConnect,
+// [ErrStream] if a stream came, and [ErrTooManyOpen] beyond [Options.MaxOpen].
+func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
+	if err := checkEvent(event); err != nil {
+		return err
+	}
+	var args []any
+	if in != nil {
+		args = []any{in}
+	}
+	id, waiting, err := c.openCall()
+	if err != nil {
+		return err
+	}
+	defer c.closeCall(id)
+	if err := c.send(&Message{Kind: KindEvent, Event: event, Args: args, ID: id}, sendNow); err != nil {
+		return err
+	}
+	select {
+	case m := <-waiting.answers:
+		return c.callResult(id, m, out)
+	case <-waiting.failed:
+		select { // the answer may have come before the end
+		case m := <-waiting.answers:
+			return c.callResult(id, m, out)
+		default:
+			return c.link.Err()
+		}
+	case <-ctx.Done():
+		c.send(&Message{Kind: KindCancel, ID: id}, sendNow)
+		return fmt.Errorf("wsrouter: call %q: %w", event, ctx.Err())
+	}
+}
+
+func (c *Conn) callResult(id string, m *Message, out any) error {
+	switch {
+	case m.More:
+		c.send(&Message{Kind: KindCancel, ID: id}, sendNow)
+		return ErrStream
+	case m.Kind == KindError:
+		return remoteError(m.Args)
+	case out == nil:
+		return nil
+	}
+	if err := decodeArgs(m.Args, out); err != nil {
+		return fmt.Errorf("wsrouter: answer of the wrong shape: %v", err)
+	}
+	return nil
+}
+
+func (c *Conn) openCall() (id string, _ *call, err error) {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.ce != nil:
+		return "", nil, l.ce
+	case !c.live && !l.client:
+		return "", nil, ErrNotConnected
+	case len(c.calls) >= l.app.opts.MaxOpen:
+		return "", nil, ErrTooManyOpen
+	}
+	c.lastID++
+	id = strconv.FormatUint(c.lastID, 10)
+	if c.calls == nil {
+		c.calls = make(map[string]*call)
+	}
+	waiting := &call{answers: make(chan *Message, 1), failed: make(chan struct{})}
+	c.calls[id] = waiting
+	l.addWaitLocked(1)
+	return id, waiting, nil
+}
+
+func (c *Conn) closeCall(id string) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	if c.calls[id] != nil {
+		delete(c.calls, id)
+		c.link.addWaitLocked(-1)
+	}
+}
+
+// answer hands a reply to the call that waits for it. A late one, or one to
+// nothing, is nobody's.
+func (c *Conn) answer(m *Message) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	waiting := c.calls[m.ID]
+	if waiting == nil {
+		return
+	}
+	select {
+	case waiting.answers <- m:
+	default:
+	}
+}
+
+func (c *Conn) failCallsLocked(ce *CloseError) {
+	for id, waiting := range c.calls {
+		close(waiting.failed)
+		delete(c.calls, id)
+		c.link.addWaitLocked(-1)
+	}
+}
+
+// decodeArgs stores the only argument, or the array of all, in out. Without any
+// out is left as it is.
+func decodeArgs(args []any, out any) error {
+	raw := joinArgs(args)
+	if raw == nil {
+		return nil
+	}
+	return decode(raw, out)
+}
+
+// joinArgs returns the only argument, the array of several, or nil.
+func joinArgs(args []any) json.RawMessage {
+	switch len(args) {
+	case 0:
+		return nil
+	case 1:
+		raw, _ := args[0].(json.RawMessage)
+		return raw
+	}
+	b := []byte{'['}
+	for i, arg := range args {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		raw, _ := arg.(json.RawMessage)
+		b = append(b, raw...)
+	}
+	return append(b, ']')
+}
+
+const forever = time.Duration(1<<63 - 1)

@@ -1,0 +1,200 @@
+package wsrouter
+
+import "time"
+
+// An inbox holds what has been read for a Conn and not been handled yet. It is
+// worked off in turns: whoever has the turn takes the next message and runs its
+// handler; when that yields, a fresh goroutine has the turn, so order is kept up
+// to the point where a handler gave it away. An idle connection has no such
+// goroutine.
+//
+// A full inbox stops the read loop. But a handler may be waiting for just what
+// the client sends next: the answer to a Call, the cancel of a stream. So while
+// one of those is open reading goes on, to maxInboxes times the limit, and then
+// the client is closed.
+const maxInboxes = 4
+
+// messageOverhead is what a message in the inbox costs besides its bytes.
+const messageOverhead = 128
+
+// Receive takes a message that the client has sent to this connection's
+// namespace. It blocks while the inbox is full, so an adapter calls it from its
+// read loop, and no two calls run at once. It reports false when the link is
+// closing and nothing more will be taken. The message is the Conn's from then on.
+func (c *Conn) Receive(m *Message) bool {
+	l := c.link
+	switch m.Kind {
+	case KindReply, KindError:
+		if m.ID != "" || !l.client {
+			c.answer(m)
+			return true
+		}
+		m.Kind, m.Event = KindEvent, exception // for the client's NotFound
+	case KindCancel:
+		c.cancelExchange(m.ID)
+		return true
+	case KindPull:
+		c.addCredit(m.ID, m.Credit)
+		return true
+	case KindDisconnect:
+		c.left()
+		return true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.waitForInboxLocked() {
+		return false
+	}
+	if c.draining || c.leaving {
+		l.app.counters.discarded.Add(1)
+		return true
+	}
+	ex := &exchange{conn: c, msg: m}
+	if m.ID != "" {
+		if c.open[m.ID] != nil {
+			l.closeLocked(&CloseError{Code: CloseProtocol, Reason: "id in use", Cause: CauseProtocol})
+			return false
+		}
+		if c.open == nil {
+			c.open = make(map[string]*exchange)
+		}
+		c.open[m.ID] = ex
+	}
+	l.inBytes += m.Size + messageOverhead
+	l.app.counters.eventsIn.Add(1)
+	c.inbox = append(c.inbox, ex)
+	if !c.turn {
+		c.turn = true
+		go c.work()
+	}
+	return true
+}
+
+// waitForInboxLocked applies the bound; false means that the link is closing.
+func (l *Link) waitForInboxLocked() bool {
+	limit := l.app.opts.InboxBytes
+	for l.ce == nil && l.inBytes >= limit {
+		if l.waits > 0 {
+			if l.inBytes/maxInboxes < limit {
+				break
+			}
+			l.closeLocked(&CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol})
+			break
+		}
+		l.inSpace = make(chan struct{})
+		space := l.inSpace
+		l.mu.Unlock()
+		<-space
+		l.mu.Lock()
+	}
+	return l.ce == nil
+}
+
+// wakeReaderLocked makes a read loop that waits look again.
+func (l *Link) wakeReaderLocked() {
+	if l.inSpace != nil {
+		close(l.inSpace)
+		l.inSpace = nil
+		l.lastRead.Store(time.Now().UnixNano()) // its silence was ours
+	}
+}
+
+// addWaitLocked counts calls and streams that are open.
+func (l *Link) addWaitLocked(n int) {
+	l.waits += n
+	if n > 0 {
+		l.wakeReaderLocked()
+	}
+}
+
+// work has the turn until the inbox is empty or a handler yields.
+func (c *Conn) work() {
+	for {
+		ex := c.next()
+		if ex == nil || !c.handle(ex) {
+			return
+		}
+	}
+}
+
+// next takes the next event, or gives up the turn.
+func (c *Conn) next() *exchange {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(c.inbox) == 0 {
+		c.turn = false
+		c.inbox = nil
+		c.signalIdleLocked()
+		return nil
+	}
+	ex := c.inbox[0]
+	c.inbox[0] = nil
+	c.inbox = c.inbox[1:]
+	c.running++
+	ex.refused = c.running > l.app.opts.MaxOpen
+	l.inBytes -= ex.msg.Size + messageOverhead
+	if l.inBytes < l.app.opts.InboxBytes {
+		l.wakeReaderLocked()
+	}
+	return ex
+}
+
+// handle runs an event's handler and reports whether it still has the turn.
+func (c *Conn) handle(ex *exchange) bool {
+	ctx := ex.begin()
+	err := protect(func() error { return ctx.router().dispatch(ctx) }, func(err error) {
+		if ctx.finish(err) {
+			c.work()
+		}
+	})
+	return ctx.finish(err)
+}
+
+// passTurn lets the next event begin while ex's handler goes on.
+func (c *Conn) passTurn(ex *exchange) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.passTurnLocked(ex)
+}
+
+func (c *Conn) passTurnLocked(ex *exchange) {
+	if ex.yielded {
+		return
+	}
+	ex.yielded = true
+	if len(c.inbox) > 0 {
+		go c.work()
+		return
+	}
+	c.turn = false
+}
+
+// dropInboxLocked forgets what has not begun.
+func (c *Conn) dropInboxLocked() {
+	for _, ex := range c.inbox {
+		c.link.inBytes -= ex.msg.Size + messageOverhead
+		delete(c.open, ex.msg.ID)
+	}
+	c.link.app.counters.discarded.Add(int64(len(c.inbox)))
+	c.inbox = nil
+	c.link.wakeReaderLocked()
+}
+
+// idleLocked returns a channel that is closed when no handler runs and nothing
+// waits for one.
+func (c *Conn) idleLocked() <-chan struct{} {
+	if c.idle == nil {
+		c.idle = make(chan struct{})
+	}
+	idle := c.idle
+	c.signalIdleLocked()
+	return idle
+}
+
+func (c *Conn) signalIdleLocked() {
+	if c.idle != nil && c.running == 0 && len(c.inbox) == 0 {
+		close(c.idle)
+		c.idle = nil
+	}
+}

@@ -1,0 +1,137 @@
+package socket
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// flushAt is the size in bytes at which a batch is sent before it is complete.
+const flushAt = 32 << 10
+
+// hijacker stands between websocket.Accept and the server's ResponseWriter to
+// put a serverConn under the WebSocket.
+type hijacker struct {
+	http.ResponseWriter
+	alive func()
+	conn  *serverConn
+}
+
+// Hijack finds the server's Hijacker through any number of wrappers that offer
+// Unwrap. The Reader stays the server's: it may hold the first bytes of a
+// client that did not wait for the 101.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	raw, brw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	h.conn = &serverConn{Conn: raw, alive: h.alive}
+	return h.conn, bufio.NewReadWriter(brw.Reader, bufio.NewWriter(h.conn)), nil
+}
+
+// WriteHeaderNow is gin's: its ResponseWriter keeps the header back until told.
+func (h *hijacker) WriteHeaderNow() {
+	for w := h.ResponseWriter; w != nil; {
+		switch t := w.(type) {
+		case interface{ WriteHeaderNow() }:
+			t.WriteHeaderNow()
+			return
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return
+		}
+	}
+}
+
+// serverConn is the net.Conn under a server's WebSocket.
+type serverConn struct {
+	net.Conn
+	alive          func()
+	messageTimeout time.Duration
+	broken         atomic.Bool // the network failed, not the peer
+
+	// Of the reading goroutine: the connection stands in the middle of a frame,
+	// and has a deadline for it.
+	partial  bool
+	deadline bool
+
+	mu     sync.Mutex // guards corked and batch
+	corked bool
+	batch  []byte
+}
+
+// Read gives a message MessageTimeout from the second time that bytes of it had
+// to be waited for: most arrive whole and cost no deadline.
+func (c *serverConn) Read(p []byte) (int, error) {
+	if c.partial && !c.deadline {
+		c.deadline = true
+		c.Conn.SetReadDeadline(time.Now().Add(c.messageTimeout))
+	}
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.partial = true
+		c.alive()
+	}
+	if err != nil {
+		c.broken.Store(true)
+	}
+	return n, err
+}
+
+// frameRead tells that a message or a control frame is complete.
+func (c *serverConn) frameRead() {
+	c.partial = false
+	if c.deadline {
+		c.deadline = false
+		c.Conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// Write holds bytes back while a batch is being made. Others than the writer of
+// batches come here too: the reader with pongs, a closer with its frame. Each
+// of their writes is a whole frame, and so is each of the batch's below flushAt,
+// so they may be put together.
+func (c *serverConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.corked {
+		return c.Conn.Write(p)
+	}
+	if len(c.batch)+len(p) <= flushAt {
+		c.batch = append(c.batch, p...)
+		return len(p), nil
+	}
+	if err := c.flushLocked(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *serverConn) cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = true
+}
+
+func (c *serverConn) uncork() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = false
+	return c.flushLocked()
+}
+
+func (c *serverConn) flushLocked() error {
+	if len(c.batch) == 0 {
+		return nil
+	}
+	_, err := c.Conn.Write(c.batch)
+	c.batch = c.batch[:0]
+	if cap(c.batch) > 4<<10 {
+		c.batch = nil
+	}
+	return err
+}

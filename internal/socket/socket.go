@@ -1,0 +1,199 @@
+// Package socket is the WebSocket under wsrouter's adapters: coder/websocket
+// with the deadlines, the gathered writes and the signs of life that a server
+// of long-lived connections needs.
+//
+// coder/websocket closes a connection when a context given to Read or Write
+// ends, and flushes after each message. So no context ever reaches it: time
+// limits are set on the net.Conn beneath, which is ours, and what is written
+// there is held back until a whole batch of messages is at hand.
+package socket
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Errors of Read that are the peer's fault and not the network's.
+var (
+	ErrTooBig   = websocket.ErrMessageTooBig
+	ErrProtocol = errors.New("protocol error")
+	ErrTimeout  = errors.New("message took too long")
+)
+
+// Options are the limits of one socket. All are needed.
+type Options struct {
+	Subprotocols   []string      // accepted by a server, offered by a client
+	MaxMessage     int64         // bytes; the peer is closed with 1009 beyond
+	MessageTimeout time.Duration // from a message's first byte to its last
+	WriteTimeout   time.Duration // for one batch
+	Alive          func()        // called whenever bytes or control frames arrive
+}
+
+// Conn is one WebSocket. Read is called by one goroutine, Write by one other;
+// Ping, Close and Abort by any.
+type Conn struct {
+	ws     *websocket.Conn
+	raw    conn
+	server *serverConn // nil on the client's side
+	opts   Options
+}
+
+// Accept upgrades a request. On an error it has answered the request. It
+// checks no origin.
+func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
+	h := &hijacker{ResponseWriter: w, alive: opts.Alive}
+	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+		Subprotocols:       opts.Subprotocols,
+		InsecureSkipVerify: true,
+		OnPingReceived:     func(context.Context, []byte) bool { h.conn.frameRead(); return true },
+		OnPongReceived:     func(context.Context, []byte) { h.conn.frameRead() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.conn.messageTimeout = opts.MessageTimeout
+	ws.SetReadLimit(opts.MaxMessage)
+	return &Conn{ws: ws, raw: h.conn.Conn, server: h.conn, opts: opts}, nil
+}
+
+// Dial connects to url. The response is not nil where the server answered with
+// something else than an upgrade.
+func Dial(ctx context.Context, url string, client *http.Client, header http.Header, opts Options) (*Conn, *http.Response, error) {
+	var raw conn
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { raw = info.Conn },
+	})
+	ws, resp, err := websocket.Dial(ctx, url, &websocket.DialOptions{
+		HTTPClient:     client,
+		HTTPHeader:     header,
+		Subprotocols:   opts.Subprotocols,
+		OnPingReceived: func(context.Context, []byte) bool { opts.Alive(); return true },
+		OnPongReceived: func(context.Context, []byte) { opts.Alive() },
+	})
+	if err != nil {
+		return nil, resp, err
+	}
+	if raw == nil {
+		raw = noDeadlines{} // a RoundTripper of the user's own, without httptrace
+	}
+	ws.SetReadLimit(opts.MaxMessage)
+	return &Conn{ws: ws, raw: raw, opts: opts}, nil, nil
+}
+
+// conn is what is needed of the connection beneath.
+type conn interface {
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+type noDeadlines struct{}
+
+func (noDeadlines) SetReadDeadline(time.Time) error  { return nil }
+func (noDeadlines) SetWriteDeadline(time.Time) error { return nil }
+
+// Read returns the next message, which is the caller's to keep. Its buffer
+// grows with the bytes that arrive, whatever length was announced.
+func (c *Conn) Read() (data []byte, text bool, err error) {
+	typ, r, err := c.ws.Reader(context.Background())
+	if err != nil {
+		return nil, false, c.readError(err)
+	}
+	c.messageBegins()
+	data, err = io.ReadAll(r)
+	if err != nil {
+		return nil, false, c.readError(err)
+	}
+	c.messageEnds()
+	return data, typ == websocket.MessageText, nil
+}
+
+func (c *Conn) messageBegins() {
+	if c.server == nil {
+		c.opts.Alive()
+		c.raw.SetReadDeadline(time.Now().Add(c.opts.MessageTimeout))
+	}
+}
+
+func (c *Conn) messageEnds() {
+	if c.server == nil {
+		c.raw.SetReadDeadline(time.Time{})
+		return
+	}
+	c.server.frameRead()
+}
+
+// readError sorts an error: a close frame and a broken network pass as they
+// are, what the peer did wrong becomes one of this package's errors.
+func (c *Conn) readError(err error) error {
+	var timeout interface{ Timeout() bool }
+	switch {
+	case websocket.CloseStatus(err) != -1, errors.Is(err, ErrTooBig):
+		return err
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return ErrTimeout
+	case c.server != nil && !c.server.broken.Load() && !errors.Is(err, io.EOF):
+		return errors.Join(ErrProtocol, err)
+	}
+	return err
+}
+
+// CloseStatus returns the code and reason of a close frame that ended a Read.
+func CloseStatus(err error) (code int, reason string, ok bool) {
+	var ce websocket.CloseError
+	if !errors.As(err, &ce) {
+		return 0, "", false
+	}
+	return int(ce.Code), ce.Reason, true
+}
+
+// Begin starts a batch of messages and its time limit, End sends it.
+func (c *Conn) Begin() {
+	c.raw.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
+	if c.server != nil {
+		c.server.cork()
+	}
+}
+
+// Write adds a message to the batch.
+func (c *Conn) Write(data []byte, text bool) error {
+	typ := websocket.MessageBinary
+	if text {
+		typ = websocket.MessageText
+	}
+	return c.ws.Write(context.Background(), typ, data)
+}
+
+// End sends the batch.
+func (c *Conn) End() error {
+	if c.server == nil {
+		return nil
+	}
+	return c.server.uncork()
+}
+
+// Ping asks the peer for a pong, which will be heard through Options.Alive. It
+// does not wait for it: the goroutine it starts ends with the pong, the
+// connection, or the timeout.
+func (c *Conn) Ping(timeout time.Duration) {
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		c.ws.Ping(ctx)
+	}()
+}
+
+// Close sends a close frame and waits for the peer's, each at most 5 s. It
+// needs somebody in Read, or nobody, meanwhile.
+func (c *Conn) Close(code int, reason string) {
+	c.raw.SetWriteDeadline(time.Time{}) // coder/websocket has a limit of its own here
+	c.ws.Close(websocket.StatusCode(code), reason)
+}
+
+// Abort cuts the connection.
+func (c *Conn) Abort() { c.ws.CloseNow() }

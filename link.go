@@ -1,0 +1,439 @@
+package wsrouter
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// This file is the seam that adapters are written against: an adapter moves
+// Frames over a Transport, turns what it reads into Messages, and hands those to
+// a Conn of its Link. The Link does the rest: it bounds the queues, keeps the
+// order, watches for life, and closes.
+//
+//	read loop ─ Conn.Receive ─▶ inbox ─ one turn at a time ─▶ handlers
+//	                                                             │ Emit, Reply
+//	Transport.Write ◀─ one writer, while there is something ─ outbox
+
+// Kind says what a [Message] is.
+type Kind uint8
+
+// The kinds. An adapter receives the first five, and KindDisconnect, from its
+// client, and encodes all of them; a kind that its wire format has no word for is
+// encoded as the zero Frame, which is not sent.
+const (
+	KindEvent  Kind = iota + 1 // an event; a request if it has an ID
+	KindReply                  // the answer to ID, or an item of its stream if More is set
+	KindError                  // an exception: the end of ID, or of an event without one
+	KindCancel                 // the asker of ID wants no more
+	KindPull                   // the asker of ID takes Credit more items
+
+	KindAuth       // the connect payload, sent by a client
+	KindConnect    // OnConnect has let the client in; ID is its connection's id
+	KindRefuse     // OnConnect has refused it; the argument is the *WsError or *CloseError
+	KindDisconnect // the sender leaves this namespace, but not the link
+)
+
+// Message is what goes over a link, whatever the wire format.
+type Message struct {
+	Kind  Kind
+	Event string
+
+	// Args are the arguments: on the way out any values, on the way in
+	// json.RawMessages.
+	Args []any
+
+	// ID names the exchange, as JSON text (7 or "a"); empty is none. It is the
+	// asker's: in a KindReply or KindError it is the receiver's own.
+	ID     string
+	More   bool // of KindReply: an item, not the end
+	Named  bool // of KindReply: Event was chosen by the handler, see Response
+	Credit int  // of KindEvent and KindPull: items the asker takes; 0 is no limit
+
+	Size int // bytes on the wire, of an inbound message
+}
+
+// Frame is an encoded message. A frame may be shared by many links and is never
+// written to.
+type Frame struct {
+	Text        []byte
+	Attachments [][]byte // sent as binary after Text, with nothing in between
+}
+
+// frameOverhead is what a queued frame or message costs besides its bytes.
+const frameOverhead = 64
+
+func (f Frame) size() int {
+	n := len(f.Text)
+	for _, a := range f.Attachments {
+		n += len(a)
+	}
+	return n
+}
+
+func (f Frame) empty() bool { return f.Text == nil && f.Attachments == nil }
+
+// Format encodes messages for the wire. Values of it are compared: a broadcast
+// is encoded once for all connections whose Formats are equal, so an
+// implementation is a small comparable value. Encode may be called concurrently
+// and must not keep m; its error says which argument cannot be encoded.
+type Format interface {
+	Encode(m *Message) (Frame, error)
+}
+
+// Transport carries one client's frames. The Link calls Write from one goroutine
+// at a time, and the other methods at any time, from any goroutine.
+type Transport interface {
+	// Write sends the frames in order, within Options.WriteTimeout. It returns
+	// when they are handed to the network. After an error, which is or wraps
+	// os.ErrDeadlineExceeded if time ran out, it is not called again.
+	Write(batch []Frame) error
+
+	// Ping asks the peer for a sign of life and does not wait for it; the answer
+	// is reported by Link.Alive.
+	Ping()
+
+	// Close tells the peer code and reason after what has been written, and
+	// makes the adapter's read loop end. It may take some seconds.
+	Close(code int, reason string)
+
+	// Abort cuts the connection: a Write that blocks and the read loop fail.
+	Abort()
+}
+
+// Link is one client's transport as the router sees it. All methods are safe
+// for concurrent use.
+type Link struct {
+	app       *app
+	transport Transport
+	request   *http.Request
+	client    bool // we dialled
+	multi     bool // carries several namespaces and outlives them
+
+	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
+	bytesIn, bytesOut atomic.Int64
+	closed            chan struct{} // closed when closing begins
+	done              chan struct{} // closed when everything of it is gone
+
+	mu    sync.Mutex // guards everything below, and the state of its Conns
+	conns []*Conn
+	ce    *CloseError // set when closing begins
+	gone  bool        // nothing can be sent any more
+
+	out      []Frame // the outbox
+	outBytes int
+	spare    []Frame       // the slice of the batch before
+	writing  bool          // a writer is running
+	outSpace chan struct{} // closed when there is space again; nil if nobody waits
+
+	inBytes int           // in the inboxes of all conns
+	inSpace chan struct{} // closed when the reader shall look again; nil if it does not wait
+	waits   int           // open calls and streams: reading must go on for them
+
+	ping   *time.Timer
+	pinged bool // and not heard of since
+}
+
+// LinkOptions are an adapter's choices for a Link.
+type LinkOptions struct {
+	// Request is the HTTP request that the client came with.
+	Request *http.Request
+
+	// Multiplexed links carry several namespaces, and outlive them. Others have
+	// one Conn and end with it.
+	Multiplexed bool
+
+	client bool
+}
+
+// NewLink registers a client's transport with the router's tree. It fails with
+// a *CloseError when no more clients are taken. Whoever made a Link must call
+// [Link.End] on it.
+func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
+	l := &Link{
+		app:       r.app,
+		transport: t,
+		request:   opts.Request,
+		client:    opts.client,
+		multi:     opts.Multiplexed,
+		closed:    make(chan struct{}),
+		done:      make(chan struct{}),
+	}
+	l.lastRead.Store(time.Now().UnixNano())
+	if err := r.app.add(l); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ping = time.AfterFunc(r.app.opts.PingInterval, l.checkAlive)
+	return l, nil
+}
+
+// Alive tells the link that n bytes have arrived from the peer.
+func (l *Link) Alive(n int) {
+	l.lastRead.Store(time.Now().UnixNano())
+	if n > 0 {
+		l.bytesIn.Add(int64(n))
+	}
+}
+
+// checkAlive runs when the peer should have been heard of: it asks for a sign of
+// life, or ends a link that gave none.
+func (l *Link) checkAlive() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone || l.ce != nil {
+		return
+	}
+	opts := &l.app.opts
+	idle := time.Duration(time.Now().UnixNano() - l.lastRead.Load())
+	switch {
+	case l.inSpace != nil: // we do not read: silence proves nothing
+		l.pinged = false
+		l.ping.Reset(opts.PingInterval)
+	case idle < opts.PingInterval:
+		l.pinged = false
+		l.ping.Reset(opts.PingInterval - idle)
+	case !l.pinged:
+		l.pinged = true
+		l.ping.Reset(opts.PongTimeout)
+		l.transport.Ping()
+	default:
+		l.cutLocked(&CloseError{Code: CloseAbnormal, Reason: "ping timeout", Cause: CauseTimeout})
+	}
+}
+
+// sendMode says what a full outbox means to a sender.
+type sendMode uint8
+
+const (
+	sendWait     sendMode = iota // wait for space in the first half
+	sendNow                      // never wait: full means that the client is slow
+	sendVolatile                 // drop the frame
+)
+
+// send queues a frame. Only sendWait blocks, and at most for WriteTimeout.
+func (l *Link) send(f Frame, mode sendMode) error {
+	if f.empty() {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sendLocked(f, mode)
+}
+
+func (l *Link) sendLocked(f Frame, mode sendMode) error {
+	size := f.size() + frameOverhead
+	limit := l.app.opts.OutboxBytes
+	if mode == sendWait {
+		limit /= 2 // the rest is left to those who cannot wait
+	}
+	var timeout *time.Timer
+	for l.ce == nil && l.outBytes > 0 && l.outBytes+size > limit {
+		switch mode {
+		case sendVolatile:
+			l.app.counters.dropped.Add(1)
+			return nil
+		case sendNow:
+			l.cutLocked(&CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow})
+			return l.ce
+		}
+		if timeout == nil {
+			timeout = time.NewTimer(l.app.opts.WriteTimeout)
+			defer timeout.Stop()
+		}
+		if !l.waitForSpaceLocked(timeout.C) {
+			l.cutLocked(&CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow})
+		}
+	}
+	if l.ce != nil {
+		return l.ce
+	}
+	l.out = append(l.out, f)
+	l.outBytes += size
+	l.wakeWriterLocked()
+	return nil
+}
+
+// waitForSpaceLocked gives up the lock until the outbox has drained somewhat or
+// the link closes; false means that the time was up.
+func (l *Link) waitForSpaceLocked(timeout <-chan time.Time) bool {
+	if l.outSpace == nil {
+		l.outSpace = make(chan struct{})
+	}
+	space := l.outSpace
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	select {
+	case <-space:
+		return true
+	case <-timeout:
+		return false
+	}
+}
+
+func (l *Link) wakeWriterLocked() {
+	if !l.writing && !l.gone {
+		l.writing = true
+		go l.write()
+	}
+}
+
+// write sends batches until the outbox is empty, then says goodbye if the link
+// is closing.
+func (l *Link) write() {
+	for {
+		batch, goodbye := l.nextBatch()
+		if goodbye != nil {
+			l.transport.Close(goodbye.Code, truncate(goodbye.Reason, 123))
+			return
+		}
+		if len(batch) == 0 {
+			return
+		}
+		if err := l.transport.Write(batch); err != nil {
+			l.cut(writeFailure(err))
+			return
+		}
+	}
+}
+
+func writeFailure(err error) *CloseError {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow, err: err}
+	}
+	return &CloseError{Code: CloseAbnormal, Cause: CausePeer, err: err}
+}
+
+const (
+	batchBytes = 64 << 10 // a batch of this size is long enough
+	keepFrames = 16       // room in the outbox that an idle link keeps
+)
+
+// nextBatch takes frames from the outbox. Without any the writer is done:
+// goodbye is then set if it shall close the transport.
+func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.spare) // the batch before has been written
+	if l.gone || len(l.out) == 0 {
+		if l.ce != nil && !l.gone {
+			l.gone = true
+			return nil, l.ce
+		}
+		l.writing = false
+		if cap(l.out) > keepFrames {
+			l.out, l.spare = nil, nil
+		}
+		return nil, nil
+	}
+	n, size := 0, 0
+	for n < len(l.out) && size < batchBytes {
+		size += l.out[n].size() + frameOverhead
+		n++
+	}
+	batch = append(l.spare[:0], l.out[:n]...)
+	rest := copy(l.out, l.out[n:])
+	clear(l.out[rest:])
+	l.out = l.out[:rest]
+	l.spare = batch
+	l.outBytes -= size
+	l.bytesOut.Add(int64(size - n*frameOverhead))
+	if l.outSpace != nil {
+		close(l.outSpace)
+		l.outSpace = nil
+	}
+	return batch, nil
+}
+
+func (l *Link) close(ce *CloseError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closeLocked(ce)
+}
+
+// closeLocked begins the end: nothing more is queued, what is queued is sent,
+// then the peer is told. The first cause counts.
+func (l *Link) closeLocked(ce *CloseError) {
+	if l.ce != nil {
+		return
+	}
+	l.beginCloseLocked(ce)
+	l.wakeWriterLocked()
+}
+
+// cut ends the link now, what is queued is dropped.
+func (l *Link) cut(ce *CloseError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cutLocked(ce)
+}
+
+func (l *Link) cutLocked(ce *CloseError) {
+	if l.ce == nil {
+		if ce.Cause == CauseSlow {
+			l.app.counters.slow.Add(1)
+		}
+		l.beginCloseLocked(ce)
+	}
+	l.dropOutboxLocked()
+	go l.transport.Abort() // may wait for the transport's own locks
+}
+
+func (l *Link) dropOutboxLocked() {
+	l.gone = true
+	l.app.counters.dropped.Add(int64(len(l.out)))
+	l.out, l.spare, l.outBytes = nil, nil, 0
+}
+
+func (l *Link) beginCloseLocked(ce *CloseError) {
+	l.ce = ce
+	close(l.closed)
+	l.ping.Stop()
+	l.wakeReaderLocked()
+	if l.outSpace != nil {
+		close(l.outSpace)
+		l.outSpace = nil
+	}
+	for _, c := range l.conns {
+		c.failCallsLocked(ce)
+	}
+}
+
+// End tells the link that its transport has ended: nothing can be read any more.
+// ce says how, unless our side closed it first. End waits until the handlers of
+// its connections have returned and OnDisconnect has run for each.
+func (l *Link) End(ce *CloseError) {
+	l.mu.Lock()
+	if l.ce == nil {
+		l.beginCloseLocked(ce)
+	}
+	l.dropOutboxLocked()
+	ce = l.ce
+	conns := l.conns
+	l.mu.Unlock()
+
+	var wg sync.WaitGroup
+	for _, c := range conns[min(1, len(conns)):] {
+		wg.Go(func() { c.end(ce) })
+	}
+	if len(conns) > 0 {
+		conns[0].end(ce)
+	}
+	wg.Wait()
+	l.app.remove(l)
+	close(l.done)
+}
+
+// Err returns the *CloseError with which closing began, or nil before.
+func (l *Link) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ce == nil {
+		return nil
+	}
+	return l.ce
+}

@@ -1,0 +1,136 @@
+package wsrouter
+
+import (
+	"errors"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// wire moves the frames of the plain protocol: a WebSocket or a pipe. The two
+// ends of it are alike.
+type wire interface {
+	Transport
+
+	// read returns the next frame, and whether it was a text frame. An error is
+	// a *CloseError; unless its cause is the peer, the wire still has to be
+	// closed.
+	read() (data []byte, text bool, err error)
+}
+
+// plain is one end of a connection that speaks the plain protocol, see
+// PROTOCOL.md. It has one Conn, which it asks for when the auth frame has come,
+// or at once where none is wanted.
+type plain struct {
+	router *Router
+	link   *Link
+	wire   wire
+	codec  Codec
+	conn   *Conn // nil until there has been an auth frame
+}
+
+// serve reads until the connection has ended, and everything of it is gone.
+func (p *plain) serve(wantAuth bool) {
+	if wantAuth {
+		late := time.AfterFunc(p.link.app.opts.ConnectTimeout, p.lateAuth)
+		defer late.Stop()
+	} else if !p.join() {
+		return
+	}
+	p.readLoop()
+}
+
+func (p *plain) readLoop() {
+	for {
+		data, text, err := p.wire.read()
+		if err != nil {
+			p.end(err)
+			return
+		}
+		p.link.Alive(len(data))
+		if p.link.Err() == nil { // else the frame is read only to get to the close frame
+			p.frame(data, text)
+		}
+	}
+}
+
+// end waits for the other goroutines of the connection.
+func (p *plain) end(err error) {
+	var ce *CloseError
+	errors.As(err, &ce)
+	if ce.Cause != CausePeer {
+		p.link.close(ce)
+		p.wire.Close(ce.Code, ce.Reason) // waits for the writer, who does the same
+	}
+	p.link.End(ce)
+}
+
+// join asks for the connection; without one the link ends.
+func (p *plain) join() bool {
+	conn, err := p.link.Join(p.router, p.codec, nil)
+	if err != nil {
+		p.end(err)
+		return false
+	}
+	p.conn = conn
+	return true
+}
+
+func (p *plain) lateAuth() {
+	p.link.mu.Lock()
+	defer p.link.mu.Unlock()
+	if len(p.link.conns) == 0 {
+		p.link.closeLocked(&CloseError{Code: ClosePolicy, Reason: "connect timeout", Cause: CauseTimeout})
+	}
+}
+
+// frame handles one inbound frame.
+func (p *plain) frame(data []byte, text bool) {
+	if text && !utf8.Valid(data) {
+		p.link.close(&CloseError{Code: CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: CauseProtocol})
+		return
+	}
+	m, ctl, err := decodeFrame(data, p.link.app.opts.MaxName)
+	switch {
+	case err != nil:
+		p.badFrame(err)
+	case ctl.ping != nil:
+		p.link.send(textFrame(`{"pong":`+string(ctl.ping)+`}`), sendNow)
+	case ctl.pong:
+	case p.conn == nil:
+		p.authFrame(ctl)
+	case ctl.auth != nil:
+		p.badFrame(&frameError{msg: "unexpected auth frame"})
+	default:
+		p.conn.Receive(m)
+	}
+}
+
+func (p *plain) authFrame(ctl control) {
+	if ctl.auth == nil {
+		p.link.close(&CloseError{Code: ClosePolicy, Reason: "auth expected", Cause: CauseProtocol})
+		return
+	}
+	if conn, err := p.link.Join(p.router, p.codec, ctl.auth); err == nil {
+		p.conn = conn
+	} else if p.link.Err() == nil {
+		p.link.close(err.(*CloseError))
+	}
+}
+
+// badFrame answers what is no frame of the protocol. An end that dialled answers
+// nothing but requests.
+func (p *plain) badFrame(err error) {
+	var bad *frameError
+	errors.As(err, &bad)
+	if bad.fatal {
+		p.link.close(&CloseError{Code: CloseProtocol, Reason: bad.msg, Cause: CauseProtocol})
+		return
+	}
+	if p.link.client {
+		p.link.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", bad.msg)
+		return
+	}
+	p.link.send(textFrame(`{"event":"exception","data":{"status":"error","message":`+
+		strconv.Quote(bad.msg)+`,"code":"`+CodeInvalid+`"}}`), sendNow)
+}

@@ -1,0 +1,169 @@
+package wsrouter
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Response is a reply, or an item of a stream, under an event name of its own:
+//
+//	return c.Reply(wsrouter.Response{Event: "events", Data: 1})
+//
+// It is what NestJS calls WsResponse.
+type Response struct {
+	Event string
+	Data  any // encoded as JSON; nil is null
+}
+
+// Reply answers this event: the request, if the client wants an answer, else
+// with an event of the same name. v is encoded as JSON before Reply returns; a
+// [Response] is sent under its own event.
+//
+// An event is answered at most once, after that the error is [ErrReplied]. A
+// request whose handler returns nil without a reply gets an empty answer. Other
+// errors are those of [Conn.Emit], and the context's cause after the asker
+// cancelled.
+func (c *Context) Reply(v any) error {
+	m := c.response(v, false)
+	f, err := c.conn.format.Encode(m)
+	if err != nil {
+		return encodeError(m.Event, err)
+	}
+	if err := c.ex.reply(); err != nil {
+		return err
+	}
+	if c.muted() {
+		return nil
+	}
+	return c.conn.sendFrame(f, sendWait)
+}
+
+// response makes the message that answers the event, or is an item of its
+// stream.
+func (c *Context) response(v any, more bool) *Message {
+	m := &Message{Kind: KindReply, Event: c.msg.Event, ID: c.msg.ID, More: more && c.msg.ID != ""}
+	if r, ok := v.(Response); ok {
+		m.Event, m.Named, v = r.Event, true, r.Data
+	}
+	m.Args = []any{v}
+	return m
+}
+
+// muted reports whether an answer goes nowhere: an end that dialled answers
+// requests only.
+func (c *Context) muted() bool { return c.msg.ID == "" && c.conn.link.client }
+
+// reply takes the last frame in hand for a Reply.
+func (ex *exchange) reply() error {
+	l := ex.conn.link
+	l.mu.Lock()
+	stream, canceled := ex.stream, ex.canceled && !ex.answered
+	l.mu.Unlock()
+	switch {
+	case stream:
+		return ErrReplied
+	case canceled:
+		return context.Cause(ex.ctx)
+	}
+	return ex.answer()
+}
+
+// Stream answers the event with every value received from ch, in order, until
+// ch is closed. A [Response] is sent under its own event, everything else under
+// the event's. It is what a handler returns:
+//
+//	return wsrouter.Stream(c, ch)
+//
+// Stream yields the connection's turn, so other events are handled meanwhile. It
+// sends no faster than the client reads or, on a request with credit, than the
+// client pulls.
+//
+// When the client cancels or goes, or the server shuts down, c.Context() is
+// cancelled and Stream returns its cause. From then on ch is received from until
+// it is closed, so that a producer which does not look at the context is not
+// blocked for ever. Still it has to close ch at some time: one that does not is
+// logged and counted in [Stats].
+func Stream[T any](c *Context, ch <-chan T) error {
+	err := c.stream(func(send func(any) error) error {
+		for {
+			select {
+			case v, ok := <-ch:
+				if !ok {
+					return nil
+				}
+				if err := send(v); err != nil {
+					return err
+				}
+			case <-c.ex.ctx.Done():
+				return context.Cause(c.ex.ctx)
+			case <-c.conn.link.closed:
+				return c.conn.link.Err()
+			}
+		}
+	})
+	if err != nil {
+		go drain(c, ch)
+	}
+	return err
+}
+
+// producerPatience is how long a producer may go on after its stream has ended
+// before it is logged.
+const producerPatience = 10 * time.Second
+
+func drain[T any](c *Context, ch <-chan T) {
+	counter := &c.router().app.counters.producers
+	counter.Add(1)
+	defer counter.Add(-1)
+	late := time.AfterFunc(producerPatience, func() {
+		c.Logger().Warn("wsrouter: producer goes on although its stream has ended")
+	})
+	defer late.Stop()
+	for range ch {
+	}
+}
+
+// StreamSeq is [Stream] for a producer without a goroutine: seq is run in the
+// handler's, and its yield function returns false when no more is wanted. An
+// error in seq ends the stream with that error; the value beside it is not sent.
+func StreamSeq[T any](c *Context, seq iter.Seq2[T, error]) error {
+	return c.stream(func(send func(any) error) error {
+		for v, err := range seq {
+			if err != nil {
+				return err
+			}
+			if err := send(v); err != nil {
+				return err
+			}
+		}
+		return context.Cause(c.ex.ctx)
+	})
+}
+
+// stream runs produce with a function that sends an item. The end of the stream
+// is sent like the end of any other event when the handler has returned.
+func (c *Context) stream(produce func(send func(any) error) error) error {
+	c.Yield()
+	if err := c.ex.beginStream(); err != nil {
+		return err
+	}
+	err := produce(c.sendItem)
+	if err != nil {
+		c.ex.cancel(err)
+	}
+	return err
+}
+
+func (c *Context) sendItem(v any) error {
+	if err := c.ex.takeCredit(); err != nil {
+		return err
+	}
+	if err := context.Cause(c.ex.ctx); err != nil {
+		return err
+	}
+	if c.muted() {
+		return nil
+	}
+	return c.conn.send(c.response(v, true), sendWait)
+}

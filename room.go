@@ -1,0 +1,276 @@
+package wsrouter
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// hub knows the connections of one namespace and the rooms they are in. Its lock
+// is held for looking up and copying only; nothing is sent and no user code runs
+// under it.
+type hub struct {
+	maxRooms, maxName int
+
+	mu    sync.RWMutex // guards everything below, and Conn.rooms
+	conns map[string]*Conn
+	rooms map[string]map[*Conn]struct{}
+}
+
+func newHub(opts *Options) *hub {
+	return &hub{
+		maxRooms: opts.MaxRooms,
+		maxName:  opts.MaxName,
+		conns:    make(map[string]*Conn),
+		rooms:    make(map[string]map[*Conn]struct{}),
+	}
+}
+
+// add makes the connection, and the rooms it has joined already, a target.
+func (h *hub) add(c *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.removed {
+		return
+	}
+	h.conns[c.id] = c
+	for room := range c.rooms {
+		h.enterLocked(c, room)
+	}
+}
+
+// remove makes it a target no more; its rooms can still be read.
+func (h *hub) remove(c *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.removed = true
+	delete(h.conns, c.id)
+	for room := range c.rooms {
+		h.exitLocked(c, room)
+	}
+}
+
+// forget drops its rooms.
+func (h *hub) forget(c *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.rooms = nil
+}
+
+func (h *hub) enterLocked(c *Conn, room string) {
+	members := h.rooms[room]
+	if members == nil {
+		members = make(map[*Conn]struct{})
+		h.rooms[room] = members
+	}
+	members[c] = struct{}{}
+}
+
+func (h *hub) exitLocked(c *Conn, room string) {
+	members := h.rooms[room]
+	delete(members, c)
+	if len(members) == 0 {
+		delete(h.rooms, room)
+	}
+}
+
+func (h *hub) join(c *Conn, rooms []string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.removed {
+		return fmt.Errorf("wsrouter: join: %w", c.goneError())
+	}
+	for _, room := range rooms {
+		if err := h.joinLocked(c, room); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *hub) joinLocked(c *Conn, room string) error {
+	if _, in := c.rooms[room]; in || room == c.id {
+		return nil
+	}
+	switch {
+	case room == "" || len(room) > h.maxName:
+		return fmt.Errorf("wsrouter: join: a room's name must have 1 to %d bytes", h.maxName)
+	case h.conns[room] != nil:
+		return fmt.Errorf("wsrouter: join: the name is another connection's id")
+	case len(c.rooms) >= h.maxRooms:
+		return fmt.Errorf("wsrouter: join: more than %d rooms", h.maxRooms)
+	}
+	if c.rooms == nil {
+		c.rooms = make(map[string]struct{})
+	}
+	c.rooms[room] = struct{}{}
+	if h.conns[c.id] == c {
+		h.enterLocked(c, room)
+	}
+	return nil
+}
+
+func (h *hub) leave(c *Conn, rooms []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.removed {
+		return
+	}
+	for _, room := range rooms {
+		if _, in := c.rooms[room]; in {
+			delete(c.rooms, room)
+			h.exitLocked(c, room)
+		}
+	}
+}
+
+func (h *hub) roomsOf(c *Conn) []string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Sorted(maps.Keys(c.rooms))
+}
+
+func (h *hub) size() (conns, rooms int) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.conns), len(h.rooms)
+}
+
+// all returns everyone.
+func (h *hub) all() []*Conn {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Values(h.conns))
+}
+
+// find returns the connections that a Target selects, each once.
+func (h *hub) find(t *Target) (found []*Conn) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if !t.some {
+		found = make([]*Conn, 0, len(h.conns))
+		for _, c := range h.conns {
+			if !h.exceptedLocked(c, t.except) {
+				found = append(found, c)
+			}
+		}
+		return found
+	}
+	var seen map[*Conn]struct{}
+	if len(t.rooms) > 1 {
+		seen = make(map[*Conn]struct{})
+	}
+	take := func(c *Conn) {
+		if _, dup := seen[c]; dup || h.exceptedLocked(c, t.except) {
+			return
+		}
+		if seen != nil {
+			seen[c] = struct{}{}
+		}
+		found = append(found, c)
+	}
+	for _, room := range t.rooms {
+		if c := h.conns[room]; c != nil {
+			take(c)
+		}
+		for c := range h.rooms[room] {
+			take(c)
+		}
+	}
+	return found
+}
+
+func (h *hub) exceptedLocked(c *Conn, except []string) bool {
+	for _, room := range except {
+		if _, in := c.rooms[room]; in || room == c.id {
+			return true
+		}
+	}
+	return false
+}
+
+// Target selects connections of a namespace to send to. It is a value: each
+// method returns a changed copy, so a Target may be kept and used concurrently.
+// What it selects is looked up when it is used.
+type Target struct {
+	router   *Router
+	some     bool // the rooms only, not everyone
+	rooms    []string
+	except   []string
+	volatile bool
+}
+
+// To adds the connections in any of the rooms. Without rooms it adds nobody: a
+// Target of no rooms selects nobody.
+func (t Target) To(rooms ...string) Target {
+	t.some = true
+	t.rooms = append(slices.Clip(t.rooms), rooms...)
+	return t
+}
+
+// Except takes out the connections that are in any of the rooms.
+func (t Target) Except(rooms ...string) Target {
+	t.except = append(slices.Clip(t.except), rooms...)
+	return t
+}
+
+// Volatile makes an Emit drop its frame, counted in [Stats], for a client whose
+// outbox is full, instead of closing that client as slow.
+func (t Target) Volatile() Target {
+	t.volatile = true
+	return t
+}
+
+// Emit sends an event to each selected connection, once. It encodes the
+// arguments, once for each wire format, and queues them; it never waits for a
+// client. The error says that an argument cannot be encoded or that the name is
+// reserved, and then nobody was sent anything; that there was nobody to send to
+// is no error. See [Conn.Emit] for args and for clients that do not read.
+func (t Target) Emit(event string, args ...any) error {
+	if err := checkEvent(event); err != nil {
+		return err
+	}
+	m := &Message{Kind: KindEvent, Event: event, Args: args}
+	mode := sendNow
+	if t.volatile {
+		mode = sendVolatile
+	}
+	conns := t.router.hub.find(&t)
+	if len(conns) == 0 {
+		_, err := JSON.Encode(m) // a mistake shows however many listen
+		return encodeError(event, err)
+	}
+	frames := make(map[Format]Frame, 1)
+	for _, c := range conns {
+		if _, ok := frames[c.format]; ok {
+			continue
+		}
+		f, err := c.format.Encode(m)
+		if err != nil {
+			return encodeError(event, err)
+		}
+		frames[c.format] = f
+	}
+	for _, c := range conns {
+		c.sendFrame(frames[c.format], mode)
+	}
+	return nil
+}
+
+// Emit sends an event to everyone in this namespace. See [Target.Emit].
+func (r *Router) Emit(event string, args ...any) error { return Target{router: r}.Emit(event, args...) }
+
+// To selects the connections of this namespace that are in any of the rooms. No
+// rooms select nobody. A connection's id is a room, too.
+func (r *Router) To(rooms ...string) Target { return Target{router: r}.To(rooms...) }
+
+// Except selects the connections of this namespace that are in none of the rooms.
+func (r *Router) Except(rooms ...string) Target { return Target{router: r}.Except(rooms...) }
+
+// Conns iterates over the connections of this namespace on this process, as they
+// were when the loop began, in no order.
+func (r *Router) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) { slices.Values(r.hub.all())(yield) }
+}

@@ -1,0 +1,398 @@
+// Package wsrouter routes WebSocket events to handlers as net/http routes
+// requests: a handler is a function, a router is an [http.Handler], and a test
+// needs no network.
+//
+//	func main() {
+//		router := wsrouter.New(nil)
+//
+//		router.On("events", func(c *wsrouter.Context) error {
+//			var text string
+//			if err := c.Bind(&text); err != nil {
+//				return err
+//			}
+//			return c.Reply(text)
+//		})
+//
+//		http.Handle("/ws", router)
+//		server := &http.Server{Addr: ":3000", ReadHeaderTimeout: 5 * time.Second}
+//		log.Fatal(server.ListenAndServe())
+//	}
+//
+// A client sends {"event":"events","data":"hi"} and gets
+// {"event":"events","data":"hi"}; with "id":7 in the request the answer carries
+// "re":7. PROTOCOL.md has the rest of the frames.
+//
+// A handler's return is the end of its event. Its context ends then, its error
+// is the event's error, middleware around it has seen all of it, and a shutdown
+// waits for it. A stream is a handler that has not returned yet:
+//
+//	router.On("ticks", func(c *wsrouter.Context) error {
+//		ch := make(chan int)
+//		go produce(c.Context(), ch) // until the context ends; closes ch
+//		return wsrouter.Stream(c, ch)
+//	})
+//
+// # Ordering and concurrency
+//
+// Events of one connection are handled one at a time, in the order in which they
+// arrived, until a handler calls [Context.Yield]. What is sent to one connection
+// leaves in the order of the calls. Connections run in parallel.
+//
+// Handlers run off the read loop, so pings, cancels and answers are seen while
+// one blocks, and a handler may [Conn.Call] its own client. When
+// [Options.InboxBytes] of events wait, reading stops, and the client's network
+// fills up; while a call or a stream is open, which may depend on what comes
+// next, reading goes on up to four times that, and then the client is closed
+// with 1008. Nothing that was read is dropped.
+//
+// # Errors
+//
+// A handler returns an error. A [WsError] is sent to the client as an event
+// "exception" with {"status":"error","message":"…"}; any other error, and a
+// panic, as "Internal server error", and it is logged. The connection stays. A
+// request gets exactly one answer whatever happens: the reply, the exception, or
+// an empty one.
+//
+// # Slow connections
+//
+// What is sent waits in an outbox of [Options.OutboxBytes]. Only a handler's own
+// Reply, Emit and stream to its own connection wait for space, in half of it and
+// at most for [Options.WriteTimeout]. Every other emit never waits: a client
+// whose outbox is full is closed as slow, which [Router.OnDisconnect] is told
+// and [Stats] counts. Nothing is dropped silently.
+//
+// # Shutdown
+//
+// [http.Server.Shutdown] does not know hijacked connections. Call
+// [Router.Shutdown] before it: new clients get 503, running handlers finish,
+// what is queued is sent, and clients are closed with 1001.
+//
+// # Testing
+//
+// [Router.Connect] connects a [Client] in memory, through the same code as a
+// client from the network, and works in a [testing/synctest] bubble. Package
+// wsroutertest makes a test of a handler five lines long.
+package wsrouter
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// HandlerFunc handles one event. Handlers of different connections run
+// concurrently, those of one connection one after another unless one yields.
+type HandlerFunc func(c *Context) error
+
+// Middleware wraps a handler. It is called once for each handler, when serving
+// begins.
+type Middleware func(next HandlerFunc) HandlerFunc
+
+// Router routes the events of one namespace. The one that [New] returns is the
+// namespace "/", the root of its tree.
+//
+// Handlers, hooks and namespaces are registered before the first client comes,
+// from one goroutine; after that registering panics. All other methods are safe
+// for concurrent use.
+type Router struct {
+	app      *app
+	parent   *Router // nil for the root
+	name     string
+	routes   map[string]*route
+	notFound *route
+	mws      []Middleware
+
+	onInit       hook[func(*Router) error]
+	onConnect    hook[func(*Conn) error]
+	onDisconnect hook[disconnectFunc]
+
+	hub     *hub
+	init    initState
+	closing atomic.Bool // set with app.mu held
+}
+
+type route struct {
+	handler HandlerFunc
+	mws     []Middleware
+	chain   HandlerFunc // handler in all its middleware
+	site    string
+}
+
+// hook is a function that may be registered once.
+type hook[F any] struct {
+	fn   F
+	site string
+}
+
+// Options configure a tree of namespaces. The zero value is what most services
+// want. Where zero means a limit, negative means unlimited.
+type Options struct {
+	// Logger gets one line when a client connects, one when it disconnects, and
+	// what goes wrong. Nil is slog.Default(). Queries, cookies, payloads and
+	// event names that are not registered are never logged.
+	Logger *slog.Logger
+
+	// Origins are the other origins from which browsers may connect: host or
+	// scheme://host, as patterns of path.Match. Empty allows the same origin
+	// only; "*" allows all. Requests without an Origin header are allowed.
+	Origins []string
+
+	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009
+	MaxName    int // bytes of event and room names; zero is 256
+	MaxRooms   int // rooms of one connection; zero is 1,000
+	MaxOpen    int // running handlers, and open calls, of one connection; zero is 1,000
+
+	// Bytes that wait for one connection besides the message in hand, counting
+	// some 100 more for each message; zero is 1 MiB each. See the package doc
+	// for what happens when they are full.
+	InboxBytes  int
+	OutboxBytes int
+
+	PingInterval   time.Duration // silence before a client is pinged; zero is 25 s
+	PongTimeout    time.Duration // silence after that before it is closed; zero is 20 s
+	WriteTimeout   time.Duration // for a client to take what was sent; zero is 10 s
+	MessageTimeout time.Duration // to receive one message; zero is 60 s
+	ConnectTimeout time.Duration // for auth and OnConnect; zero is 10 s
+	HookTimeout    time.Duration // of OnDisconnect's context; zero is 10 s
+
+	// HandlerTimeout ends the context of a handler that runs longer. Zero and
+	// negative mean no limit.
+	HandlerTimeout time.Duration
+
+	// ErrorBody returns the data of an exception, encoded as JSON; nil is the
+	// body described at WsError. The error is the handler's: what it returns of
+	// unknown errors the client sees.
+	ErrorBody func(c *Context, err error) any
+
+	// ErrorCause adds NestJS's "cause":{"pattern":event,"data":data} to the
+	// default body.
+	ErrorCause bool
+
+	// Validate checks what Bind has bound; return a *WsError to tell the client.
+	Validate func(v any) error
+}
+
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Origins = append([]string(nil), c.Origins...)
+	setDefault(&c.MaxMessage, 1_000_000, math.MaxInt-1)
+	setDefault(&c.MaxName, 256, math.MaxInt)
+	setDefault(&c.MaxRooms, 1000, math.MaxInt)
+	setDefault(&c.MaxOpen, 1000, math.MaxInt)
+	setDefault(&c.InboxBytes, 1<<20, math.MaxInt)
+	setDefault(&c.OutboxBytes, 1<<20, math.MaxInt)
+	setDefault(&c.PingInterval, 25*time.Second, forever)
+	setDefault(&c.PongTimeout, 20*time.Second, forever)
+	setDefault(&c.WriteTimeout, 10*time.Second, forever)
+	setDefault(&c.MessageTimeout, 60*time.Second, forever)
+	setDefault(&c.ConnectTimeout, 10*time.Second, forever)
+	setDefault(&c.HookTimeout, 10*time.Second, forever)
+	setDefault(&c.HandlerTimeout, forever, forever)
+	return c
+}
+
+// setDefault replaces zero by the default and a negative value by unlimited.
+func setDefault[T int | time.Duration](v *T, def, unlimited T) {
+	switch {
+	case *v == 0:
+		*v = def
+	case *v < 0:
+		*v = unlimited
+	}
+}
+
+// New returns a router, which is the namespace "/" of a tree of its own. opts
+// may be nil and is copied.
+func New(opts *Options) *Router {
+	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{}), links: make(map[*Link]struct{})}
+	checkOrigins(a.opts.Origins)
+	a.namespaces = make(map[string]*Router)
+	a.root = a.newRouter("/", nil)
+	return a.root
+}
+
+func (a *app) newRouter(name string, parent *Router) *Router {
+	r := &Router{app: a, parent: parent, name: name, routes: make(map[string]*route)}
+	r.hub = newHub(&a.opts)
+	a.namespaces[name] = r
+	return r
+}
+
+// Namespace returns the child namespace of that name, which begins with a slash,
+// and makes it when it is named for the first time. Of the namespace "/a" the
+// child "/b" is "/a/b". A child has its own handlers, hooks, connections and
+// rooms; its parent's middleware wraps its handlers. It is mounted like the
+// root: http.Handle("/ws/chat", router.Namespace("/chat")).
+func (r *Router) Namespace(name string) *Router {
+	if len(name) < 2 || name[0] != '/' || strings.HasSuffix(name, "/") || strings.ContainsAny(name, ",?") {
+		panic(fmt.Sprintf("wsrouter: invalid namespace %q: want a name as \"/chat\"", name))
+	}
+	if r.parent != nil {
+		name = r.name + name
+	}
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	if child := r.app.namespaces[name]; child != nil {
+		return child
+	}
+	r.checkOpenLocked("namespace", name)
+	return r.app.newRouter(name, r)
+}
+
+// Name returns the namespace's full name, "/" for the root.
+func (r *Router) Name() string { return r.name }
+
+// reserved are the names that mean something on one of the wires.
+var reserved = map[string]bool{
+	exception: true, "connect": true, "connect_error": true, "disconnect": true,
+	"disconnecting": true, "newListener": true, "removeListener": true,
+}
+
+// On registers the handler for an event, with middleware for this event alone:
+// the first is the outermost, and the router's lies around them. It panics for
+// an empty, reserved, overlong or duplicate event, a nil handler, and after
+// serving began. Reserved are "exception" and Socket.IO's connect, connect_error,
+// disconnect, disconnecting, newListener and removeListener.
+func (r *Router) On(event string, h HandlerFunc, mws ...Middleware) {
+	rt := newRoute(event, h, mws)
+	if event == "" || reserved[event] || len(event) > r.app.opts.MaxName {
+		panic(fmt.Sprintf("wsrouter: event name %q is empty, reserved or too long (registered at %s)", event, rt.site))
+	}
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	r.checkOpenLocked("event", event)
+	if first := r.routes[event]; first != nil {
+		panic(fmt.Sprintf("wsrouter: event %q of namespace %q (registered at %s) is already registered at %s",
+			event, r.name, rt.site, first.site))
+	}
+	r.routes[event] = rt
+}
+
+// NotFound registers the handler for events that have none, in place of the
+// default: nothing without an id, an exception to a request. On the side that
+// dialled it is also where the server's exceptions arrive that answer no call,
+// as event "exception". It is not inherited by child namespaces.
+func (r *Router) NotFound(h HandlerFunc) {
+	rt := newRoute("NotFound", h, nil)
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	r.checkOpenLocked("handler", "NotFound")
+	if r.notFound != nil {
+		panic(fmt.Sprintf("wsrouter: NotFound (registered at %s) is already registered at %s", rt.site, r.notFound.site))
+	}
+	r.notFound = rt
+}
+
+// Use adds middleware around all handlers of this namespace and of its children,
+// whether registered before or after. The first is the outermost, and a parent's
+// lies around a child's.
+func (r *Router) Use(mws ...Middleware) {
+	checkMiddleware(mws)
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	r.checkOpenLocked("middleware of", r.name)
+	r.mws = append(r.mws, mws...)
+}
+
+func newRoute(event string, h HandlerFunc, mws []Middleware) *route {
+	if h == nil {
+		panic(fmt.Sprintf("wsrouter: nil handler for %q (registered at %s)", event, callSite()))
+	}
+	checkMiddleware(mws)
+	return &route{handler: h, mws: append([]Middleware(nil), mws...), site: callSite()}
+}
+
+func checkMiddleware(mws []Middleware) {
+	for _, mw := range mws {
+		if mw == nil {
+			panic(fmt.Sprintf("wsrouter: nil middleware (registered at %s)", callSite()))
+		}
+	}
+}
+
+// setHook registers a hook, once.
+func setHook[F any](r *Router, name string, dst *hook[F], fn F, isNil bool) {
+	site := callSite()
+	if isNil {
+		panic(fmt.Sprintf("wsrouter: nil %s (registered at %s)", name, site))
+	}
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	r.checkOpenLocked("hook", name)
+	if dst.site != "" {
+		panic(fmt.Sprintf("wsrouter: %s (registered at %s) is already registered at %s", name, site, dst.site))
+	}
+	*dst = hook[F]{fn, site}
+}
+
+// checkOpenLocked panics when serving has begun.
+func (r *Router) checkOpenLocked(what, name string) {
+	if r.app.frozen {
+		panic(fmt.Sprintf("wsrouter: %s %q registered at %s after serving began", what, name, callSite()))
+	}
+}
+
+// callSite returns where in the user's code the package was called.
+func callSite() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		if !strings.HasPrefix(frame.Function, "github.com/wsrouter/wsrouter.") || !more {
+			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
+		}
+	}
+}
+
+// compile builds the chains of all handlers.
+func (r *Router) compile() {
+	for _, rt := range r.routes {
+		rt.chain = r.wrap(rt)
+	}
+	if r.notFound != nil {
+		r.notFound.chain = r.wrap(r.notFound)
+	}
+}
+
+func (r *Router) wrap(rt *route) HandlerFunc {
+	h := chain(rt.handler, rt.mws)
+	for ns := r; ns != nil; ns = ns.parent {
+		h = chain(h, ns.mws)
+	}
+	return h
+}
+
+func chain(h HandlerFunc, mws []Middleware) HandlerFunc {
+	for i := len(mws) - 1; i >= 0; i-- {
+		h = mws[i](h)
+	}
+	return h
+}
+
+// dispatch runs the handler of an event.
+func (r *Router) dispatch(c *Context) error {
+	rt := r.routes[c.msg.Event]
+	switch {
+	case c.ex.refused:
+		return errTooMany
+	case rt != nil:
+		return rt.chain(c)
+	case r.notFound != nil:
+		return r.notFound.chain(c)
+	case c.msg.Event == exception: // only clients get here, see Receive
+		c.Logger().Warn("wsrouter: exception from the server", "err", remoteError(c.msg.Args))
+	case c.msg.ID != "":
+		return errNotFound
+	}
+	return nil
+}
