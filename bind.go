@@ -43,10 +43,14 @@ func prefixField(path string, err error) error {
 		return err
 	}
 	e := ws.copy()
-	if rest, ok := strings.CutPrefix(e.Message, "data:"); ok {
+	rest, whole := strings.CutPrefix(e.Message, "data:")
+	switch {
+	case whole:
 		e.Message = path + ":" + rest
-	} else {
-		e.Message = path + "." + e.Message
+	case rest[0] == '[':
+		e.Message = path + rest
+	default:
+		e.Message = path + "." + rest
 	}
 	return e
 }

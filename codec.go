@@ -235,7 +235,7 @@ func (env *envelope) kind(m *Message) error {
 		return nil
 	case env.event == nil:
 		return &frameError{msg: "a frame needs an event"}
-	case m.Event == exception:
+	case m.Event == exception && env.id == nil:
 		m.Kind = KindError
 	default:
 		m.Kind = KindEvent

@@ -29,8 +29,8 @@ type Conn struct {
 
 	// Guarded by Link.mu.
 	inbox     []*exchange
-	turn      bool          // some goroutine has the turn
-	running   int           // handlers that have not returned, OnConnect among them
+	turn      bool // some goroutine has the turn
+	running   int  // handlers that have not returned, OnConnect among them
 	streaming map[*exchange]struct{}
 	idle      chan struct{} // closed when nothing runs or waits; nil if nobody asked
 	live      bool          // OnConnect has let it in

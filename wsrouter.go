@@ -389,10 +389,10 @@ func (r *Router) dispatch(c *Context) error {
 		return rt.chain(c)
 	case r.notFound != nil:
 		return r.notFound.chain(c)
-	case c.msg.Event == exception: // only clients get here, see Receive
-		c.Logger().Warn("wsrouter: exception from the server", "err", remoteError(c.msg.Args))
 	case c.msg.ID != "":
 		return errNotFound
+	case c.msg.Event == exception: // only clients get here, see Receive
+		c.Logger().Warn("wsrouter: exception from the server", "err", remoteError(c.msg.Args))
 	}
 	return nil
 }
