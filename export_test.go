@@ -55,6 +55,11 @@ func (r *Raw) Send(frame string) bool {
 func (r *Raw) Read() (string, *CloseError) {
 	for {
 		select {
+		case <-r.pipe.pings:
+			offer(r.pipe.peer.pongs)
+		default:
+		}
+		select {
 		case data := <-r.pipe.frames:
 			return string(data), nil
 		case <-r.pipe.pings:

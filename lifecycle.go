@@ -298,11 +298,11 @@ func (c *Conn) end(ce *CloseError) {
 	}
 	c.dropInboxLocked()
 	idle := c.idleLocked()
-	live := c.live
 	l.mu.Unlock()
 
 	c.cancel(ce)
 	c.await(idle)
+	live := c.isLive() // OnConnect may have returned just now
 	if live && c.router.onDisconnect.fn != nil {
 		c.disconnect(ce)
 	}
@@ -344,6 +344,12 @@ func (c *Conn) await(idle <-chan struct{}) {
 	})
 	defer late.Stop()
 	<-idle
+}
+
+func (c *Conn) isLive() bool {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	return c.live
 }
 
 func (c *Conn) disconnect(ce *CloseError) {
@@ -490,9 +496,12 @@ func (p part) shutdown(ctx context.Context, abandoned <-chan struct{}) {
 		c.drain(ctx)
 	}
 	ends := []<-chan struct{}{p.link.done}
-	if p.whole {
+	switch {
+	case ctx.Err() != nil:
+		p.cut()
+	case p.whole:
 		p.link.close(shutdownError())
-	} else {
+	default:
 		ends = nil
 		for _, c := range p.conns {
 			c.close(shutdownError())

@@ -185,12 +185,14 @@ func (l *Link) Alive(n int) {
 func (l *Link) checkAlive() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gone || l.ce != nil {
+	if l.ce != nil {
 		return
 	}
 	opts := &l.app.opts
 	idle := time.Duration(time.Now().UnixNano() - l.lastRead.Load())
 	switch {
+	case l.gone: // see writeFailed
+		l.cutLocked(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 	case l.inSpace != nil: // we do not read: silence proves nothing
 		l.pinged = false
 		l.ping.Reset(opts.PingInterval)
@@ -238,7 +240,7 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 			l.app.counters.dropped.Add(1)
 			return nil
 		case sendNow:
-			l.cutLocked(&CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow})
+			l.cutLocked(slowClient())
 			return l.ce
 		}
 		if timeout == nil {
@@ -246,7 +248,7 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 			defer timeout.Stop()
 		}
 		if !l.waitForSpaceLocked(timeout.C) {
-			l.cutLocked(&CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow})
+			l.cutLocked(slowClient())
 		}
 	}
 	if l.ce != nil {
@@ -295,17 +297,30 @@ func (l *Link) write() {
 			return
 		}
 		if err := l.transport.Write(batch); err != nil {
-			l.cut(writeFailure(err))
+			l.writeFailed(err)
 			return
 		}
 	}
 }
 
-func writeFailure(err error) *CloseError {
+// writeFailed leaves it to the read loop to say how the connection ended: a close
+// frame of the peer's may be waiting there. If that says nothing, checkAlive
+// will.
+func (l *Link) writeFailed(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow, err: err}
+		l.cutLocked(slowClient())
+		return
 	}
-	return &CloseError{Code: CloseAbnormal, Cause: CausePeer, err: err}
+	l.dropOutboxLocked()
+	if l.ce == nil {
+		l.ping.Reset(time.Second)
+	}
+}
+
+func slowClient() *CloseError {
+	return &CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow}
 }
 
 const (
