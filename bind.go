@@ -24,16 +24,21 @@ func decode(raw json.RawMessage, v any) error {
 		return fmt.Errorf("wsrouter: bind: %w", err)
 	}
 	path, t, culprit := locate("", reflect.TypeOf(v).Elem(), raw)
-	return invalid(path, typeName(t), culprit).WithCause(err)
+	return invalid(path, typeName(t), culprit)
 }
 
 // invalid returns the error for a value that is not what was expected; a nil raw
-// is one that is missing.
+// is one that is missing. It has no cause: encoding/json's errors may quote the
+// body, which does not belong into logs.
 func invalid(path, expected string, raw json.RawMessage) *WsError {
 	if path == "" {
 		path = "data"
 	}
-	return NewError(path + ": expected " + expected + ", got " + jsonKind(raw)).WithCode(CodeInvalid)
+	got := jsonKind(raw)
+	if got == "a number" && strings.HasPrefix(expected, "an integer") && len(raw) <= 24 {
+		got = string(raw)
+	}
+	return NewError(path + ": expected " + expected + ", got " + got).WithCode(CodeInvalid)
 }
 
 // prefixField puts the path of a part before the path of an error within it.
@@ -154,6 +159,8 @@ func typeName(t reflect.Type) string {
 		return "a base64 string"
 	case t == reflect.TypeFor[json.Number]():
 		return "a number"
+	case t == reflect.TypeFor[json.RawMessage]():
+		return "a value"
 	case reflect.PointerTo(t).Implements(unmarshaler), reflect.PointerTo(t).Implements(textUnmarshaler):
 		return "a valid " + strings.ToLower(t.Name())
 	}
@@ -180,7 +187,7 @@ func typeName(t reflect.Type) string {
 	return "a value"
 }
 
-// jsonKind says what raw is, with the value itself where it is a short number.
+// jsonKind says what raw is.
 func jsonKind(raw json.RawMessage) string {
 	if len(raw) == 0 {
 		return "nothing"
@@ -196,9 +203,6 @@ func jsonKind(raw json.RawMessage) string {
 		return "a boolean"
 	case 'n':
 		return "null"
-	}
-	if len(raw) <= 24 {
-		return string(raw)
 	}
 	return "a number"
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -284,8 +283,8 @@ func publicError(err error) *WsError {
 	return errInternal
 }
 
-// logError logs what a handler failed with: at Error what the client cannot see,
-// at Debug what it is told anyway.
+// logError logs what a handler failed with, unless the client is told all of it
+// or caused it by going away.
 func (c *Context) logError(err error) {
 	var ws *WsError
 	var p *panicError
@@ -296,7 +295,6 @@ func (c *Context) logError(err error) {
 		stats.panics.Add(1)
 		c.Logger().Error("wsrouter: handler panicked", "panic", fmt.Sprint(p.value), "stack", string(p.stack))
 	case errors.As(err, &ws) && ws.cause == nil, errors.As(err, &gone), errors.Is(err, context.Canceled):
-		c.Logger().LogAttrs(c.ctx, slog.LevelDebug, "wsrouter: handler failed", slog.Any("err", err))
 	default:
 		stats.errors.Add(1)
 		c.Logger().Error("wsrouter: handler failed", "err", err)

@@ -195,7 +195,7 @@ func TestAuthFrame(t *testing.T) {
 		client.Expect("events", "hi")
 		wsroutertest.Connect(t, router, token(map[string]string{"token": "x"})).ExpectClose(1008)
 		ce := wsroutertest.Connect(t, router, token(map[string]int{"token": 1})).ExpectClose(1008)
-		require.Equal(t, "auth.token: expected a string, got 1", ce.Reason)
+		require.Equal(t, "auth.token: expected a string, got a number", ce.Reason)
 
 		_, err := router.Connect(t.Context(), token(make(chan int)))
 		require.ErrorContains(t, err, "auth")

@@ -2,7 +2,6 @@ package wsrouter_test
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -13,7 +12,7 @@ import (
 
 // TestMain fails the run if it leaves goroutines behind.
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	if left := leaked(); left != "" && code == 0 {
 		fmt.Fprintf(os.Stderr, "goroutines left behind:\n%s\n", left)

@@ -578,7 +578,7 @@ func TestDial(t *testing.T) {
 	require.NoError(t, client.Emit("named", 5))
 	require.Equal(t, "5", <-events)
 	require.ErrorIs(t, client.Call(t.Context(), "stream", nil, &out), wsrouter.ErrStream)
-	require.ErrorContains(t, client.Call(t.Context(), "echo", 1, &out), "expected a string, got 1")
+	require.ErrorContains(t, client.Call(t.Context(), "echo", 1, &out), "expected a string, got a number")
 	var ws *wsrouter.WsError
 	require.ErrorAs(t, client.Call(t.Context(), "fail", nil, nil), &ws)
 	require.Equal(t, "E_FAIL", ws.Code)
