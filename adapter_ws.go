@@ -2,11 +2,7 @@ package wsrouter
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/wsrouter/wsrouter/internal/socket"
@@ -67,10 +63,12 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 		MaxMessage:     int64(limits.MaxMessage),
 		MessageTimeout: limits.MessageTimeout,
 		WriteTimeout:   limits.WriteTimeout,
-		Alive:          func() { t.link.Alive(0) },
+		Alive:          func() { t.link.Alive() },
+		Control:        func() { t.link.Arrived(Frame{}) },
 	})
-	if err != nil {
-		return // it has answered
+	if err != nil { // it has answered
+		r.app.refused(req, RefusedUpgrade, err)
+		return
 	}
 	t.socket, t.pongTimeout = sock, limits.PongTimeout
 	link, err := r.NewLink(t, LinkOptions{Request: req})
@@ -87,81 +85,6 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 		return
 	}
 	p.serve(opts.AuthFrame)
-}
-
-// Admit checks whether a client may connect to this namespace: its Origin header
-// (403), and that the namespace is neither shutting down nor failed to
-// initialize (503 with Retry-After). It runs OnInit if nobody has yet. If it
-// returns false it has answered the request. Adapters call it before they take
-// a client's first request.
-func (r *Router) Admit(w http.ResponseWriter, req *http.Request) bool {
-	err := r.admit(req)
-	if err == nil {
-		return true
-	}
-	if err.StatusCode == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "5")
-	}
-	http.Error(w, err.Text, err.StatusCode)
-	return false
-}
-
-func (r *Router) admit(req *http.Request) *StatusError {
-	r.app.freeze()
-	switch {
-	case !originAllowed(req, r.app.opts.Origins):
-		return &StatusError{http.StatusForbidden, "origin not allowed"}
-	case r.isClosing():
-		return &StatusError{http.StatusServiceUnavailable, "shutting down"}
-	case r.initialize() != nil:
-		return &StatusError{http.StatusServiceUnavailable, "not available"}
-	}
-	return nil
-}
-
-// StatusError is returned by [Dial] and [Router.Connect] when the server answers
-// with an HTTP status instead of a connection.
-type StatusError struct {
-	StatusCode int
-	Text       string // of the answer, at most 1 KB
-}
-
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("wsrouter: server answered %d %s: %s", e.StatusCode, http.StatusText(e.StatusCode), e.Text)
-}
-
-// originAllowed reports whether a browser's page may connect. Others send no
-// Origin header.
-func originAllowed(req *http.Request, patterns []string) bool {
-	origin := req.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" { // "null", from a file or a sandboxed frame
-		u = &url.URL{Scheme: "null", Host: "null"}
-	} else if strings.EqualFold(u.Host, req.Host) {
-		return true
-	}
-	host := strings.ToLower(u.Host)
-	for _, pattern := range patterns {
-		target := host
-		if strings.Contains(pattern, "://") {
-			target = strings.ToLower(u.Scheme) + "://" + host
-		}
-		if ok, _ := path.Match(strings.ToLower(pattern), target); ok {
-			return true
-		}
-	}
-	return false
-}
-
-func checkOrigins(patterns []string) {
-	for _, pattern := range patterns {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			panic(fmt.Sprintf("wsrouter: invalid pattern %q in Options.Origins", pattern))
-		}
-	}
 }
 
 // wsTransport is the WebSocket as a [Transport], at either end.

@@ -57,7 +57,8 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 		MaxMessage:     int64(limits.MaxMessage),
 		MessageTimeout: limits.MessageTimeout,
 		WriteTimeout:   limits.WriteTimeout,
-		Alive:          func() { t.link.Alive(0) },
+		Alive:          func() { t.link.Alive() },
+		Control:        func() { t.link.Arrived(Frame{}) },
 	})
 	if err != nil {
 		return nil, dialFailure(err, resp)
@@ -113,7 +114,7 @@ func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error
 	}
 	server, client := newPipe(&r.app.opts, &o.Router.app.opts)
 	if server.link, err = r.NewLink(server, LinkOptions{Request: req}); err != nil {
-		return nil, &StatusError{http.StatusServiceUnavailable, "shutting down"}
+		return nil, &StatusError{http.StatusServiceUnavailable, "shutting down", RefusedShutdown}
 	}
 	p := &plain{router: r, link: server.link, wire: server}
 	client.link, err = o.Router.NewLink(client, LinkOptions{Request: req, client: true})

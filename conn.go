@@ -27,10 +27,12 @@ type Conn struct {
 	values sync.Map // of Key
 	ended  chan struct{}
 
+	connecting *exchange // stands for OnConnect in running
+
 	// Guarded by Link.mu.
 	inbox     []*exchange
-	turn      bool // some goroutine has the turn
-	running   int  // handlers that have not returned, OnConnect among them
+	turn      bool        // some goroutine has the turn
+	running   []*exchange // handlers that have not returned, OnConnect among them
 	streaming map[*exchange]struct{}
 	idle      chan struct{} // closed when nothing runs or waits; nil if nobody asked
 	live      bool          // OnConnect has let it in
@@ -46,6 +48,7 @@ type Conn struct {
 	// Guarded by hub.mu.
 	rooms   map[string]struct{}
 	removed bool // it is no target any more
+	data    json.RawMessage
 }
 
 // newID returns 20 random URL-safe characters.
@@ -127,9 +130,14 @@ func (c *Conn) send(m *Message, mode sendMode) error {
 }
 
 func (c *Conn) sendFrame(f Frame, mode sendMode) error {
+	c.link.mu.Lock()
+	err := c.sendFrameLocked(f, mode)
+	c.link.mu.Unlock()
+	return c.link.sent(err)
+}
+
+func (c *Conn) sendFrameLocked(f Frame, mode sendMode) error {
 	l := c.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	switch {
 	case l.ce != nil || c.leaving:
 		return c.goneLocked()
@@ -175,6 +183,17 @@ func (c *Conn) Leave(rooms ...string) { c.router.hub.leave(c, rooms) }
 // Rooms returns the names of the rooms that the connection is in, without its
 // own, sorted. They can still be read in OnDisconnect.
 func (c *Conn) Rooms() []string { return c.router.hub.roomsOf(c) }
+
+// SetData sets what [Target.Find] shows of the connection, encoded as JSON: who
+// it is, say, for lists of who is there. The error says why v cannot be encoded.
+func (c *Conn) SetData(v any) error {
+	data, err := appendJSON(nil, v)
+	if err != nil {
+		return fmt.Errorf("wsrouter: SetData: %w", err)
+	}
+	c.router.hub.setData(c, data)
+	return nil
+}
 
 // To selects the connections in any of the rooms, without this one.
 func (c *Conn) To(rooms ...string) Target { return c.router.To(rooms...).Except(c.id) }

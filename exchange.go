@@ -19,6 +19,9 @@ type exchange struct {
 	cancel context.CancelCauseFunc
 
 	// Guarded by Link.mu.
+	began    time.Time
+	index    int  // in Conn.running
+	traced   bool // EventStart was called
 	yielded  bool // the turn was given up
 	answered bool // the last frame is out, or was taken in hand
 	canceled bool // the peer wants no more
@@ -74,6 +77,9 @@ func (c *Context) finish(err error) (turn bool) {
 	if err != nil {
 		c.logError(err)
 	}
+	if t := conn.router.app.opts.Trace; ex.traced && t.EventEnd != nil {
+		conn.router.app.trace(func() { t.EventEnd(c, time.Since(ex.began), err) })
+	}
 	if ex.answer() == nil {
 		c.sendLast(err)
 	}
@@ -85,7 +91,7 @@ func (c *Context) finish(err error) (turn bool) {
 		conn.endStreamLocked(ex)
 	}
 	if !ex.released {
-		conn.running--
+		conn.stopLocked(ex)
 	}
 	if ex.yielded {
 		conn.signalIdleLocked()

@@ -41,7 +41,14 @@ func (c *Conn) Receive(m *Message) bool {
 		return true
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	taken := c.receiveLocked(m)
+	l.mu.Unlock()
+	l.app.relieve()
+	return taken
+}
+
+func (c *Conn) receiveLocked(m *Message) bool {
+	l := c.link
 	if !l.waitForInboxLocked() {
 		return false
 	}
@@ -61,6 +68,7 @@ func (c *Conn) Receive(m *Message) bool {
 		c.open[m.ID] = ex
 	}
 	l.inBytes += m.Size + messageOverhead
+	l.bufferLocked(m.Size + messageOverhead)
 	l.app.counters.eventsIn.Add(1)
 	c.inbox = append(c.inbox, ex)
 	if !c.turn {
@@ -131,13 +139,29 @@ func (c *Conn) next() *exchange {
 	ex := c.inbox[0]
 	c.inbox[0] = nil
 	c.inbox = c.inbox[1:]
-	c.running++
-	ex.refused = c.running > l.app.opts.MaxOpen
+	c.startLocked(ex)
+	ex.refused = len(c.running) > l.app.opts.MaxOpen
 	l.inBytes -= ex.msg.Size + messageOverhead
+	l.bufferLocked(-ex.msg.Size - messageOverhead)
 	if l.inBytes < l.app.opts.InboxBytes {
 		l.wakeReaderLocked()
 	}
 	return ex
+}
+
+// startLocked and stopLocked keep the list of what runs.
+func (c *Conn) startLocked(ex *exchange) {
+	ex.began = time.Now()
+	ex.index = len(c.running)
+	c.running = append(c.running, ex)
+}
+
+func (c *Conn) stopLocked(ex *exchange) {
+	last := len(c.running) - 1
+	c.running[ex.index] = c.running[last]
+	c.running[ex.index].index = ex.index
+	c.running[last] = nil
+	c.running = c.running[:last]
 }
 
 // handle runs an event's handler and reports whether it still has the turn.
@@ -174,6 +198,7 @@ func (c *Conn) passTurnLocked(ex *exchange) {
 func (c *Conn) dropInboxLocked() {
 	for _, ex := range c.inbox {
 		c.link.inBytes -= ex.msg.Size + messageOverhead
+		c.link.bufferLocked(-ex.msg.Size - messageOverhead)
 		delete(c.open, ex.msg.ID)
 	}
 	c.link.app.counters.discarded.Add(int64(len(c.inbox)))
@@ -193,7 +218,7 @@ func (c *Conn) idleLocked() <-chan struct{} {
 }
 
 func (c *Conn) signalIdleLocked() {
-	if c.idle != nil && c.running == 0 && len(c.inbox) == 0 {
+	if c.idle != nil && len(c.running) == 0 && len(c.inbox) == 0 {
 		close(c.idle)
 		c.idle = nil
 	}

@@ -2,15 +2,16 @@ package wsrouter
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// This file is a connection's birth and death, and the router's.
+// This file is a connection's birth and death; shutdown.go has the router's.
 //
 //	upgrade ─ OnInit once ─ join ─ OnConnect ─┬─ live: events, emits, rooms
 //	                                          └─ refused
@@ -52,12 +53,14 @@ type app struct {
 	opts     Options
 	root     *Router
 	counters counters
+	buffered atomic.Int64  // bytes in all queues, where MaxBuffered is set
 	compiled chan struct{} // closed when the handlers' chains are built
 
 	mu         sync.Mutex // guards everything below
 	frozen     bool       // serving has begun
 	namespaces map[string]*Router
 	links      map[*Link]struct{}
+	perClient  map[string]int // links by ClientKey; empty without a limit
 }
 
 // freeze ends registration and builds the handlers' chains.
@@ -76,22 +79,31 @@ func (a *app) freeze() {
 	<-a.compiled
 }
 
-// add registers a link, unless the tree is closing.
-func (a *app) add(l *Link) error {
-	a.freeze()
+func (a *app) allLinks() []*Link {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.root.closing.Load() {
-		return shutdownError()
-	}
-	a.links[l] = struct{}{}
-	return nil
+	return slices.Collect(maps.Keys(a.links))
 }
 
-func (a *app) remove(l *Link) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.links, l)
+// subtree returns the namespace and those below it.
+func (r *Router) subtree() (list []*Router) {
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	for _, ns := range r.app.namespaces {
+		if ns.isUnder(r) {
+			list = append(list, ns)
+		}
+	}
+	return list
+}
+
+func (r *Router) isUnder(top *Router) bool {
+	for ns := r; ns != nil; ns = ns.parent {
+		if ns == top {
+			return true
+		}
+	}
+	return false
 }
 
 // isClosing reports whether the namespace, or one above it, shuts down.
@@ -104,8 +116,8 @@ func (r *Router) isClosing() bool {
 	return false
 }
 
-func shutdownError() *CloseError {
-	return &CloseError{Code: CloseGoingAway, Reason: "shutting down", Cause: CauseShutdown}
+func (a *app) shutdownError() *CloseError {
+	return &CloseError{Code: a.opts.ShutdownCode, Reason: "shutting down", Cause: CauseShutdown}
 }
 
 // initState makes OnInit run once. It is no sync.Once, which would hold a mutex
@@ -145,8 +157,9 @@ func (r *Router) initialize() error {
 func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 	c := &Conn{
 		id: newID(), link: l, router: r, format: format, auth: auth,
-		born: time.Now(), ended: make(chan struct{}), turn: true, running: 1,
+		born: time.Now(), ended: make(chan struct{}), turn: true, connecting: &exchange{},
 	}
+	c.startLocked(c.connecting)
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -154,7 +167,7 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 	case l.ce != nil:
 		return nil, l.ce
 	case r.isClosing():
-		return nil, shutdownError()
+		return nil, l.app.shutdownError()
 	}
 	l.conns = append(l.conns, c)
 	go c.connect()
@@ -195,8 +208,11 @@ func (c *Conn) connected(err error) {
 	c.router.hub.add(c)
 	l.app.counters.connects.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: connected")
+	if t := l.app.opts.Trace; t.Connect != nil {
+		l.app.trace(func() { t.Connect(c) })
+	}
 	l.mu.Lock()
-	c.running--
+	c.stopLocked(c.connecting)
 	l.mu.Unlock()
 	c.work()
 }
@@ -209,8 +225,7 @@ func (c *Conn) sendHeldLocked(welcome Frame) {
 		c.held = append([]Frame{welcome}, c.held...)
 	}
 	for _, f := range c.held {
-		l.out = append(l.out, f)
-		l.outBytes += f.size() + frameOverhead
+		l.queueLocked(f)
 		l.app.counters.eventsOut.Add(1)
 	}
 	if len(c.held) > 0 {
@@ -222,7 +237,11 @@ func (c *Conn) sendHeldLocked(welcome Frame) {
 func (c *Conn) refuse(err error) {
 	ce := refusal(err)
 	l := c.link
-	l.app.counters.refused.Add(1)
+	reason := RefusedGuard
+	if late := new(CloseError); errors.As(l.Err(), &late) && late.Cause == CauseTimeout {
+		reason = RefusedTimeout
+	}
+	l.app.refused(l.request, reason, err)
 	level := slog.LevelInfo
 	if ce.Code == CloseInternal {
 		level = slog.LevelError
@@ -240,7 +259,7 @@ func (c *Conn) refuse(err error) {
 	} else {
 		l.closeLocked(ce)
 	}
-	c.running--
+	c.stopLocked(c.connecting)
 	c.turn = false
 	c.signalIdleLocked()
 	l.mu.Unlock()
@@ -314,6 +333,9 @@ func (c *Conn) end(ce *CloseError) {
 		c.log(slog.LevelInfo, "wsrouter: disconnected", slog.Duration("duration", time.Since(c.born)),
 			slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code),
 			slog.Int64("bytes_in", l.bytesIn.Load()), slog.Int64("bytes_out", l.bytesOut.Load()))
+		if t := l.app.opts.Trace; t.Disconnect != nil {
+			l.app.trace(func() { t.Disconnect(c, ce) })
+		}
 	}
 }
 
@@ -368,178 +390,4 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	}
 	attrs = append([]slog.Attr{slog.String("conn", c.id), slog.String("namespace", c.router.name)}, attrs...)
 	c.link.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)
-}
-
-// cutGrace is how long Shutdown waits for handlers and hooks after it has cut
-// their connections.
-const cutGrace = time.Second
-
-// Shutdown ends the namespace and its children, on the root the whole tree, and
-// waits for it. New clients get 503 from now on. Each connection is served to
-// the end: its running handlers finish, and events that were read are handled;
-// streams end with an exception of code "shutdown"; what is queued is sent; then
-// it is closed with 1001. OnDisconnect has run for all when Shutdown returns nil.
-//
-// When ctx ends first, the remaining connections are cut and ctx's error is
-// returned. A handler may call Shutdown with its own context: that handler is
-// not waited for. Calling it again waits again. Call it before
-// [http.Server.Shutdown], which does not know of these connections.
-func (r *Router) Shutdown(ctx context.Context) error {
-	ctx, cancel := r.outlive(ctx)
-	defer cancel()
-	parts := r.stop()
-	abandoned := make(chan struct{})
-	defer close(abandoned)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var wg sync.WaitGroup
-		for _, p := range parts {
-			wg.Go(func() { p.shutdown(ctx, abandoned) })
-		}
-		wg.Wait()
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-	}
-	for _, p := range parts {
-		p.cut()
-	}
-	select {
-	case <-done:
-	case <-time.After(cutGrace):
-	}
-	return fmt.Errorf("wsrouter: shutdown: %w", ctx.Err())
-}
-
-// Close ends the namespace and its children at once: connections are cut, and
-// handlers are not waited for, although their contexts end. It returns nil.
-func (r *Router) Close() error {
-	for _, p := range r.stop() {
-		p.cut()
-	}
-	return nil
-}
-
-// stop makes the namespace refuse new clients, and returns what it has.
-func (r *Router) stop() (parts []part) {
-	r.app.mu.Lock()
-	r.closing.Store(true)
-	links := slices.Collect(maps.Keys(r.app.links))
-	r.app.mu.Unlock()
-	for _, l := range links {
-		if p := l.partOf(r); p.whole || len(p.conns) > 0 {
-			parts = append(parts, p)
-		}
-	}
-	return parts
-}
-
-// outlive returns the context to shut down with. A handler's own context ends
-// with its connection, in the middle of the shutdown that it called for; so its
-// event is released, and only a deadline is kept.
-func (r *Router) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
-	ex, ok := ctx.Value(exchangeKey{}).(*exchange)
-	if !ok || ex.conn.router.app != r.app {
-		return ctx, func() {}
-	}
-	ex.release()
-	inner := context.WithoutCancel(ctx)
-	if deadline, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(inner, deadline)
-	}
-	return inner, func() {}
-}
-
-// release makes nobody wait for the event's handler any more.
-func (ex *exchange) release() {
-	l := ex.conn.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ex.released {
-		return
-	}
-	ex.released = true
-	ex.conn.running--
-	ex.conn.passTurnLocked(ex)
-	ex.conn.signalIdleLocked()
-}
-
-// part is what a link has in a namespace, or below it.
-type part struct {
-	link  *Link
-	conns []*Conn
-	whole bool // the link ends with it
-}
-
-func (l *Link) partOf(r *Router) part {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := part{link: l}
-	for _, c := range l.conns {
-		for ns := c.router; ns != nil; ns = ns.parent {
-			if ns == r {
-				p.conns = append(p.conns, c)
-				break
-			}
-		}
-	}
-	p.whole = r.parent == nil || !l.multi && len(p.conns) > 0
-	return p
-}
-
-// shutdown serves the part to its end.
-func (p part) shutdown(ctx context.Context, abandoned <-chan struct{}) {
-	for _, c := range p.conns {
-		c.drain(ctx)
-	}
-	ends := []<-chan struct{}{p.link.done}
-	switch {
-	case ctx.Err() != nil:
-		p.cut()
-	case p.whole:
-		p.link.close(shutdownError())
-	default:
-		ends = nil
-		for _, c := range p.conns {
-			c.close(shutdownError())
-			ends = append(ends, c.ended)
-		}
-	}
-	for _, end := range ends {
-		select {
-		case <-end:
-		case <-abandoned:
-		}
-	}
-}
-
-func (p part) cut() {
-	if p.whole {
-		p.link.cut(shutdownError())
-		return
-	}
-	for _, c := range p.conns {
-		c.close(shutdownError())
-	}
-}
-
-// drain waits until the connection's events have been handled, and lets no new
-// ones in.
-func (c *Conn) drain(ctx context.Context) {
-	l := c.link
-	l.mu.Lock()
-	c.draining = true
-	for ex := range c.streaming {
-		ex.cancel(errShutdown)
-	}
-	idle := c.idleLocked()
-	l.mu.Unlock()
-	select {
-	case <-idle:
-	case <-l.closed:
-	case <-ctx.Done():
-	}
 }

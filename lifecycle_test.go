@@ -128,7 +128,7 @@ func TestOnConnectRefuses(t *testing.T) {
 				client.ExpectNothing()
 				require.Empty(t, refused.Rooms())
 				require.Equal(t, 0, router.Stats().Rooms)
-				require.EqualValues(t, 1, router.Stats().Refused)
+				require.EqualValues(t, 1, router.Stats().Refused[wsrouter.RefusedGuard])
 				require.ErrorAs(t, refused.Emit("x"), &ce)
 				require.Error(t, refused.Join("x"))
 			})

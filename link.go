@@ -115,6 +115,8 @@ type Link struct {
 
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
+	buffered          atomic.Int64 // bytes in all queues, for those who do not have mu
+	clientKey         string
 	closed            chan struct{} // closed when closing begins
 	done              chan struct{} // closed when everything of it is gone
 
@@ -126,6 +128,7 @@ type Link struct {
 	out      []Frame // the outbox
 	outBytes int
 	spare    []Frame       // the slice of the batch before
+	lost     int           // frames of the outbox that were dropped
 	writing  bool          // a writer is running
 	outSpace chan struct{} // closed when there is space again; nil if nobody waits
 
@@ -135,6 +138,9 @@ type Link struct {
 
 	ping   *time.Timer
 	pinged bool // and not heard of since
+
+	tokens   float64 // frames that the client may still send at once
+	refilled time.Time
 }
 
 // LinkOptions are an adapter's choices for a Link.
@@ -162,7 +168,8 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 		closed:    make(chan struct{}),
 		done:      make(chan struct{}),
 	}
-	l.lastRead.Store(time.Now().UnixNano())
+	l.Alive()
+	l.tokens, l.refilled = float64(r.app.opts.FrameBurst), time.Now()
 	if err := r.app.add(l); err != nil {
 		return nil, err
 	}
@@ -172,12 +179,47 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 	return l, nil
 }
 
-// Alive tells the link that n bytes have arrived from the peer.
-func (l *Link) Alive(n int) {
-	l.lastRead.Store(time.Now().UnixNano())
-	if n > 0 {
-		l.bytesIn.Add(int64(n))
+// Request returns the HTTP request with which the client connected.
+func (l *Link) Request() *http.Request { return l.request }
+
+// Alive tells the link that bytes have arrived from the peer.
+func (l *Link) Alive() { l.lastRead.Store(time.Now().UnixNano()) }
+
+// Arrived tells the link that a frame is complete; the zero Frame is one without
+// content, as a WebSocket ping. It reports false when the link is closing, as it
+// is when the client exceeds Options.FrameRate: then the frame is to be ignored.
+func (l *Link) Arrived(f Frame) bool {
+	l.Alive()
+	size := int64(f.size())
+	l.bytesIn.Add(size)
+	l.app.counters.bytesIn.Add(size)
+	if t := l.app.opts.Trace; t.FrameIn != nil && !f.empty() {
+		l.app.trace(func() { t.FrameIn(l, f) })
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.takeTokenLocked() {
+		l.closeLocked(&CloseError{Code: ClosePolicy, Reason: "too many frames", Cause: CauseProtocol})
+	}
+	return l.ce == nil
+}
+
+// takeTokenLocked is the usual bucket: FrameBurst tokens, FrameRate new ones a
+// second.
+func (l *Link) takeTokenLocked() bool {
+	opts := &l.app.opts
+	if opts.FrameRate == unlimited {
+		return true
+	}
+	now := time.Now()
+	l.tokens += now.Sub(l.refilled).Seconds() * float64(opts.FrameRate)
+	l.tokens = min(l.tokens, float64(opts.FrameBurst))
+	l.refilled = now
+	if l.tokens < 1 {
+		return false
+	}
+	l.tokens--
+	return true
 }
 
 // checkAlive runs when the peer should have been heard of: it asks for a sign of
@@ -217,14 +259,30 @@ const (
 	sendVolatile                 // drop the frame
 )
 
+// errDropped is what sendLocked makes of a volatile frame for a full outbox.
+var errDropped = errors.New("wsrouter: dropped")
+
 // send queues a frame. Only sendWait blocks, and at most for WriteTimeout.
 func (l *Link) send(f Frame, mode sendMode) error {
 	if f.empty() {
 		return nil
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.sendLocked(f, mode)
+	err := l.sendLocked(f, mode)
+	l.mu.Unlock()
+	return l.sent(err)
+}
+
+// sent does what sendLocked could not, as it had the lock.
+func (l *Link) sent(err error) error {
+	l.app.relieve()
+	if err != errDropped {
+		return err
+	}
+	if t := l.app.opts.Trace; t.Drop != nil {
+		l.app.trace(func() { t.Drop(l, 1) })
+	}
+	return nil
 }
 
 func (l *Link) sendLocked(f Frame, mode sendMode) error {
@@ -238,7 +296,7 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 		switch mode {
 		case sendVolatile:
 			l.app.counters.dropped.Add(1)
-			return nil
+			return errDropped
 		case sendNow:
 			l.cutLocked(slowClient())
 			return l.ce
@@ -254,10 +312,49 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 	if l.ce != nil {
 		return l.ce
 	}
-	l.out = append(l.out, f)
-	l.outBytes += size
+	l.queueLocked(f)
 	l.wakeWriterLocked()
 	return nil
+}
+
+func (l *Link) queueLocked(f Frame) {
+	size := f.size() + frameOverhead
+	l.out = append(l.out, f)
+	l.outBytes += size
+	l.bufferLocked(size)
+}
+
+// bufferLocked counts bytes that begin or, negative, cease to wait.
+func (l *Link) bufferLocked(n int) {
+	l.buffered.Add(int64(n))
+	if l.app.opts.MaxBuffered != unlimited {
+		l.app.buffered.Add(int64(n))
+	}
+}
+
+// relieve cuts the fullest links while more than MaxBuffered is waiting.
+func (a *app) relieve() {
+	for a.buffered.Load() > int64(a.opts.MaxBuffered) {
+		var fullest *Link
+		for _, l := range a.allLinks() {
+			if l.isOpen() && (fullest == nil || l.buffered.Load() > fullest.buffered.Load()) {
+				fullest = l
+			}
+		}
+		if fullest == nil {
+			return // those that are closing will let go of theirs
+		}
+		fullest.cut(slowClient())
+	}
+}
+
+func (l *Link) isOpen() bool {
+	select {
+	case <-l.closed:
+		return false
+	default:
+		return true
+	}
 }
 
 // waitForSpaceLocked gives up the lock until the outbox has drained somewhat or
@@ -296,10 +393,21 @@ func (l *Link) write() {
 		if len(batch) == 0 {
 			return
 		}
+		l.traceOut(batch)
 		if err := l.transport.Write(batch); err != nil {
 			l.writeFailed(err)
 			return
 		}
+	}
+}
+
+func (l *Link) traceOut(batch []Frame) {
+	t := l.app.opts.Trace
+	if t.FrameOut == nil {
+		return
+	}
+	for _, f := range batch {
+		l.app.trace(func() { t.FrameOut(l, f) })
 	}
 }
 
@@ -356,7 +464,9 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 	l.out = l.out[:rest]
 	l.spare = batch
 	l.outBytes -= size
+	l.bufferLocked(-size)
 	l.bytesOut.Add(int64(size - n*frameOverhead))
+	l.app.counters.bytesOut.Add(int64(size - n*frameOverhead))
 	if l.outSpace != nil {
 		close(l.outSpace)
 		l.outSpace = nil
@@ -401,6 +511,8 @@ func (l *Link) cutLocked(ce *CloseError) {
 func (l *Link) dropOutboxLocked() {
 	l.gone = true
 	l.app.counters.dropped.Add(int64(len(l.out)))
+	l.lost += len(l.out)
+	l.bufferLocked(-l.outBytes)
 	l.out, l.spare, l.outBytes = nil, nil, 0
 }
 
@@ -428,8 +540,11 @@ func (l *Link) End(ce *CloseError) {
 	}
 	l.dropOutboxLocked()
 	ce = l.ce
-	conns := l.conns
+	conns, lost := l.conns, l.lost
 	l.mu.Unlock()
+	if t := l.app.opts.Trace; t.Drop != nil && lost > 0 {
+		l.app.trace(func() { t.Drop(l, lost) })
+	}
 
 	var wg sync.WaitGroup
 	for _, c := range conns[min(1, len(conns)):] {

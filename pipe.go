@@ -57,10 +57,10 @@ func (p *pipe) read() ([]byte, bool, error) {
 			}
 			return bytes.Clone(data), true, nil // broadcasts share their bytes
 		case <-p.pings:
-			p.link.Alive(0)
+			p.link.Alive()
 			offer(p.peer.pongs)
 		case <-p.pongs:
-			p.link.Alive(0)
+			p.link.Alive()
 		case <-p.shared.done:
 			return nil, false, &CloseError{Code: p.shared.code, Reason: p.shared.reason, Cause: CausePeer}
 		}

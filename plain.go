@@ -47,8 +47,7 @@ func (p *plain) readLoop() {
 			p.end(err)
 			return
 		}
-		p.link.Alive(len(data))
-		if p.link.Err() == nil { // else the frame is read only to get to the close frame
+		if p.link.Arrived(Frame{Text: data}) { // else it is read only to get to the close frame
 			p.frame(data, text)
 		}
 	}
@@ -78,9 +77,13 @@ func (p *plain) join() bool {
 
 func (p *plain) lateAuth() {
 	p.link.mu.Lock()
-	defer p.link.mu.Unlock()
-	if len(p.link.conns) == 0 {
+	waits := len(p.link.conns) == 0 && p.link.ce == nil
+	if waits {
 		p.link.closeLocked(&CloseError{Code: ClosePolicy, Reason: "connect timeout", Cause: CauseTimeout})
+	}
+	p.link.mu.Unlock()
+	if waits {
+		p.link.app.refused(p.link.request, RefusedTimeout, nil)
 	}
 }
 

@@ -1,8 +1,8 @@
 package wsrouter
 
 import (
+	"encoding/json"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -14,7 +14,7 @@ import (
 type hub struct {
 	maxRooms, maxName int
 
-	mu    sync.RWMutex // guards everything below, and Conn.rooms
+	mu    sync.RWMutex // guards everything below, and Conn.rooms, removed and data
 	conns map[string]*Conn
 	rooms map[string]map[*Conn]struct{}
 }
@@ -132,6 +132,18 @@ func (h *hub) roomsOf(c *Conn) []string {
 	return slices.Sorted(maps.Keys(c.rooms))
 }
 
+func (h *hub) member(c *Conn) Member {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return Member{ID: c.id, Rooms: slices.Sorted(maps.Keys(c.rooms)), Data: c.data}
+}
+
+func (h *hub) setData(c *Conn, data json.RawMessage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.data = data
+}
+
 func (h *hub) size() (conns, rooms int) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -189,88 +201,4 @@ func (h *hub) exceptedLocked(c *Conn, except []string) bool {
 		}
 	}
 	return false
-}
-
-// Target selects connections of a namespace to send to. It is a value: each
-// method returns a changed copy, so a Target may be kept and used concurrently.
-// What it selects is looked up when it is used.
-type Target struct {
-	router   *Router
-	some     bool // the rooms only, not everyone
-	rooms    []string
-	except   []string
-	volatile bool
-}
-
-// To adds the connections in any of the rooms. Without rooms it adds nobody: a
-// Target of no rooms selects nobody.
-func (t Target) To(rooms ...string) Target {
-	t.some = true
-	t.rooms = append(slices.Clip(t.rooms), rooms...)
-	return t
-}
-
-// Except takes out the connections that are in any of the rooms.
-func (t Target) Except(rooms ...string) Target {
-	t.except = append(slices.Clip(t.except), rooms...)
-	return t
-}
-
-// Volatile makes an Emit drop its frame, counted in [Stats], for a client whose
-// outbox is full, instead of closing that client as slow.
-func (t Target) Volatile() Target {
-	t.volatile = true
-	return t
-}
-
-// Emit sends an event to each selected connection, once. It encodes the
-// arguments, once for each wire format, and queues them; it never waits for a
-// client. The error says that an argument cannot be encoded or that the name is
-// reserved, and then nobody was sent anything; that there was nobody to send to
-// is no error. See [Conn.Emit] for args and for clients that do not read.
-func (t Target) Emit(event string, args ...any) error {
-	if err := checkEvent(event); err != nil {
-		return err
-	}
-	m := &Message{Kind: KindEvent, Event: event, Args: args}
-	mode := sendNow
-	if t.volatile {
-		mode = sendVolatile
-	}
-	conns := t.router.hub.find(&t)
-	if len(conns) == 0 {
-		_, err := JSON.Encode(m) // a mistake shows however many listen
-		return encodeError(event, err)
-	}
-	frames := make(map[Format]Frame, 1)
-	for _, c := range conns {
-		if _, ok := frames[c.format]; ok {
-			continue
-		}
-		f, err := c.format.Encode(m)
-		if err != nil {
-			return encodeError(event, err)
-		}
-		frames[c.format] = f
-	}
-	for _, c := range conns {
-		c.sendFrame(frames[c.format], mode)
-	}
-	return nil
-}
-
-// Emit sends an event to everyone in this namespace. See [Target.Emit].
-func (r *Router) Emit(event string, args ...any) error { return Target{router: r}.Emit(event, args...) }
-
-// To selects the connections of this namespace that are in any of the rooms. No
-// rooms select nobody. A connection's id is a room, too.
-func (r *Router) To(rooms ...string) Target { return Target{router: r}.To(rooms...) }
-
-// Except selects the connections of this namespace that are in none of the rooms.
-func (r *Router) Except(rooms ...string) Target { return Target{router: r}.Except(rooms...) }
-
-// Conns iterates over the connections of this namespace on this process, as they
-// were when the loop began, in no order.
-func (r *Router) Conns() iter.Seq[*Conn] {
-	return func(yield func(*Conn) bool) { slices.Values(r.hub.all())(yield) }
 }

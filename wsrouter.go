@@ -78,6 +78,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -141,16 +142,39 @@ type Options struct {
 	// only; "*" allows all. Requests without an Origin header are allowed.
 	Origins []string
 
+	// MaxConns is how many clients there may be, and MaxConnsPerClient how many
+	// with the same ClientKey; further ones get 503 and 429. Zero and negative
+	// mean no limit.
+	MaxConns          int
+	MaxConnsPerClient int
+
+	// ClientKey tells clients apart for MaxConnsPerClient. Nil is the host of
+	// RemoteAddr: behind a proxy that is the proxy, so read the header there
+	// that your proxy sets. It may be called concurrently.
+	ClientKey func(*http.Request) string
+
 	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009
 	MaxName    int // bytes of event and room names; zero is 256
 	MaxRooms   int // rooms of one connection; zero is 1,000
 	MaxOpen    int // running handlers, and open calls, of one connection; zero is 1,000
+
+	// FrameRate is how many frames a second one client may send, in the long
+	// run, and FrameBurst how many at once; zero is FrameRate. All frames count,
+	// pings and garbage, too. A client that sends more is closed with 1008. Zero
+	// and negative mean no limit.
+	FrameRate  int
+	FrameBurst int
 
 	// Bytes that wait for one connection besides the message in hand, counting
 	// some 100 more for each message; zero is 1 MiB each. See the package doc
 	// for what happens when they are full.
 	InboxBytes  int
 	OutboxBytes int
+
+	// MaxBuffered is how many bytes may wait in all inboxes and outboxes
+	// together. Beyond it the connection with the most is closed as slow. Zero
+	// and negative mean no limit.
+	MaxBuffered int
 
 	PingInterval   time.Duration // silence before a client is pinged; zero is 25 s
 	PongTimeout    time.Duration // silence after that before it is closed; zero is 20 s
@@ -163,6 +187,14 @@ type Options struct {
 	// negative mean no limit.
 	HandlerTimeout time.Duration
 
+	// ShutdownSpread is the time over which Shutdown closes the connections, one
+	// after another. Zero closes all at once.
+	ShutdownSpread time.Duration
+
+	// ShutdownCode is the close code of Shutdown: zero is 1001, going away; 1012
+	// says that the service restarts.
+	ShutdownCode int
+
 	// ErrorBody returns the data of an exception, encoded as JSON; nil is the
 	// body described at WsError. The error is the handler's: what it returns of
 	// unknown errors the client sees.
@@ -174,6 +206,9 @@ type Options struct {
 
 	// Validate checks what Bind has bound; return a *WsError to tell the client.
 	Validate func(v any) error
+
+	// Trace is told what happens, for logs, metrics and debugging. Nil is nothing.
+	Trace *Trace
 }
 
 func (o *Options) withDefaults() Options {
@@ -185,12 +220,17 @@ func (o *Options) withDefaults() Options {
 		c.Logger = slog.Default()
 	}
 	c.Origins = append([]string(nil), c.Origins...)
-	setDefault(&c.MaxMessage, 1_000_000, math.MaxInt-1)
-	setDefault(&c.MaxName, 256, math.MaxInt)
-	setDefault(&c.MaxRooms, 1000, math.MaxInt)
-	setDefault(&c.MaxOpen, 1000, math.MaxInt)
-	setDefault(&c.InboxBytes, 1<<20, math.MaxInt)
-	setDefault(&c.OutboxBytes, 1<<20, math.MaxInt)
+	setDefault(&c.MaxConns, unlimited, unlimited)
+	setDefault(&c.MaxConnsPerClient, unlimited, unlimited)
+	setDefault(&c.MaxMessage, 1_000_000, unlimited-1)
+	setDefault(&c.MaxName, 256, unlimited)
+	setDefault(&c.MaxRooms, 1000, unlimited)
+	setDefault(&c.MaxOpen, 1000, unlimited)
+	setDefault(&c.FrameRate, unlimited, unlimited)
+	setDefault(&c.FrameBurst, c.FrameRate, unlimited)
+	setDefault(&c.InboxBytes, 1<<20, unlimited)
+	setDefault(&c.OutboxBytes, 1<<20, unlimited)
+	setDefault(&c.MaxBuffered, unlimited, unlimited)
 	setDefault(&c.PingInterval, 25*time.Second, forever)
 	setDefault(&c.PongTimeout, 20*time.Second, forever)
 	setDefault(&c.WriteTimeout, 10*time.Second, forever)
@@ -198,8 +238,15 @@ func (o *Options) withDefaults() Options {
 	setDefault(&c.ConnectTimeout, 10*time.Second, forever)
 	setDefault(&c.HookTimeout, 10*time.Second, forever)
 	setDefault(&c.HandlerTimeout, forever, forever)
+	setDefault(&c.ShutdownCode, CloseGoingAway, CloseGoingAway)
+	c.ShutdownSpread = max(c.ShutdownSpread, 0)
+	if c.Trace == nil {
+		c.Trace = &Trace{}
+	}
 	return c
 }
+
+const unlimited = math.MaxInt
 
 // setDefault replaces zero by the default and a negative value by unlimited.
 func setDefault[T int | time.Duration](v *T, def, unlimited T) {
@@ -214,9 +261,14 @@ func setDefault[T int | time.Duration](v *T, def, unlimited T) {
 // New returns a router, which is the namespace "/" of a tree of its own. opts
 // may be nil and is copied.
 func New(opts *Options) *Router {
-	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{}), links: make(map[*Link]struct{})}
+	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{})}
+	if !sendableCode(a.opts.ShutdownCode) {
+		panic(fmt.Sprintf("wsrouter: Options.ShutdownCode %d cannot be sent", a.opts.ShutdownCode))
+	}
 	checkOrigins(a.opts.Origins)
 	a.namespaces = make(map[string]*Router)
+	a.links = make(map[*Link]struct{})
+	a.perClient = make(map[string]int)
 	a.root = a.newRouter("/", nil)
 	return a.root
 }
@@ -386,13 +438,23 @@ func (r *Router) dispatch(c *Context) error {
 	case c.ex.refused:
 		return errTooMany
 	case rt != nil:
-		return rt.chain(c)
+		return r.run(rt, c)
 	case r.notFound != nil:
-		return r.notFound.chain(c)
+		return r.run(r.notFound, c)
 	case c.msg.ID != "":
 		return errNotFound
 	case c.msg.Event == exception: // only clients get here, see Receive
 		c.Logger().Warn("wsrouter: exception from the server", "err", remoteError(c.msg.Args))
 	}
 	return nil
+}
+
+func (r *Router) run(rt *route, c *Context) error {
+	if t := r.app.opts.Trace; t.EventStart != nil || t.EventEnd != nil {
+		c.ex.traced = true
+		if t.EventStart != nil {
+			r.app.trace(func() { t.EventStart(c) })
+		}
+	}
+	return rt.chain(c)
 }

@@ -25,10 +25,21 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// patience returns how long to wait for what should come. In a bubble, whose
-// time begins in the year 2000, an hour takes no time.
+// inBubble guesses by the date: a bubble's time begins in the year 2000.
+func inBubble() bool { return time.Now().Year() < 2020 }
+
+// settle waits until everything else in the bubble is blocked. It reports false
+// where there is no bubble, or another goroutine waits like that.
+func settle() (ok bool) {
+	defer func() { ok = recover() == nil }()
+	synctest.Wait()
+	return true
+}
+
+// patience returns how long to wait for what should come. In a bubble an hour
+// takes no time.
 func patience() time.Duration {
-	if time.Now().Year() < 2020 {
+	if inBubble() {
 		return time.Hour
 	}
 	return 10 * time.Second
@@ -49,9 +60,11 @@ type event struct {
 }
 
 // Connect connects a client to the namespace in memory and closes it when the
-// test ends. It fails the test if the client is refused with an HTTP status. The
-// options may be nil. Of their Router, if they have one, the NotFound handler
-// must be free: it records the events that have no handler there.
+// test ends. It fails the test if the client is refused with an HTTP status. In a
+// bubble it returns when everything else is blocked, so OnConnect has let the
+// client in unless it waits for something. The options may be nil. Of their
+// Router, if they have one, the NotFound handler must be free: it records the
+// events that have no handler there.
 func Connect(tb testing.TB, router *wsrouter.Router, opts *wsrouter.DialOptions) *Client {
 	tb.Helper()
 	var o wsrouter.DialOptions
@@ -72,6 +85,9 @@ func Connect(tb testing.TB, router *wsrouter.Router, opts *wsrouter.DialOptions)
 	}
 	tb.Cleanup(func() { client.Close() })
 	c.Client = client
+	if inBubble() {
+		settle()
+	}
 	return c
 }
 
@@ -129,22 +145,14 @@ func (c *Client) next(want string) event {
 // nobody can know that nothing will come.
 func (c *Client) ExpectNothing() {
 	c.tb.Helper()
-	c.settle()
+	if !inBubble() || !settle() {
+		c.tb.Fatal("wsroutertest: ExpectNothing needs a testing/synctest bubble")
+	}
 	select {
 	case e := <-c.events:
 		c.tb.Fatalf("wsroutertest: got event %q with %s, want nothing", e.name, show(e.data))
 	default:
 	}
-}
-
-func (c *Client) settle() {
-	c.tb.Helper()
-	defer func() {
-		if recover() != nil {
-			c.tb.Fatal("wsroutertest: ExpectNothing needs a testing/synctest bubble")
-		}
-	}()
-	synctest.Wait()
 }
 
 // ExpectClose waits until the connection has ended, fails the test unless its

@@ -32,7 +32,8 @@ type Options struct {
 	MaxMessage     int64         // bytes; the peer is closed with 1009 beyond
 	MessageTimeout time.Duration // from a message's first byte to its last
 	WriteTimeout   time.Duration // for one batch
-	Alive          func()        // called whenever bytes or control frames arrive
+	Alive          func()        // called whenever bytes arrive
+	Control        func()        // called when a ping or pong has arrived
 }
 
 // Conn is one WebSocket. Read is called by one goroutine, Write by one other;
@@ -48,11 +49,12 @@ type Conn struct {
 // checks no origin.
 func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
 	h := &hijacker{ResponseWriter: w, alive: opts.Alive}
+	control := func() { h.conn.frameRead(); opts.Control() }
 	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
 		Subprotocols:       opts.Subprotocols,
 		InsecureSkipVerify: true,
-		OnPingReceived:     func(context.Context, []byte) bool { h.conn.frameRead(); return true },
-		OnPongReceived:     func(context.Context, []byte) { h.conn.frameRead() },
+		OnPingReceived:     func(context.Context, []byte) bool { control(); return true },
+		OnPongReceived:     func(context.Context, []byte) { control() },
 	})
 	if err != nil {
 		return nil, err
@@ -73,8 +75,8 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 		HTTPClient:     client,
 		HTTPHeader:     header,
 		Subprotocols:   opts.Subprotocols,
-		OnPingReceived: func(context.Context, []byte) bool { opts.Alive(); return true },
-		OnPongReceived: func(context.Context, []byte) { opts.Alive() },
+		OnPingReceived: func(context.Context, []byte) bool { opts.Control(); return true },
+		OnPongReceived: func(context.Context, []byte) { opts.Control() },
 	})
 	if err != nil {
 		return nil, resp, err

@@ -1,0 +1,204 @@
+package wsrouter
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// Target selects connections of a namespace to send to. It is a value: each
+// method returns a changed copy, so a Target may be kept and used concurrently.
+// What it selects is looked up when it is used.
+type Target struct {
+	router   *Router
+	some     bool // the rooms only, not everyone
+	rooms    []string
+	except   []string
+	volatile bool
+	local    bool
+}
+
+// To adds the connections in any of the rooms. Without rooms it adds nobody: a
+// Target of no rooms selects nobody.
+func (t Target) To(rooms ...string) Target {
+	t.some = true
+	t.rooms = append(slices.Clip(t.rooms), rooms...)
+	return t
+}
+
+// Except takes out the connections that are in any of the rooms.
+func (t Target) Except(rooms ...string) Target {
+	t.except = append(slices.Clip(t.except), rooms...)
+	return t
+}
+
+// Volatile makes an Emit drop its frame, counted in [Stats], for a client whose
+// outbox is full, instead of closing that client as slow.
+func (t Target) Volatile() Target {
+	t.volatile = true
+	return t
+}
+
+// Local keeps the Target to the connections of this process.
+func (t Target) Local() Target {
+	t.local = true
+	return t
+}
+
+// Emit sends an event to each selected connection, once. It encodes the
+// arguments, once for each wire format, and queues them; it never waits for a
+// client. The error says that an argument cannot be encoded or that the name is
+// reserved, and then nobody was sent anything; that there was nobody to send to
+// is no error. See [Conn.Emit] for args and for clients that do not read.
+func (t Target) Emit(event string, args ...any) error {
+	if err := checkEvent(event); err != nil {
+		return err
+	}
+	m := &Message{Kind: KindEvent, Event: event, Args: args}
+	mode := sendNow
+	if t.volatile {
+		mode = sendVolatile
+	}
+	conns := t.router.hub.find(&t)
+	if len(conns) == 0 {
+		_, err := JSON.Encode(m) // a mistake shows however many listen
+		return encodeError(event, err)
+	}
+	frames := make(map[Format]Frame, 1)
+	for _, c := range conns {
+		if _, ok := frames[c.format]; ok {
+			continue
+		}
+		f, err := c.format.Encode(m)
+		if err != nil {
+			return encodeError(event, err)
+		}
+		frames[c.format] = f
+	}
+	for _, c := range conns {
+		c.sendFrame(frames[c.format], mode)
+	}
+	return nil
+}
+
+// Answer is what one client made of a [Target.Call].
+type Answer struct {
+	ID  string          // the connection's
+	Raw json.RawMessage // the data of its answer; nil if there was none
+	Err error           // as of Conn.Call
+}
+
+// Bind stores the answer's data in v, a pointer, or returns Err.
+func (a Answer) Bind(v any) error {
+	if a.Err != nil || a.Raw == nil {
+		return a.Err
+	}
+	return decode(a.Raw, v)
+}
+
+// Call sends a request to each selected connection of this process, and returns
+// the answers in the order in which they came. Clients that failed to answer, or
+// went away, are among them with an Err. If ctx ends first the answers that came
+// are returned together with its error; nothing waits for the others any more.
+// An argument that cannot be encoded is an error, too. A nil in sends no data.
+func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error) {
+	if in != nil {
+		raw, err := appendJSON(nil, in)
+		if err != nil {
+			return nil, encodeError(event, err)
+		}
+		in = json.RawMessage(raw) // encoded once, however many there are
+	}
+	if err := checkEvent(event); err != nil {
+		return nil, err
+	}
+	conns := t.router.hub.find(&t)
+	came := make(chan Answer, len(conns))
+	for _, c := range conns {
+		go func() {
+			a := Answer{ID: c.id}
+			a.Err = c.Call(ctx, event, in, &a.Raw)
+			came <- a
+		}()
+	}
+	answers := make([]Answer, 0, len(conns))
+	for range conns {
+		if a := <-came; a.Err == nil || ctx.Err() == nil {
+			answers = append(answers, a)
+		}
+	}
+	if len(answers) < len(conns) {
+		return answers, fmt.Errorf("wsrouter: call %q: %d of %d answered: %w", event, len(answers), len(conns), ctx.Err())
+	}
+	return answers, nil
+}
+
+// Join adds the selected connections to rooms, see [Conn.Join]. Connections that
+// cannot join are passed over; the error is the first of theirs.
+func (t Target) Join(rooms ...string) error {
+	var first error
+	for _, c := range t.router.hub.find(&t) {
+		if err := c.Join(rooms...); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// Leave takes the selected connections out of rooms. The error is nil.
+func (t Target) Leave(rooms ...string) error {
+	for _, c := range t.router.hub.find(&t) {
+		c.Leave(rooms...)
+	}
+	return nil
+}
+
+// Disconnect closes the selected connections as [Conn.Close] does. The error
+// says that the code cannot be sent.
+func (t Target) Disconnect(code int, reason string) error {
+	if !sendableCode(code) {
+		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
+	}
+	for _, c := range t.router.hub.find(&t) {
+		c.Close(code, reason)
+	}
+	return nil
+}
+
+// Member is a connection as [Target.Find] sees it.
+type Member struct {
+	ID    string
+	Rooms []string        // sorted, without its own
+	Data  json.RawMessage // what Conn.SetData has set; nil if nothing
+}
+
+// Find returns the selected connections, in no order. The error is nil.
+func (t Target) Find(ctx context.Context) ([]Member, error) {
+	conns := t.router.hub.find(&t)
+	members := make([]Member, len(conns))
+	for i, c := range conns {
+		members[i] = t.router.hub.member(c)
+	}
+	return members, nil
+}
+
+// Emit sends an event to everyone in this namespace. See [Target.Emit].
+func (r *Router) Emit(event string, args ...any) error { return Target{router: r}.Emit(event, args...) }
+
+// To selects the connections of this namespace that are in any of the rooms. No
+// rooms select nobody. A connection's id is a room, too.
+func (r *Router) To(rooms ...string) Target { return Target{router: r}.To(rooms...) }
+
+// Except selects the connections of this namespace that are in none of the rooms.
+func (r *Router) Except(rooms ...string) Target { return Target{router: r}.Except(rooms...) }
+
+// Find returns the connections of this namespace. See [Target.Find].
+func (r *Router) Find(ctx context.Context) ([]Member, error) { return Target{router: r}.Find(ctx) }
+
+// Conns iterates over the connections of this namespace on this process, as they
+// were when the loop began, in no order.
+func (r *Router) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) { slices.Values(r.hub.all())(yield) }
+}
