@@ -3,10 +3,12 @@ package wsrouter_test
 import (
 	"context"
 	"errors"
+	"expvar"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"time"
 
 	"github.com/wsrouter/wsrouter"
@@ -422,4 +424,45 @@ func ExampleRouter_Handler() {
 	router := wsrouter.New(&wsrouter.Options{Origins: []string{"https://app.example.com"}})
 	http.Handle("/ws", router.Handler(&wsrouter.WSOptions{AuthFrame: true}))
 	http.Handle("/nest", router.Handler(&wsrouter.WSOptions{Codec: wsrouter.NestJSON}))
+}
+
+// Prints every frame on a line of its own, for debugging: without secrets, and
+// cut to 1 KB.
+func ExampleTrace() {
+	secrets := regexp.MustCompile(`"(auth|token|password)":\s*("(\\.|[^"\\])*"|\{[^}]*\})`)
+	show := func(arrow string, f wsrouter.Frame) {
+		line := secrets.ReplaceAllString(string(f.Text), `"$1":"***"`)
+		if len(line) > 1<<10 {
+			line = line[:1<<10] + "…"
+		}
+		fmt.Println(arrow, line)
+	}
+	router := wsrouter.New(&wsrouter.Options{Trace: &wsrouter.Trace{
+		FrameIn:  func(_ *wsrouter.Link, f wsrouter.Frame) { show("→", f) },
+		FrameOut: func(_ *wsrouter.Link, f wsrouter.Frame) { show("←", f) },
+	}})
+	router.On("login", func(c *wsrouter.Context) error { return c.Reply("welcome") })
+
+	client, err := router.Connect(context.Background(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	client.Call(context.Background(), "login", map[string]string{"name": "ann", "password": "secret"}, nil)
+	// Output:
+	// → {"event":"login","data":{"name":"ann","password":"***"},"id":1}
+	// ← {"event":"login","data":"welcome","re":1}
+}
+
+// Shows the router's numbers beside the process's others, at /debug/vars.
+func ExampleRouter_Stats() {
+	router := wsrouter.New(nil)
+	expvar.Publish("wsrouter", expvar.Func(func() any { return router.Stats() }))
+
+	client, done := connect(router)
+	client.Call(context.Background(), "nobody", nil, nil)
+	done(0)
+	stats := router.Stats()
+	fmt.Println(stats.EventsIn, stats.BytesIn, stats.Errors)
+	// Output: 1 25 0
 }

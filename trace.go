@@ -39,7 +39,10 @@ type Trace struct {
 
 // trace calls one of the functions of Options.Trace: its panics are logged.
 func (a *app) trace(call func()) {
-	if err := protectHook(func() error { call(); return nil }); err != nil {
-		a.opts.Logger.Error("wsrouter: Trace panicked", "err", err)
-	}
+	defer func() {
+		if v := recover(); v != nil {
+			a.opts.Logger.Error("wsrouter: Trace panicked", "panic", v)
+		}
+	}()
+	call()
 }

@@ -240,9 +240,11 @@ func (o *Options) withDefaults() Options {
 	setDefault(&c.HandlerTimeout, forever, forever)
 	setDefault(&c.ShutdownCode, CloseGoingAway, CloseGoingAway)
 	c.ShutdownSpread = max(c.ShutdownSpread, 0)
-	if c.Trace == nil {
-		c.Trace = &Trace{}
+	var trace Trace
+	if c.Trace != nil {
+		trace = *c.Trace
 	}
+	c.Trace = &trace
 	return c
 }
 

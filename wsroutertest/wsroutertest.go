@@ -83,7 +83,12 @@ func Connect(tb testing.TB, router *wsrouter.Router, opts *wsrouter.DialOptions)
 	if err != nil {
 		tb.Fatalf("wsroutertest: connect: %v", err)
 	}
-	tb.Cleanup(func() { client.Close() })
+	tb.Cleanup(func() {
+		client.Close()
+		if inBubble() {
+			time.Sleep(time.Minute) // for the server's handlers, see Options.HookTimeout
+		}
+	})
 	c.Client = client
 	if inBubble() {
 		settle()
