@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
@@ -28,6 +29,10 @@ type DialOptions struct {
 	// Dial ignores it.
 	Request *http.Request
 
+	// Reconnect makes the client connect again when the connection is lost; nil
+	// does not. The first connect is not repeated: Dial returns its error.
+	Reconnect *Reconnect
+
 	// Auth returns the connect payload, which is sent as the first frame. It is
 	// called at each connect. The server's mount must want it, see
 	// WSOptions.AuthFrame; with Connect it does.
@@ -36,8 +41,25 @@ type DialOptions struct {
 
 // Client is the side that dialled: a service's, or a test's. All its methods are
 // safe for concurrent use.
+//
+// Nothing is queued while a client that reconnects is away: Emit, Call and Pull
+// fail at once with the *[CloseError] of the connection that was lost, as do
+// calls that were waiting for their answer, which the server may have handled or
+// not. [Client.Ready] waits for the next connection.
 type Client struct {
-	conn *Conn
+	opts DialOptions
+	dial func(ctx context.Context) (*Conn, error)
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	gone   chan struct{} // closed when there will be no more connection; nil without Reconnect
+
+	attempt int // of keepConnected
+
+	mu   sync.Mutex    // guards what follows
+	conn *Conn         // the current connection, or the last
+	back chan struct{} // closed with the next connection; nil if nobody waits
+	err  error         // why it does not come back
 }
 
 // Dial connects to a server's plain WebSocket mount, at a ws, wss, http or https
@@ -46,7 +68,49 @@ type Client struct {
 // *[CloseError] of what the client does next.
 func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	o := opts.withDefaults()
-	auth, err := o.auth(ctx)
+	return newClient(ctx, o, func(ctx context.Context) (*Conn, error) { return o.dialSocket(ctx, url) })
+}
+
+// Connect connects a client in memory, without a network: for tests, and for
+// parts of one process that talk as if they were apart. The frames, limits,
+// order and close codes are those of the network. It returns a *[StatusError]
+// where Dial would. In a testing/synctest bubble both routers must have been made
+// inside it.
+func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error) {
+	o := opts.withDefaults()
+	return newClient(ctx, o, func(ctx context.Context) (*Conn, error) { return o.dialPipe(ctx, r) })
+}
+
+func newClient(ctx context.Context, o DialOptions, dial func(context.Context) (*Conn, error)) (*Client, error) {
+	conn, err := dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{opts: o, dial: dial, conn: conn}
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if o.Reconnect != nil {
+		c.gone = make(chan struct{})
+		go c.keepConnected()
+	}
+	return c, nil
+}
+
+func (o *DialOptions) withDefaults() DialOptions {
+	var c DialOptions
+	if o != nil {
+		c = *o
+	}
+	if c.Router == nil {
+		c.Router = New(nil)
+	}
+	if c.Reconnect != nil {
+		c.Reconnect = c.Reconnect.withDefaults()
+	}
+	return c
+}
+
+func (o *DialOptions) dialSocket(ctx context.Context, url string) (*Conn, error) {
+	auth, err := o.authFrame(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +128,11 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 		return nil, dialFailure(err, resp)
 	}
 	t.socket = sock
-	link, err := o.Router.NewLink(t, LinkOptions{Request: handshake(url, o.Header), client: true})
-	if err != nil {
+	if t.link, err = o.Router.NewLink(t, LinkOptions{Request: handshake(url, o.Header), client: true}); err != nil {
 		sock.Abort()
 		return nil, err
 	}
-	t.link = link
-	return newClient(&o, t, link, auth)
+	return o.join(t, t.link, auth)
 }
 
 func dialFailure(err error, resp *http.Response) error {
@@ -93,14 +155,8 @@ func handshake(url string, header http.Header) *http.Request {
 	return req
 }
 
-// Connect connects a client in memory, without a network: for tests, and for
-// parts of one process that talk as if they were apart. The frames, limits,
-// order and close codes are those of the network. It returns a *[StatusError]
-// where Dial would. In a testing/synctest bubble both routers must have been made
-// inside it.
-func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error) {
-	o := opts.withDefaults()
-	auth, err := o.auth(ctx)
+func (o *DialOptions) dialPipe(ctx context.Context, r *Router) (*Conn, error) {
+	auth, err := o.authFrame(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +170,7 @@ func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error
 	}
 	server, client := newPipe(&r.app.opts, &o.Router.app.opts)
 	if server.link, err = r.NewLink(server, LinkOptions{Request: req}); err != nil {
-		return nil, &StatusError{http.StatusServiceUnavailable, "shutting down", RefusedShutdown}
+		return nil, &StatusError{http.StatusServiceUnavailable, err.Error(), ""}
 	}
 	p := &plain{router: r, link: server.link, wire: server}
 	client.link, err = o.Router.NewLink(client, LinkOptions{Request: req, client: true})
@@ -123,71 +179,81 @@ func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error
 		client.Abort()
 		return nil, err
 	}
-	return newClient(&o, client, client.link, auth)
+	return o.join(client, client.link, auth)
 }
 
-func newClient(o *DialOptions, w wire, l *Link, auth any) (*Client, error) {
+// join makes the client's Conn, and sends the auth frame before all else.
+func (o *DialOptions) join(w wire, l *Link, auth Frame) (*Conn, error) {
+	l.send(auth, sendNow)
 	p := &plain{router: o.Router, link: l, wire: w}
-	if o.Auth != nil {
-		f, err := p.codec.Encode(&Message{Kind: KindAuth, Args: []any{auth}})
-		if err != nil {
-			go l.End(&CloseError{Code: CloseAbnormal, Cause: CauseLocal})
-			w.Abort()
-			return nil, fmt.Errorf("wsrouter: dial: auth: %w", err)
-		}
-		l.send(f, sendNow)
-	}
 	if !p.join() {
 		return nil, l.Err()
 	}
 	go p.readLoop()
-	return &Client{conn: p.conn}, nil
+	return p.conn, nil
 }
 
-func (o *DialOptions) withDefaults() DialOptions {
-	var c DialOptions
-	if o != nil {
-		c = *o
-	}
-	if c.Router == nil {
-		c.Router = New(nil)
-	}
-	return c
-}
-
-func (o *DialOptions) auth(ctx context.Context) (any, error) {
+// authFrame returns the connect payload's frame; the zero Frame without Auth.
+func (o *DialOptions) authFrame(ctx context.Context) (Frame, error) {
 	if o.Auth == nil {
-		return nil, nil
+		return Frame{}, nil
 	}
-	v, err := o.Auth(ctx)
+	auth, err := o.Auth(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("wsrouter: dial: auth: %w", err)
+		return Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
 	}
-	return v, nil
+	f, err := JSON.Encode(&Message{Kind: KindAuth, Args: []any{auth}})
+	if err != nil {
+		return Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
+	}
+	return f, nil
+}
+
+// Conn returns the client's end of the current connection, or of the last: its
+// Context ends with that connection, and handlers of DialOptions.Router see the
+// same Conn.
+func (c *Client) Conn() *Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conn
 }
 
 // Emit sends an event to the server. It waits while the server reads slower than
 // the client sends, at most for [Options.WriteTimeout]. See [Conn.Emit] for args
 // and errors.
 func (c *Client) Emit(event string, args ...any) error {
-	return c.conn.emit(event, args, sendWait)
+	return c.Conn().emit(event, args, sendWait)
 }
 
 // Call sends a request and waits for its answer, see [Conn.Call].
 func (c *Client) Call(ctx context.Context, event string, in, out any) error {
-	return c.conn.Call(ctx, event, in, out)
+	return c.Conn().Call(ctx, event, in, out)
 }
 
-// Conn returns the client's end of the connection: its Context ends with the
-// connection, and handlers of DialOptions.Router see the same Conn.
-func (c *Client) Conn() *Conn { return c.conn }
+func (c *Client) pull(event string, in any) (*pull, error) { return c.Conn().pull(event, in) }
+
+// Abort cuts the connection without a word, as a broken network does. A client
+// that reconnects comes back: a test can see how it does.
+func (c *Client) Abort() {
+	c.Conn().link.cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
+}
 
 // Close says goodbye to the server with code 1000, after what was sent before,
 // and waits until the connection and the client's handlers have ended. In one of
-// those handlers use [Conn.Close], which does not wait. It returns nil, also
-// when the connection had ended already.
+// those handlers use [Conn.Close], which does not wait, and after which a client
+// does not reconnect. It returns nil, also when the connection had ended already.
 func (c *Client) Close() error {
-	c.conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-	<-c.conn.link.done
-	return nil
+	c.cancel()
+	for {
+		conn := c.Conn()
+		conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
+		<-conn.link.done
+		if c.gone == nil {
+			return nil
+		}
+		<-c.gone
+		if conn == c.Conn() {
+			return nil
+		}
+	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -223,124 +221,6 @@ func (ex *exchange) takeCredit() error {
 		case <-l.closed:
 			return l.Err()
 		}
-	}
-}
-
-// call is a request of ours that waits for its answer.
-type call struct {
-	answers chan *Message // cap 1: the first answer, the rest is not waited for
-	failed  chan struct{} // closed when the connection went
-}
-
-// Call sends a request and waits for its answer, which it stores in out, a
-// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data.
-// It may be used in handlers: answers are read while a handler blocks, and
-// events that arrive in between are handled in their order.
-//
-// The error is a *[WsError] if the other side answered with an exception, a
-// *[CloseError] if the connection went, ctx's error if ctx ended first (the
-// other side is then told to cancel), [ErrNotConnected] in OnConnect,
-// [ErrStream] if a stream came, and [ErrTooManyOpen] beyond [Options.MaxOpen].
-func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
-	if err := checkEvent(event); err != nil {
-		return err
-	}
-	var args []any
-	if in != nil {
-		args = []any{in}
-	}
-	id, waiting, err := c.openCall()
-	if err != nil {
-		return err
-	}
-	defer c.closeCall(id)
-	if err := c.send(&Message{Kind: KindEvent, Event: event, Args: args, ID: id}, sendNow); err != nil {
-		return err
-	}
-	select {
-	case m := <-waiting.answers:
-		return c.callResult(id, m, out)
-	case <-waiting.failed:
-		select { // the answer may have come before the end
-		case m := <-waiting.answers:
-			return c.callResult(id, m, out)
-		default:
-			return c.link.Err()
-		}
-	case <-ctx.Done():
-		c.send(&Message{Kind: KindCancel, ID: id}, sendNow)
-		return fmt.Errorf("wsrouter: call %q: %w", event, ctx.Err())
-	}
-}
-
-func (c *Conn) callResult(id string, m *Message, out any) error {
-	switch {
-	case m.More:
-		c.send(&Message{Kind: KindCancel, ID: id}, sendNow)
-		return ErrStream
-	case m.Kind == KindError:
-		return remoteError(m.Args)
-	case out == nil:
-		return nil
-	}
-	if err := decodeArgs(m.Args, out); err != nil {
-		return fmt.Errorf("wsrouter: answer of the wrong shape: %v", err)
-	}
-	return nil
-}
-
-func (c *Conn) openCall() (id string, _ *call, err error) {
-	l := c.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.ce != nil:
-		return "", nil, l.ce
-	case !c.live && !l.client:
-		return "", nil, ErrNotConnected
-	case len(c.calls) >= l.app.opts.MaxOpen:
-		return "", nil, ErrTooManyOpen
-	}
-	c.lastID++
-	id = strconv.FormatUint(c.lastID, 10)
-	if c.calls == nil {
-		c.calls = make(map[string]*call)
-	}
-	waiting := &call{answers: make(chan *Message, 1), failed: make(chan struct{})}
-	c.calls[id] = waiting
-	l.addWaitLocked(1)
-	return id, waiting, nil
-}
-
-func (c *Conn) closeCall(id string) {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	if c.calls[id] != nil {
-		delete(c.calls, id)
-		c.link.addWaitLocked(-1)
-	}
-}
-
-// answer hands a reply to the call that waits for it. A late one, or one to
-// nothing, is nobody's.
-func (c *Conn) answer(m *Message) {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	waiting := c.calls[m.ID]
-	if waiting == nil {
-		return
-	}
-	select {
-	case waiting.answers <- m:
-	default:
-	}
-}
-
-func (c *Conn) failCallsLocked(ce *CloseError) {
-	for id, waiting := range c.calls {
-		close(waiting.failed)
-		delete(c.calls, id)
-		c.link.addWaitLocked(-1)
 	}
 }
 

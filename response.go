@@ -70,8 +70,8 @@ func (ex *exchange) reply() error {
 }
 
 // Stream answers the event with every value received from ch, in order, until
-// ch is closed. A [Response] is sent under its own event, everything else under
-// the event's. It is what a handler returns:
+// ch is closed; a nil ch is a stream of nothing. A [Response] is sent under its
+// own event, everything else under the event's. It is what a handler returns:
 //
 //	return wsrouter.Stream(c, ch)
 //
@@ -85,6 +85,11 @@ func (ex *exchange) reply() error {
 // blocked for ever. Still it has to close ch at some time: one that does not is
 // logged and counted in [Stats].
 func Stream[T any](c *Context, ch <-chan T) error {
+	if ch == nil {
+		empty := make(chan T)
+		close(empty)
+		ch = empty
+	}
 	err := c.stream(func(send func(any) error) error {
 		for {
 			select {

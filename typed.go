@@ -1,0 +1,169 @@
+package wsrouter
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// Handle registers a handler that takes the event's data as a value of type In
+// and replies with what it returns. The types are inferred:
+//
+//	wsrouter.Handle(router, "sum", func(c *wsrouter.Context, in []int) (int, error) { … })
+//
+// Data is bound as by [Context.Bind], with its errors and [Options.Validate].
+// See [Router.On] for middleware and for what panics.
+func Handle[In, Out any](r *Router, event string, fn func(c *Context, in In) (Out, error), mws ...Middleware) {
+	r.On(event, typed(fn == nil, func(c *Context, in In) error {
+		out, err := fn(c, in)
+		if err != nil {
+			return err
+		}
+		return c.Reply(out)
+	}), mws...)
+}
+
+// HandleStream registers a handler that answers with the values of a channel, as
+// [Stream] does.
+//
+//	wsrouter.HandleStream(router, "ticks", func(c *wsrouter.Context, every int) (<-chan Tick, error) { … })
+func HandleStream[In, Item any](r *Router, event string, fn func(c *Context, in In) (<-chan Item, error), mws ...Middleware) {
+	r.On(event, typed(fn == nil, func(c *Context, in In) error {
+		ch, err := fn(c, in)
+		if err != nil {
+			return err
+		}
+		return Stream(c, ch)
+	}), mws...)
+}
+
+// typed makes a HandlerFunc of a function that takes its data bound; nil of none,
+// so that On complains.
+func typed[In any](none bool, fn func(c *Context, in In) error) HandlerFunc {
+	if none {
+		return nil
+	}
+	return func(c *Context) error {
+		var in In
+		if err := c.Bind(&in); err != nil {
+			return err
+		}
+		return fn(c, in)
+	}
+}
+
+// Caller is a *[Conn] or a *[Client]: whatever requests can be sent over. It is
+// sealed, since a pull needs more than its exported method.
+type Caller interface {
+	Call(ctx context.Context, event string, in, out any) error
+	pull(event string, in any) (*pull, error)
+}
+
+// Call sends a request and returns its answer. See [Conn.Call] for in and for
+// the errors.
+func Call[Out any](ctx context.Context, to Caller, event string, in any) (Out, error) {
+	var out Out
+	err := to.Call(ctx, event, in, &out)
+	return out, err
+}
+
+// pullWindow is how many items may be under way to a Pull.
+const pullWindow = 16
+
+// Pull sends a request and iterates over the stream that answers it:
+//
+//	for n, err := range wsrouter.Pull[int](ctx, client, "count", 5) {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(n)
+//	}
+//
+// The producer is held to the pace of the loop: it may be 16 items ahead.
+// Leaving the loop, or the end of ctx, cancels it. An error is the last element,
+// beside a zero value; it is as of [Conn.Call]. A plain answer is a stream of
+// one. Each use of the sequence sends a request of its own.
+func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var zero T
+		p, err := from.pull(event, in)
+		if err != nil {
+			yield(zero, err)
+			return
+		}
+		defer p.close()
+		for {
+			m, err := p.next(ctx)
+			var item T
+			if err == nil && m.Args != nil {
+				err = answerShape(decodeArgs(m.Args, &item))
+			}
+			switch {
+			case err != nil:
+				yield(zero, err)
+				return
+			case m.Args == nil && !m.More: // the bare end
+				return
+			case !yield(item, nil) || !m.More:
+				return
+			}
+		}
+	}
+}
+
+// pull is the asking side of a stream.
+type pull struct {
+	conn    *Conn
+	id      string
+	event   string
+	waiting *call
+	taken   int // items since credit was given last
+	ended   bool
+}
+
+func (c *Conn) pull(event string, in any) (*pull, error) {
+	id, waiting, err := c.openCall(pullWindow + 1)
+	if err != nil {
+		return nil, err
+	}
+	m := requestMessage(event, in, id)
+	m.Credit = pullWindow
+	if err := c.request(m); err != nil {
+		c.closeCall(id)
+		return nil, err
+	}
+	return &pull{conn: c, id: id, event: event, waiting: waiting}, nil
+}
+
+// next waits for an item or the last frame, and gives new credit in time.
+func (p *pull) next(ctx context.Context) (*Message, error) {
+	m, err := p.waiting.wait(ctx)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("wsrouter: pull %q: %w", p.event, err)
+	default:
+		p.ended = err != errOverrun
+		return nil, err
+	}
+	if !m.More {
+		p.ended = true
+		if m.Kind == KindError {
+			return nil, remoteError(m.Args)
+		}
+		return m, nil
+	}
+	if p.taken++; p.taken == pullWindow/2 {
+		p.conn.request(&Message{Kind: KindPull, ID: p.id, Credit: p.taken})
+		p.taken = 0
+	}
+	return m, nil
+}
+
+// close cancels the stream unless it has ended.
+func (p *pull) close() {
+	p.conn.closeCall(p.id)
+	if !p.ended {
+		p.conn.request(&Message{Kind: KindCancel, ID: p.id})
+	}
+}
