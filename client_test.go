@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -219,5 +220,82 @@ func TestClientShutdown(t *testing.T) {
 		require.NoError(t, client.Close())
 		_, err = newRouter().Connect(t.Context(), &wsrouter.DialOptions{Router: handlers})
 		require.Error(t, err)
+	})
+}
+
+// TestDial: the same client over the network.
+func TestDial(t *testing.T) {
+	router := wireRouter(nil)
+	router.On("ask", func(c *wsrouter.Context) error {
+		var out string
+		if err := c.Conn().Call(c.Context(), "question", c.Raw(), &out); err != nil {
+			return err
+		}
+		return c.Reply(out + "!")
+	})
+	gone := make(chan error, 1)
+	router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+	handlers := wsrouter.New(nil)
+	events := make(chan string, 10)
+	handlers.On("question", func(c *wsrouter.Context) error { return c.Reply("answer") })
+	handlers.On("events", func(c *wsrouter.Context) error { events <- string(c.Raw()); return c.Reply("to nobody") })
+	client, err := wsrouter.Dial(t.Context(), server(t, router), &wsrouter.DialOptions{Router: handlers})
+	require.NoError(t, err)
+
+	var out string
+	require.NoError(t, client.Call(t.Context(), "ask", "?", &out))
+	require.Equal(t, "answer!", out)
+	require.NoError(t, client.Emit("named", 5))
+	require.Equal(t, "5", <-events)
+	require.ErrorIs(t, client.Call(t.Context(), "stream", nil, &out), wsrouter.ErrStream)
+	require.ErrorContains(t, client.Call(t.Context(), "echo", 1, &out), "expected a string, got a number")
+	var ws *wsrouter.WsError
+	require.ErrorAs(t, client.Call(t.Context(), "fail", nil, nil), &ws)
+	require.Equal(t, "E_FAIL", ws.Code)
+	require.NoError(t, client.Close())
+	require.NoError(t, client.Close())
+	var ce *wsrouter.CloseError
+	require.ErrorAs(t, client.Call(t.Context(), "echo", 1, nil), &ce)
+	require.ErrorIs(t, client.Emit("echo"), net.ErrClosed)
+	require.ErrorAs(t, <-gone, &ce)
+	require.Equal(t, wsrouter.CausePeer, ce.Cause)
+	require.Equal(t, 1000, ce.Code)
+}
+
+// TestDialErrors: an HTTP status is a StatusError with its text.
+func TestDialErrors(t *testing.T) {
+	url := server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", 401) }))
+	_, err := wsrouter.Dial(t.Context(), url, nil)
+	var status *wsrouter.StatusError
+	require.ErrorAs(t, err, &status)
+	require.Equal(t, 401, status.StatusCode)
+	require.Equal(t, "wsrouter: server answered 401 Unauthorized: who are you?\n", err.Error())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = wsrouter.Dial(ctx, url, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = wsrouter.Dial(t.Context(), "ws://127.0.0.1:1", nil)
+	require.ErrorContains(t, err, "wsrouter: dial: ")
+	require.False(t, errors.As(err, &status))
+}
+
+// TestCallDeadline: the caller's context ends the call, and the other side is
+// told to cancel.
+func TestCallDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		canceled := make(chan error, 1)
+		router.On("wait", func(c *wsrouter.Context) error {
+			<-c.Context().Done()
+			canceled <- context.Cause(c.Context())
+			return nil
+		})
+		client, err := router.Connect(t.Context(), nil)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, client.Call(ctx, "wait", nil, nil), context.DeadlineExceeded)
+		require.ErrorIs(t, <-canceled, context.Canceled)
+		require.NoError(t, client.Close())
 	})
 }

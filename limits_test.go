@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -136,82 +135,6 @@ func TestFrameRateOfPings(t *testing.T) {
 			conn.Write(wsFrame(9, true, ""))
 		}
 		require.Contains(t, <-all, "too many frames")
-	})
-}
-
-// TestMaxBuffered: when all queues together hold too much the fullest goes.
-func TestMaxBuffered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		router := wsrouter.New(&wsrouter.Options{MaxBuffered: 1 << 20, WriteTimeout: -1})
-		var raws []*wsrouter.Raw
-		for range 4 {
-			raws = append(raws, wsrouter.ConnectRaw(router, nil, nil))
-		}
-		synctest.Wait()
-		payload := strings.Repeat("x", 10_000)
-		var conns []*wsrouter.Conn
-		for c := range router.Conns() {
-			conns = append(conns, c)
-		}
-		for range 60 { // 600 kB for one
-			require.NoError(t, conns[0].Emit("n", payload))
-		}
-		for range 10 {
-			require.NoError(t, conns[1].Emit("n", payload))
-			require.NoError(t, conns[2].Emit("n", payload))
-		}
-		require.Equal(t, 4, router.Stats().Connections)
-		for range 55 {
-			require.NoError(t, conns[3].Emit("n", payload))
-		}
-		synctest.Wait()
-		require.ErrorContains(t, conns[0].Emit("n"), "slow")
-		require.Equal(t, 3, router.Stats().Connections)
-		require.EqualValues(t, 1, router.Stats().Slow)
-		require.LessOrEqual(t, router.Stats().Outbox, 1<<20)
-		for _, raw := range raws {
-			raw.Abort()
-			raw.Wait()
-		}
-		synctest.Wait()
-		require.Zero(t, router.Stats().Outbox)
-	})
-}
-
-// TestOutboxHalf: a healthy client that reads a long stream of its own is not
-// thrown out by broadcasts: half the outbox is left to them.
-func TestOutboxHalf(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		router := wsrouter.New(&wsrouter.Options{OutboxBytes: 100_000})
-		router.On("long", func(c *wsrouter.Context) error {
-			return wsrouter.StreamSeq(c, func(yield func(string, error) bool) {
-				for range 2000 {
-					if !yield(strings.Repeat("x", 1000), nil) {
-						return
-					}
-				}
-			})
-		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
-		raw.Send(`{"event":"long","id":1}`)
-		items, casts := 0, 0
-		for items < 2000 {
-			time.Sleep(time.Millisecond)
-			if items%10 == 0 {
-				require.NoError(t, router.Emit("cast", strings.Repeat("y", 1000)))
-			}
-			frame, ce := raw.Read()
-			require.Nil(t, ce)
-			if strings.Contains(frame, `"re":1`) {
-				items++
-			} else {
-				casts++
-			}
-		}
-		require.Greater(t, casts, 100)
-		raw.Close(1000, "")
-		raw.Wait()
-		require.EqualValues(t, 0, router.Stats().Slow)
 	})
 }
 

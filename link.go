@@ -1,9 +1,7 @@
 package wsrouter
 
 import (
-	"errors"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,12 +168,11 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 	}
 	l.Alive()
 	l.tokens, l.refilled = float64(r.app.opts.FrameBurst), time.Now()
+	l.ping = time.AfterFunc(r.app.opts.PingInterval, l.checkAlive)
 	if err := r.app.add(l); err != nil {
+		l.ping.Stop()
 		return nil, err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ping = time.AfterFunc(r.app.opts.PingInterval, l.checkAlive)
 	return l, nil
 }
 
@@ -241,110 +238,14 @@ func (l *Link) checkAlive() {
 	case idle < opts.PingInterval:
 		l.pinged = false
 		l.ping.Reset(opts.PingInterval - idle)
+	case !l.pinged && l.writing: // a ping would wait; WriteTimeout is watching
+		l.ping.Reset(min(opts.PingInterval, time.Second))
 	case !l.pinged:
 		l.pinged = true
 		l.ping.Reset(opts.PongTimeout)
 		l.transport.Ping()
 	default:
 		l.cutLocked(&CloseError{Code: CloseAbnormal, Reason: "ping timeout", Cause: CauseTimeout})
-	}
-}
-
-// sendMode says what a full outbox means to a sender.
-type sendMode uint8
-
-const (
-	sendWait     sendMode = iota // wait for space in the first half
-	sendNow                      // never wait: full means that the client is slow
-	sendVolatile                 // drop the frame
-)
-
-// errDropped is what sendLocked makes of a volatile frame for a full outbox.
-var errDropped = errors.New("wsrouter: dropped")
-
-// send queues a frame. Only sendWait blocks, and at most for WriteTimeout.
-func (l *Link) send(f Frame, mode sendMode) error {
-	if f.empty() {
-		return nil
-	}
-	l.mu.Lock()
-	err := l.sendLocked(f, mode)
-	l.mu.Unlock()
-	return l.sent(err)
-}
-
-// sent does what sendLocked could not, as it had the lock.
-func (l *Link) sent(err error) error {
-	l.app.relieve()
-	if err != errDropped {
-		return err
-	}
-	if t := l.app.opts.Trace; t.Drop != nil {
-		l.app.trace(func() { t.Drop(l, 1) })
-	}
-	return nil
-}
-
-func (l *Link) sendLocked(f Frame, mode sendMode) error {
-	size := f.size() + frameOverhead
-	limit := l.app.opts.OutboxBytes
-	if mode == sendWait {
-		limit /= 2 // the rest is left to those who cannot wait
-	}
-	var timeout *time.Timer
-	for l.ce == nil && l.outBytes > 0 && l.outBytes+size > limit {
-		switch mode {
-		case sendVolatile:
-			l.app.counters.dropped.Add(1)
-			return errDropped
-		case sendNow:
-			l.cutLocked(slowClient())
-			return l.ce
-		}
-		if timeout == nil {
-			timeout = time.NewTimer(l.app.opts.WriteTimeout)
-			defer timeout.Stop()
-		}
-		if !l.waitForSpaceLocked(timeout.C) {
-			l.cutLocked(slowClient())
-		}
-	}
-	if l.ce != nil {
-		return l.ce
-	}
-	l.queueLocked(f)
-	l.wakeWriterLocked()
-	return nil
-}
-
-func (l *Link) queueLocked(f Frame) {
-	size := f.size() + frameOverhead
-	l.out = append(l.out, f)
-	l.outBytes += size
-	l.bufferLocked(size)
-}
-
-// bufferLocked counts bytes that begin or, negative, cease to wait.
-func (l *Link) bufferLocked(n int) {
-	l.buffered.Add(int64(n))
-	if l.app.opts.MaxBuffered != unlimited {
-		l.app.buffered.Add(int64(n))
-	}
-}
-
-// relieve cuts the fullest links while more than MaxBuffered is waiting.
-func (a *app) relieve() {
-	for a.buffered.Load() > int64(a.opts.MaxBuffered) {
-		var fullest *Link
-		for _, l := range a.allLinks() {
-			if l.isOpen() && (fullest == nil || l.buffered.Load() > fullest.buffered.Load()) {
-				fullest = l
-			}
-		}
-		if fullest == nil {
-			return // those that are closing will let go of theirs
-		}
-		fullest.cut(slowClient())
 	}
 }
 
@@ -355,123 +256,6 @@ func (l *Link) isOpen() bool {
 	default:
 		return true
 	}
-}
-
-// waitForSpaceLocked gives up the lock until the outbox has drained somewhat or
-// the link closes; false means that the time was up.
-func (l *Link) waitForSpaceLocked(timeout <-chan time.Time) bool {
-	if l.outSpace == nil {
-		l.outSpace = make(chan struct{})
-	}
-	space := l.outSpace
-	l.mu.Unlock()
-	defer l.mu.Lock()
-	select {
-	case <-space:
-		return true
-	case <-timeout:
-		return false
-	}
-}
-
-func (l *Link) wakeWriterLocked() {
-	if !l.writing && !l.gone {
-		l.writing = true
-		go l.write()
-	}
-}
-
-// write sends batches until the outbox is empty, then says goodbye if the link
-// is closing.
-func (l *Link) write() {
-	for {
-		batch, goodbye := l.nextBatch()
-		if goodbye != nil {
-			l.transport.Close(goodbye.Code, truncate(goodbye.Reason, 123))
-			return
-		}
-		if len(batch) == 0 {
-			return
-		}
-		l.traceOut(batch)
-		if err := l.transport.Write(batch); err != nil {
-			l.writeFailed(err)
-			return
-		}
-	}
-}
-
-func (l *Link) traceOut(batch []Frame) {
-	t := l.app.opts.Trace
-	if t.FrameOut == nil {
-		return
-	}
-	for _, f := range batch {
-		l.app.trace(func() { t.FrameOut(l, f) })
-	}
-}
-
-// writeFailed leaves it to the read loop to say how the connection ended: a close
-// frame of the peer's may be waiting there. If that says nothing, checkAlive
-// will.
-func (l *Link) writeFailed(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		l.cutLocked(slowClient())
-		return
-	}
-	l.dropOutboxLocked()
-	if l.ce == nil {
-		l.ping.Reset(time.Second)
-	}
-}
-
-func slowClient() *CloseError {
-	return &CloseError{Code: ClosePolicy, Reason: "slow client", Cause: CauseSlow}
-}
-
-const (
-	batchBytes = 64 << 10 // a batch of this size is long enough
-	keepFrames = 16       // room in the outbox that an idle link keeps
-)
-
-// nextBatch takes frames from the outbox. Without any the writer is done:
-// goodbye is then set if it shall close the transport.
-func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	clear(l.spare) // the batch before has been written
-	if l.gone || len(l.out) == 0 {
-		if l.ce != nil && !l.gone {
-			l.gone = true
-			return nil, l.ce
-		}
-		l.writing = false
-		if cap(l.out) > keepFrames {
-			l.out, l.spare = nil, nil
-		}
-		return nil, nil
-	}
-	n, size := 0, 0
-	for n < len(l.out) && size < batchBytes {
-		size += l.out[n].size() + frameOverhead
-		n++
-	}
-	batch = append(l.spare[:0], l.out[:n]...)
-	rest := copy(l.out, l.out[n:])
-	clear(l.out[rest:])
-	l.out = l.out[:rest]
-	l.spare = batch
-	l.outBytes -= size
-	l.bufferLocked(-size)
-	l.bytesOut.Add(int64(size - n*frameOverhead))
-	l.app.counters.bytesOut.Add(int64(size - n*frameOverhead))
-	if l.outSpace != nil {
-		close(l.outSpace)
-		l.outSpace = nil
-	}
-	return batch, nil
 }
 
 func (l *Link) close(ce *CloseError) {
@@ -487,6 +271,10 @@ func (l *Link) closeLocked(ce *CloseError) {
 		return
 	}
 	l.beginCloseLocked(ce)
+	if l.gone { // no goodbye can be sent
+		go l.transport.Abort()
+		return
+	}
 	l.wakeWriterLocked()
 }
 
@@ -506,14 +294,6 @@ func (l *Link) cutLocked(ce *CloseError) {
 	}
 	l.dropOutboxLocked()
 	go l.transport.Abort() // may wait for the transport's own locks
-}
-
-func (l *Link) dropOutboxLocked() {
-	l.gone = true
-	l.app.counters.dropped.Add(int64(len(l.out)))
-	l.lost += len(l.out)
-	l.bufferLocked(-l.outBytes)
-	l.out, l.spare, l.outBytes = nil, nil, 0
 }
 
 func (l *Link) beginCloseLocked(ce *CloseError) {

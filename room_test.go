@@ -289,40 +289,6 @@ func TestTargetOperations(t *testing.T) {
 	})
 }
 
-// TestVolatile: a full outbox drops the frame, counted, and keeps the client.
-func TestVolatile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dropped := 0
-		router := wsrouter.New(&wsrouter.Options{
-			OutboxBytes:  10_000,
-			WriteTimeout: -1,
-			Trace:        &wsrouter.Trace{Drop: func(_ *wsrouter.Link, n int) { dropped += n }},
-		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
-		synctest.Wait()
-		for i := range 1000 {
-			require.NoError(t, router.Except().Volatile().Emit("n", i, strings.Repeat("x", 100)))
-		}
-		require.EqualValues(t, dropped, router.Stats().Dropped)
-		require.Greater(t, dropped, 800)
-		last := -1
-		for range 1000 - dropped {
-			frame, ce := raw.Read()
-			require.Nil(t, ce)
-			var n int
-			fmt.Sscanf(frame, `{"event":"n","data":[%d,`, &n)
-			require.Greater(t, n, last, "what was not dropped is in order")
-			last = n
-		}
-		require.NoError(t, router.Except().Volatile().Emit("again"))
-		frame, _ := raw.Read()
-		require.Equal(t, `{"event":"again"}`, frame)
-		require.EqualValues(t, 0, router.Stats().Slow)
-		raw.Close(1000, "")
-		raw.Wait()
-	})
-}
-
 // TestMembershipUnderChurn: 1,000 connections move through 100 rooms while
 // broadcasts run. Who is in a room all the time gets every message of it, once
 // and in order; who never is gets none.
