@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -319,7 +320,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 					}()
 					return wsrouter.Stream(c, ch)
 				})
-				before := runtime.NumGoroutine()
+				before := bubbleGoroutines()
 				raw := wsrouter.ConnectRaw(router, nil, nil)
 				go func() {
 					for {
@@ -342,7 +343,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 				raw.Close(1000, "")
 				raw.Wait()
 				synctest.Wait()
-				require.LessOrEqual(t, runtime.NumGoroutine(), before)
+				require.Equal(t, before, bubbleGoroutines())
 			})
 		})
 	}
@@ -353,7 +354,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 func TestNoLeaksPerConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
-		before := runtime.NumGoroutine()
+		before := bubbleGoroutines()
 		raws := make([]*wsrouter.Raw, 10)
 		for i := range raws {
 			raws[i] = wsrouter.ConnectRaw(router, nil, nil)
@@ -361,7 +362,7 @@ func TestNoLeaksPerConnection(t *testing.T) {
 			raws[i].Read()
 		}
 		synctest.Wait()
-		require.LessOrEqual(t, runtime.NumGoroutine(), before+len(raws))
+		require.Equal(t, before+len(raws), bubbleGoroutines())
 		for i, raw := range raws {
 			if i%2 == 0 {
 				raw.Abort()
@@ -371,9 +372,23 @@ func TestNoLeaksPerConnection(t *testing.T) {
 			raw.Wait()
 		}
 		synctest.Wait()
-		require.LessOrEqual(t, runtime.NumGoroutine(), before)
+		require.Equal(t, before, bubbleGoroutines())
 		require.Equal(t, 0, router.Stats().Connections)
 	})
+}
+
+// bubbleGoroutines counts the goroutines of the bubble that the test runs in.
+func bubbleGoroutines() (n int) {
+	own, all := make([]byte, 200), make([]byte, 1<<20)
+	own = own[:runtime.Stack(own, false)]
+	bubble := regexp.MustCompile(`synctest bubble \d+`).FindString(string(own))
+	for _, g := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		head, _, _ := strings.Cut(g, "\n")
+		if strings.HasSuffix(head, bubble+"]:") {
+			n++
+		}
+	}
+	return n
 }
 
 // TestLiveness: a peer that says nothing, not even pong, is gone within
