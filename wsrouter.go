@@ -24,13 +24,7 @@
 //
 // A handler's return is the end of its event. Its context ends then, its error
 // is the event's error, middleware around it has seen all of it, and a shutdown
-// waits for it. A stream is a handler that has not returned yet:
-//
-//	router.On("ticks", func(c *wsrouter.Context) error {
-//		ch := make(chan int)
-//		go produce(c.Context(), ch) // until the context ends; closes ch
-//		return wsrouter.Stream(c, ch)
-//	})
+// waits for it.
 //
 // # Ordering and concurrency
 //
@@ -44,6 +38,38 @@
 // fills up; while a call or a stream is open, which may depend on what comes
 // next, reading goes on up to four times that, and then the client is closed
 // with 1008. Nothing that was read is dropped.
+//
+// # Streams
+//
+// A stream is a handler that has not returned yet: [Stream] sends what comes out
+// of a channel, [StreamSeq] what an iterator yields, under the turn that it has
+// given up, so other events are handled meanwhile.
+//
+//	router.On("ticks", func(c *wsrouter.Context) error {
+//		ch := make(chan int)
+//		go func() {
+//			defer close(ch)
+//			for i := 0; ; i++ {
+//				select {
+//				case ch <- i:
+//				case <-c.Context().Done():
+//					return
+//				}
+//			}
+//		}()
+//		return wsrouter.Stream(c, ch)
+//	})
+//
+// When the client cancels, goes away, or the server shuts down, c.Context() ends.
+// A producer that does not look at it is not blocked for ever, as the channel is
+// received from until it is closed. The asking side is a loop, and leaving it
+// cancels:
+//
+//	for n, err := range wsrouter.Pull[int](ctx, client, "ticks", nil) { … }
+//
+// Pull gives credit: a producer is held to the pace of the loop, and a stream that
+// is not pulled keeps neither the connection nor its other streams. A client
+// without credit gets items as fast as it reads.
 //
 // # Errors
 //
