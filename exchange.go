@@ -200,8 +200,8 @@ func (c *Conn) endStreamLocked(ex *exchange) {
 }
 
 // takeCredit waits until the asker takes another item.
-func (ex *exchange) takeCredit() error {
-	l := ex.conn.link
+func (c *Context) takeCredit() error {
+	ex, l := c.ex, c.conn.link
 	for {
 		l.mu.Lock()
 		if !ex.limited || ex.credit > 0 {
@@ -216,8 +216,10 @@ func (ex *exchange) takeCredit() error {
 		l.mu.Unlock()
 		select {
 		case <-more:
+		case <-c.ctx.Done():
+			return c.cause()
 		case <-ex.ctx.Done():
-			return context.Cause(ex.ctx)
+			return c.cause()
 		case <-l.closed:
 			return l.Err()
 		}

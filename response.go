@@ -94,14 +94,16 @@ func Stream[T any](c *Context, ch <-chan T) error {
 		for {
 			select {
 			case v, ok := <-ch:
-				if !ok {
-					return nil
+				if !ok { // perhaps as the producer saw the context end
+					return c.cause()
 				}
 				if err := send(v); err != nil {
 					return err
 				}
+			case <-c.ctx.Done():
+				return c.cause()
 			case <-c.ex.ctx.Done():
-				return context.Cause(c.ex.ctx)
+				return c.cause()
 			case <-c.conn.link.closed:
 				return c.conn.link.Err()
 			}
@@ -142,8 +144,17 @@ func StreamSeq[T any](c *Context, seq iter.Seq2[T, error]) error {
 				return err
 			}
 		}
-		return context.Cause(c.ex.ctx)
+		return c.cause()
 	})
+}
+
+// cause says why the event's context has ended: the event itself, or middleware
+// with a context of its own; nil while it goes on.
+func (c *Context) cause() error {
+	if err := context.Cause(c.ex.ctx); err != nil {
+		return err
+	}
+	return context.Cause(c.ctx)
 }
 
 // stream runs produce with a function that sends an item. The end of the stream
@@ -161,10 +172,10 @@ func (c *Context) stream(produce func(send func(any) error) error) error {
 }
 
 func (c *Context) sendItem(v any) error {
-	if err := c.ex.takeCredit(); err != nil {
+	if err := c.takeCredit(); err != nil {
 		return err
 	}
-	if err := context.Cause(c.ex.ctx); err != nil {
+	if err := c.cause(); err != nil {
 		return err
 	}
 	if c.muted() {

@@ -1,9 +1,11 @@
 package wsrouter_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -366,4 +368,156 @@ func TestTyped(t *testing.T) {
 		client.Expect("sum", 2)
 	})
 	require.Panics(t, func() { wsrouter.Handle[int, int](wsrouter.New(nil), "nil", nil) })
+}
+
+// TestTwentyStreamsCancelled: with producers in the shape of everyone's first
+// try, over every transport, none of them is left.
+func TestTwentyStreamsCancelled(t *testing.T) {
+	var producers sync.WaitGroup
+	var current *wsrouter.Router
+	router := func() *wsrouter.Router {
+		current = wsrouter.New(nil)
+		current.On("ticks", func(c *wsrouter.Context) error {
+			ch := make(chan int)
+			producers.Go(func() {
+				defer close(ch)
+				for i := range 100 {
+					ch <- i // no select
+				}
+			})
+			return wsrouter.Stream(c, ch)
+		})
+		return current
+	}
+	clients(t, router, func(t *testing.T, client *wsrouter.Client) {
+		var pulls sync.WaitGroup
+		for range 20 {
+			pulls.Go(func() {
+				for range wsrouter.Pull[int](t.Context(), client, "ticks", nil) {
+					break
+				}
+			})
+		}
+		pulls.Wait()
+		producers.Wait()
+		require.NoError(t, client.Close())
+		require.NoError(t, current.Shutdown(t.Context()))
+		require.Zero(t, current.Stats().Streams)
+	})
+}
+
+// TestMiddlewareSeesWholeStream: middleware around a stream is there from its
+// first to its last item, and can end it.
+func TestMiddlewareSeesWholeStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		took := make(chan time.Duration, 1)
+		limit := func(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
+			return func(c *wsrouter.Context) error {
+				begin := time.Now()
+				ctx, cancel := context.WithTimeoutCause(c.Context(), time.Minute, wsrouter.NewError("long enough"))
+				defer cancel()
+				err := next(c.WithContext(ctx))
+				took <- time.Since(begin)
+				return err
+			}
+		}
+		router.On("ticks", func(c *wsrouter.Context) error {
+			ch := make(chan int)
+			go func() {
+				defer close(ch)
+				for i := 0; ; i++ {
+					select {
+					case ch <- i:
+					case <-c.Context().Done():
+						return
+					}
+					time.Sleep(time.Second)
+				}
+			}()
+			return wsrouter.Stream(c, ch)
+		}, limit)
+		client := wsroutertest.Connect(t, router, nil)
+		items := 0
+		var last error
+		for _, err := range wsrouter.Pull[int](t.Context(), client, "ticks", nil) {
+			if last = err; err == nil {
+				items++
+			}
+		}
+		require.EqualError(t, last, "long enough")
+		require.InDelta(t, 60, items, 1)
+		require.Equal(t, time.Minute, <-took)
+	})
+}
+
+// TestProducerThatGoesOn is logged, once, and counted.
+func TestProducerThatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		router := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		stop := make(chan struct{})
+		router.On("ticks", func(c *wsrouter.Context) error {
+			ch := make(chan int)
+			go func() { <-stop; close(ch) }()
+			return wsrouter.Stream(c, ch)
+		})
+		client := wsroutertest.Connect(t, router, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		for _, err := range wsrouter.Pull[int](ctx, client, "ticks", nil) {
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, 1, router.Stats().Producers)
+		require.Equal(t, 1, strings.Count(log.String(), "producer goes on"))
+		close(stop)
+	})
+}
+
+// TestCallsGivenUp: nothing is left of calls whose context ended, and a late
+// answer is nobody's.
+func TestCallsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		conns := make(chan *wsrouter.Conn, 1)
+		router.OnConnect(func(c *wsrouter.Conn) error { conns <- c; return nil })
+		raw := wsrouter.ConnectRaw(router, nil, nil)
+		conn := <-conns
+		synctest.Wait()
+		requests := make(chan string, 10_000)
+		go func() {
+			for {
+				frame, ce := raw.Read()
+				if ce != nil {
+					return
+				}
+				requests <- frame
+			}
+		}()
+		var calls sync.WaitGroup
+		for range 1000 { // as many as MaxOpen
+			calls.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				require.ErrorIs(t, conn.Call(ctx, "q", nil, nil), context.DeadlineExceeded)
+			})
+		}
+		synctest.Wait()
+		require.ErrorIs(t, conn.Call(t.Context(), "q", nil, nil), wsrouter.ErrTooManyOpen)
+		calls.Wait()
+		synctest.Wait()
+		require.Len(t, requests, 2000, "each was asked and cancelled")
+		for i := range 1000 {
+			raw.Send(fmt.Sprintf(`{"event":"q","data":1,"re":%d}`, i+1))
+		}
+		result := make(chan error)
+		go func() { result <- conn.Call(t.Context(), "q", nil, nil) }()
+		synctest.Wait()
+		raw.Send(`{"event":"q","re":1001}`)
+		require.NoError(t, <-result)
+		raw.Close(1000, "")
+		raw.Wait()
+	})
 }
