@@ -264,7 +264,7 @@ func TestDial(t *testing.T) {
 
 // TestDialErrors: an HTTP status is a StatusError with its text.
 func TestDialErrors(t *testing.T) {
-	url := server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", 401) }))
+	url := server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?", http.StatusUnauthorized) }))
 	_, err := wsrouter.Dial(t.Context(), url, nil)
 	var status *wsrouter.StatusError
 	require.ErrorAs(t, err, &status)

@@ -55,7 +55,7 @@ func (codec Codec) Encode(m *Message) (Frame, error) {
 	case KindPull:
 		return textFrame(`{"id":` + m.ID + `,"pull":` + strconv.Itoa(m.Credit) + `}`), nil
 	case KindAuth:
-		if b, err = appendJSON([]byte(`{"auth":`), m.Args[0]); err == nil {
+		if b, err = AppendJSON([]byte(`{"auth":`), m.Args[0]); err == nil {
 			return Frame{Text: append(b, '}')}, nil
 		}
 	}
@@ -71,7 +71,7 @@ func nestReply(args []any) (Frame, error) {
 	if len(args) == 0 || args[0] == nil {
 		return Frame{}, nil
 	}
-	b, err := appendJSON(nil, args[0])
+	b, err := AppendJSON(nil, args[0])
 	return Frame{Text: b}, err
 }
 
@@ -91,25 +91,26 @@ func appendAnswer(event string, m *Message) ([]byte, error) {
 // appendEnvelope appends `{"event":…,"data":…`: no data without arguments, the
 // argument itself if there is one, an array of several.
 func appendEnvelope(b []byte, event string, args []any) (_ []byte, err error) {
-	if b, err = appendJSON(append(b, `{"event":`...), event); err != nil || len(args) == 0 {
+	if b, err = AppendJSON(append(b, `{"event":`...), event); err != nil || len(args) == 0 {
 		return b, err
 	}
 	b = append(b, `,"data":`...)
 	if len(args) == 1 {
-		return appendJSON(b, args[0])
+		return AppendJSON(b, args[0])
 	}
 	for i, arg := range args {
 		b = append(b, "[,"[min(i, 1)])
-		if b, err = appendJSON(b, arg); err != nil {
+		if b, err = AppendJSON(b, arg); err != nil {
 			return nil, err
 		}
 	}
 	return append(b, ']'), nil
 }
 
-// appendJSON appends v as encoding/json writes it, but without escaping HTML.
-// Raw JSON goes through byte for byte.
-func appendJSON(b []byte, v any) ([]byte, error) {
+// AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
+// [json.RawMessage] goes through byte for byte. It is how all arguments are
+// encoded, and exported for adapters.
+func AppendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, "null"...), nil

@@ -187,7 +187,7 @@ func (c *Conn) Rooms() []string { return c.router.hub.roomsOf(c) }
 // SetData sets what [Target.Find] shows of the connection, encoded as JSON: who
 // it is, say, for lists of who is there. The error says why v cannot be encoded.
 func (c *Conn) SetData(v any) error {
-	data, err := appendJSON(nil, v)
+	data, err := AppendJSON(nil, v)
 	if err != nil {
 		return fmt.Errorf("wsrouter: SetData: %w", err)
 	}

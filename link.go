@@ -59,6 +59,7 @@ type Message struct {
 type Frame struct {
 	Text        []byte
 	Attachments [][]byte // sent as binary after Text, with nothing in between
+	Next        *Frame   // another one that goes with it; nil is none
 }
 
 // frameOverhead is what a queued frame or message costs besides its bytes.
@@ -68,6 +69,9 @@ func (f Frame) size() int {
 	n := len(f.Text)
 	for _, a := range f.Attachments {
 		n += len(a)
+	}
+	if f.Next != nil {
+		n += f.Next.size()
 	}
 	return n
 }

@@ -105,7 +105,7 @@ func (a Answer) Bind(v any) error {
 // An argument that cannot be encoded is an error, too. A nil in sends no data.
 func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error) {
 	if in != nil {
-		raw, err := appendJSON(nil, in)
+		raw, err := AppendJSON(nil, in)
 		if err != nil {
 			return nil, encodeError(event, err)
 		}

@@ -51,6 +51,7 @@ var mounts = []mount{
 	{"echo behind Recover", onEcho(echoHandler, echomw.Recover()), pathValue},
 	{"echo behind BodyDump", onEcho(echoHandler, echoBodyDump()), pathValue},
 	{"echo behind ContextTimeout", onEcho(echoHandler, echomw.ContextTimeout(time.Minute)), pathValue},
+	{"echo behind Gzip", onEcho(echoHandler, echomw.Gzip()), pathValue},
 }
 
 func pathValue(r *http.Request) string { return r.PathValue("id") }

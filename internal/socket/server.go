@@ -20,31 +20,43 @@ type hijacker struct {
 	conn  *serverConn
 }
 
+// canHijack reports whether the server's own ResponseWriter, beneath all wrappers
+// that offer Unwrap, can give its connection away. Wrappers such as gin's have a
+// Hijack in any case, which panics if theirs cannot.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			_, ok = w.(http.Hijacker)
+			return ok
+		}
+		w = wrapper.Unwrap()
+	}
+}
+
+// WriteHeader leaves the 101 to Hijack.
+func (h *hijacker) WriteHeader(code int) {
+	if code != http.StatusSwitchingProtocols {
+		h.ResponseWriter.WriteHeader(code)
+	}
+}
+
 // Hijack finds the server's Hijacker through any number of wrappers that offer
-// Unwrap. The Reader stays the server's: it may hold the first bytes of a
-// client that did not wait for the 101.
+// Unwrap, and then writes the 101 by itself: wrappers that compress keep a
+// header back until there is a body. The Reader stays the server's: it may hold
+// the first bytes of a client that did not wait for the 101.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	raw, brw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	h.conn = &serverConn{Conn: raw, alive: h.alive}
-	return h.conn, bufio.NewReadWriter(brw.Reader, bufio.NewWriter(h.conn)), nil
-}
-
-// WriteHeaderNow is gin's: its ResponseWriter keeps the header back until told.
-func (h *hijacker) WriteHeaderNow() {
-	for w := h.ResponseWriter; w != nil; {
-		switch t := w.(type) {
-		case interface{ WriteHeaderNow() }:
-			t.WriteHeaderNow()
-			return
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = t.Unwrap()
-		default:
-			return
-		}
-	}
+	h.conn = &serverConn{Conn: raw, alive: h.alive, partial: brw.Reader.Buffered() > 0}
+	bw := bufio.NewWriter(h.conn)
+	bw.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	h.Header().Write(bw)
+	bw.WriteString("\r\n")
+	bw.Flush() // if the client has gone, Read will tell
+	return h.conn, bufio.NewReadWriter(brw.Reader, bw), nil
 }
 
 // serverConn is the net.Conn under a server's WebSocket.

@@ -50,7 +50,11 @@ type Conn struct {
 func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
 	h := &hijacker{ResponseWriter: w, alive: opts.Alive}
 	control := func() { h.conn.frameRead(); opts.Control() }
-	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
+	var rw http.ResponseWriter = h
+	if !canHijack(w) {
+		rw = struct{ http.ResponseWriter }{w} // without Hijack: websocket.Accept answers 501
+	}
+	ws, err := websocket.Accept(rw, r, &websocket.AcceptOptions{
 		Subprotocols:       opts.Subprotocols,
 		InsecureSkipVerify: true,
 		OnPingReceived:     func(context.Context, []byte) bool { control(); return true },

@@ -1,0 +1,69 @@
+package wsrouter
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+//go:embed clientjs/wsrouter.js clientjs/wsrouter.d.ts
+var clientJS embed.FS
+
+// ClientJS returns a handler that serves the browser client, an ES module without
+// dependencies, as wsrouter.js, and its types as wsrouter.d.ts: whatever path they
+// are asked for under. With
+//
+//	http.Handle("/wsrouter/", wsrouter.ClientJS())
+//
+// a page connects to a router mounted at /ws so:
+//
+//	import { connect } from "/wsrouter/wsrouter.js";
+//
+//	const client = connect("/ws");
+//	client.on("news", (text) => console.log(text));
+//	await client.ready();
+//	console.log(await client.call("sum", [1, 2]));
+//
+// The types are the manual. Browsers keep the files, and ask each time whether
+// they have changed, so page and server are of one version. Other names are 404,
+// and methods other than GET and HEAD are 405.
+func ClientJS() http.Handler {
+	files := make(map[string]servedFile)
+	for name, contentType := range map[string]string{
+		"wsrouter.js":   "text/javascript; charset=utf-8",
+		"wsrouter.d.ts": "text/plain; charset=utf-8", // TypeScript has no type of its own
+	} {
+		text, _ := fs.ReadFile(clientJS, "clientjs/"+name) // there, or this did not compile
+		sum := sha256.Sum256(text)
+		files[name] = servedFile{string(text), contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := path.Base(r.URL.Path)
+		file, ok := files[name]
+		switch {
+		case !ok:
+			http.NotFound(w, r)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		default:
+			file.serve(w, r, name)
+		}
+	})
+}
+
+type servedFile struct{ text, contentType, etag string }
+
+func (f servedFile) serve(w http.ResponseWriter, r *http.Request, name string) {
+	h := w.Header()
+	h.Set("Content-Type", f.contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", f.etag)
+	http.ServeContent(w, r, name, time.Time{}, strings.NewReader(f.text))
+}
