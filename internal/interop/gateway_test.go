@@ -1,0 +1,151 @@
+package interop
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	repository = "../.."
+
+	// processLimit is far above what any process here takes, and below go test's
+	// own limit, at which nobody would be left to kill it.
+	processLimit = 3 * time.Minute
+)
+
+// gateway is examples/gateway as a process that runs until the test ends.
+type gateway struct {
+	addr   string
+	stderr bytes.Buffer // to be read after exited
+	exited chan struct{}
+	err    error // how it exited, after exited
+}
+
+// buildGateway returns the path of the program. Where the tests look for data
+// races, so does the gateway: it then exits with a status.
+func buildGateway(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "gateway")
+	args := []string{"build", "-buildvcs=false", "-o", binary}
+	if raceEnabled() {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", append(args, "./examples/gateway")...)
+	cmd.Dir = repository
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "go build ./examples/gateway:\n%s", out)
+	return binary
+}
+
+func raceEnabled() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// startGateway returns when the gateway listens. At the test's end it must shut
+// down in peace.
+func startGateway(t *testing.T, binary string, flags ...string) *gateway {
+	t.Helper()
+	ctx, kill := context.WithTimeout(context.Background(), processLimit)
+	g := &gateway{addr: freeAddr(t), exited: make(chan struct{})}
+	cmd := exec.CommandContext(ctx, binary, append([]string{"-addr", g.addr}, flags...)...)
+	cmd.Stderr = &g.stderr
+	if err := cmd.Start(); err != nil {
+		kill()
+		t.Fatal(err)
+	}
+	go func() {
+		g.err = cmd.Wait()
+		close(g.exited)
+	}()
+	t.Cleanup(func() {
+		defer kill()
+		g.stop(t, cmd.Process)
+	})
+	g.awaitListening(t)
+	return g
+}
+
+// freeAddr returns an address on which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// awaitListening knocks until the gateway opens: it logs its address before it
+// listens, so its log cannot tell.
+func (g *gateway) awaitListening(t *testing.T) {
+	t.Helper()
+	knock := time.NewTicker(5 * time.Millisecond)
+	defer knock.Stop()
+	for {
+		if conn, err := net.Dial("tcp", g.addr); err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-knock.C:
+		case <-g.exited:
+			t.Fatalf("the gateway ended at once: %v", g.err)
+		}
+	}
+}
+
+func (g *gateway) stop(t *testing.T, process *os.Process) {
+	if err := process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("the gateway was gone before the end: %v", err)
+	}
+	<-g.exited // or it is killed at processLimit
+	if g.err != nil {
+		t.Errorf("the gateway did not shut down in peace: %v (66 is the race detector's)", g.err)
+	}
+	if t.Failed() {
+		t.Logf("the gateway's log, but for its clients' comings and goings:\n%s", g.log())
+	}
+}
+
+func (g *gateway) log() string {
+	const longest = 200 // bytes of a line: a panic's stack is one
+	var b strings.Builder
+	for line := range strings.Lines(g.stderr.String()) {
+		if strings.Contains(line, " INFO ") {
+			continue
+		}
+		if len(line) > longest {
+			line = line[:longest] + "…\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// gatewayEvents reads the names of the table's events from the gateway's source,
+// so that no row of it can be without a client.
+func gatewayEvents(t *testing.T) []string {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(repository, "examples", "gateway", "table.go"))
+	require.NoError(t, err)
+	var events []string
+	for _, match := range regexp.MustCompile(`router\.On\("(\w+)"`).FindAllSubmatch(source, -1) {
+		events = append(events, string(match[1]))
+	}
+	require.Contains(t, events, "events", "the table is registered in another way now")
+	return events
+}

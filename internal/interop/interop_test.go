@@ -1,0 +1,43 @@
+package interop
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestGateway plays the gateway's table from every kind of client, on both
+// namespaces, without and with WSOptions.Detach.
+func TestGateway(t *testing.T) {
+	binary := buildGateway(t)
+	for _, mode := range []struct {
+		name  string
+		flags []string
+	}{
+		{"blocking", nil},
+		{"detached", []string{"-detach"}},
+	} {
+		t.Run(mode.name, func(t *testing.T) {
+			gateway := startGateway(t, binary, mode.flags...)
+			page := servePage(t, gateway.addr)
+			t.Run("root", func(t *testing.T) { playAll(t, gateway.addr, page, "/ws") })
+			t.Run("events", func(t *testing.T) { playAll(t, gateway.addr, page, "/ws/events") })
+		})
+	}
+}
+
+// playAll plays every row from every client on the namespace at path.
+func playAll(t *testing.T, gateway, page, path string) {
+	url := "ws://" + gateway + path
+	t.Run("dial", func(t *testing.T) { requireAll(t, playDial(t, url)) })
+	t.Run("npm ws", func(t *testing.T) { requireAll(t, playWS(t, url)) })
+	t.Run("chromium", func(t *testing.T) { requireAll(t, playChromium(t, page, path, url)) })
+}
+
+// requireAll fails the test unless every event of the gateway was played.
+func requireAll(t *testing.T, played []string) {
+	t.Helper()
+	if !t.Failed() { // else it stopped early
+		require.Subset(t, played, gatewayEvents(t), "events without a row")
+	}
+}

@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# The one test command: CI runs it, and so does everyone else. See usage below.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+usage() {
+	cat <<'EOF'
+usage: ./test.sh [-h]
+
+Checks and tests every Go module of this repository, and stops at the first
+part that fails, with its status. It needs Go and Node.js with npm. What else is
+missing it installs: Debian's packages gcc and chromium (as root), the npm
+packages of every package-lock.json, and staticcheck as pinned in tools.mod.
+
+Parts, each printed with its duration:
+  whole tree    gofmt; no lock file names a registry
+  every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on
+  root module   every fuzz target for 5 seconds
+EOF
+}
+
+while getopts h flag; do
+	case $flag in
+	h) usage && exit ;;
+	*) usage >&2 && exit 2 ;;
+	esac
+done
+
+fuzz_time=5s
+cache=$PWD/.cache # not committed
+part="start"
+
+# Each module is tested by its own go.mod, whatever go.work a developer has.
+export GOWORK=off
+
+# ours finds files of the tree, but for what is installed or built.
+ours() {
+	find . \( -name node_modules -o -name .cache -o -name .git \) -prune -o -type f "$@" -print | sort
+}
+
+# run prints a part's title, runs its command, and prints how long that took.
+run() {
+	part=$1
+	local begin=$SECONDS
+	echo "== $part"
+	"${@:2}"
+	echo "   $((SECONDS - begin)) s"
+}
+
+finish() {
+	local status=$?
+	if ((status != 0)); then
+		echo "FAILED: $part (status $status)" >&2
+	fi
+	echo "total: $SECONDS s"
+}
+trap finish EXIT
+
+# need installs Debian packages unless their program is there.
+need() {
+	local program=$1
+	shift
+	if command -v "$program" >/dev/null; then
+		return
+	fi
+	if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+		echo "$program is missing: install it, on Debian with: apt-get install $*" >&2
+		return 1
+	fi
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@" >/dev/null
+}
+
+install_needs() {
+	local program
+	for program in go node npm; do
+		if ! command -v "$program" >/dev/null; then
+			echo "$program is missing: install Go 1.25 or later, and Node.js 20 or later with npm" >&2
+			return 1
+		fi
+	done
+	need gcc gcc libc6-dev # for -race
+	need /usr/bin/chromium chromium
+	go build -buildvcs=false -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
+}
+
+# npm_ci installs what a lock file names, and runs no scripts of theirs.
+npm_ci() {
+	(cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+}
+
+check_format() {
+	local unformatted
+	unformatted=$(ours -name '*.go' | xargs -d '\n' gofmt -l)
+	if [[ -n $unformatted ]]; then
+		printf 'run gofmt -w on:\n%s\n' "$unformatted" >&2
+		return 1
+	fi
+}
+
+# check_locks holds the lock files usable with every registry.
+check_locks() {
+	local named
+	named=$(ours -name package-lock.json | xargs -r grep -lE '"resolved": "[a-z+]+:') || true
+	if [[ -n $named ]]; then
+		printf 'put omit-lockfile-registry-resolved=true into an .npmrc beside, and make anew:\n%s\n' "$named" >&2
+		return 1
+	fi
+}
+
+in_module() {
+	(cd "$1" && "${@:2}")
+}
+
+# fuzz runs each fuzz target of the root module. go test -list prints a package's
+# targets before its "ok" line. To make every find small would take all the time.
+fuzz() {
+	local listed targets target package
+	listed=$(go test -list '^Fuzz' ./...)
+	targets=$(awk '/^Fuzz/ { of[n++] = $1 } $1 == "ok" { while (n) print of[--n], $2 }' <<<"$listed")
+	while read -r target package; do
+		if [[ -n $target ]]; then
+			run "fuzz $target" go test -run '^$' -fuzz "^$target\$" \
+				-fuzztime "$fuzz_time" -fuzzminimizetime 10x "$package" </dev/null
+		fi
+	done <<<"$targets"
+}
+
+run "install" install_needs
+for lock in $(ours -name package-lock.json); do
+	run "${lock#./}: npm ci" npm_ci "$(dirname "$lock")"
+done
+run "gofmt" check_format
+run "lock files" check_locks
+for mod in $(ours -name go.mod); do
+	dir=$(dirname "$mod")
+	run "$dir: go mod tidy" in_module "$dir" go mod tidy -diff
+	run "$dir: go vet" in_module "$dir" go vet ./...
+	run "$dir: staticcheck" in_module "$dir" "$cache/staticcheck" ./...
+	run "$dir: go test" in_module "$dir" go test -race -shuffle=on ./...
+done
+fuzz
