@@ -53,7 +53,8 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	if !r.Admit(w, req) {
+	if err := r.Admit(req); err != nil {
+		err.ServeHTTP(w, req)
 		return
 	}
 	t := &wsTransport{}

@@ -9,24 +9,12 @@ import (
 	"strings"
 )
 
-// Admit checks whether a client may connect to this namespace, and answers the
-// request if not: its Origin header (403), that there is room for another client
-// (503) of that [Options.ClientKey] (429), and that the namespace is neither
-// shutting down nor failed to initialize (503). It runs OnInit if nobody has yet.
-// Adapters call it before they take a client's first request.
-func (r *Router) Admit(w http.ResponseWriter, req *http.Request) bool {
-	err := r.admit(req)
-	if err == nil {
-		return true
-	}
-	if err.StatusCode != http.StatusForbidden {
-		w.Header().Set("Retry-After", "5")
-	}
-	http.Error(w, err.Text, err.StatusCode)
-	return false
-}
-
-func (r *Router) admit(req *http.Request) *StatusError {
+// Admit checks whether a client may connect to this namespace: its Origin header
+// (403), that there is room for another client (503) of that [Options.ClientKey]
+// (429), and that the namespace is neither shutting down nor failed to initialize
+// (503). It runs OnInit if nobody has yet. Adapters call it before they take a
+// client's first request; nil lets it in.
+func (r *Router) Admit(req *http.Request) *StatusError {
 	r.app.freeze()
 	key := r.app.clientKey(req)
 	r.app.mu.Lock()
@@ -45,6 +33,12 @@ func (r *Router) admit(req *http.Request) *StatusError {
 		r.app.refused(req, err.reason, err)
 	}
 	return err
+}
+
+// AllowsOrigin reports whether a page of the request's Origin may connect, as
+// Admit checks.
+func (r *Router) AllowsOrigin(req *http.Request) bool {
+	return originAllowed(req, r.app.opts.Origins)
 }
 
 // Refusal is why a client was not let in, see [Stats] and [Trace].
@@ -141,6 +135,15 @@ type StatusError struct {
 	Text       string // of the answer, at most 1 KB
 
 	reason Refusal // of Connect
+}
+
+// ServeHTTP answers a request with the status and the text; other than with 403 a
+// client may try again, in a few seconds.
+func (e *StatusError) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	if e.StatusCode != http.StatusForbidden {
+		w.Header().Set("Retry-After", "5")
+	}
+	http.Error(w, e.Text, e.StatusCode)
 }
 
 func (e *StatusError) Error() string {

@@ -65,7 +65,7 @@ func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	case out == nil:
 		return nil
 	}
-	return answerShape(decodeArgs(m.Args, out))
+	return answerShape(m.bind(out))
 }
 
 func requestMessage(event string, in any, id string) *Message {

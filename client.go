@@ -165,7 +165,7 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router) (*Conn, error) {
 		req = handshake("http://memory/", o.Header)
 		req.RemoteAddr = "pipe"
 	}
-	if err := r.admit(req); err != nil {
+	if err := r.Admit(req); err != nil {
 		return nil, err
 	}
 	server, client := newPipe(&r.app.opts, &o.Router.app.opts)

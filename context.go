@@ -52,7 +52,7 @@ func (c *Context) Event() string { return c.msg.Event }
 // expected there; return it, and the client is told. [Options.Validate] is run
 // on v at last.
 func (c *Context) Bind(v any) error {
-	if err := decodeArgs(c.msg.Args, v); err != nil {
+	if err := c.msg.bind(v); err != nil {
 		return err
 	}
 	return c.validate(v)
@@ -101,7 +101,7 @@ func (c *Context) Args(ptrs ...any) error {
 		}
 	}
 	for i, ptr := range ptrs[:min(len(ptrs), len(args))] {
-		if err := decodeArgs(args[i:i+1], ptr); err != nil {
+		if err := c.msg.bindArgs(args[i:i+1], ptr); err != nil {
 			return err
 		}
 	}

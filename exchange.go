@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"time"
 )
 
@@ -226,14 +227,20 @@ func (c *Context) takeCredit() error {
 	}
 }
 
-// decodeArgs stores the only argument, or the array of all, in out. Without any
-// out is left as it is.
-func decodeArgs(args []any, out any) error {
+// bind stores the only argument, or the array of all, in out. Without any out is
+// left as it is.
+func (m *Message) bind(out any) error { return m.bindArgs(m.Args, out) }
+
+func (m *Message) bindArgs(args []any, out any) error {
 	raw := joinArgs(args)
 	if raw == nil {
 		return nil
 	}
-	return decode(raw, out)
+	if err := decode(raw, out); err != nil || len(m.Attachments) == 0 {
+		return err
+	}
+	newAttachments(m.Attachments).restore(reflect.ValueOf(out))
+	return nil
 }
 
 // joinArgs returns the only argument, the array of several, or nil.

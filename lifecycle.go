@@ -160,6 +160,9 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 		born: time.Now(), ended: make(chan struct{}), turn: true, connecting: &exchange{},
 	}
 	c.startLocked(c.connecting)
+	if r.initialize() != nil {
+		return nil, &CloseError{Code: CloseTryAgainLater, Reason: "not available", Cause: CauseLocal}
+	}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -52,6 +52,10 @@ type Message struct {
 	Credit int  // of KindEvent and KindPull: items the asker takes; 0 is no limit
 
 	Size int // bytes on the wire, of an inbound message
+
+	// Attachments, of an inbound message, are bytes which Args have as base64
+	// strings: in an any they are bound as []byte.
+	Attachments [][]byte
 }
 
 // Frame is an encoded message. A frame may be shared by many links and is never
@@ -182,6 +186,23 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 
 // Request returns the HTTP request with which the client connected.
 func (l *Link) Request() *http.Request { return l.request }
+
+// Conn returns the link's connection in a namespace, nil if it has none, or is
+// leaving it.
+func (l *Link) Conn(r *Router) *Conn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		if c.router == r && !c.leaving {
+			return c
+		}
+	}
+	return nil
+}
+
+// Send queues a frame of the adapter's own. It never waits: a client whose
+// outbox is full is closed as slow, and the error is a *CloseError.
+func (l *Link) Send(f Frame) error { return l.send(f, sendNow) }
 
 // Alive tells the link that bytes have arrived from the peer.
 func (l *Link) Alive() { l.lastRead.Store(time.Now().UnixNano()) }

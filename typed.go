@@ -96,7 +96,7 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 			m, err := p.next(ctx)
 			var item T
 			if err == nil && m.Args != nil {
-				err = answerShape(decodeArgs(m.Args, &item))
+				err = answerShape(m.bind(&item))
 			}
 			switch {
 			case err != nil:

@@ -329,6 +329,17 @@ func (r *Router) Namespace(name string) *Router {
 	return r.app.newRouter(name, r)
 }
 
+// Lookup returns the namespace of that full name in this tree, nil if there is
+// none.
+func (r *Router) Lookup(name string) *Router {
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	return r.app.namespaces[name]
+}
+
+// Options returns the options of the tree, with the defaults in place of zeros.
+func (r *Router) Options() Options { return r.app.opts }
+
 // Name returns the namespace's full name, "/" for the root.
 func (r *Router) Name() string { return r.name }
 

@@ -1,5 +1,6 @@
 // Command gateway is the tour of NestJS gateways as one small program: every
-// event of table.go, on the namespace "/" at /ws and on "/events" at /ws/events.
+// event of table.go, on the namespace "/" at /ws and on "/events" at /ws/events,
+// and on both for Socket.IO clients at /socket.io/.
 //
 //	go run ./examples/gateway -addr 127.0.0.1:3000
 package main
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/socketio"
 )
 
 func main() {
@@ -45,11 +47,12 @@ func main() {
 	}
 }
 
-// newHandler mounts both namespaces behind one piece of HTTP middleware.
+// newHandler mounts both namespaces, for both kinds of clients, behind one piece of HTTP middleware.
 func newHandler(router *wsrouter.Router, opts *wsrouter.WSOptions) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", router.Handler(opts))
 	mux.Handle("/ws/events", router.Namespace("/events").Handler(opts))
+	mux.Handle("/socket.io/", socketio.New(router, nil)) // the same handlers for socket.io-client
 	return requireToken(mux)
 }
 

@@ -1,0 +1,147 @@
+package socketio
+
+import (
+	"errors"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// ErrorMode says how a client is told that an event failed.
+type ErrorMode uint8
+
+const (
+	// ErrorsBoth emits "exception", and acks with the same body if the client
+	// asked for an ack, so that no caller waits for its timeout.
+	ErrorsBoth ErrorMode = iota
+
+	// ErrorsAck acks alone where an ack was asked for, and emits otherwise.
+	ErrorsAck
+
+	// ErrorsException emits "exception" and never acks a failure, as NestJS does.
+	ErrorsException
+)
+
+// format is the wire format of one namespace. It is comparable: a broadcast is
+// encoded once for all clients of a namespace.
+type format struct {
+	namespace string
+	errors    ErrorMode
+}
+
+// Encode implements [wsrouter.Format].
+func (f format) Encode(m *wsrouter.Message) (wsrouter.Frame, error) {
+	switch m.Kind {
+	case wsrouter.KindEvent:
+		return f.event(m.Event, m.Args, m.ID)
+	case wsrouter.KindReply:
+		return f.reply(m)
+	case wsrouter.KindError:
+		return f.failure(m)
+	case wsrouter.KindConnect:
+		return f.plain(typeConnect, map[string]string{"sid": m.ID})
+	case wsrouter.KindRefuse:
+		return f.refusal(m.Args)
+	case wsrouter.KindDisconnect:
+		return f.plain(typeDisconnect, nil)
+	}
+	return wsrouter.Frame{}, nil // there is no cancel and no credit here
+}
+
+// reply acks, or emits where no ack was asked for. The items of a stream, and a
+// Response, are always emitted; the ack that was asked for follows them.
+func (f format) reply(m *wsrouter.Message) (wsrouter.Frame, error) {
+	switch {
+	case m.ID == "":
+		if m.Args == nil {
+			return wsrouter.Frame{}, nil
+		}
+		return f.event(m.Event, m.Args, "")
+	case m.More:
+		return f.event(m.Event, m.Args, "")
+	case m.Named:
+		return f.both(func() (wsrouter.Frame, error) { return f.event(m.Event, m.Args, "") },
+			func() (wsrouter.Frame, error) { return f.ack(m.ID, nil) })
+	}
+	return f.ack(m.ID, m.Args)
+}
+
+func (f format) failure(m *wsrouter.Message) (wsrouter.Frame, error) {
+	emit := func() (wsrouter.Frame, error) { return f.event("exception", m.Args, "") }
+	ack := func() (wsrouter.Frame, error) { return f.ack(m.ID, m.Args) }
+	switch {
+	case m.ID == "" || f.errors == ErrorsException:
+		return emit()
+	case f.errors == ErrorsAck:
+		return ack()
+	}
+	return f.both(emit, ack)
+}
+
+// both makes one frame of two packets.
+func (f format) both(first, second func() (wsrouter.Frame, error)) (wsrouter.Frame, error) {
+	frame, err := first()
+	if err != nil {
+		return frame, err
+	}
+	next, err := second()
+	frame.Next = &next
+	return frame, err
+}
+
+func (f format) event(event string, args []any, id string) (wsrouter.Frame, error) {
+	data, err := wsrouter.AppendJSON([]byte{'['}, event)
+	if err != nil {
+		return wsrouter.Frame{}, err
+	}
+	return f.frame(packet{kind: typeEvent, id: id}, data, args)
+}
+
+func (f format) ack(id string, args []any) (wsrouter.Frame, error) {
+	return f.frame(packet{kind: typeAck, id: id}, []byte{'['}, args)
+}
+
+// frame completes an event or ack whose array has been begun.
+func (f format) frame(p packet, data []byte, args []any) (wsrouter.Frame, error) {
+	data, attachments, err := encodeArgs(data, args)
+	if err != nil {
+		return wsrouter.Frame{}, err
+	}
+	if p.attachments = len(attachments); p.attachments > 0 {
+		p.kind += typeBinaryEvent - typeEvent
+	}
+	p.namespace, p.data = f.namespace, append(data, ']')
+	return wsrouter.Frame{Text: p.append(nil), Attachments: attachments}, nil
+}
+
+// plain encodes a packet with an object, or nothing.
+func (f format) plain(kind byte, v any) (wsrouter.Frame, error) {
+	p := packet{kind: kind, namespace: f.namespace}
+	if v != nil {
+		var err error
+		if p.data, err = wsrouter.AppendJSON(nil, v); err != nil {
+			return wsrouter.Frame{}, err
+		}
+	}
+	return wsrouter.Frame{Text: p.append(nil)}, nil
+}
+
+// connectError is what a client's connect_error handler gets.
+type connectError struct {
+	Message string `json:"message"`
+	Data    any    `json:"data,omitempty"`
+}
+
+// refusal says what OnConnect returned, as far as the client may know.
+func (f format) refusal(args []any) (wsrouter.Frame, error) {
+	body := connectError{Message: "Internal server error"}
+	err, _ := args[0].(error)
+	var ws *wsrouter.WsError
+	var ce *wsrouter.CloseError
+	switch {
+	case errors.As(err, &ws):
+		body = connectError{ws.Message, ws.Data}
+	case errors.As(err, &ce):
+		body.Message = ce.Reason
+	}
+	return f.plain(typeConnectError, body)
+}

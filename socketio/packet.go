@@ -1,0 +1,147 @@
+package socketio
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+)
+
+// This file is Socket.IO's packets, each the content of one Engine.IO message:
+//
+//	<type>[<attachments>-][<namespace>,][<ack id>][<json>]
+//
+//	2["hello",1]            an event of the namespace /
+//	2/chat,7["hello",1]     one of /chat that wants an ack, whose id is 7
+//	51-["file",{"_placeholder":true,"num":0}]    one binary message follows
+
+// The packet types of Socket.IO v5.
+const (
+	typeConnect      = '0'
+	typeDisconnect   = '1'
+	typeEvent        = '2'
+	typeAck          = '3'
+	typeConnectError = '4'
+	typeBinaryEvent  = '5'
+	typeBinaryAck    = '6'
+)
+
+const (
+	maxAttachments = 10 // as the reference
+	maxAckID       = 15 // digits: more than 2^49 acks
+	rootNamespace  = "/"
+)
+
+// packet is a Socket.IO packet. The data of an event is its arguments with the
+// event's name as the first.
+type packet struct {
+	kind        byte
+	namespace   string
+	id          string // digits; empty is none
+	data        json.RawMessage
+	attachments int // that follow as binary messages
+}
+
+var errPacket = errors.New("invalid packet")
+
+// parsePacket reads a packet's text. The data is checked to be the JSON that the
+// type wants, and stays a part of text.
+func parsePacket(text []byte, maxName int) (packet, error) {
+	if len(text) == 0 || !utf8.Valid(text) {
+		return packet{}, errPacket
+	}
+	p := packet{kind: text[0], namespace: rootNamespace}
+	rest := text[1:]
+	if p.kind == typeBinaryEvent || p.kind == typeBinaryAck {
+		digits, after, ok := bytes.Cut(rest, []byte("-"))
+		n, err := strconv.Atoi(string(digits))
+		if !ok || err != nil || n < 1 || n > maxAttachments {
+			return packet{}, errPacket
+		}
+		p.attachments, rest = n, after
+	}
+	if len(rest) > 0 && rest[0] == '/' {
+		name, after, _ := bytes.Cut(rest, []byte(","))
+		if len(name) > maxName {
+			return packet{}, errPacket
+		}
+		p.namespace, rest = string(name), after
+	}
+	n := 0
+	for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
+		n++
+	}
+	if n > maxAckID {
+		return packet{}, errPacket
+	}
+	p.id, p.data = string(rest[:n]), json.RawMessage(rest[n:])
+	return p, p.check()
+}
+
+// check applies the rule that each type has for its data.
+func (p *packet) check() error {
+	has := len(p.data) > 0
+	if has && !json.Valid(p.data) {
+		return errPacket
+	}
+	array := has && p.data[0] == '['
+	ok := false
+	switch p.kind {
+	case typeConnect:
+		ok = !has || p.data[0] == '{'
+	case typeDisconnect:
+		ok = !has
+	case typeEvent, typeBinaryEvent:
+		ok = array
+	case typeAck, typeBinaryAck:
+		ok = array && p.id != ""
+	}
+	if !ok {
+		return errPacket
+	}
+	return nil
+}
+
+// append appends a packet's text. Data may be nil.
+func (p *packet) append(b []byte) []byte {
+	b = append(b, p.kind)
+	if p.attachments > 0 {
+		b = append(strconv.AppendInt(b, int64(p.attachments), 10), '-')
+	}
+	if p.namespace != rootNamespace {
+		b = append(append(b, p.namespace...), ',')
+	}
+	return append(append(b, p.id...), p.data...)
+}
+
+// args returns the elements of the data. Of an event the first is its name: a
+// string that is not reserved, or a number.
+func (p *packet) args() (event string, args []json.RawMessage, err error) {
+	if json.Unmarshal(p.data, &args) != nil {
+		return "", nil, errPacket
+	}
+	if p.kind == typeAck || p.kind == typeBinaryAck {
+		return "", args, nil
+	}
+	if len(args) == 0 {
+		return "", nil, errPacket
+	}
+	switch first := args[0]; {
+	case first[0] == '"':
+		json.Unmarshal(first, &event)
+	case first[0] == '-' || first[0] >= '0' && first[0] <= '9':
+		event = string(first)
+	default:
+		return "", nil, errPacket
+	}
+	if event == "" || reservedEvents[event] {
+		return "", nil, errPacket
+	}
+	return event, args[1:], nil
+}
+
+var reservedEvents = map[string]bool{
+	"connect": true, "connect_error": true, "disconnect": true, "disconnecting": true,
+	"newListener": true, "removeListener": true,
+}
