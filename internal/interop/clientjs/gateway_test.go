@@ -1,0 +1,125 @@
+package clientjs
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// gateway is examples/gateway as a process that can be ended and started again at
+// the same address.
+type gateway struct {
+	t       *testing.T
+	binary  string
+	addr    string
+	process *os.Process
+	stderr  *bytes.Buffer
+	exited  chan error // how it exited
+}
+
+func newGateway(t *testing.T) *gateway {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	g := &gateway{t: t, binary: buildGateway(t), addr: ln.Addr().String()}
+	t.Cleanup(func() { g.stop() })
+	return g
+}
+
+// buildGateway returns the path of the program. Where the tests look for data
+// races, so does the gateway: it then exits with a status.
+func buildGateway(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "gateway")
+	args := []string{"build", "-buildvcs=false", "-o", binary}
+	info, ok := debug.ReadBuildInfo()
+	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", append(args, "./examples/gateway")...)
+	cmd.Dir = repository
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "go build ./examples/gateway:\n%s", out)
+	return binary
+}
+
+// start returns when the gateway listens.
+func (g *gateway) start() {
+	g.stderr = new(bytes.Buffer)
+	cmd := exec.Command(g.binary, "-addr", g.addr)
+	cmd.Stderr = g.stderr
+	if err := cmd.Start(); err != nil {
+		g.t.Errorf("the gateway did not start: %v", err)
+		return
+	}
+	g.process, g.exited = cmd.Process, make(chan error, 1)
+	go func() { g.exited <- cmd.Wait() }()
+	g.awaitListening()
+}
+
+// awaitListening knocks until the gateway opens: it logs its address before it
+// listens, so its log cannot tell.
+func (g *gateway) awaitListening() {
+	knock := time.NewTicker(5 * time.Millisecond)
+	defer knock.Stop()
+	for {
+		if conn, err := net.Dial("tcp", g.addr); err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-knock.C:
+		case err := <-g.exited:
+			g.t.Errorf("the gateway ended at once: %v\n%s", err, g.stderr)
+			g.exited <- err
+			return
+		}
+	}
+}
+
+// stop waits until the gateway has shut down in peace.
+func (g *gateway) stop() {
+	if g.process == nil {
+		return
+	}
+	g.process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(processLimit, func() { g.process.Kill() })
+	defer late.Stop()
+	if err := <-g.exited; err != nil {
+		g.t.Errorf("the gateway did not shut down in peace: %v (66 is the race detector's)\n%s", err, g.stderr)
+	}
+	g.process = nil
+}
+
+// kill gives the gateway no chance to say goodbye.
+func (g *gateway) kill() {
+	g.process.Kill()
+	<-g.exited
+	g.process = nil
+}
+
+// gatewayEvents reads the names of the table's events from the gateway's source,
+// so that no row of it can be without a client.
+func gatewayEvents(t *testing.T) []string {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(repository, "examples", "gateway", "table.go"))
+	require.NoError(t, err)
+	var events []string
+	for _, match := range regexp.MustCompile(`router\.On\("(\w+)"`).FindAllSubmatch(source, -1) {
+		events = append(events, string(match[1]))
+	}
+	require.Contains(t, events, "events", "the table is registered in another way now")
+	return events
+}

@@ -1,0 +1,9 @@
+import { calls } from "./calls.mjs";
+import { connections, pageConnections } from "./connections.mjs";
+import { frames } from "./frames.mjs";
+import { listeners } from "./listeners.mjs";
+import { table } from "./table.mjs";
+
+// rows are for every runtime, pageRows for a page only.
+export const rows = [...table, ...calls, ...listeners, ...connections, ...frames];
+export const pageRows = pageConnections;

@@ -1,0 +1,45 @@
+// Every use of the client that a program may make. It is compiled, not run.
+
+import { type Client, ClosedError, connect, type State, WsError } from "../../../clientjs/wsrouter.js";
+
+const client: Client = connect("/ws");
+connect(new URL("wss://example.com/ws"), { reconnect: false, pingInterval: 10_000, pongTimeout: Infinity });
+connect("/ws", { auth: { token: "t" }, reconnect: { max: 10_000 }, WebSocket });
+connect("/ws", { auth: async () => ({ token: await Promise.resolve("t") }) });
+// @ts-expect-error: the wait is an object
+connect("/ws", { reconnect: 500 });
+
+client.onstate = (state: State, why) => console.log(state === "waiting" && why?.code, why?.reason);
+client.onstate = null;
+// @ts-expect-error: the state is the client's
+client.state = "open";
+
+interface Sum { total: number }
+
+async function use(abort: AbortController): Promise<number> {
+  await client.ready();
+  client.emit("hello");
+  client.emit("hello", { any: ["json"] });
+  const sum = await client.call<Sum>("sum", [1, 2], { signal: abort.signal, timeout: 1_000 });
+  // @ts-expect-error: no such field
+  sum.missing;
+  for await (const n of client.pull<number>("count", { to: 5 }, { signal: abort.signal, window: 4 })) sum.total += n;
+  // @ts-expect-error: a window is for pull
+  await client.call("sum", [], { window: 4 });
+  return sum.total;
+}
+
+const off: () => void = client.on<string>("news", (text) => console.log(text.length));
+off();
+client.on("confirm", async (question, { signal }) => {
+  signal?.throwIfAborted();
+  if (question === "") throw new WsError("ask me something", { code: "empty", data: { of: "question" } });
+  return true;
+});
+
+use(new AbortController()).catch((err: unknown) => {
+  if (err instanceof WsError) console.log(err.message, err.status, err.code, err.data);
+  if (err instanceof ClosedError) console.log(err.code, err.reason, err.cause);
+});
+client.close();
+client.close(4000, "enough");
