@@ -184,7 +184,8 @@ func playWhoami(t *testing.T, url string) {
 
 func playStats(t *testing.T, url string) {
 	p := dial(t, url)
-	p.emit("count", `{"to":0,"every_ms":3600000}`)
+	p.emit("count", `{"to":0,"every_ms":10}`)
+	p.expect(event{"count", "1"}) // now it is a stream
 	var stats struct{ Connections, Goroutines, Streams int }
 	require.NoError(t, p.Call(t.Context(), "stats", nil, &stats))
 	require.Positive(t, stats.Connections)
