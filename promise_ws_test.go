@@ -444,3 +444,19 @@ func TestBurst(t *testing.T) {
 	<-done
 	require.NoError(t, client.Close())
 }
+
+// TestCloseWhileReading: our side closes while frames keep coming.
+func TestCloseWhileReading(t *testing.T) {
+	router := wsrouter.New(nil)
+	router.On("close", func(c *wsrouter.Context) error { return c.Conn().Close(4001, "bye") })
+	url := server(t, router)
+	for range 50 {
+		client, err := wsrouter.Dial(t.Context(), url, nil)
+		require.NoError(t, err)
+		for range 20 {
+			client.Emit("close")
+		}
+		<-client.Conn().Context().Done()
+		require.NoError(t, client.Close())
+	}
+}

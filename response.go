@@ -160,10 +160,10 @@ func (c *Context) cause() error {
 // stream runs produce with a function that sends an item. The end of the stream
 // is sent like the end of any other event when the handler has returned.
 func (c *Context) stream(produce func(send func(any) error) error) error {
-	c.Yield()
 	if err := c.ex.beginStream(); err != nil {
 		return err
 	}
+	c.Yield()
 	err := produce(c.sendItem)
 	if err != nil {
 		c.ex.cancel(err)

@@ -66,8 +66,9 @@ type serverConn struct {
 	messageTimeout time.Duration
 	broken         atomic.Bool // the network failed, not the peer
 
-	// Of the reading goroutine: the connection stands in the middle of a frame,
-	// and has a deadline for it.
+	// The connection stands in the middle of a frame, and has a deadline for it.
+	// The reader reads, and after it whoever closes.
+	readMu   sync.Mutex // guards partial and deadline
 	partial  bool
 	deadline bool
 
@@ -79,13 +80,12 @@ type serverConn struct {
 // Read gives a message MessageTimeout from the second time that bytes of it had
 // to be waited for: most arrive whole and cost no deadline.
 func (c *serverConn) Read(p []byte) (int, error) {
-	if c.partial && !c.deadline {
-		c.deadline = true
-		c.Conn.SetReadDeadline(time.Now().Add(c.messageTimeout))
-	}
+	c.limitFrame()
 	n, err := c.Conn.Read(p)
 	if n > 0 {
+		c.readMu.Lock()
 		c.partial = true
+		c.readMu.Unlock()
 		c.alive()
 	}
 	if err != nil {
@@ -94,8 +94,19 @@ func (c *serverConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+func (c *serverConn) limitFrame() {
+	c.readMu.Lock()
+	defer c.readMu.Unlock()
+	if c.partial && !c.deadline {
+		c.deadline = true
+		c.Conn.SetReadDeadline(time.Now().Add(c.messageTimeout))
+	}
+}
+
 // frameRead tells that a message or a control frame is complete.
 func (c *serverConn) frameRead() {
+	c.readMu.Lock()
+	defer c.readMu.Unlock()
 	c.partial = false
 	if c.deadline {
 		c.deadline = false
