@@ -43,11 +43,10 @@ class Client {
   #listeners = new Map(); // by event: Set of {fn}
   #waiters = []; // of ready
 
-  constructor(url, options = {}) {
-    const { reconnect = true, WebSocket = globalThis.WebSocket } = options;
+  constructor(url, { auth, reconnect = true, pingInterval = 25_000, pongTimeout = 20_000, WebSocket = globalThis.WebSocket } = {}) {
     if (typeof WebSocket !== "function") throw new TypeError("there is no WebSocket here: pass one as an option");
-    const back = reconnect && { min: 500, max: 30_000, ...reconnect };
-    this.#options = { pingInterval: 25_000, pongTimeout: 20_000, ...options, reconnect: back, WebSocket };
+    const { min = 500, max = 30_000 } = reconnect || {};
+    this.#options = { auth, reconnect: reconnect && { min, max }, pingInterval, pongTimeout, WebSocket };
     this.#url = new URL(url, globalThis.location?.href);
     this.#url.protocol = this.#url.protocol.replace("http", "ws");
     this.#connect();
@@ -141,7 +140,7 @@ class Client {
     const { auth, pongTimeout, WebSocket } = this.#options;
     let first;
     try {
-      if (auth !== undefined) first = { auth: (typeof auth === "function" ? await auth() : auth) ?? null };
+      if (auth !== undefined) first = JSON.stringify({ auth: (typeof auth === "function" ? await auth() : auth) ?? null });
     } catch (err) {
       return this.#lost(new ClosedError(1006, "auth failed", err));
     }
@@ -167,7 +166,7 @@ class Client {
 
   #opened(first) {
     this.#born = this.#heard = performance.now();
-    if (first) this.#socket.send(JSON.stringify(first));
+    if (first) this.#socket.send(first);
     clearTimeout(this.#timer);
     this.#setState("open");
     this.#watch();
@@ -296,15 +295,16 @@ class Client {
 
   async #answer({ event, id: re }, results, handler) {
     this.#answering.set(re, handler);
+    const wanted = () => this.#answering.get(re) === handler; // not cancelled, and its connection is there
     let text;
     try {
       if (results.length === 0) throw new WsError("no such event", { code: "not_found" });
       const data = (await Promise.all(results)).find((result) => result !== undefined);
       text = JSON.stringify({ event, data, re });
     } catch (err) {
-      text = exception(err, re);
+      text = wanted() && exception(err, re);
     }
-    if (this.#answering.get(re) !== handler) return; // it was cancelled, or its connection is gone
+    if (!wanted()) return;
     this.#answering.delete(re);
     this.#socket.send(text);
   }

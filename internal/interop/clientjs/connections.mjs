@@ -160,6 +160,9 @@ export const connections = [
     await peer.is("connecting", "waiting", "connecting", "open");
     equal(await peer.client.call("auth"), 3);
 
+    const unencodable = stage.connect("/auth", { auth: 1n, reconnect: false });
+    equal((await unencodable.is("connecting", "closed")).cause.name, "TypeError");
+
     const once = stage.connect("/auth", { auth: () => Promise.reject(ouch), reconnect: false });
     equal((await fails(once.client.ready(), { name: "ClosedError" })).cause === ouch, true);
   }],
@@ -173,13 +176,13 @@ export const connections = [
   }],
 
   ["silence", "is ended by pings", async (stage) => {
-    const peer = await stage.open("/own", { pingInterval: 100, pongTimeout: 300 });
-    for (const n of [1, 2, 3]) equal(await peer.frames.next(), `{"pong":${n}}`);
+    const peer = await stage.open("/own", { pingInterval: 50, pongTimeout: 1_000 });
+    for (const n of [1, 2]) equal(await peer.frames.next(), `{"pong":${n}}`);
     equal([peer.client.state, peer.states.length], ["open", 0]);
-    equal(peer.sent, ['{"ping":1}', '{"ping":2}', '{"ping":3}']);
+    equal(peer.sent, ['{"ping":1}', '{"ping":2}']);
   }],
   ["silence", "of a line that is dead is noticed, and of a handshake", async (stage) => {
-    const options = { pingInterval: 50, pongTimeout: 300, reconnect: soon };
+    const options = { pingInterval: 50, pongTimeout: 1_000, reconnect: soon };
     const peer = stage.dial(`ws://${stage.env.line}/own`, options);
     await peer.is("connecting", "open");
     const { client } = peer;

@@ -55,7 +55,7 @@ async function fakeTimes(chance, run) {
   }
 }
 
-const settled = () => new Promise((resolve) => queueMicrotask(() => queueMicrotask(resolve)));
+const settled = () => new Promise((resolve) => setTimeout(resolve)); // after all microtasks
 
 export const frames = [
   ["frames", "that are none are passed over", async (stage) => {
@@ -150,16 +150,21 @@ export const frames = [
     const { client, socket } = await fake(stage);
     let answer;
     client.on("ask", () => new Promise((resolve) => (answer = resolve)));
-    socket.deliver('{"event":"ask","id":"a"}', '{"id":"b","cancel":true}', '{"id":"a","cancel":true}', '{"id":"a","cancel":true}');
+    client.on("obey", (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))));
+    const { error } = console;
+    console.error = () => socket.sent.push("written to the console");
+    socket.deliver('{"event":"ask","id":"a"}', '{"id":"b","cancel":true}', '{"id":"a","cancel":true}', '{"id":"a","cancel":true}',
+      '{"event":"obey","id":"c"}', '{"id":"c","cancel":true}');
     answer("too late");
-    await settled();
-    equal(socket.sent, ['{"event":"exception","data":{"status":"error","message":"canceled","code":"canceled"},"re":"a"}']);
+    await settled().finally(() => (console.error = error));
+    equal(socket.sent, ["a", "c"].map((id) => `{"event":"exception","data":{"status":"error","message":"canceled","code":"canceled"},"re":"${id}"}`));
   }],
 
   ["times", "wait longer each time, up to the cap", async (stage) => {
     for (const [chance, options, want] of [
       [0, true, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000]],
       [1, true, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]],
+      [1, { min: undefined, max: undefined }, [500, 1000]],
       [1, { min: 10, max: 25 }, [10, 20, 25, 25]],
       [1, { max: 700 }, [500, 700, 700]],
     ]) {
@@ -202,7 +207,7 @@ export const frames = [
     performance.now = () => time;
     try {
       await fakeTimes(1, async (timers) => {
-        const { client } = stage.dial("ws://fake/ws", { WebSocket: FakeSocket });
+        const { client } = stage.dial("ws://fake/ws", { WebSocket: FakeSocket, pingInterval: undefined, pongTimeout: undefined });
         const socket = FakeSocket.last;
         const pass = (ms, ...frames) => {
           time += ms;
