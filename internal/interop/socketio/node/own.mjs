@@ -1,0 +1,96 @@
+// Rows against the server of own_test.go: what the gateway's table has no event
+// for. "/" takes everyone, "/guarded" who has the token.
+
+import { equal } from "./peer.mjs";
+
+const bytes = (...list) => new Uint8Array(list);
+const large = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
+
+// Values that come back as they were sent.
+const values = [
+  ["bytes", bytes(1, 2, 3)],
+  ["every byte", Uint8Array.from({ length: 256 }, (_, i) => i)],
+  ["300,000 bytes", large],
+  ["bytes in an object", { name: "a", file: bytes(0, 30, 255), more: [bytes(9), { deep: bytes(8) }], n: 1.5 }],
+  ["ten attachments", Array.from({ length: 10 }, (_, i) => bytes(i, i))],
+  ["text that looks like a placeholder", { text: '{"_placeholder":true,"num":0}', file: bytes(4) }],
+];
+
+export const own = [
+  ...values.map(([title, value]) => ["binary", title, async (stage) => {
+    const peer = await stage.connect();
+    peer.emit("echo", value);
+    await peer.expect(["echo", value]);
+    equal(await peer.ask("echo", value), value, "the ack");
+    equal(await peer.ask("ask", value), value, "what the server was answered");
+    await peer.expectNothing();
+  }]),
+  ["binary", "in several arguments", async (stage) => {
+    const peer = await stage.connect();
+    peer.emit("size", "a", bytes(1, 2, 3));
+    await peer.expect(["size", ["a", 3]]);
+    equal(await peer.ask("size", "b", bytes(1, 2)), ["b", 2]);
+    await peer.expectNothing();
+  }],
+  ["binary", "to a room, beside text in order", async (stage) => {
+    const [a, b] = await Promise.all([stage.connect(), stage.connect()]);
+    await Promise.all([a.expectNothing(), b.expectNothing()]); // now both are targets
+    for (let n = 0; n < 50; n++) {
+      a.emit("cast", { n, file: bytes(n) });
+      a.emit("cast", n);
+    }
+    for (let n = 0; n < 50; n++) {
+      await a.expect(["cast", { n, file: bytes(n) }], ["cast", n]);
+      await b.expect(["cast", { n, file: bytes(n) }], ["cast", n]);
+    }
+  }],
+  ["auth", "is seen by the guard", async (stage) => {
+    const peer = await stage.connect({ auth: { token: "good", name: "ada" } }, "/guarded");
+    await peer.expect(["welcome", "ada"]);
+    await peer.expectNothing();
+  }],
+  ["auth", "of a function", async (stage) => {
+    const peer = await stage.connect({ auth: (tell) => tell({ token: "good", name: "eve" }) }, "/guarded");
+    await peer.expect(["welcome", "eve"]);
+  }],
+  ["connect_error", "has the guard's message and data", async (stage) => {
+    const peer = stage.open({ auth: { token: "bad", name: "ada" } }, "/guarded");
+    await peer.expect(["(connect_error)", "who are you?", { name: "ada", tries: [1, 2] }]);
+    peer.socket.auth.token = "good";
+    peer.socket.connect();
+    await peer.expect(["(connect)"], ["welcome", "ada"]);
+  }],
+  ["connect_error", "without auth, and beside a namespace that goes on", async (stage) => {
+    const root = await stage.connect();
+    const guarded = stage.keep(root.socket.io.socket("/guarded"));
+    await guarded.expect(["(connect_error)", "who are you?", { name: "", tries: [1, 2] }]);
+    await root.expectNothing();
+  }],
+  ["connect_error", "hides an error that is not for clients", async (stage) => {
+    const peer = stage.open({ auth: { token: "crash" } }, "/guarded");
+    await peer.expect(["(connect_error)", "Internal server error", undefined]);
+  }],
+  ["disconnect", "is told to the server, and its cause", async (stage) => {
+    const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
+    equal(await watcher.ask("watch"), true);
+    const { id } = peer.socket;
+    peer.socket.disconnect();
+    await watcher.expect(["left", { id, cause: "peer" }]);
+  }],
+  ["disconnect", "by the server, from outside a handler", async (stage) => {
+    const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
+    equal(await watcher.ask("watch"), true);
+    const { id } = peer.socket;
+    equal(await watcher.ask("kick", id), true);
+    await peer.expect(["(disconnect)", "io server disconnect"]);
+    await watcher.expect(["left", { id, cause: "local" }]);
+  }],
+  ["disconnect", "of a transport cut short", async (stage) => {
+    const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
+    equal(await watcher.ask("watch"), true);
+    const { id } = peer.socket;
+    peer.socket.io.engine.close(); // without leaving the namespace
+    await peer.expect(["(disconnect)", "forced close"]);
+    await watcher.expect(["left", { id, cause: "peer" }]);
+  }],
+];

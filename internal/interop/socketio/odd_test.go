@@ -1,0 +1,167 @@
+package socketio
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// difference is what comes back from a server of ours where it is not what
+// comes back from Node's, and why that is so.
+type difference struct {
+	node, ours []string
+	why        string
+	bug        bool // of ours: mended, it is as Node
+}
+
+// oddDifferences are those of node/odd.mjs.
+var oddDifferences = map[string]difference{
+	"an event with an empty name": {
+		node: []string{"open"}, ours: closed,
+		why: "no handler can have that name",
+	},
+	"no array":             {node: []string{"open"}, ours: closed, why: "nothing is no array: as any other data that is none"},
+	"an ack without an id": {node: []string{"open"}, ours: closed, why: "it can be of nothing"},
+	"an ack without an array": {
+		node: []string{"open"}, ours: closed,
+		why: "nothing is no array: as any other data that is none",
+	},
+	"white space in the array": {
+		node: []string{`430["x"]`, "open"}, ours: closed,
+		why: "no client puts white space in front of the data",
+	},
+	"an ack's id that is used while it is open": {
+		node: []string{`42$ack["question","x"]`, `435["y"]`, "open"}, ours: []string{`42$ack["question","x"]`, "close 1005"},
+		why: "two requests of one id cannot be told apart",
+	},
+	"an ack's id with leading zeros": {
+		node: []string{`437["x"]`, "open"}, ours: []string{`43007["x"]`, "open"},
+		why: "an id is echoed by its bytes, which mean the same number",
+	},
+	"numbers at their limits": {
+		node: []string{`42["events",[9007199254740991,1e+21,-0.5,1.5e-7]]`, "open"},
+		ours: []string{`42["events",[9007199254740991,1e21,-0.5,1.5e-7]]`, "open"},
+		why:  "JSON passes unchanged",
+	},
+	"text of every kind": {
+		node: []string{`42["events","<&>é😀\n\"/é😀"]`, "open"},
+		ours: []string{`42["events","<&>\u00e9\ud83d\ude00\n\"/é😀"]`, "open"},
+		why:  "JSON passes unchanged",
+	},
+	"duplicate keys": {
+		node: []string{`42["events",{"a":2}]`, "open"}, ours: []string{`42["events",{"a":1,"a":2}]`, "open"},
+		why: "JSON passes unchanged",
+	},
+	"a placeholder used twice": {
+		node: []string{`452-["echo",[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]]`, "bytes 01", "bytes 01", "open"},
+		ours: closed,
+		why:  "few bytes could become many",
+	},
+	`the engine's packet "1"`: {
+		node: []string{"open"}, ours: closed,
+		why: "it says that the client goes; Node finds out when no pong comes",
+	},
+
+	"a negative placeholder": {
+		node: closed, ours: []string{`42["echo",{"_placeholder":true,"num":-1}]`, "open"},
+		why: "taken for data", bug: true,
+	},
+	"a placeholder that is no number": {
+		node: closed, ours: []string{`42["echo",{"_placeholder":true,"num":"0"}]`, "open"},
+		why: "taken for data", bug: true,
+	},
+	"a placeholder without a number": {
+		node: closed, ours: []string{`42["echo",{"_placeholder":true}]`, "open"},
+		why: "taken for data", bug: true,
+	},
+	"a placeholder with its keys turned around": {
+		node: []string{`451-["echo",{"_placeholder":true,"num":0}]`, "bytes 01", "open"},
+		ours: []string{`42["echo",{"_placeholder":true,"num":0}]`, "open"},
+		why:  "taken for data", bug: true,
+	},
+	"a placeholder with a key more": {
+		node: []string{`451-["echo",{"_placeholder":true,"num":0}]`, "bytes 01", "open"},
+		ours: []string{`42["echo",{"_placeholder":true,"num":0,"x":1}]`, "open"},
+		why:  "taken for data", bug: true,
+	},
+	"a text like an attachment's base64": {
+		node: []string{`451-["echo",["AQID",{"_placeholder":true,"num":0}]]`, "bytes 010203", "open"},
+		ours: []string{`452-["echo",[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]]`, "bytes 010203", "bytes 010203", "open"},
+		why:  "taken for the attachment", bug: true,
+	},
+}
+
+var closed = []string{"close 1005"}
+
+// TestOddInput sends odd frames to Node's own Socket.IO server and to ours, and
+// compares what comes back, to the close.
+func TestOddInput(t *testing.T) {
+	need(t, npm("socket.io"), npm("ws"))
+	var reference string
+	startNode(t, "reference.mjs").read(t, &reference)
+	compare(t, "odd", reference, serveOwn(t, newOddRouter()), oddDifferences)
+}
+
+// compare plays cases of raw frames on two servers and compares.
+func compare(t *testing.T, cases, node, ours string, differences map[string]difference) {
+	t.Helper()
+	var fromNode, fromOurs map[string][]string
+	a, b := startNode(t, "frames.mjs", cases, node), startNode(t, "frames.mjs", cases, ours)
+	a.read(t, &fromNode)
+	b.read(t, &fromOurs)
+	require.Len(t, fromOurs, len(fromNode))
+	for name := range differences {
+		require.Contains(t, fromNode, name, "a difference of no case")
+	}
+	for name, want := range fromNode {
+		t.Run(name, func(t *testing.T) {
+			if d, ok := differences[name]; ok {
+				require.Equal(t, d.node, want, "Node; the difference was: %s", d.why)
+				require.NotEqual(t, d.node, d.ours, "no difference: %s", d.why)
+				if !d.bug || !slices.Equal(want, fromOurs[name]) {
+					want = d.ours
+				}
+			}
+			require.Equal(t, want, fromOurs[name])
+		})
+	}
+}
+
+// newOddRouter has the events of node/reference.mjs.
+func newOddRouter() *wsrouter.Router {
+	router := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	for _, r := range []*wsrouter.Router{router, router.Namespace("/other")} {
+		echo := func(c *wsrouter.Context) error {
+			var v any
+			if err := c.Bind(&v); err != nil {
+				return err
+			}
+			return c.Reply(v)
+		}
+		r.On("events", func(c *wsrouter.Context) error {
+			if c.Raw() == nil { // as JSON has no undefined
+				return c.Reply(json.RawMessage("null"))
+			}
+			return c.Reply(c.Raw())
+		})
+		for _, event := range []string{"echo", "args", "1", "message", "connection"} {
+			r.On(event, echo)
+		}
+		r.On("deep", func(c *wsrouter.Context) error { return c.Emit("deep", "seen") })
+		r.On("ask", func(c *wsrouter.Context) error {
+			c.Yield() // the client may send other events first
+			var answer any
+			if err := c.Conn().Call(c.Context(), "question", c.Raw(), &answer); err != nil {
+				return err
+			}
+			return c.Emit("answer", answer)
+		})
+	}
+	return router
+}

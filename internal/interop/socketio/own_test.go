@@ -1,0 +1,122 @@
+package socketio
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/socketio"
+)
+
+// TestOwnServer plays node/own.mjs: bytes, auth, refusals and goodbyes.
+func TestOwnServer(t *testing.T) {
+	for _, client := range clients {
+		need(t, npm(client))
+		for _, transport := range transports {
+			t.Run(client+" "+transport, func(t *testing.T) {
+				t.Parallel()
+				url := serveOwn(t, newOwnRouter())
+				startNode(t, "play.mjs", "own", client, transport, url, "/").report(t)
+			})
+		}
+	}
+}
+
+// serveOwn serves a router as the gateway does. Its clients have gone before the
+// test ends.
+func serveOwn(t *testing.T, router *wsrouter.Router) (url string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("/ws", router)
+	mux.Handle("/socket.io/", socketio.New(router, nil))
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), processLimit)
+		defer cancel()
+		require.NoError(t, errors.Join(router.Shutdown(ctx), server.Config.Shutdown(ctx)))
+	})
+	return server.URL
+}
+
+func newOwnRouter() *wsrouter.Router {
+	router := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	echo := func(c *wsrouter.Context) error {
+		var v any
+		if err := c.Bind(&v); err != nil {
+			return err
+		}
+		return c.Reply(v)
+	}
+	router.On("echo", echo)
+	router.On("events", echo)
+	router.On("size", func(c *wsrouter.Context) error {
+		var name string
+		var file []byte
+		if err := c.Args(&name, &file); err != nil {
+			return err
+		}
+		return c.Reply([]any{name, len(file)})
+	})
+	router.On("ask", func(c *wsrouter.Context) error {
+		var v, answer any
+		if err := c.Bind(&v); err != nil {
+			return err
+		}
+		if err := c.Conn().Call(c.Context(), "question", v, &answer); err != nil {
+			return err
+		}
+		return c.Reply(answer)
+	})
+	router.On("cast", func(c *wsrouter.Context) error {
+		var v any
+		if err := c.Bind(&v); err != nil {
+			return err
+		}
+		return router.Emit("cast", v)
+	})
+	router.On("watch", func(c *wsrouter.Context) error {
+		if err := c.Join("watchers"); err != nil {
+			return err
+		}
+		return c.Reply(true)
+	})
+	router.On("kick", func(c *wsrouter.Context) error {
+		var id string
+		if err := c.Bind(&id); err != nil {
+			return err
+		}
+		if err := router.To(id).Disconnect(4001, "kicked"); err != nil {
+			return err
+		}
+		return c.Reply(true)
+	})
+	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, err error) {
+		var ce *wsrouter.CloseError
+		errors.As(err, &ce)
+		router.To("watchers").Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
+	})
+
+	guarded := router.Namespace("/guarded")
+	guarded.On("events", echo)
+	guarded.OnConnect(func(c *wsrouter.Conn) error {
+		var auth struct{ Token, Name string }
+		if err := c.Auth(&auth); err != nil {
+			return err
+		}
+		switch auth.Token {
+		case "good":
+			return c.Emit("welcome", auth.Name)
+		case "crash":
+			return errors.New("secret")
+		}
+		return wsrouter.NewError("who are you?").WithData(map[string]any{"name": auth.Name, "tries": []int{1, 2}})
+	})
+	return router
+}
