@@ -3,6 +3,7 @@ package wsrouter
 import (
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/wsrouter/wsrouter/internal/socket"
@@ -64,8 +65,8 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 		MaxMessage:     int64(limits.MaxMessage),
 		MessageTimeout: limits.MessageTimeout,
 		WriteTimeout:   limits.WriteTimeout,
-		Alive:          func() { t.link.Alive() },
-		Control:        func() { t.link.Arrived(Frame{}) },
+		Alive:          t.alive,
+		Control:        t.control,
 	})
 	if err != nil { // it has answered
 		r.app.refused(req, RefusedUpgrade, err)
@@ -110,6 +111,8 @@ func readFailure(err error) *CloseError {
 	switch {
 	case errors.Is(err, socket.ErrTooBig):
 		return tooBig()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return slowClient()
 	case errors.Is(err, socket.ErrTimeout):
 		return &CloseError{Code: ClosePolicy, Reason: "message took too long", Cause: CauseTimeout}
 	case errors.Is(err, socket.ErrProtocol):
@@ -120,12 +123,30 @@ func readFailure(err error) *CloseError {
 
 func (t *wsTransport) Write(batch []Frame) error {
 	t.socket.Begin()
+	var failed error
 	for _, f := range batch {
-		if err := t.socket.Write(f.Text, true); err != nil {
-			return err
+		if failed = t.socket.Write(f.Text, true); failed != nil {
+			break
 		}
 	}
-	return t.socket.End()
+	if err := t.socket.End(); failed == nil {
+		failed = err
+	}
+	return failed
+}
+
+// alive and control are called by the socket: in a closing handshake also when
+// there was no link for it.
+func (t *wsTransport) alive() {
+	if t.link != nil {
+		t.link.Alive()
+	}
+}
+
+func (t *wsTransport) control() {
+	if t.link != nil {
+		t.link.Arrived(Frame{})
+	}
 }
 
 func (t *wsTransport) Ping()                         { t.socket.Ping(t.pongTimeout) }

@@ -15,6 +15,11 @@ import (
 // (503). It runs OnInit if nobody has yet. Adapters call it before they take a
 // client's first request; nil lets it in.
 func (r *Router) Admit(req *http.Request) *StatusError {
+	return r.admit(req, req.Context().Done())
+}
+
+// admit waits for OnInit until gone is closed.
+func (r *Router) admit(req *http.Request, gone <-chan struct{}) *StatusError {
 	r.app.freeze()
 	key := r.app.clientKey(req)
 	r.app.mu.Lock()
@@ -26,7 +31,7 @@ func (r *Router) Admit(req *http.Request) *StatusError {
 	case r.isClosing():
 		err = &StatusError{http.StatusServiceUnavailable, "shutting down", RefusedShutdown}
 	case err != nil:
-	case r.initialize() != nil:
+	case r.app.broken != nil, r.initialize(gone) != nil:
 		err = &StatusError{http.StatusServiceUnavailable, "not available", RefusedInit}
 	}
 	if err != nil {
@@ -97,7 +102,7 @@ func (a *app) add(l *Link) error {
 	key := a.clientKey(l.request)
 	a.mu.Lock()
 	crowded := a.crowdedLocked(key)
-	closing := a.root.closing.Load()
+	closing := a.root.closing.Load() || a.broken != nil
 	if crowded == nil && !closing {
 		a.links[l] = struct{}{}
 		if l.clientKey = key; key != "" {

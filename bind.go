@@ -23,8 +23,30 @@ func decode(raw json.RawMessage, v any) error {
 	if errors.As(err, &misuse) {
 		return fmt.Errorf("wsrouter: bind: %w", err)
 	}
-	path, t, culprit := locate("", reflect.TypeOf(v).Elem(), raw)
+	if len(raw) > maxLocate {
+		return large(err)
+	}
+	path, t, culprit := locate("", reflect.TypeOf(v).Elem(), raw, 0)
 	return invalid(path, typeName(t), culprit)
+}
+
+// Looking for the member that does not fit reads a body once for each level, so
+// it is bounded; a larger body gets the field that encoding/json names.
+const (
+	maxLocate      = 16 << 10 // bytes
+	maxLocateDepth = 32
+)
+
+func large(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return NewError("data: not as expected").WithCode(CodeInvalid)
+	}
+	path := wrong.Field
+	if path == "" {
+		path = "data"
+	}
+	return NewError(path + ": expected " + typeName(wrong.Type)).WithCode(CodeInvalid)
 }
 
 // invalid returns the error for a value that is not what was expected; a nil raw
@@ -70,16 +92,16 @@ func member(raw json.RawMessage, name string) (json.RawMessage, error) {
 }
 
 // locate finds the innermost part of raw that does not fit its part of t.
-func locate(path string, t reflect.Type, raw json.RawMessage) (string, reflect.Type, json.RawMessage) {
+func locate(path string, t reflect.Type, raw json.RawMessage, depth int) (string, reflect.Type, json.RawMessage) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if reflect.PointerTo(t).Implements(unmarshaler) || reflect.PointerTo(t).Implements(textUnmarshaler) {
+	if depth == maxLocateDepth || reflect.PointerTo(t).Implements(unmarshaler) || reflect.PointerTo(t).Implements(textUnmarshaler) {
 		return path, t, raw
 	}
 	for _, p := range pieces(path, t, raw) {
 		if json.Unmarshal(p.raw, reflect.New(p.t).Interface()) != nil {
-			return locate(p.path, p.t, p.raw)
+			return locate(p.path, p.t, p.raw, depth+1)
 		}
 	}
 	return path, t, raw
@@ -174,9 +196,9 @@ func typeName(t reflect.Type) string {
 	case reflect.Uint, reflect.Uint64, reflect.Uintptr:
 		return "an integer from 0"
 	case reflect.Int8, reflect.Int16, reflect.Int32:
-		return fmt.Sprintf("an integer from %d to %d", -1<<(t.Bits()-1), 1<<(t.Bits()-1)-1)
+		return fmt.Sprintf("an integer from %d to %d", int64(-1)<<(t.Bits()-1), int64(1)<<(t.Bits()-1)-1)
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
-		return fmt.Sprintf("an integer from 0 to %d", 1<<t.Bits()-1)
+		return fmt.Sprintf("an integer from 0 to %d", int64(1)<<t.Bits()-1)
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.Slice, reflect.Array:

@@ -121,8 +121,8 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string) (*Conn, error)
 		MaxMessage:     int64(limits.MaxMessage),
 		MessageTimeout: limits.MessageTimeout,
 		WriteTimeout:   limits.WriteTimeout,
-		Alive:          func() { t.link.Alive() },
-		Control:        func() { t.link.Arrived(Frame{}) },
+		Alive:          t.alive,
+		Control:        t.control,
 	})
 	if err != nil {
 		return nil, dialFailure(err, resp)
@@ -165,7 +165,7 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router) (*Conn, error) {
 		req = handshake("http://memory/", o.Header)
 		req.RemoteAddr = "pipe"
 	}
-	if err := r.Admit(req); err != nil {
+	if err := r.admit(req, ctx.Done()); err != nil {
 		return nil, err
 	}
 	server, client := newPipe(&r.app.opts, &o.Router.app.opts)
@@ -241,19 +241,14 @@ func (c *Client) Abort() {
 // Close says goodbye to the server with code 1000, after what was sent before,
 // and waits until the connection and the client's handlers have ended. In one of
 // those handlers use [Conn.Close], which does not wait, and after which a client
-// does not reconnect. It returns nil, also when the connection had ended already.
+// that was connected does not reconnect. It returns nil, also when the connection had ended already.
 func (c *Client) Close() error {
 	c.cancel()
-	for {
-		conn := c.Conn()
-		conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-		<-conn.link.done
-		if c.gone == nil {
-			return nil
-		}
+	conn := c.Conn()
+	conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
+	<-conn.link.done
+	if c.gone != nil {
 		<-c.gone
-		if conn == c.Conn() {
-			return nil
-		}
 	}
+	return nil
 }

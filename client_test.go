@@ -39,12 +39,13 @@ func TestReconnect(t *testing.T) {
 		client, err := router.Connect(t.Context(), &wsrouter.DialOptions{
 			Router: handlers,
 			Auth:   func(context.Context) (any, error) { auths++; return auths, nil },
-			Reconnect: &wsrouter.Reconnect{OnRetry: func(attempt int, wait time.Duration, err error) {
+			Reconnect: &wsrouter.Reconnect{OnRetry: func(attempt int, wait time.Duration, err error) bool {
 				retries++
 				require.Equal(t, 1, attempt)
 				require.GreaterOrEqual(t, wait, 250*time.Millisecond)
 				require.LessOrEqual(t, wait, 500*time.Millisecond)
 				require.ErrorContains(t, err, "1006")
+				return true
 			}},
 		})
 		require.NoError(t, err)
@@ -85,9 +86,10 @@ func TestReconnectBackoff(t *testing.T) {
 				return nil, nil
 			},
 			Reconnect: &wsrouter.Reconnect{Min: time.Second, Max: time.Minute,
-				OnRetry: func(attempt int, wait time.Duration, _ error) {
+				OnRetry: func(attempt int, wait time.Duration, _ error) bool {
 					require.Equal(t, len(waits)+1, attempt)
 					waits = append(waits, wait)
+					return true
 				}},
 		})
 		require.NoError(t, err)
@@ -165,13 +167,14 @@ func TestReconnectOverNetwork(t *testing.T) {
 	defer s.Close()
 	client, err := wsrouter.Dial(t.Context(), s.URL, &wsrouter.DialOptions{Reconnect: &wsrouter.Reconnect{
 		Min: time.Millisecond,
-		OnRetry: func(attempt int, _ time.Duration, _ error) {
+		OnRetry: func(attempt int, _ time.Duration, _ error) bool {
 			switch attempt {
 			case 1:
 				status.Store(http.StatusBadGateway)
 			case 3:
 				status.Store(0)
 			}
+			return true
 		},
 	}})
 	require.NoError(t, err)
@@ -191,6 +194,43 @@ func TestReconnectOverNetwork(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, se.StatusCode)
 	require.NoError(t, client.Close())
 	require.NoError(t, router.Shutdown(t.Context()))
+}
+
+// TestReconnectGivesUp: OnRetry may end it, and Close may come while the client
+// is dialling.
+func TestReconnectGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		client, err := newRouter().Connect(t.Context(), &wsrouter.DialOptions{Reconnect: &wsrouter.Reconnect{
+			OnRetry: func(attempt int, _ time.Duration, _ error) bool { attempts++; return false },
+		}})
+		require.NoError(t, err)
+		client.Abort()
+		<-client.Conn().Context().Done()
+		require.ErrorContains(t, client.Ready(t.Context()), "1006")
+		require.Equal(t, 1, attempts)
+		require.NoError(t, client.Close())
+
+		router := newRouter()
+		var slow atomic.Bool
+		client, err = router.Connect(t.Context(), &wsrouter.DialOptions{
+			Auth: func(context.Context) (any, error) {
+				if slow.Load() {
+					time.Sleep(time.Minute)
+				}
+				return nil, nil
+			},
+			Reconnect: &wsrouter.Reconnect{},
+		})
+		require.NoError(t, err)
+		synctest.Wait()
+		slow.Store(true)
+		client.Abort()
+		time.Sleep(30 * time.Second) // it is dialling now
+		require.NoError(t, client.Close())
+		synctest.Wait()
+		require.Zero(t, router.Stats().Connections)
+	})
 }
 
 // TestConnCloseStopsReconnecting: a handler of the client's may end it.

@@ -41,7 +41,7 @@ func (codec Codec) Encode(m *Message) (Frame, error) {
 			b = append(append(b, `,"id":`...), m.ID...)
 		}
 		if m.Credit > 0 {
-			b = strconv.AppendInt(append(b, `,"pull":`...), int64(m.Credit), 10)
+			b = strconv.AppendInt(append(b, `,"pull":`...), m.Credit, 10)
 		}
 	case KindReply:
 		if m.ID == "" && codec == NestJSON && !m.Named {
@@ -53,7 +53,7 @@ func (codec Codec) Encode(m *Message) (Frame, error) {
 	case KindCancel:
 		return textFrame(`{"id":` + m.ID + `,"cancel":true}`), nil
 	case KindPull:
-		return textFrame(`{"id":` + m.ID + `,"pull":` + strconv.Itoa(m.Credit) + `}`), nil
+		return textFrame(`{"id":` + m.ID + `,"pull":` + strconv.FormatInt(m.Credit, 10) + `}`), nil
 	case KindAuth:
 		if b, err = AppendJSON([]byte(`{"auth":`), m.Args[0]); err == nil {
 			return Frame{Text: append(b, '}')}, nil
@@ -144,6 +144,7 @@ type control struct {
 type frameError struct {
 	msg   string
 	fatal bool
+	id    string // of the request that it spoils
 }
 
 func (e *frameError) Error() string { return e.msg }
@@ -174,10 +175,20 @@ func decodeFrame(data []byte, maxName int) (*Message, control, error) {
 		return nil, control{auth: env.auth}, nil
 	}
 	m, err := env.message(maxName)
-	if m != nil {
-		m.Size = len(data)
+	if err != nil {
+		return nil, control{}, env.spoiled(err)
 	}
-	return m, control{}, err
+	m.Size = len(data)
+	return m, control{}, nil
+}
+
+// spoiled adds the id to the mistake in a request, so that its asker is told.
+func (env *envelope) spoiled(err error) error {
+	var bad *frameError
+	if errors.As(err, &bad) && env.event != nil && env.id != nil && validID(env.id) {
+		bad.id = string(env.id)
+	}
+	return err
 }
 
 func (env *envelope) message(maxName int) (*Message, error) {
@@ -362,10 +373,10 @@ func validID(raw json.RawMessage) bool {
 }
 
 // integer reads a JSON number from 0 to 2^53-1 without sign, point or exponent.
-func integer(raw json.RawMessage) (int, error) {
+func integer(raw json.RawMessage) (int64, error) {
 	n, err := strconv.ParseUint(string(raw), 10, 64)
 	if err != nil || n > maxInteger {
 		return 0, errors.New("no such integer")
 	}
-	return int(n), nil
+	return int64(n), nil
 }

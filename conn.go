@@ -38,9 +38,10 @@ type Conn struct {
 	live      bool          // OnConnect has let it in
 	held      []Frame       // emitted before that
 	heldBytes int
-	draining  bool // nothing new is handled
-	leaving   bool // it is closed; its link may go on
-	ending    bool // end has been called
+	draining  bool        // nothing new is handled
+	ce        *CloseError // how, once it is leaving
+	leaving   bool        // it is closed; its link may go on
+	ending    bool        // end has been called
 	open      map[string]*exchange
 	calls     map[string]*call
 	lastID    uint64
@@ -164,10 +165,10 @@ func (c *Conn) goneError() error {
 }
 
 func (c *Conn) goneLocked() error {
-	if c.link.ce != nil {
+	if c.link.ce != nil || c.ce == nil {
 		return c.link.ce
 	}
-	return &CloseError{Code: CloseNormal, Cause: CauseLocal} // of this namespace only
+	return c.ce // of this namespace only
 }
 
 // Join adds the connection to rooms. In OnConnect that takes effect when the
@@ -231,13 +232,16 @@ func NewKey[T any](name string) *Key[T] { return &Key[T]{name} }
 
 // Get returns the connection's value for the key, and whether it was set.
 func (k *Key[T]) Get(c *Conn) (T, bool) {
-	v, _ := c.values.Load(k)
-	t, ok := v.(T)
-	return t, ok
+	v, ok := c.values.Load(k)
+	if !ok {
+		var zero T
+		return zero, false
+	}
+	return *v.(*T), true
 }
 
 // Set stores the connection's value for the key.
-func (k *Key[T]) Set(c *Conn, v T) { c.values.Store(k, v) }
+func (k *Key[T]) Set(c *Conn, v T) { c.values.Store(k, &v) }
 
 // String returns the key's name.
 func (k *Key[T]) String() string { return k.name }

@@ -25,7 +25,9 @@ type Context struct {
 // Context returns the event's context. It carries the values of the request's
 // context and is cancelled when the handler returns, the asker cancels, the
 // connection goes, or [Options.HandlerTimeout] is over; [context.Cause] tells
-// which.
+// which. When the client has said goodbye, what it sent before is still handled:
+// then the context ends after [Options.HookTimeout] at the latest, and a stream's
+// at once.
 func (c *Context) Context() context.Context { return c.ctx }
 
 // WithContext returns a copy with another context, for middleware. The copy

@@ -90,7 +90,7 @@ func (e *WsError) copy() *WsError {
 }
 
 func (e *WsError) first() *WsError {
-	if e.origin != nil {
+	if e != nil && e.origin != nil {
 		return e.origin
 	}
 	return e
@@ -98,6 +98,9 @@ func (e *WsError) first() *WsError {
 
 // Error returns the message, and the cause if there is one.
 func (e *WsError) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	if e.cause != nil {
 		return e.Message + ": " + e.cause.Error()
 	}
@@ -105,7 +108,12 @@ func (e *WsError) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e *WsError) Unwrap() error { return e.cause }
+func (e *WsError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.cause
+}
 
 // Is reports whether target is the error that e was copied from, or another
 // copy of it.
@@ -164,6 +172,9 @@ type CloseError struct {
 
 // Error returns cause, code and reason.
 func (e *CloseError) Error() string {
+	if e == nil {
+		return "<nil>"
+	}
 	s := fmt.Sprintf("wsrouter: closed (%v): code %d", e.Cause, e.Code)
 	if e.Reason != "" {
 		s += fmt.Sprintf(" %q", e.Reason)
@@ -175,7 +186,12 @@ func (e *CloseError) Error() string {
 }
 
 // Unwrap returns the error behind it, if there was one.
-func (e *CloseError) Unwrap() error { return e.err }
+func (e *CloseError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.err
+}
 
 // Is makes errors.Is(err, net.ErrClosed) true.
 func (e *CloseError) Is(target error) bool { return target == net.ErrClosed }
@@ -208,6 +224,22 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
+// noTypedNil returns nil for a nil *WsError or *CloseError that was returned as
+// an error: whoever declared the variable so meant no error.
+func noTypedNil(err error) error {
+	switch e := err.(type) {
+	case *WsError:
+		if e == nil {
+			return nil
+		}
+	case *CloseError:
+		if e == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // protect runs user code and returns a panic as an error. A runtime.Goexit (as
 // from a test's FailNow) cannot be stopped: this goroutine ends without
 // returning, and resume goes on with the error on a new one.
@@ -223,7 +255,7 @@ func protect(fn func() error, resume func(error)) (err error) {
 		}
 		go resume(&panicError{"runtime.Goexit called", debug.Stack()})
 	}()
-	err = fn()
+	err = noTypedNil(fn())
 	returned = true
 	return err
 }
@@ -256,12 +288,7 @@ var errInternal = NewError("Internal server error")
 // errorBody is the one place where an error becomes what the client sees.
 func (c *Context) errorBody(err error) any {
 	if shape := c.conn.router.app.opts.ErrorBody; shape != nil {
-		var body any
-		failed := protectHook(func() error { body = shape(c, err); return nil })
-		if failed == nil {
-			return body
-		}
-		c.Logger().Error("wsrouter: ErrorBody failed", "err", failed)
+		return shape(c, err)
 	}
 	visible := publicError(err)
 	body := wireError{Status: visible.Status, Message: visible.Message, Code: visible.Code, Data: visible.Data}

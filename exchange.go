@@ -26,9 +26,10 @@ type exchange struct {
 	canceled bool // the peer wants no more
 	stream   bool // items may follow until the handler returns
 	limited  bool // credit counts
-	credit   int
+	credit   int64
 	more     chan struct{} // closed when credit is added; nil if nobody waits
 	refused  bool          // too many handlers are running
+	finished bool          // the handler has returned
 	released bool          // Shutdown no longer waits for the handler
 }
 
@@ -68,13 +69,10 @@ func (ex *exchange) begin() *Context {
 // answered, and reports whether the handler still has the turn.
 func (c *Context) finish(err error) (turn bool) {
 	ex, conn := c.ex, c.conn
-	if abortsConnection(err) {
-		conn.link.cut(&CloseError{Code: CloseAbnormal, Cause: CauseLocal, err: err})
-		err = nil
-	}
-	err = c.outcome(err)
 	if err != nil {
-		c.logError(err)
+		err = c.explain(err)
+	} else {
+		err = c.outcome(nil)
 	}
 	if t := conn.router.app.opts.Trace; ex.traced && t.EventEnd != nil {
 		conn.router.app.trace(func() { t.EventEnd(c, time.Since(ex.began), err) })
@@ -86,6 +84,7 @@ func (c *Context) finish(err error) (turn bool) {
 
 	conn.link.mu.Lock()
 	defer conn.link.mu.Unlock()
+	ex.finished = true
 	if ex.stream {
 		conn.endStreamLocked(ex)
 	}
@@ -96,6 +95,27 @@ func (c *Context) finish(err error) (turn bool) {
 		conn.signalIdleLocked()
 	}
 	return !ex.yielded
+}
+
+// explain decides what a handler's error means, and logs it. An error is user code,
+// too: its methods may panic.
+func (c *Context) explain(err error) error {
+	explained := err
+	failed := protectHook(func() error {
+		if abortsConnection(err) {
+			c.conn.link.cut(&CloseError{Code: CloseAbnormal, Cause: CauseLocal, err: err})
+			explained = nil
+			return nil
+		}
+		explained = c.outcome(err)
+		c.logError(explained)
+		return nil
+	})
+	if failed != nil {
+		c.Logger().Error("wsrouter: error of a handler panicked", "panic", failed.Error())
+		return errInternal
+	}
+	return explained
 }
 
 // answer takes the last frame of the event in hand: it happens once, and frees
@@ -133,17 +153,26 @@ func (c *Context) outcome(err error) error {
 // never answer each other for ever.
 func (c *Context) sendLast(err error) {
 	m := &Message{Kind: KindReply, Event: c.msg.Event, ID: c.msg.ID}
-	if err != nil {
-		m = &Message{Kind: KindError, ID: c.msg.ID, Event: c.msg.Event, Args: []any{c.errorBody(err)}}
-	}
 	if m.ID == "" && (err == nil || c.conn.link.client) {
 		return
 	}
-	if sendErr := c.conn.send(m, sendWait); sendErr != nil && c.conn.link.Err() == nil {
-		c.Logger().Error("wsrouter: answer not sent", "err", sendErr)
-		m.Kind, m.Args = KindError, []any{wireError{Status: "error", Message: errInternal.Message}}
+	if err == nil {
 		c.conn.send(m, sendWait)
+		return
 	}
+	m.Kind = KindError
+	var f Frame
+	failed := protectHook(func() (err2 error) { // ErrorBody, MarshalJSON: user code
+		m.Args = []any{c.errorBody(err)}
+		f, err2 = c.conn.format.Encode(m)
+		return err2
+	})
+	if failed != nil {
+		c.Logger().Error("wsrouter: exception cannot be encoded", "err", failed)
+		m.Args = []any{wireError{Status: "error", Message: errInternal.Message}}
+		f, _ = c.conn.format.Encode(m)
+	}
+	c.conn.sendFrame(f, sendWait)
 }
 
 func (c *Conn) cancelExchange(id string) {
@@ -159,7 +188,7 @@ func (c *Conn) cancelExchange(id string) {
 	}
 }
 
-func (c *Conn) addCredit(id string, n int) {
+func (c *Conn) addCredit(id string, n int64) {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	ex := c.open[id]

@@ -15,7 +15,7 @@ import "time"
 const maxInboxes = 4
 
 // messageOverhead is what a message in the inbox costs besides its bytes.
-const messageOverhead = 128
+const messageOverhead = 256
 
 // Receive takes a message that the client has sent to this connection's
 // namespace. It blocks while the inbox is full, so an adapter calls it from its
@@ -183,7 +183,7 @@ func (c *Conn) passTurn(ex *exchange) {
 }
 
 func (c *Conn) passTurnLocked(ex *exchange) {
-	if ex.yielded {
+	if ex.yielded || ex.finished {
 		return
 	}
 	ex.yielded = true

@@ -55,6 +55,7 @@ type app struct {
 	counters counters
 	buffered atomic.Int64  // bytes in all queues, where MaxBuffered is set
 	compiled chan struct{} // closed when the handlers' chains are built
+	broken   error         // why they could not be; set before compiled is closed
 
 	mu         sync.Mutex // guards everything below
 	frozen     bool       // serving has begun
@@ -70,11 +71,16 @@ func (a *app) freeze() {
 	a.frozen = true
 	a.mu.Unlock()
 	if first {
-		defer close(a.compiled)
-		for _, r := range a.namespaces {
-			r.compile()
+		a.broken = protectHook(func() error {
+			for _, r := range a.namespaces {
+				r.compile()
+			}
+			return nil
+		})
+		if a.broken != nil {
+			a.opts.Logger.Error("wsrouter: middleware could not be built, no client is served", "err", a.broken)
 		}
-		return
+		close(a.compiled)
 	}
 	<-a.compiled
 }
@@ -128,25 +134,33 @@ type initState struct {
 	err  error         // set before done is closed
 }
 
-func (r *Router) initialize() error {
+// initialize waits for OnInit, whoever began it, but not after gone is closed.
+func (r *Router) initialize(gone <-chan struct{}) error {
 	if r.onInit.fn == nil {
 		return nil
 	}
 	r.init.mu.Lock()
-	first := r.init.done == nil
-	if first {
+	if r.init.done == nil {
 		r.init.done = make(chan struct{})
+		go r.runInit()
 	}
 	r.init.mu.Unlock()
-	if first {
-		r.init.err = protectHook(func() error { return r.onInit.fn(r) })
-		if r.init.err != nil {
-			r.app.opts.Logger.Error("wsrouter: OnInit failed", "namespace", r.name, "err", r.init.err)
-		}
-		close(r.init.done)
+	select {
+	case <-r.init.done:
+		return r.init.err
+	case <-gone:
+		return errNotReady
 	}
-	<-r.init.done
-	return r.init.err
+}
+
+var errNotReady = errors.New("wsrouter: OnInit has not returned")
+
+func (r *Router) runInit() {
+	r.init.err = protectHook(func() error { return r.onInit.fn(r) })
+	if r.init.err != nil {
+		r.app.opts.Logger.Error("wsrouter: OnInit failed", "namespace", r.name, "err", r.init.err)
+	}
+	close(r.init.done)
 }
 
 // Join asks for a connection in a namespace for the link's client, with its
@@ -160,7 +174,7 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 		born: time.Now(), ended: make(chan struct{}), turn: true, connecting: &exchange{},
 	}
 	c.startLocked(c.connecting)
-	if r.initialize() != nil {
+	if r.initialize(l.closed) != nil {
 		return nil, &CloseError{Code: CloseTryAgainLater, Reason: "not available", Cause: CauseLocal}
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
@@ -171,7 +185,10 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 		return nil, l.ce
 	case r.isClosing():
 		return nil, l.app.shutdownError()
+	case len(l.conns) >= l.app.opts.MaxOpen:
+		return nil, &CloseError{Code: ClosePolicy, Reason: "too many namespaces", Cause: CauseProtocol}
 	}
+	r.hub.born(c)
 	l.conns = append(l.conns, c)
 	go c.connect()
 	return c, nil
@@ -204,7 +221,7 @@ func (c *Conn) connected(err error) {
 	welcome, _ := c.format.Encode(&Message{Kind: KindConnect, ID: c.id})
 	l.mu.Lock()
 	c.live = true
-	if l.ce == nil {
+	if l.ce == nil && !c.leaving {
 		c.sendHeldLocked(welcome)
 	}
 	l.mu.Unlock()
@@ -240,45 +257,63 @@ func (c *Conn) sendHeldLocked(welcome Frame) {
 func (c *Conn) refuse(err error) {
 	ce := refusal(err)
 	l := c.link
+	told := c.refusalFrame(err)
+	l.mu.Lock()
 	reason := RefusedGuard
-	if late := new(CloseError); errors.As(l.Err(), &late) && late.Cause == CauseTimeout {
+	if c.ce != nil && c.ce.Cause == CauseTimeout {
 		reason = RefusedTimeout
 	}
+	c.held = nil
+	c.draining = true
+	c.dropInboxLocked()
+	switch {
+	case !l.multi:
+		l.closeLocked(ce)
+	case !c.leaving:
+		l.sendLocked(told, sendNow)
+		c.leaving, c.ce = true, ce
+		go c.end(ce)
+	}
+	c.stopLocked(c.connecting)
+	c.turn = false
+	c.signalIdleLocked()
+	l.mu.Unlock()
 	l.app.refused(l.request, reason, err)
 	level := slog.LevelInfo
 	if ce.Code == CloseInternal {
 		level = slog.LevelError
 	}
 	c.log(level, "wsrouter: refused", slog.Any("err", err))
-	told, _ := c.format.Encode(&Message{Kind: KindRefuse, Args: []any{err}})
-	l.mu.Lock()
-	c.held = nil
-	c.draining = true
-	c.dropInboxLocked()
-	if l.multi {
-		l.sendLocked(told, sendNow)
-		c.leaving = true
-		go c.end(ce)
-	} else {
-		l.closeLocked(ce)
+}
+
+// refusalFrame tells the client why; data that cannot be encoded keeps it from
+// the details only.
+func (c *Conn) refusalFrame(err error) (f Frame) {
+	failed := protectHook(func() (err2 error) {
+		f, err2 = c.format.Encode(&Message{Kind: KindRefuse, Args: []any{err}})
+		return err2
+	})
+	if failed != nil {
+		f, _ = c.format.Encode(&Message{Kind: KindRefuse, Args: []any{errInternal}})
 	}
-	c.stopLocked(c.connecting)
-	c.turn = false
-	c.signalIdleLocked()
-	l.mu.Unlock()
+	return f
 }
 
 // close begins the end of the connection: of the link, where it is the only one.
 func (c *Conn) close(ce *CloseError) {
 	l := c.link
 	goodbye, _ := c.format.Encode(&Message{Kind: KindDisconnect})
+	refusal, _ := c.format.Encode(&Message{Kind: KindRefuse, Args: []any{error(ce)}})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ce != nil || c.leaving {
 		return
 	}
 	c.dropInboxLocked()
-	c.leaving = true
+	c.leaving, c.ce = true, ce
+	if !c.live { // it has never been connected
+		goodbye = refusal
+	}
 	if !l.multi {
 		l.closeLocked(ce)
 		return
@@ -294,7 +329,10 @@ func (c *Conn) left() {
 	ce := &CloseError{Code: CloseNormal, Cause: CausePeer}
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
-	c.leaving = true
+	if c.leaving {
+		return
+	}
+	c.leaving, c.ce = true, ce
 	c.failCallsLocked(ce)
 	go c.end(ce)
 }

@@ -47,9 +47,9 @@ type Message struct {
 	// ID names the exchange, as JSON text (7 or "a"); empty is none. It is the
 	// asker's: in a KindReply or KindError it is the receiver's own.
 	ID     string
-	More   bool // of KindReply: an item, not the end
-	Named  bool // of KindReply: Event was chosen by the handler, see Response
-	Credit int  // of KindEvent and KindPull: items the asker takes; 0 is no limit
+	More   bool  // of KindReply: an item, not the end
+	Named  bool  // of KindReply: Event was chosen by the handler, see Response
+	Credit int64 // of KindEvent and KindPull: items the asker takes; 0 is no limit
 
 	Size int // bytes on the wire, of an inbound message
 
@@ -143,7 +143,7 @@ type Link struct {
 	waits   int           // open calls and streams: reading must go on for them
 
 	ping   *time.Timer
-	pinged bool // and not heard of since
+	pinged int64 // when, as lastRead; 0 if something has been heard since
 
 	tokens   float64 // frames that the client may still send at once
 	refilled time.Time
@@ -253,20 +253,23 @@ func (l *Link) checkAlive() {
 		return
 	}
 	opts := &l.app.opts
-	idle := time.Duration(time.Now().UnixNano() - l.lastRead.Load())
+	now, last := time.Now().UnixNano(), l.lastRead.Load()
+	idle := time.Duration(now - last)
+	if last >= l.pinged {
+		l.pinged = 0
+	}
 	switch {
 	case l.gone: // see writeFailed
 		l.cutLocked(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 	case l.inSpace != nil: // we do not read: silence proves nothing
-		l.pinged = false
+		l.pinged = 0
 		l.ping.Reset(opts.PingInterval)
 	case idle < opts.PingInterval:
-		l.pinged = false
 		l.ping.Reset(opts.PingInterval - idle)
-	case !l.pinged && l.writing: // a ping would wait; WriteTimeout is watching
+	case l.pinged == 0 && l.writing: // a ping would wait; WriteTimeout is watching
 		l.ping.Reset(min(opts.PingInterval, time.Second))
-	case !l.pinged:
-		l.pinged = true
+	case l.pinged == 0:
+		l.pinged = now
 		l.ping.Reset(opts.PongTimeout)
 		l.transport.Ping()
 	default:
@@ -318,6 +321,9 @@ func (l *Link) cutLocked(ce *CloseError) {
 		l.beginCloseLocked(ce)
 	}
 	l.dropOutboxLocked()
+	for _, c := range l.conns {
+		c.dropInboxLocked()
+	}
 	go l.transport.Abort() // may wait for the transport's own locks
 }
 

@@ -54,7 +54,7 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 		limit /= 2 // the rest is left to those who cannot wait
 	}
 	var timeout *time.Timer
-	for l.ce == nil && l.outBytes > 0 && l.outBytes+size > limit {
+	for l.ce == nil && !l.gone && l.outBytes > 0 && l.outBytes+size > limit {
 		switch mode {
 		case sendVolatile:
 			l.app.counters.dropped.Add(1)
@@ -71,8 +71,11 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 			l.cutLocked(slowClient())
 		}
 	}
-	if l.ce != nil {
+	switch {
+	case l.ce != nil:
 		return l.ce
+	case l.gone: // a write has failed, and the read loop will soon say why
+		return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
 	}
 	l.queueLocked(f)
 	l.wakeWriterLocked()
@@ -98,13 +101,14 @@ func (l *Link) bufferLocked(n int) {
 func (a *app) relieve() {
 	for a.buffered.Load() > int64(a.opts.MaxBuffered) {
 		var fullest *Link
+		var most int64
 		for _, l := range a.allLinks() {
-			if l.isOpen() && (fullest == nil || l.buffered.Load() > fullest.buffered.Load()) {
-				fullest = l
+			if n := l.buffered.Load(); n > most {
+				fullest, most = l, n
 			}
 		}
 		if fullest == nil {
-			return // those that are closing will let go of theirs
+			return
 		}
 		fullest.cut(slowClient())
 	}

@@ -2,7 +2,6 @@ package wsrouter
 
 import (
 	"errors"
-	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -95,7 +94,7 @@ func (p *plain) frame(data []byte, text bool) {
 	}
 	m, ctl, err := decodeFrame(data, p.link.app.opts.MaxName)
 	switch {
-	case err != nil:
+	case err != nil && p.conn != nil:
 		p.badFrame(err)
 	case ctl.ping != nil:
 		p.link.send(textFrame(`{"pong":`+string(ctl.ping)+`}`), sendNow)
@@ -134,6 +133,7 @@ func (p *plain) badFrame(err error) {
 		p.link.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", bad.msg)
 		return
 	}
-	p.link.send(textFrame(`{"event":"exception","data":{"status":"error","message":`+
-		strconv.Quote(bad.msg)+`,"code":"`+CodeInvalid+`"}}`), sendNow)
+	f, _ := p.codec.Encode(&Message{Kind: KindError, ID: bad.id, Args: []any{
+		wireError{Status: "error", Message: bad.msg, Code: CodeInvalid}}})
+	p.link.send(f, sendNow)
 }

@@ -209,7 +209,7 @@ func TestInboxOverrunCloses(t *testing.T) {
 		for raw.Send(`{"event":"n","data":"` + strings.Repeat("x", 100) + `"}`) {
 			sent++
 		}
-		require.Greater(t, sent, 3*10_000/250)
+		require.Greater(t, sent, 3*10_000/400)
 		_, ce := raw.Read()
 		require.Equal(t, &wsrouter.CloseError{Code: 1008, Reason: "inbox full"}, ce)
 		var closed *wsrouter.CloseError

@@ -25,8 +25,9 @@ type Reconnect struct {
 	Max time.Duration // zero is 30 s
 
 	// OnRetry is called before each wait, with the number of the attempt that
-	// follows, counted from 1, and what went wrong.
-	OnRetry func(attempt int, wait time.Duration, err error)
+	// follows, counted from 1, and what went wrong. It returns whether to go on;
+	// it must not call Client.Close, which waits for it.
+	OnRetry func(attempt int, wait time.Duration, err error) bool
 }
 
 func (r *Reconnect) withDefaults() *Reconnect {
@@ -65,6 +66,9 @@ func (c *Client) keepConnected() {
 			c.back = nil
 		}
 		c.mu.Unlock()
+		if c.ctx.Err() != nil { // Close may have seen the connection before only
+			next.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
+		}
 	}
 }
 
@@ -77,8 +81,8 @@ func (c *Client) comeBack(err error, lasted time.Duration) *Conn {
 	for comesBack(err) && c.ctx.Err() == nil {
 		c.attempt++
 		wait := r.wait(c.attempt)
-		if r.OnRetry != nil {
-			r.OnRetry(c.attempt, wait, err)
+		if r.OnRetry != nil && !r.OnRetry(c.attempt, wait, err) {
+			break
 		}
 		select {
 		case <-time.After(wait):

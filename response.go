@@ -25,7 +25,10 @@ type Response struct {
 // errors are those of [Conn.Emit], and the context's cause after the asker
 // cancelled.
 func (c *Context) Reply(v any) error {
-	m := c.response(v, false)
+	m, err := c.response(v, false)
+	if err != nil {
+		return err
+	}
 	f, err := c.conn.format.Encode(m)
 	if err != nil {
 		return encodeError(m.Event, err)
@@ -41,13 +44,16 @@ func (c *Context) Reply(v any) error {
 
 // response makes the message that answers the event, or is an item of its
 // stream.
-func (c *Context) response(v any, more bool) *Message {
+func (c *Context) response(v any, more bool) (*Message, error) {
 	m := &Message{Kind: KindReply, Event: c.msg.Event, ID: c.msg.ID, More: more && c.msg.ID != ""}
 	if r, ok := v.(Response); ok {
+		if err := checkEvent(r.Event); err != nil {
+			return nil, err
+		}
 		m.Event, m.Named, v = r.Event, true, r.Data
 	}
 	m.Args = []any{v}
-	return m
+	return m, nil
 }
 
 // muted reports whether an answer goes nowhere: an end that dialled answers
@@ -181,5 +187,9 @@ func (c *Context) sendItem(v any) error {
 	if c.muted() {
 		return nil
 	}
-	return c.conn.send(c.response(v, true), sendWait)
+	m, err := c.response(v, true)
+	if err != nil {
+		return err
+	}
+	return c.conn.send(m, sendWait)
 }

@@ -17,6 +17,7 @@ type hub struct {
 	mu    sync.RWMutex // guards everything below, and Conn.rooms, removed and data
 	conns map[string]*Conn
 	rooms map[string]map[*Conn]struct{}
+	ids   map[string]struct{} // of conns, and of those that are not yet, or no more
 }
 
 func newHub(opts *Options) *hub {
@@ -25,7 +26,15 @@ func newHub(opts *Options) *hub {
 		maxName:  opts.MaxName,
 		conns:    make(map[string]*Conn),
 		rooms:    make(map[string]map[*Conn]struct{}),
+		ids:      make(map[string]struct{}),
 	}
+}
+
+// born reserves the connection's id, which names a room of its own.
+func (h *hub) born(c *Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ids[c.id] = struct{}{}
 }
 
 // add makes the connection, and the rooms it has joined already, a target.
@@ -52,11 +61,12 @@ func (h *hub) remove(c *Conn) {
 	}
 }
 
-// forget drops its rooms.
+// forget drops its rooms, and its id.
 func (h *hub) forget(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.rooms = nil
+	delete(h.ids, c.id)
 }
 
 func (h *hub) enterLocked(c *Conn, room string) {
@@ -97,7 +107,7 @@ func (h *hub) joinLocked(c *Conn, room string) error {
 	switch {
 	case room == "" || len(room) > h.maxName:
 		return fmt.Errorf("wsrouter: join: a room's name must have 1 to %d bytes", h.maxName)
-	case h.conns[room] != nil:
+	case h.isIDLocked(room):
 		return fmt.Errorf("wsrouter: join: the name is another connection's id")
 	case len(c.rooms) >= h.maxRooms:
 		return fmt.Errorf("wsrouter: join: more than %d rooms", h.maxRooms)
@@ -110,6 +120,11 @@ func (h *hub) joinLocked(c *Conn, room string) error {
 		h.enterLocked(c, room)
 	}
 	return nil
+}
+
+func (h *hub) isIDLocked(room string) bool {
+	_, ok := h.ids[room]
+	return ok
 }
 
 func (h *hub) leave(c *Conn, rooms []string) {

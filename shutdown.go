@@ -116,7 +116,7 @@ func (ex *exchange) release() {
 	l := ex.conn.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ex.released {
+	if ex.released || ex.finished {
 		return
 	}
 	ex.released = true

@@ -37,12 +37,10 @@ type Trace struct {
 	Drop func(l *Link, n int)
 }
 
-// trace calls one of the functions of Options.Trace: its panics are logged.
+// trace calls one of the functions of Options.Trace: its panics are logged, and a
+// test's FailNow in there ends no goroutine of ours.
 func (a *app) trace(call func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			a.opts.Logger.Error("wsrouter: Trace panicked", "panic", v)
-		}
-	}()
-	call()
+	if err := protectHook(func() error { call(); return nil }); err != nil {
+		a.opts.Logger.Error("wsrouter: Trace panicked", "panic", err.Error())
+	}
 }

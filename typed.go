@@ -117,7 +117,7 @@ type pull struct {
 	id      string
 	event   string
 	waiting *call
-	taken   int // items since credit was given last
+	taken   int64 // items since credit was given last
 	ended   bool
 }
 

@@ -176,7 +176,8 @@ type Options struct {
 
 	// ClientKey tells clients apart for MaxConnsPerClient. Nil is the host of
 	// RemoteAddr: behind a proxy that is the proxy, so read the header there
-	// that your proxy sets. It may be called concurrently.
+	// that your proxy sets. An empty key is not limited. It may be called
+	// concurrently.
 	ClientKey func(*http.Request) string
 
 	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009
@@ -192,8 +193,8 @@ type Options struct {
 	FrameBurst int
 
 	// Bytes that wait for one connection besides the message in hand, counting
-	// some 100 more for each message; zero is 1 MiB each. See the package doc
-	// for what happens when they are full.
+	// 256 more for each that came in and 64 for each that goes out; zero is 1
+	// MiB each. See the package doc for what happens when they are full.
 	InboxBytes  int
 	OutboxBytes int
 
@@ -483,7 +484,7 @@ func (r *Router) dispatch(c *Context) error {
 	case c.msg.ID != "":
 		return errNotFound
 	case c.msg.Event == exception: // only clients get here, see Receive
-		c.Logger().Warn("wsrouter: exception from the server", "err", remoteError(c.msg.Args))
+		c.Logger().Warn("wsrouter: exception from the server", "code", remoteError(c.msg.Args).Code)
 	}
 	return nil
 }

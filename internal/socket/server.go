@@ -68,9 +68,10 @@ type serverConn struct {
 
 	// The connection stands in the middle of a frame, and has a deadline for it.
 	// The reader reads, and after it whoever closes.
-	readMu   sync.Mutex // guards partial and deadline
-	partial  bool
-	deadline bool
+	readMu    sync.Mutex // guards the three below
+	partial   bool
+	inMessage bool // it is a message's, whatever pings come between its fragments
+	deadline  bool
 
 	mu     sync.Mutex // guards corked and batch
 	corked bool
@@ -103,11 +104,36 @@ func (c *serverConn) limitFrame() {
 	}
 }
 
-// frameRead tells that a message or a control frame is complete.
+func (c *serverConn) messageBegins() {
+	c.readMu.Lock()
+	defer c.readMu.Unlock()
+	c.inMessage = true
+}
+
+// controlRead tells that a control frame is complete.
+func (c *serverConn) controlRead() {
+	c.readMu.Lock()
+	defer c.readMu.Unlock()
+	if !c.inMessage {
+		c.frameReadLocked()
+	}
+}
+
+func (c *serverConn) hasDeadline() bool {
+	c.readMu.Lock()
+	defer c.readMu.Unlock()
+	return c.deadline
+}
+
+// frameRead tells that a message is complete.
 func (c *serverConn) frameRead() {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
-	c.partial = false
+	c.frameReadLocked()
+}
+
+func (c *serverConn) frameReadLocked() {
+	c.partial, c.inMessage = false, false
 	if c.deadline {
 		c.deadline = false
 		c.Conn.SetReadDeadline(time.Time{})
@@ -132,6 +158,18 @@ func (c *serverConn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// Close sends what is left of a batch, if that is possible at once: the answer to
+// the peer's close frame may be in there.
+func (c *serverConn) Close() error {
+	if c.mu.TryLock() {
+		c.corked = false
+		c.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+		c.flushLocked()
+		c.mu.Unlock()
+	}
+	return c.Conn.Close()
 }
 
 func (c *serverConn) cork() {

@@ -9,11 +9,13 @@
 package socket
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"time"
 
 	"github.com/coder/websocket"
@@ -43,13 +45,14 @@ type Conn struct {
 	raw    conn
 	server *serverConn // nil on the client's side
 	opts   Options
+	buf    bytes.Buffer // of Read
 }
 
 // Accept upgrades a request. On an error it has answered the request. It
 // checks no origin.
 func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
 	h := &hijacker{ResponseWriter: w, alive: opts.Alive}
-	control := func() { h.conn.frameRead(); opts.Control() }
+	control := func() { h.conn.controlRead(); opts.Control() }
 	var rw http.ResponseWriter = h
 	if !canHijack(w) {
 		rw = struct{ http.ResponseWriter }{w} // without Hijack: websocket.Accept answers 501
@@ -111,19 +114,28 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 		return nil, false, c.readError(err)
 	}
 	c.messageBegins()
-	data, err = io.ReadAll(r)
-	if err != nil {
+	c.buf.Reset()
+	if _, err = c.buf.ReadFrom(r); err != nil {
 		return nil, false, c.readError(err)
 	}
 	c.messageEnds()
+	data = bytes.Clone(c.buf.Bytes()) // of the right size: it may wait for long
+	if c.buf.Cap() > keepBuffer {
+		c.buf = bytes.Buffer{}
+	}
 	return data, typ == websocket.MessageText, nil
 }
+
+// keepBuffer is the size in bytes of a buffer that an idle connection may keep.
+const keepBuffer = 1 << 10
 
 func (c *Conn) messageBegins() {
 	if c.server == nil {
 		c.opts.Alive()
 		c.raw.SetReadDeadline(time.Now().Add(c.opts.MessageTimeout))
+		return
 	}
+	c.server.messageBegins()
 }
 
 func (c *Conn) messageEnds() {
@@ -142,6 +154,9 @@ func (c *Conn) readError(err error) error {
 	case websocket.CloseStatus(err) != -1, errors.Is(err, ErrTooBig):
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():
+		if c.server != nil && !c.server.hasDeadline() { // a pong could not be written
+			return os.ErrDeadlineExceeded
+		}
 		return ErrTimeout
 	case c.server != nil && !c.server.broken.Load() && !errors.Is(err, io.EOF):
 		return errors.Join(ErrProtocol, err)
@@ -175,12 +190,17 @@ func (c *Conn) Write(data []byte, text bool) error {
 	return c.ws.Write(context.Background(), typ, data)
 }
 
-// End sends the batch.
+// End sends the batch. Its time limit must not outlive it: pings and pongs are
+// written beside the batches.
 func (c *Conn) End() error {
-	if c.server == nil {
-		return nil
+	var err error
+	if c.server != nil {
+		err = c.server.uncork()
 	}
-	return c.server.uncork()
+	if err == nil {
+		c.raw.SetWriteDeadline(time.Time{})
+	}
+	return err
 }
 
 // Ping asks the peer for a pong, which will be heard through Options.Alive. It
