@@ -1,0 +1,77 @@
+// Plays steps.mjs in headless Chromium: node drive.mjs URL FOLDER. It prints one
+// line of JSON a step, {"title", "error"}, and stops at the first that fails.
+// {"server":"kill"} and {"server":"start"} are for the test that runs it, which
+// answers with a line when that is done. Screenshots go into FOLDER.
+
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { join } from "node:path";
+import { steps } from "./steps.mjs";
+
+const { chromium } = createRequire(new URL("../node/package.json", import.meta.url))("playwright-core");
+const [url, folder] = process.argv.slice(2);
+const patience = 15_000; // ms for anything to be seen
+
+// A new browser would otherwise ask for updates, at hosts that tests must not need.
+const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--disable-quic", "--disable-gpu", "--no-first-run"];
+
+const print = (line) => process.stdout.write(JSON.stringify(line) + "\n");
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+async function server(what) {
+  world.serverDied = true;
+  print({ server: what });
+  await answers.next();
+}
+
+// person opens the chat in a browser of his own: nothing is shared but the server.
+async function person(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1240, height: 800 }, reducedMotion: "reduce", ...options });
+  context.setDefaultTimeout(patience);
+  const page = await context.newPage();
+  world.pages.push(page);
+  page.on("pageerror", (error) => world.errors.push(String(error)));
+  page.on("console", (message) => {
+    // Chromium itself complains of a server that is not there.
+    const expected = world.serverDied && /net::ERR_CONNECTION_(REFUSED|RESET)/.test(message.text());
+    if (["error", "warning"].includes(message.type()) && !expected) world.errors.push(message.text());
+  });
+  return page;
+}
+
+// until waits for something to become true; told says what it was instead.
+async function until(what, check) {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    const got = await check();
+    if (got === true) return;
+    if (Date.now() > deadline) throw new Error(`${what}: ${JSON.stringify(got)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function shot(page, name, scheme) {
+  if (scheme) await page.emulateMedia({ colorScheme: scheme });
+  await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: quiet });
+const world = { url, pages: [], errors: [], serverDied: false, person, until, shot, server };
+try {
+  for (const [title, step] of Object.entries(steps)) {
+    try {
+      await step(world);
+      if (world.errors.length) throw new Error(`the console says: ${world.errors.join("\n")}`);
+      world.serverDied = false;
+      print({ title });
+    } catch (error) {
+      for (const [i, page] of world.pages.entries()) await shot(page, `failure-${i}`).catch(() => {}); // one that is gone
+      print({ title, error: error.stack });
+      break;
+    }
+  }
+} finally {
+  await browser.close();
+}
+process.exit(0); // stdin is open still
