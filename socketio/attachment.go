@@ -7,21 +7,19 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/wsrouter/wsrouter"
 )
 
-// This file takes bytes out of arguments, and puts them back in. On the wire they
-// are binary messages of their own, and where they were stands
-// {"_placeholder":true,"num":0}.
+// This file takes bytes out of arguments. On the wire they are binary messages of
+// their own, and where they were stands {"_placeholder":true,"num":0}.
 //
-// On the way out a []byte may be anywhere in a value that encoding/json encodes by
+// A []byte may be anywhere in a value that encoding/json encodes by
 // its own rules, which are not to be written again here. So a copy of the value is
 // encoded in which every []byte is replaced by a mark, bytes that nobody else can
 // have: encoding/json makes a base64 string of it, which is found in the JSON and
@@ -56,7 +54,11 @@ var markPrefix = func() (p [12]byte) { rand.Read(p[:]); return p }()
 
 const markBytes = len(markPrefix) + 6 // a multiple of 3, so that its base64 has no padding
 
-type marks struct{ found [][]byte }
+type marks struct {
+	found [][]byte
+	path  map[uintptr]bool // the pointers and maps around, from trackBelow on
+	cycle bool             // encoding/json will say so
+}
 
 func (m *marks) mark(data []byte) []byte {
 	mark := make([]byte, markBytes)
@@ -70,19 +72,39 @@ func (m *marks) replace(arg any) any {
 	v := reflect.New(reflect.TypeOf(arg)).Elem()
 	v.Set(reflect.ValueOf(arg))
 	m.walk(v, 0)
+	if m.cycle {
+		return arg
+	}
 	return v.Interface()
 }
 
-// maxWalk is how deep values are looked into; encoding/json gives up on cycles,
-// too, a little later.
-const maxWalk = 500
+// trackBelow is the depth from which on cycles are looked for.
+const trackBelow = 100
+
+// enter notes that what v refers to is walked into, and reports false if that
+// is going on already.
+func (m *marks) enter(v reflect.Value, depth int) (leave func(), ok bool) {
+	if depth < trackBelow {
+		return func() {}, true
+	}
+	if m.path == nil {
+		m.path = make(map[uintptr]bool)
+	}
+	p := v.Pointer()
+	if m.path[p] {
+		m.cycle = true
+		return nil, false
+	}
+	m.path[p] = true
+	return func() { delete(m.path, p) }, true
+}
 
 var bytesType = reflect.TypeFor[[]byte]()
 
 // walk replaces the bytes in v, which is a copy; what v refers to is copied on
 // the way.
 func (m *marks) walk(v reflect.Value, depth int) {
-	if depth > maxWalk || !holdsBytes(v.Type()) {
+	if m.cycle || !holdsBytes(v.Type()) {
 		return
 	}
 	switch v.Kind() {
@@ -93,37 +115,52 @@ func (m *marks) walk(v reflect.Value, depth int) {
 			m.walk(v.Index(i), depth+1)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if f := v.Field(i); f.CanSet() || v.Type().Field(i).Anonymous && f.Kind() == reflect.Struct {
-				m.walk(f, depth+1)
-			}
-		}
+		m.walkStruct(v, depth)
 	case reflect.Map:
 		m.walkMap(v, depth)
-	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() || !v.CanSet() {
-			return
+	case reflect.Pointer:
+		m.walkPointer(v, depth)
+	case reflect.Interface:
+		if !v.IsNil() && v.CanSet() {
+			v.Set(m.copyOf(v.Elem(), depth))
 		}
-		elem := m.copyOf(v.Elem(), depth)
-		if v.Kind() == reflect.Pointer {
-			elem = elem.Addr()
-		}
-		v.Set(elem)
 	}
 }
 
 func (m *marks) walkSlice(v reflect.Value, depth int) {
-	switch {
-	case v.IsNil() || !v.CanSet():
-	case v.Type() == bytesType:
+	if v.IsNil() || !v.CanSet() {
+		return
+	}
+	if v.Type() == bytesType {
 		v.SetBytes(m.mark(v.Bytes()))
-	default:
-		list := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-		reflect.Copy(list, v)
-		for i := range list.Len() {
-			m.walk(list.Index(i), depth+1)
+		return
+	}
+	leave, ok := m.enter(v, depth)
+	if !ok {
+		return
+	}
+	defer leave()
+	list := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+	reflect.Copy(list, v)
+	for i := range list.Len() {
+		m.walk(list.Index(i), depth+1)
+	}
+	v.Set(list)
+}
+
+// walkStruct looks into the fields that encoding/json encodes. Those of an
+// embedded pointer to an unexported struct cannot be set: bytes in there stay
+// what encoding/json makes of them, base64.
+func (m *marks) walkStruct(v reflect.Value, depth int) {
+	for i := range v.NumField() {
+		f, field := v.Field(i), v.Type().Field(i)
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case name == "-" && options == "":
+		case f.Type() == bytesType && f.Len() == 0 && strings.Contains(options, "omitempty"):
+		case f.CanSet(), field.Anonymous && f.Kind() == reflect.Struct:
+			m.walk(f, depth+1)
 		}
-		v.Set(list)
 	}
 }
 
@@ -131,11 +168,28 @@ func (m *marks) walkMap(v reflect.Value, depth int) {
 	if v.IsNil() || !v.CanSet() {
 		return
 	}
+	leave, ok := m.enter(v, depth)
+	if !ok {
+		return
+	}
+	defer leave()
 	object := reflect.MakeMapWithSize(v.Type(), v.Len())
 	for iter := v.MapRange(); iter.Next(); {
 		object.SetMapIndex(iter.Key(), m.copyOf(iter.Value(), depth))
 	}
 	v.Set(object)
+}
+
+func (m *marks) walkPointer(v reflect.Value, depth int) {
+	if v.IsNil() || !v.CanSet() {
+		return
+	}
+	leave, ok := m.enter(v, depth)
+	if !ok {
+		return
+	}
+	defer leave()
+	v.Set(m.copyOf(v.Elem(), depth).Addr())
 }
 
 func (m *marks) copyOf(v reflect.Value, depth int) reflect.Value {
@@ -147,9 +201,6 @@ func (m *marks) copyOf(v reflect.Value, depth int) reflect.Value {
 
 // placeholders replaces the marks in the JSON, numbered in their order there.
 func (m *marks) placeholders(b []byte) ([]byte, [][]byte, error) {
-	if len(m.found) > maxAttachments {
-		return nil, nil, errAttachments
-	}
 	begin := append([]byte{'"'}, base64.StdEncoding.EncodeToString(markPrefix[:])...)
 	var out []byte
 	var attachments [][]byte
@@ -162,6 +213,9 @@ func (m *marks) placeholders(b []byte) ([]byte, [][]byte, error) {
 		mark, err := base64.StdEncoding.DecodeString(string(b[i+1 : end]))
 		if err != nil {
 			return nil, nil, err
+		}
+		if len(attachments) == maxAttachments {
+			return nil, nil, errAttachments
 		}
 		out = append(out, b[:i]...)
 		out = append(out, `{"_placeholder":true,"num":`...)
@@ -188,14 +242,21 @@ func holdsBytes(t reflect.Type) bool {
 	return holds
 }
 
+// marshals reports whether a type may encode itself: then what is in it is its
+// own, and must not be changed.
+func marshals(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(jsonMarshaler) || p.Implements(textMarshaler)
+}
+
 // plan looks into a type. A recursive type is taken to have none where it
 // recurs: then the answer depends on its other parts.
 func plan(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if t == bytesType {
 		return true
 	}
-	if seen[t] || t.Implements(jsonMarshaler) || t.Implements(textMarshaler) {
-		return t.Kind() == reflect.Interface
+	if seen[t] || t.Kind() != reflect.Interface && marshals(t) {
+		return false
 	}
 	seen[t] = true
 	switch t.Kind() {
@@ -211,30 +272,4 @@ func plan(t reflect.Type, seen map[reflect.Type]bool) bool {
 		}
 	}
 	return false
-}
-
-var (
-	placeholder    = regexp.MustCompile(`\{\s*"_placeholder"\s*:\s*true\s*,\s*"num"\s*:\s*(\d{1,3})\s*\}`)
-	errPlaceholder = errors.New("invalid placeholder")
-)
-
-// putBack replaces the placeholders in an event's data by base64 strings, which
-// is what encoding/json reads into a []byte. A string cannot look like one, since
-// its quotes are escaped. Each attachment is used at most once: otherwise few
-// bytes could become many.
-func putBack(data []byte, attachments [][]byte) ([]byte, error) {
-	used := make([]bool, len(attachments))
-	var bad error
-	data = placeholder.ReplaceAllFunc(data, func(match []byte) []byte {
-		n, _ := strconv.Atoi(string(placeholder.FindSubmatch(match)[1]))
-		if n >= len(attachments) || used[n] {
-			bad = errPlaceholder
-			return nil
-		}
-		used[n] = true
-		b := make([]byte, 0, base64.StdEncoding.EncodedLen(len(attachments[n]))+2)
-		b = base64.StdEncoding.AppendEncode(append(b, '"'), attachments[n])
-		return append(b, '"')
-	})
-	return data, bad
 }

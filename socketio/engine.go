@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+
+	"github.com/wsrouter/wsrouter"
 )
 
 // This file is Engine.IO's packets: the layer that Socket.IO's packets travel
@@ -43,7 +45,7 @@ func parseEngine(text []byte) (enginePacket, error) {
 	return enginePacket{kind: text[0], data: text[1:]}, nil
 }
 
-// appendEngine appends a text packet.
+// appendText appends a text packet.
 func (p enginePacket) appendText(b []byte) []byte { return append(append(b, p.kind), p.data...) }
 
 // appendPayload appends packets to a poll's response.
@@ -61,16 +63,43 @@ func appendPayload(b []byte, packets []enginePacket) []byte {
 	return b
 }
 
-// nextInPayload takes the first packet off a request body.
-func nextInPayload(body []byte) (p enginePacket, rest []byte, err error) {
-	text, rest, _ := bytes.Cut(body, []byte{separator})
+// nextInPayload takes the first packet off a request body, and reports whether a
+// separator says that there are more.
+func nextInPayload(body []byte) (p enginePacket, rest []byte, more bool, err error) {
+	text, rest, more := bytes.Cut(body, []byte{separator})
 	if len(text) == 0 || text[0] != 'b' {
 		p, err = parseEngine(text)
-		return p, rest, err
+		return p, rest, more, err
 	}
 	data, err := base64.StdEncoding.AppendDecode(nil, text[1:])
 	if err != nil {
-		return enginePacket{}, nil, errEngine
+		return enginePacket{}, nil, false, errEngine
 	}
-	return enginePacket{kind: engineMessage, data: data, binary: true}, rest, nil
+	return enginePacket{kind: engineMessage, data: data, binary: true}, rest, more, nil
+}
+
+// frame is what the link counts of a packet: without a content unless it is a
+// message.
+func (p enginePacket) frame() wsrouter.Frame {
+	switch {
+	case p.binary:
+		return wsrouter.Frame{Attachments: [][]byte{p.data}}
+	case p.kind == engineMessage:
+		return wsrouter.Frame{Text: p.data}
+	}
+	return wsrouter.Frame{}
+}
+
+// enginePackets lists the messages of frames.
+func enginePackets(list []enginePacket, batch []wsrouter.Frame) []enginePacket {
+	for _, f := range batch {
+		list = append(list, enginePacket{kind: engineMessage, data: f.Text})
+		for _, data := range f.Attachments {
+			list = append(list, enginePacket{kind: engineMessage, data: data, binary: true})
+		}
+		if f.Next != nil {
+			list = enginePackets(list, []wsrouter.Frame{*f.Next})
+		}
+	}
+	return list
 }

@@ -134,14 +134,18 @@ type connectError struct {
 // refusal says what OnConnect returned, as far as the client may know.
 func (f format) refusal(args []any) (wsrouter.Frame, error) {
 	body := connectError{Message: "Internal server error"}
-	err, _ := args[0].(error)
+	reason, _ := args[0].(error)
 	var ws *wsrouter.WsError
 	var ce *wsrouter.CloseError
 	switch {
-	case errors.As(err, &ws):
+	case errors.As(reason, &ws):
 		body = connectError{ws.Message, ws.Data}
-	case errors.As(err, &ce):
+	case errors.As(reason, &ce):
 		body.Message = ce.Reason
 	}
-	return f.plain(typeConnectError, body)
+	frame, err := f.plain(typeConnectError, body)
+	if err != nil { // the data cannot be encoded, and the client shall not wait
+		frame, err = f.plain(typeConnectError, connectError{Message: body.Message})
+	}
+	return frame, err
 }

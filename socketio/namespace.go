@@ -8,11 +8,14 @@ import (
 )
 
 // client is what a session's packets mean: the namespaces it has joined, and the
-// event whose attachments are still to come. It belongs to the read loop.
+// event whose attachments are still to come. It belongs to whoever reads: the
+// post that is being handled, or the WebSocket's read loop.
 type client struct {
 	session *session
+	joined  map[string]bool // asked for by the client, and not left by it
 	pending *packet
 	parts   [][]byte
+	size    int // of the pending packet and its parts
 }
 
 // errNotJoined is a packet for a namespace that the client is not in.
@@ -31,65 +34,61 @@ func (c *client) receive(m enginePacket) error {
 		return err
 	}
 	if p.attachments > 0 {
-		c.pending = &p
+		c.pending, c.size = &p, len(m.data)
+		c.session.awaitParts(true)
 		return nil
 	}
 	return c.handle(&p, nil, len(m.data))
 }
 
+// attachment takes one of the pending packet's. All together are one message,
+// with its limits of size and time.
 func (c *client) attachment(data []byte) error {
 	if c.pending == nil {
 		return errPacket
 	}
-	c.parts = append(c.parts, data)
+	c.parts, c.size = append(c.parts, data), c.size+len(data)
+	if c.size > c.session.handler.limits.MaxMessage {
+		return errTooBig
+	}
 	if len(c.parts) < c.pending.attachments {
 		return nil
 	}
+	c.session.awaitParts(false)
 	p, parts := c.pending, c.parts
 	c.pending, c.parts = nil, nil
-	size := len(p.data)
-	for _, part := range parts {
-		size += len(part)
-	}
 	var err error
 	if p.data, err = putBack(p.data, parts); err != nil {
 		return err
 	}
-	return c.handle(p, parts, size)
+	return c.handle(p, parts, c.size)
 }
+
+var errTooBig = errors.New("message too big")
 
 // handle does what a complete packet says.
 func (c *client) handle(p *packet, attachments [][]byte, size int) error {
 	if p.kind == typeConnect {
 		return c.connect(p)
 	}
-	conn := c.conn(p.namespace)
-	if conn == nil {
-		return errNotJoined
-	}
-	m := &wsrouter.Message{ID: p.id, Size: size, Attachments: attachments}
-	switch p.kind {
-	case typeDisconnect:
-		m.Kind = wsrouter.KindDisconnect
-	case typeEvent, typeBinaryEvent:
-		m.Kind = wsrouter.KindEvent
-	default:
-		m.Kind = wsrouter.KindReply
-	}
-	if p.data != nil && len(p.data) > 0 {
-		event, args, err := p.args()
-		if err != nil {
-			return err
-		}
-		m.Event = event
-		for _, arg := range args {
-			m.Args = append(m.Args, arg)
-		}
+	m, err := p.message()
+	if err != nil {
+		return err
 	}
 	if len(m.Event) > c.session.handler.limits.MaxName {
 		return errPacket
 	}
-	conn.Receive(m)
+	m.Size, m.Attachments = size, attachments
+	conn, joined := c.conn(p.namespace), c.joined[p.namespace]
+	if p.kind == typeDisconnect {
+		delete(c.joined, p.namespace)
+	}
+	switch {
+	case conn != nil:
+		conn.Receive(m)
+	case !joined:
+		return errNotJoined
+	} // else our side has ended it, which the client did not know
 	return nil
 }
 
@@ -103,7 +102,7 @@ func (c *client) conn(namespace string) *wsrouter.Conn {
 
 // connect joins a namespace. Whether the client is let in the link will say.
 func (c *client) connect(p *packet) error {
-	h := c.session.handler
+	h, link := c.session.handler, c.session.link
 	if c.conn(p.namespace) != nil {
 		return errPacket // twice
 	}
@@ -116,10 +115,11 @@ func (c *client) connect(p *packet) error {
 		auth = nil
 	}
 	f := format{namespace: p.namespace, errors: h.opts.Errors}
-	if _, err := c.session.link.Join(ns, f, auth); err != nil {
-		return err
+	c.joined[p.namespace] = true
+	if _, err := link.Join(ns, f, auth); err != nil && link.Err() == nil {
+		told, _ := f.refusal([]any{err}) // this namespace is closing, or broken
+		link.Send(told)
 	}
-	c.session.connect.Stop()
 	return nil
 }
 

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 	"unicode/utf8"
+
+	"github.com/wsrouter/wsrouter"
 )
 
 // This file is Socket.IO's packets, each the content of one Engine.IO message:
@@ -68,15 +71,28 @@ func parsePacket(text []byte, maxName int) (packet, error) {
 		}
 		p.namespace, rest = string(name), after
 	}
+	var err error
+	if p.id, rest, err = cutID(rest); err != nil {
+		return packet{}, err
+	}
+	p.data = rest
+	return p, p.check()
+}
+
+// cutID takes the digits of an ack's id off. It is a number: 007 is 7.
+func cutID(text []byte) (id string, rest []byte, err error) {
 	n := 0
-	for n < len(rest) && rest[n] >= '0' && rest[n] <= '9' {
+	for n < len(text) && text[n] >= '0' && text[n] <= '9' {
 		n++
 	}
 	if n > maxAckID {
-		return packet{}, errPacket
+		return "", nil, errPacket
 	}
-	p.id, p.data = string(rest[:n]), json.RawMessage(rest[n:])
-	return p, p.check()
+	id = strings.TrimLeft(string(text[:n]), "0")
+	if n > 0 && id == "" {
+		id = "0"
+	}
+	return id, text[n:], nil
 }
 
 // check applies the rule that each type has for its data.
@@ -115,17 +131,36 @@ func (p *packet) append(b []byte) []byte {
 	return append(append(b, p.id...), p.data...)
 }
 
-// args returns the elements of the data. Of an event the first is its name: a
-// string that is not reserved, or a number.
-func (p *packet) args() (event string, args []json.RawMessage, err error) {
+// message is the packet as its Conn takes it.
+func (p *packet) message() (*wsrouter.Message, error) {
+	m := &wsrouter.Message{ID: p.id}
+	if p.kind == typeDisconnect {
+		m.Kind = wsrouter.KindDisconnect
+		return m, nil
+	}
+	var args []json.RawMessage
 	if json.Unmarshal(p.data, &args) != nil {
-		return "", nil, errPacket
+		return nil, errPacket
 	}
-	if p.kind == typeAck || p.kind == typeBinaryAck {
-		return "", args, nil
+	m.Kind = wsrouter.KindReply
+	if p.kind == typeEvent || p.kind == typeBinaryEvent {
+		event, err := eventName(args)
+		if err != nil {
+			return nil, err
+		}
+		m.Kind, m.Event, args = wsrouter.KindEvent, event, args[1:]
 	}
+	for _, arg := range args {
+		m.Args = append(m.Args, arg)
+	}
+	return m, nil
+}
+
+// eventName is the first element of an event's data: a string that is not
+// reserved, or a number.
+func eventName(args []json.RawMessage) (event string, err error) {
 	if len(args) == 0 {
-		return "", nil, errPacket
+		return "", errPacket
 	}
 	switch first := args[0]; {
 	case first[0] == '"':
@@ -133,12 +168,12 @@ func (p *packet) args() (event string, args []json.RawMessage, err error) {
 	case first[0] == '-' || first[0] >= '0' && first[0] <= '9':
 		event = string(first)
 	default:
-		return "", nil, errPacket
+		return "", errPacket
 	}
-	if event == "" || reservedEvents[event] {
-		return "", nil, errPacket
+	if reservedEvents[event] {
+		return "", errPacket
 	}
-	return event, args[1:], nil
+	return event, nil
 }
 
 var reservedEvents = map[string]bool{

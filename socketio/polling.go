@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/wsrouter/wsrouter"
@@ -18,7 +19,7 @@ import (
 func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 	s, err := h.newSession(r, nil)
 	if err != nil {
-		(&engineError{3, "Bad request", http.StatusServiceUnavailable}).write(w)
+		errUnavailable.write(w, false)
 		return
 	}
 	if h.opts.Cookie != nil {
@@ -26,39 +27,68 @@ func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 		cookie.Value = s.sid
 		http.SetCookie(w, &cookie)
 	}
-	writePayload(w, []enginePacket{s.openPacket("websocket")})
+	s.respondPayload(w, []enginePacket{s.openPacket("websocket")})
 }
 
-func writePayload(w http.ResponseWriter, packets []enginePacket) {
-	w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) {
 	w.Header().Set("Cache-Control", "no-store")
-	w.Write(appendPayload(nil, packets))
+	if s.respond(w, "text/plain; charset=UTF-8", appendPayload(nil, packets)) != nil {
+		s.end(gone()) // what the packets said is lost
+	}
+}
+
+// respond writes a response to the network. The server's own timeouts are not
+// meant for requests that wait. Ours is taken away again, as the server would
+// leave it in place for the connection's next request.
+func (s *session) respond(w http.ResponseWriter, contentType string, body []byte) error {
+	rc := http.NewResponseController(w)
+	rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
+	defer rc.SetWriteDeadline(time.Time{})
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	if err := rc.Flush(); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+// gone is the end of a client that did not wait for our answer.
+func gone() *wsrouter.CloseError {
+	return &wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CausePeer}
 }
 
 // poll answers a GET with what there is to say, and waits until there is.
 func (s *session) poll(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
-	rc.SetReadDeadline(time.Time{}) // the server's own timeouts are not meant for
+	rc.SetReadDeadline(time.Time{})
 	rc.SetWriteDeadline(time.Time{})
-	s.mu.Lock()
-	if s.polling {
-		s.mu.Unlock()
+	if !s.beginPoll() {
 		w.WriteHeader(http.StatusBadRequest)
 		s.fail(errEngine)
 		return
 	}
-	s.polling = true
-	s.mu.Unlock()
 	packets, taken := s.nextPoll(r)
-	if packets == nil { // the client has gone
-		s.end(&wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CausePeer})
+	if packets == nil {
+		s.end(gone())
 		return
 	}
-	rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
-	writePayload(w, packets)
+	s.respondPayload(w, packets)
 	if taken != nil {
 		close(taken)
 	}
+}
+
+func (s *session) beginPoll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.polling {
+		return false
+	}
+	s.polling = true
+	return true
 }
 
 // nextPoll waits for something to answer a poll with; nil means that the client
@@ -67,32 +97,60 @@ func (s *session) nextPoll(r *http.Request) (packets []enginePacket, taken chan 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() { s.polling = false }()
-	for {
-		switch {
-		case len(s.out) > 0 && s.ws == nil:
-			packets, taken = s.out, s.taken
-			s.out, s.taken = nil, nil
+	for waited := false; ; waited = true {
+		if packets, taken = s.answerLocked(waited); packets != nil {
 			return packets, taken
-		case s.goodbye:
-			s.goodbye = false
-			s.wakeLocked()
-			return []enginePacket{{kind: engineNoop}, {kind: engineClose}}, nil
-		case s.upgrading, s.ws != nil, s.ended:
-			return []enginePacket{{kind: engineNoop}}, nil
 		}
-		changed := s.changed
-		s.mu.Unlock()
-		var gone bool
-		select {
-		case <-changed:
-		case <-r.Context().Done():
-			gone = true
-		}
-		s.mu.Lock()
-		if gone {
+		if !s.waitLocked(r) {
 			return nil, nil
 		}
 	}
+}
+
+// answerLocked is what a poll is answered at this moment; nil lets it wait.
+func (s *session) answerLocked(waited bool) (packets []enginePacket, taken chan struct{}) {
+	noop, bye := enginePacket{kind: engineNoop}, enginePacket{kind: engineClose}
+	switch {
+	case len(s.out) > 0 && s.ws == nil:
+		packets, taken = s.out, s.taken
+		s.out, s.taken = nil, nil
+	case s.goodbye:
+		s.goodbye = false
+		s.wakeLocked()
+		if packets = []enginePacket{noop, bye}; waited { // as the reference
+			packets = packets[1:]
+		}
+	case s.ended && !s.byClient:
+		packets = []enginePacket{bye}
+	case s.ended, s.ws != nil, s.probed && waited:
+		packets = []enginePacket{noop}
+	}
+	return packets, taken
+}
+
+// probeRelease is how long a poll waits while a WebSocket probes. All such polls
+// have to be released, but not in a circle without a pause.
+const probeRelease = 100 * time.Millisecond
+
+// waitLocked gives up the lock until there may be an answer; false means that
+// the client has gone.
+func (s *session) waitLocked(r *http.Request) bool {
+	changed := s.changed
+	var release <-chan time.Time
+	if s.probed {
+		timer := time.NewTimer(probeRelease)
+		defer timer.Stop()
+		release = timer.C
+	}
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-changed:
+	case <-release:
+	case <-r.Context().Done():
+		return false
+	}
+	return true
 }
 
 // awaitPoll waits until a poll has taken what was put out.
@@ -109,24 +167,26 @@ func (s *session) awaitPoll(taken <-chan struct{}) error {
 	}
 }
 
-// sayGoodbye leaves word for the next poll, and waits for it.
+// sayGoodbye leaves word for the next poll, and waits for it. A WebSocket, also
+// one that the client upgrades to meanwhile, has its close frame instead.
 func (s *session) sayGoodbye() {
 	s.mu.Lock()
-	s.goodbye = true
+	defer s.mu.Unlock()
+	s.goodbye = s.ws == nil
 	s.wakeLocked()
-	s.mu.Unlock()
 	timeout := time.NewTimer(s.handler.limits.WriteTimeout)
 	defer timeout.Stop()
-	for {
-		s.mu.Lock()
-		waiting, changed := s.goodbye && !s.ended, s.changed
+	for s.goodbye && !s.ended && s.ws == nil {
+		changed := s.changed
 		s.mu.Unlock()
-		if !waiting {
-			return
-		}
+		late := false
 		select {
 		case <-changed:
 		case <-timeout.C:
+			late = true
+		}
+		s.mu.Lock()
+		if late {
 			return
 		}
 	}
@@ -138,35 +198,65 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Now().Add(s.handler.limits.MessageTimeout))
 	rc.SetWriteDeadline(time.Time{})
-	if !s.beginPost() || r.Header.Get("Content-Type") == "application/octet-stream" {
+	switch ok, upgraded := s.beginPost(); {
+	case upgraded:
+		errRequest.write(w, false)
+		return
+	case !ok:
 		w.WriteHeader(http.StatusBadRequest)
 		s.fail(errEngine)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.handler.limits.MaxMessage)))
-	if tooBig := new(http.MaxBytesError); errors.As(err, &tooBig) {
-		s.endPost()
-		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		return
-	}
-	if err != nil {
-		s.end(&wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CausePeer})
-		return
-	}
+	status := s.take(w, r)
+	s.endPost() // before the client may send the next
 	rc.SetReadDeadline(time.Time{})
-	s.receiveAll(body)
-	s.endPost()
-	w.Header().Set("Content-Type", "text/html")
-	rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
-	io.WriteString(w, "ok")
+	if status != http.StatusOK {
+		w.WriteHeader(status)
+		return
+	}
+	s.respond(w, "text/html", []byte("ok"))
+}
+
+// take receives a request body and returns the status to answer.
+func (s *session) take(w http.ResponseWriter, r *http.Request) int {
+	if r.Header.Get("Content-Type") == "application/octet-stream" {
+		s.fail(errEngine) // it is for older versions of the protocol
+		return http.StatusBadRequest
+	}
+	body, err := io.ReadAll(lively{http.MaxBytesReader(w, r.Body, int64(s.handler.limits.MaxMessage)), s.link.Alive})
+	tooBig := new(http.MaxBytesError)
+	switch {
+	case err == nil:
+		s.receiveAll(body)
+		return http.StatusOK
+	case errors.As(err, &tooBig):
+		return http.StatusRequestEntityTooLarge // the session stays, as in the reference
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.end(tookTooLong())
+		return http.StatusRequestTimeout
+	}
+	s.end(gone())
+	return http.StatusBadRequest
+}
+
+// lively tells of each arrival of bytes.
+type lively struct {
+	io.Reader
+	alive func()
+}
+
+func (l lively) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	l.alive()
+	return n, err
 }
 
 // receiveAll handles the packets of a body up to the first bad one.
 func (s *session) receiveAll(body []byte) {
-	for more := true; more; more = len(body) > 0 {
+	for more := true; more; {
 		var p enginePacket
 		var err error
-		if p, body, err = nextInPayload(body); err != nil {
+		if p, body, more, err = nextInPayload(body); err != nil {
 			s.fail(err)
 			return
 		}
@@ -176,18 +266,24 @@ func (s *session) receiveAll(body []byte) {
 	}
 }
 
-func (s *session) beginPost() bool {
+// beginPost lets one post at a time in, and none after the upgrade: packets are
+// received by one goroutine.
+func (s *session) beginPost() (ok, upgraded bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.posting {
-		return false
+	switch {
+	case s.ws != nil:
+		return false, true
+	case s.posting:
+		return false, false
 	}
 	s.posting = true
-	return true
+	return true, false
 }
 
 func (s *session) endPost() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.posting = false
+	s.wakeLocked()
 }

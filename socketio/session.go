@@ -21,19 +21,25 @@ type session struct {
 	done    chan struct{} // closed when everything of it is gone
 	closed  chan struct{} // closed when it has ended
 
-	heartbeat *time.Timer
-	connect   *time.Timer // until a namespace is joined
+	// writing holds one token while somebody writes to the WebSocket. It is no
+	// mutex: for one of those a bubble's clock would not go on.
+	writing chan struct{}
 
 	mu        sync.Mutex     // guards everything below
+	heartbeat *time.Timer    // until the next ping
+	connect   *time.Timer    // until a namespace has let the client in
+	partial   *time.Timer    // until the attachments of a message are there; nil if none are awaited
 	ws        *socket.Conn   // nil while polling
+	probing   *socket.Conn   // wants to become ws; nil if none does
+	probed    bool           // and has been told that it may: polls are released
 	out       []enginePacket // for the next poll
 	taken     chan struct{}  // closed when out has been taken; nil if nobody waits
-	changed   chan struct{}  // closed when a waiting poll shall look again
+	changed   chan struct{}  // closed when those who wait shall look again
 	polling   bool           // a poll is waiting
 	posting   bool           // a post is being handled
-	upgrading bool           // a WebSocket is probing
 	goodbye   bool           // our side closes: the next poll is told
 	ended     bool
+	byClient  bool // it was the client who ended it
 }
 
 // newSession makes a session and its link. ws is nil for polling.
@@ -45,20 +51,25 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 		done:    make(chan struct{}),
 		closed:  make(chan struct{}),
 		changed: make(chan struct{}),
+		writing: make(chan struct{}, 1),
 	}
-	s.client = &client{session: s}
+	s.client = &client{session: s, joined: make(map[string]bool)}
+	s.mu.Lock() // the link may be closed before NewLink returns
+	defer s.mu.Unlock()
 	link, err := h.router.NewLink(s, wsrouter.LinkOptions{Request: r, Multiplexed: true})
 	if err != nil {
 		return nil, err
 	}
 	s.link = link
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.heartbeat = time.AfterFunc(h.limits.PingInterval, s.ping)
 	s.connect = time.AfterFunc(h.limits.ConnectTimeout, s.noNamespace)
 	h.addSession(s)
 	return s, nil
 }
+
+// maxHeartbeat is the longest interval that a client is told, about 12 days. A
+// JavaScript timer takes the sum of two of them, and none beyond 2^31 ms.
+const maxHeartbeat = 1<<30 - 1
 
 // openPacket is the first packet of a session.
 func (s *session) openPacket(upgrades ...string) enginePacket {
@@ -69,7 +80,12 @@ func (s *session) openPacket(upgrades ...string) enginePacket {
 		PingInterval int64    `json:"pingInterval"`
 		PingTimeout  int64    `json:"pingTimeout"`
 		MaxPayload   int      `json:"maxPayload"`
-	}{s.sid, append([]string{}, upgrades...), limits.PingInterval.Milliseconds(), limits.PongTimeout.Milliseconds(), limits.MaxMessage})
+	}{
+		s.sid, append([]string{}, upgrades...),
+		min(limits.PingInterval.Milliseconds(), maxHeartbeat),
+		min(limits.PongTimeout.Milliseconds(), maxHeartbeat),
+		limits.MaxMessage,
+	})
 	return enginePacket{kind: engineOpen, data: data}
 }
 
@@ -80,14 +96,40 @@ func (s *session) ping() { s.put(enginePacket{kind: enginePing}) }
 // Ping implements [wsrouter.Transport]: the heartbeat pings at the right time.
 func (s *session) Ping() {}
 
+// pong sets the heartbeat: the next ping comes PingInterval after this answer.
+func (s *session) pong() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.heartbeat.Reset(s.handler.limits.PingInterval)
+	}
+}
+
 func (s *session) noNamespace() {
 	s.end(&wsrouter.CloseError{Code: wsrouter.ClosePolicy, Reason: "no namespace joined", Cause: wsrouter.CauseTimeout})
+}
+
+// awaitParts begins, or ends, the time for the attachments of a message.
+func (s *session) awaitParts(some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.partial != nil {
+		s.partial.Stop()
+		s.partial = nil
+	}
+	if some && !s.ended {
+		s.partial = time.AfterFunc(s.handler.limits.MessageTimeout, func() { s.end(tookTooLong()) })
+	}
+}
+
+func tookTooLong() *wsrouter.CloseError {
+	return &wsrouter.CloseError{Code: wsrouter.ClosePolicy, Reason: "message took too long", Cause: wsrouter.CauseTimeout}
 }
 
 // receive handles a packet from the client. It reports false when the session
 // has ended and nothing more is to be read.
 func (s *session) receive(p enginePacket) bool {
-	if !s.link.Arrived(wsrouter.Frame{Text: p.data}) {
+	if !s.link.Arrived(p.frame()) {
 		return false
 	}
 	switch p.kind {
@@ -97,7 +139,7 @@ func (s *session) receive(p enginePacket) bool {
 			return false
 		}
 	case enginePong:
-		s.heartbeat.Reset(s.handler.limits.PingInterval)
+		s.pong()
 	case engineClose:
 		s.end(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
 		return false
@@ -121,16 +163,21 @@ func (s *session) end(ce *wsrouter.CloseError) {
 		s.mu.Unlock()
 		return
 	}
-	s.ended = true
+	s.ended, s.byClient = true, ce.Cause == wsrouter.CausePeer
 	s.wakeLocked()
 	close(s.closed)
-	ws := s.ws
-	s.mu.Unlock()
 	s.heartbeat.Stop()
 	s.connect.Stop()
+	if s.partial != nil {
+		s.partial.Stop()
+	}
+	sockets := [...]*socket.Conn{s.ws, s.probing}
+	s.mu.Unlock()
 	s.handler.removeSession(s)
-	if ws != nil {
-		go ws.Close(noStatus, "") // Socket.IO has no codes; its clients look for none
+	for _, ws := range sockets {
+		if ws != nil {
+			go ws.Close(noStatus, "") // Socket.IO has no codes; its clients look for none
+		}
 	}
 	go func() {
 		s.link.End(ce)
@@ -141,7 +188,7 @@ func (s *session) end(ce *wsrouter.CloseError) {
 // noStatus makes a close frame without a code.
 const noStatus = 1005
 
-// wakeLocked makes a waiting poll look again.
+// wakeLocked makes those who wait, polls mostly, look again.
 func (s *session) wakeLocked() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -157,7 +204,7 @@ func (s *session) put(p enginePacket) {
 	}
 	s.mu.Unlock()
 	if ws != nil {
-		ws.Write(p.appendText(nil), true)
+		s.write(ws, []enginePacket{p})
 	}
 }
 
@@ -165,6 +212,9 @@ func (s *session) put(p enginePacket) {
 func (s *session) Write(batch []wsrouter.Frame) error {
 	packets := enginePackets(nil, batch)
 	s.mu.Lock()
+	if hasWelcome(batch) {
+		s.connect.Stop()
+	}
 	ws := s.ws
 	if ws == nil {
 		s.out = append(s.out, packets...)
@@ -174,40 +224,37 @@ func (s *session) Write(batch []wsrouter.Frame) error {
 	taken := s.taken
 	s.mu.Unlock()
 	if ws != nil {
-		return writePackets(ws, packets)
+		return s.write(ws, packets)
 	}
 	return s.awaitPoll(taken)
 }
 
-// enginePackets lists the messages of frames.
-func enginePackets(list []enginePacket, batch []wsrouter.Frame) []enginePacket {
+// hasWelcome reports whether a namespace lets the client in: a server sends
+// CONNECT for nothing else.
+func hasWelcome(batch []wsrouter.Frame) bool {
 	for _, f := range batch {
-		list = append(list, enginePacket{kind: engineMessage, data: f.Text})
-		for _, data := range f.Attachments {
-			list = append(list, enginePacket{kind: engineMessage, data: data, binary: true})
-		}
-		if f.Next != nil {
-			list = enginePackets(list, []wsrouter.Frame{*f.Next})
+		if len(f.Text) > 0 && f.Text[0] == typeConnect {
+			return true
 		}
 	}
-	return list
+	return false
 }
 
 // Close implements [wsrouter.Transport].
 func (s *session) Close(code int, reason string) {
-	if !s.isWebSocket() {
-		s.sayGoodbye()
-	}
+	s.sayGoodbye()
 	s.end(&wsrouter.CloseError{Code: code, Reason: reason, Cause: wsrouter.CauseLocal})
 }
 
 // Abort implements [wsrouter.Transport].
 func (s *session) Abort() {
 	s.mu.Lock()
-	ws := s.ws
+	sockets := [...]*socket.Conn{s.ws, s.probing}
 	s.mu.Unlock()
-	if ws != nil {
-		ws.Abort()
+	for _, ws := range sockets {
+		if ws != nil {
+			ws.Abort()
+		}
 	}
 	s.end(&wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CauseLocal})
 }

@@ -16,11 +16,17 @@
 // stream with credit, and tell a close code. The items of a stream are emitted,
 // and an ack that was asked for comes at its end.
 //
+// The router's limits hold here, too. MaxMessage is what a request's body or a
+// WebSocket message may have, and an event together with its attachments, of
+// which there may be ten. ConnectTimeout is also the time until a client without
+// a namespace is closed.
+//
 // The package is written against what wsrouter exports for adapters, from the
-// bottom up: engine.go and packet.go are the two layers of packets, attachment.go
-// the bytes in them, format.go turns messages into packets; session.go is one
-// client's connection over polling.go and websocket.go; namespace.go lets it into
-// namespaces and hands its events to them; this file finds the session.
+// bottom up: engine.go and packet.go are the two layers of packets; attachment.go
+// takes bytes out of what is sent, placeholder.go puts them back into what comes;
+// format.go turns messages into packets; session.go is one client's connection
+// over polling.go and websocket.go; namespace.go lets it into namespaces and hands
+// its events to them; this file finds the session.
 package socketio
 
 import (
@@ -86,26 +92,35 @@ type engineError struct {
 }
 
 var (
-	errTransport = &engineError{0, "Transport unknown", http.StatusBadRequest}
-	errSession   = &engineError{1, "Session ID unknown", http.StatusBadRequest}
-	errMethod    = &engineError{2, "Bad handshake method", http.StatusBadRequest}
-	errRequest   = &engineError{3, "Bad request", http.StatusBadRequest}
-	errVersion   = &engineError{5, "Unsupported protocol version", http.StatusBadRequest}
+	errTransport   = &engineError{0, "Transport unknown", http.StatusBadRequest}
+	errSession     = &engineError{1, "Session ID unknown", http.StatusBadRequest}
+	errMethod      = &engineError{2, "Bad handshake method", http.StatusBadRequest}
+	errRequest     = &engineError{3, "Bad request", http.StatusBadRequest}
+	errUnavailable = &engineError{3, "Bad request", http.StatusServiceUnavailable}
+	errForbidden   = &engineError{4, "Forbidden", http.StatusForbidden}
+	errVersion     = &engineError{5, "Unsupported protocol version", http.StatusBadRequest}
 )
 
-func (e *engineError) write(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(e.status)
-	json.NewEncoder(trimNewline{w}).Encode(e)
-}
-
-// trimNewline takes away the newline that json.Encoder ends with: clients compare
-// the bytes.
-type trimNewline struct{ http.ResponseWriter }
-
-func (t trimNewline) Write(p []byte) (int, error) {
-	_, err := t.ResponseWriter.Write(p[:len(p)-1])
-	return len(p), err
+// write answers a request. One for an upgrade gets the bare text with 400, as
+// from the reference; but what is no mistake of the client's, and may be tried
+// again, keeps its status.
+func (e *engineError) write(w http.ResponseWriter, upgrade bool) {
+	header := w.Header()
+	status, body := e.status, []byte(e.Message)
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
+		header.Set("Retry-After", "5")
+	} else if upgrade {
+		status = http.StatusBadRequest
+	}
+	header.Set("Content-Type", "text/html")
+	if upgrade {
+		header.Set("Connection", "close")
+	} else {
+		header.Set("Content-Type", "application/json")
+		body, _ = json.Marshal(e)
+	}
+	w.WriteHeader(status)
+	w.Write(body)
 }
 
 // ServeHTTP answers one request of a client: a handshake, a poll, a post, or a
@@ -120,7 +135,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.preflight(w, r)
 		return
 	case transport != "polling" && transport != "websocket":
-		errTransport.write(w)
+		errTransport.write(w, upgrade)
 		return
 	case sid != "":
 		h.serveSession(w, r, sid, upgrade)
@@ -129,7 +144,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := h.checkHandshake(r, transport, upgrade)
 	switch {
 	case err != nil:
-		err.write(w)
+		err.write(w, upgrade)
 	case upgrade:
 		h.handshakeWebSocket(w, r)
 	default:
@@ -143,29 +158,29 @@ func (h *handler) checkHandshake(r *http.Request, transport string, upgrade bool
 		return errMethod
 	case (transport == "websocket") != upgrade:
 		return errRequest
+	}
+	err := h.router.Admit(r)
+	switch {
+	case err != nil && err.StatusCode == http.StatusForbidden:
+		return errForbidden
+	case err != nil:
+		return &engineError{errRequest.Code, err.Text, err.StatusCode}
 	case r.URL.Query().Get("EIO") != "4":
 		return errVersion
-	}
-	if err := h.router.Admit(r); err != nil {
-		if err.StatusCode == http.StatusForbidden {
-			return &engineError{4, "Forbidden", http.StatusForbidden}
-		}
-		return &engineError{3, err.Text, err.StatusCode}
 	}
 	return nil
 }
 
 func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid string, upgrade bool) {
+	q := r.URL.Query()
 	s := h.session(sid)
 	switch {
 	case s == nil:
-		errSession.write(w)
-	case r.URL.Query().Get("EIO") != "4":
-		errRequest.write(w)
+		errSession.write(w, upgrade)
+	case upgrade != (q.Get("transport") == "websocket"), !upgrade && s.isWebSocket(), q.Get("EIO") != "4":
+		errRequest.write(w, upgrade)
 	case upgrade:
 		s.upgrade(w, r)
-	case r.URL.Query().Get("transport") != "polling" || s.isWebSocket():
-		errRequest.write(w)
 	case r.Method == http.MethodGet:
 		s.poll(w, r)
 	case r.Method == http.MethodPost:
@@ -220,7 +235,9 @@ func (h *handler) allowOrigin(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) preflight(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Methods", "GET,POST")
-	w.Header().Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" {
+		w.Header().Set("Access-Control-Allow-Headers", asked)
+	}
 	w.Header().Add("Vary", "Access-Control-Request-Headers")
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/wsrouter/wsrouter"
@@ -16,29 +17,39 @@ func isUpgrade(r *http.Request) bool {
 
 // accept makes a WebSocket of a request. The first subprotocol that the client
 // offers is accepted, as by the reference.
-func (h *handler) accept(w http.ResponseWriter, r *http.Request, alive func()) (*socket.Conn, error) {
+func (h *handler) accept(w http.ResponseWriter, r *http.Request, link func() *wsrouter.Link) (*socket.Conn, error) {
 	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
 	return socket.Accept(w, r, socket.Options{
 		Subprotocols:   []string{strings.TrimSpace(first)},
 		MaxMessage:     int64(h.limits.MaxMessage),
 		MessageTimeout: h.limits.MessageTimeout,
 		WriteTimeout:   h.limits.WriteTimeout,
-		Alive:          alive,
-		Control:        alive,
+		Alive: func() {
+			if l := link(); l != nil {
+				l.Alive()
+			}
+		},
+		Control: func() {
+			if l := link(); l != nil {
+				l.Arrived(wsrouter.Frame{})
+			}
+		},
 	})
 }
 
 // handshakeWebSocket begins a session without polling first.
 func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
-	var s *session
-	ws, err := h.accept(w, r, func() { s.link.Alive() })
+	var link atomic.Pointer[wsrouter.Link] // nil until the client is taken
+	ws, err := h.accept(w, r, link.Load)
 	if err != nil {
 		return // it has answered
 	}
-	if s, err = h.newSession(r, ws); err != nil {
+	s, err := h.newSession(r, ws)
+	if err != nil {
 		ws.Close(noStatus, "")
 		return
 	}
+	link.Store(s.link)
 	s.put(s.openPacket())
 	s.read(ws)
 }
@@ -47,6 +58,11 @@ func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
 func (s *session) read(ws *socket.Conn) {
 	for {
 		p, err := readPacket(ws)
+		if err == errEngine {
+			s.fail(err)
+			s.skip(ws)
+			break
+		}
 		if err != nil {
 			s.end(readFailure(err))
 			break
@@ -88,14 +104,18 @@ func readFailure(err error) *wsrouter.CloseError {
 	case errors.Is(err, socket.ErrTooBig):
 		return &wsrouter.CloseError{Code: wsrouter.CloseTooBig, Reason: "message too big", Cause: wsrouter.CauseProtocol}
 	case errors.Is(err, socket.ErrTimeout):
-		return &wsrouter.CloseError{Code: wsrouter.ClosePolicy, Reason: "message took too long", Cause: wsrouter.CauseTimeout}
-	case errors.Is(err, socket.ErrProtocol), errors.Is(err, errEngine):
+		return tookTooLong()
+	case errors.Is(err, socket.ErrProtocol):
 		return &wsrouter.CloseError{Code: wsrouter.CloseProtocol, Reason: "protocol error", Cause: wsrouter.CauseProtocol}
 	}
-	return &wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CausePeer}
+	return gone()
 }
 
-func writePackets(ws *socket.Conn, packets []enginePacket) error {
+// write sends packets in one batch. The link's writer, the heartbeat and the
+// upgrade come here; each has to wait for the other.
+func (s *session) write(ws *socket.Conn, packets []enginePacket) error {
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
 	ws.Begin()
 	for _, p := range packets {
 		data := p.data
@@ -121,32 +141,31 @@ const upgradeTimeout = 10 * time.Second
 //
 // A probe that fails closes the WebSocket alone.
 func (s *session) upgrade(w http.ResponseWriter, r *http.Request) {
-	ws, err := s.handler.accept(w, r, s.link.Alive)
+	ws, err := s.handler.accept(w, r, func() *wsrouter.Link { return s.link })
 	if err != nil {
 		return
 	}
-	if !s.beginUpgrade() {
+	if !s.beginUpgrade(ws) {
 		ws.Close(noStatus, "")
 		return
 	}
 	late := time.AfterFunc(upgradeTimeout, ws.Abort)
 	ok := s.probe(ws)
-	if !late.Stop() || !ok {
-		s.endUpgrade(nil)
+	if !late.Stop() || !ok || !s.endUpgrade(ws) {
+		s.failUpgrade()
 		ws.Close(noStatus, "")
 		return
 	}
-	s.endUpgrade(ws)
 	s.read(ws)
 }
 
-func (s *session) beginUpgrade() bool {
+func (s *session) beginUpgrade(ws *socket.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.upgrading || s.ws != nil || s.ended {
+	if s.probing != nil || s.ws != nil || s.ended {
 		return false
 	}
-	s.upgrading = true
+	s.probing = ws
 	return true
 }
 
@@ -155,38 +174,47 @@ func (s *session) probe(ws *socket.Conn) bool {
 	if err != nil || p.kind != enginePing || string(p.data) != "probe" {
 		return false
 	}
-	if ws.Write([]byte("3probe"), true) != nil {
+	if s.write(ws, []enginePacket{{kind: enginePong, data: p.data}}) != nil {
 		return false
 	}
 	s.mu.Lock()
+	s.probed = true
 	s.wakeLocked() // a waiting poll gets its noop
 	s.mu.Unlock()
 	p, err = readPacket(ws)
 	return err == nil && p.kind == engineUpgrade
 }
 
-// endUpgrade takes up the WebSocket, if there is one, and sends on it what no
-// poll has taken.
-func (s *session) endUpgrade(ws *socket.Conn) {
+func (s *session) failUpgrade() {
 	s.mu.Lock()
-	s.upgrading = false
-	if s.ended && ws != nil {
-		go ws.Close(noStatus, "")
+	defer s.mu.Unlock()
+	s.probing, s.probed = nil, false
+}
+
+// endUpgrade takes up the WebSocket, when the last post is through, and sends on
+// it what no poll has taken. It reports false if the session has ended.
+func (s *session) endUpgrade(ws *socket.Conn) bool {
+	s.mu.Lock()
+	for s.posting && !s.ended {
+		changed := s.changed
+		s.mu.Unlock()
+		<-changed
+		s.mu.Lock()
 	}
-	s.ws = ws
+	if s.ended {
+		s.mu.Unlock()
+		return false
+	}
+	s.ws, s.probing, s.probed = ws, nil, false
 	packets, taken := s.out, s.taken
-	if ws != nil {
-		s.out, s.taken = nil, nil
-	}
+	s.out, s.taken = nil, nil
 	s.wakeLocked()
 	s.mu.Unlock()
-	if ws == nil {
-		return
-	}
 	if len(packets) > 0 {
-		writePackets(ws, packets)
+		s.write(ws, packets) // if it fails, so does the read loop
 	}
 	if taken != nil {
 		close(taken)
 	}
+	return true
 }

@@ -1,0 +1,310 @@
+package socketio_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/socketio"
+)
+
+// site is a Socket.IO mount that is served to clients of tests.
+type site struct {
+	t       *testing.T
+	router  *wsrouter.Router
+	handler http.Handler
+	url     string // http://host/socket.io/
+	client  *http.Client
+}
+
+// serve serves a router on a loopback port.
+func serve(t *testing.T, router *wsrouter.Router, opts *socketio.Options) *site {
+	t.Helper()
+	h := socketio.New(router, opts)
+	server := httptest.NewServer(h)
+	s := &site{t, router, h, server.URL + "/socket.io/", server.Client()}
+	t.Cleanup(func() {
+		router.Close()
+		server.Close()
+	})
+	return s
+}
+
+// serveInBubble serves a router over connections in memory, in fake time.
+func serveInBubble(t *testing.T, router *wsrouter.Router, opts *socketio.Options) *site {
+	t.Helper()
+	return serveWith(t, &http.Server{}, router, opts)
+}
+
+func serveWith(t *testing.T, server *http.Server, router *wsrouter.Router, opts *socketio.Options) *site {
+	t.Helper()
+	h := socketio.New(router, opts)
+	l := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	server.Handler = h
+	go server.Serve(l)
+	transport := &http.Transport{DialContext: l.dial}
+	t.Cleanup(func() {
+		router.Close()
+		server.Close()
+		transport.CloseIdleConnections()
+	})
+	return &site{t, router, h, "http://memory/socket.io/", &http.Client{Transport: transport}}
+}
+
+// listener hands out in-memory connections.
+type listener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *listener) dial(context.Context, string, string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (l *listener) Close() error   { close(l.closed); return nil }
+func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
+
+// answer is a response that has been read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request; query begins behind the question mark.
+func (s *site) do(method, query, body string, header ...string) answer {
+	s.t.Helper()
+	a, err := s.try(method, query, body, header...)
+	require.NoError(s.t, err)
+	return a
+}
+
+func (s *site) try(method, query, body string, header ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+"?"+query, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(data)}, err
+}
+
+const polling = "EIO=4&transport=polling"
+
+// poller is a client over polling.
+type poller struct {
+	*site
+	sid string
+}
+
+// open does the polling handshake.
+func (s *site) open() *poller {
+	s.t.Helper()
+	a := s.do("GET", polling, "")
+	require.Equal(s.t, 200, a.status, a.body)
+	var open struct{ SID string }
+	require.NoError(s.t, json.Unmarshal([]byte(a.body[1:]), &open))
+	return &poller{s, open.SID}
+}
+
+func (p *poller) query() string { return polling + "&sid=" + p.sid }
+
+// get polls once, post sends a payload.
+func (p *poller) get() string {
+	p.t.Helper()
+	a := p.do("GET", p.query(), "")
+	require.Equal(p.t, 200, a.status, a.body)
+	return a.body
+}
+
+func (p *poller) post(payload string) {
+	p.t.Helper()
+	a := p.do("POST", p.query(), payload, "Content-Type", "text/plain;charset=UTF-8")
+	require.Equal(p.t, "ok", a.body)
+}
+
+// waiting starts a poll, whose body comes in the channel; "" is any failure.
+func (p *poller) waiting() <-chan string {
+	body := make(chan string, 1)
+	go func() {
+		a, err := p.try("GET", p.query(), "")
+		if err != nil || a.status != 200 {
+			a.body = ""
+		}
+		body <- a.body
+	}()
+	return body
+}
+
+// gone tells that the session is not known any more.
+func (p *poller) gone() {
+	p.t.Helper()
+	a := p.do("GET", p.query(), "")
+	require.Equal(p.t, `{"code":1,"message":"Session ID unknown"}`, a.body)
+}
+
+// join connects to a namespace and returns the id there.
+func (p *poller) join(packet string) string {
+	p.t.Helper()
+	p.post(packet)
+	return joined(p.t, packet, p.get())
+}
+
+// joined takes the id from the answer to a CONNECT.
+func joined(t *testing.T, packet, got string) string {
+	t.Helper()
+	packet, _, _ = strings.Cut(packet, "{")
+	require.Regexp(t, "^"+packet+`\{"sid":"[A-Za-z0-9_-]{20}"\}$`, got)
+	return got[len(got)-22 : len(got)-2]
+}
+
+// socket is a client over WebSocket.
+type socket struct {
+	*websocket.Conn
+	t *testing.T
+}
+
+// dial opens a WebSocket, for a session of its own or with &sid=.
+func (s *site) dial(extra string) *socket {
+	s.t.Helper()
+	ctx := s.t.Context()
+	conn, _, err := websocket.Dial(ctx, "ws"+s.url[len("http"):]+"?EIO=4&transport=websocket"+extra,
+		&websocket.DialOptions{HTTPClient: s.client})
+	require.NoError(s.t, err)
+	conn.SetReadLimit(-1)
+	s.t.Cleanup(func() { conn.CloseNow() })
+	return &socket{conn, s.t}
+}
+
+// direct opens a session over WebSocket alone.
+func (s *site) direct() *socket {
+	s.t.Helper()
+	ws := s.dial("")
+	require.Regexp(s.t, `^0\{"sid":".{20}","upgrades":\[\],`, ws.read())
+	return ws
+}
+
+// connected opens a session and joins the root namespace.
+func (s *site) connected() *socket {
+	s.t.Helper()
+	ws := s.direct()
+	ws.join("40")
+	return ws
+}
+
+func (ws *socket) join(packet string) string {
+	ws.t.Helper()
+	ws.write(packet)
+	return joined(ws.t, packet, ws.read())
+}
+
+// write sends packets; those that begin with a NUL are binary.
+func (ws *socket) write(packets ...string) {
+	ws.t.Helper()
+	for _, p := range packets {
+		typ := websocket.MessageText
+		if strings.HasPrefix(p, "\x00") {
+			typ, p = websocket.MessageBinary, p[1:]
+		}
+		require.NoError(ws.t, ws.Conn.Write(ws.t.Context(), typ, []byte(p)))
+	}
+}
+
+// read returns the next packet, a binary one with a NUL before it.
+func (ws *socket) read() string {
+	ws.t.Helper()
+	typ, data, err := ws.Conn.Read(ws.t.Context())
+	require.NoError(ws.t, err)
+	if typ == websocket.MessageBinary {
+		return "\x00" + string(data)
+	}
+	return string(data)
+}
+
+// reads requires the next packets.
+func (ws *socket) reads(packets ...string) {
+	ws.t.Helper()
+	for _, p := range packets {
+		require.Equal(ws.t, p, ws.read())
+	}
+}
+
+// closed requires the close frame without a code, with nothing before it.
+func (ws *socket) closed() {
+	ws.t.Helper()
+	_, data, err := ws.Conn.Read(ws.t.Context())
+	require.Error(ws.t, err, "got %q", data)
+	require.Equal(ws.t, websocket.StatusNoStatusRcvd, websocket.CloseStatus(err), "%v", err)
+}
+
+// raw sends one request as it stands and returns the response's head and the
+// connection.
+func (s *site) raw(request string) (*http.Response, net.Conn) {
+	s.t.Helper()
+	host, _, _ := strings.Cut(strings.TrimPrefix(s.url, "http://"), "/")
+	dial := (&net.Dialer{}).DialContext
+	if t, ok := s.client.Transport.(*http.Transport); ok && t.DialContext != nil {
+		dial = t.DialContext
+	}
+	conn, err := dial(s.t.Context(), "tcp", host)
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { conn.Close() })
+	_, err = io.WriteString(conn, request)
+	require.NoError(s.t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(s.t, err)
+	return resp, conn
+}
+
+// newRouter answers what most tests ask for.
+func newRouter(opts *wsrouter.Options) *wsrouter.Router {
+	router := wsrouter.New(opts)
+	router.On("echo", func(c *wsrouter.Context) error {
+		var v any
+		if err := c.Bind(&v); err != nil {
+			return err
+		}
+		return c.Reply(v)
+	})
+	router.On("fail", func(c *wsrouter.Context) error { return wsrouter.NewError("no") })
+	router.On("1", func(c *wsrouter.Context) error { return c.Reply("number") })
+	return router
+}
+
+// waitLong and waitStep are for what another goroutine is about to do.
+const (
+	waitLong = 10 * time.Second
+	waitStep = time.Millisecond
+)
