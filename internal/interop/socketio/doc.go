@@ -8,6 +8,7 @@
 //
 //	go test -count=1 .
 //
-// What clients do is in the folder node: rows.mjs files are lists of rows that
-// peer.mjs plays, frames.mjs sends raw frames.
+// What clients do is in the folder node. table.mjs, own.mjs and crowd.mjs are rows
+// that peer.mjs plays; odd.mjs and nestcases.mjs are raw frames that frames.mjs
+// sends to Node's server, reference.mjs or nest.mjs, and to ours.
 package socketio

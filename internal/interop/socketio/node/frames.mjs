@@ -2,7 +2,7 @@
 //
 //	node frames.mjs CASES URL
 //
-// CASES is a module whose default export is a list of
+// CASES is MODULE, or MODULE:EXPORT, whose export is a list of
 //
 //	{name, path, open, send, ends}
 //
@@ -107,8 +107,9 @@ async function play({ path, open = [], send, ends }) {
   }
 }
 
-const [module, url] = process.argv.slice(2);
-const { default: cases } = await import(`./${module}.mjs`);
+const [list, url] = process.argv.slice(2);
+const [module, name = "default"] = list.split(":");
+const { [name]: cases } = await import(`./${module}.mjs`);
 const results = {};
 for (const test of cases) {
   if (test.name in results) {
