@@ -172,10 +172,11 @@ func (c *Conn) goneLocked() error {
 }
 
 // Join adds the connection to rooms. In OnConnect that takes effect when the
-// client is let in. It fails for a connection that has gone, beyond
-// [Options.MaxRooms], and for a name that is empty, longer than
-// [Options.MaxName], or the id of another connection. Prefix names that clients
-// choose ("room:"+name), so that they cannot name a room of yours.
+// client is let in. It fails with a *[CloseError] for a connection that has gone,
+// and with a *[WsError], which a handler may return, beyond [Options.MaxRooms] and
+// for a name that is empty, longer than [Options.MaxName], or the id of another
+// connection. Prefix names that clients choose ("room:"+name), so that they cannot
+// name a room of yours.
 func (c *Conn) Join(rooms ...string) error { return c.router.hub.join(c, rooms) }
 
 // Leave takes the connection out of rooms. Its own it cannot leave.

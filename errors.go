@@ -33,7 +33,7 @@ const (
 	CodeNotFound = "not_found" // a request for an event that nobody handles
 	CodeCanceled = "canceled"  // the asker cancelled
 	CodeTimeout  = "timeout"   // Options.HandlerTimeout ended the handler
-	CodeTooMany  = "too_many"  // Options.MaxOpen handlers are running
+	CodeTooMany  = "too_many"  // Options.MaxOpen handlers are running, or MaxRooms joined
 	CodeShutdown = "shutdown"  // the server ended a stream to shut down
 )
 

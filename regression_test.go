@@ -353,3 +353,24 @@ func TestDialsAgainstFullServer(t *testing.T) {
 	wg.Wait()
 	require.NoError(t, router.Shutdown(t.Context()))
 }
+
+// TestLeaveAfterGoodbye: an event that came before the client's goodbye takes
+// effect, as OnDisconnect sees.
+func TestLeaveAfterGoodbye(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter()
+		router.On("leave", func(c *wsrouter.Context) error {
+			time.Sleep(time.Second)
+			c.Leave("room:a")
+			return nil
+		})
+		var left []string
+		router.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room:a", "room:b") })
+		router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, _ error) { left = c.Rooms() })
+		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw.Send(`{"event":"leave"}`)
+		raw.Close(1000, "")
+		raw.Wait()
+		require.Equal(t, []string{"room:b"}, left)
+	})
+}

@@ -20,6 +20,9 @@ type Response struct {
 // with an event of the same name. v is encoded as JSON before Reply returns; a
 // [Response] is sent under its own event.
 //
+// Like [Context.Emit], Reply waits while the client reads slower than it is sent
+// to, at most for [Options.WriteTimeout]: so hold no lock meanwhile.
+//
 // An event is answered at most once, after that the error is [ErrReplied]. A
 // request whose handler returns nil without a reply gets an empty answer. Other
 // errors are those of [Conn.Emit], and the context's cause after the asker

@@ -106,11 +106,11 @@ func (h *hub) joinLocked(c *Conn, room string) error {
 	}
 	switch {
 	case room == "" || len(room) > h.maxName:
-		return fmt.Errorf("wsrouter: join: a room's name must have 1 to %d bytes", h.maxName)
+		return NewError(fmt.Sprintf("a room's name must have 1 to %d bytes", h.maxName)).WithCode(CodeInvalid)
 	case h.isIDLocked(room):
-		return fmt.Errorf("wsrouter: join: the name is another connection's id")
+		return NewError("a room's name must not be another connection's id").WithCode(CodeInvalid)
 	case len(c.rooms) >= h.maxRooms:
-		return fmt.Errorf("wsrouter: join: more than %d rooms", h.maxRooms)
+		return NewError(fmt.Sprintf("more than %d rooms", h.maxRooms)).WithCode(CodeTooMany)
 	}
 	if c.rooms == nil {
 		c.rooms = make(map[string]struct{})
@@ -130,13 +130,12 @@ func (h *hub) isIDLocked(room string) bool {
 func (h *hub) leave(c *Conn, rooms []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.removed {
-		return
-	}
 	for _, room := range rooms {
 		if _, in := c.rooms[room]; in {
 			delete(c.rooms, room)
-			h.exitLocked(c, room)
+			if !c.removed {
+				h.exitLocked(c, room)
+			}
 		}
 	}
 }

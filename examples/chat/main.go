@@ -44,13 +44,14 @@ func main() {
 	}
 }
 
-// newHandler serves the page, and the chat at /ws. The page loads nothing from
+// newHandler serves the page with its client, and the chat at /ws. The page loads nothing from
 // elsewhere, and a script that got into it somehow would not run.
 func newHandler(router *wsrouter.Router) http.Handler {
 	web, _ := fs.Sub(files, "web")
 	page := http.FileServerFS(web)
 	mux := http.NewServeMux()
 	mux.Handle("/ws", router.Handler(&wsrouter.WSOptions{AuthFrame: true}))
+	mux.Handle("/wsrouter/", wsrouter.ClientJS())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		page.ServeHTTP(w, r)

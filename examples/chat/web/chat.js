@@ -44,14 +44,12 @@ let typedAt = 0;
 let wasConnected = false;
 
 const client = new Client(new URL("ws", location.href.replace(/^http/, "ws")), {
+  auth: () => ({ name: me.name }),
   onOpen() {
-    client.auth({ name: me.name });
     if (talks.size === 0) talks.set(lobby, new Talk(lobby));
     for (const talk of talks.values()) join(talk);
   },
-  onEvent(event, data) {
-    ({ people: onPeople, joined: onJoined, said: onSaid, typing: onTyping })[event]?.(data);
-  },
+  events: { people: onPeople, joined: onJoined, said: onSaid, typing: onTyping },
   onState: showState,
   onRefused: showGate,
 });
