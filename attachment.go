@@ -7,12 +7,16 @@ import (
 
 // attachments are bytes that came beside an event's JSON, by the base64 that
 // stands for them there. encoding/json reads that into a []byte by itself; in an
-// any it stays a string, which restore makes a []byte.
+// any it stays a string, which restore makes a []byte. So does a string that the
+// client sent beside them and that is the very same base64.
 type attachments map[string][]byte
 
 func newAttachments(list [][]byte) attachments {
 	a := make(attachments, len(list))
 	for _, data := range list {
+		if len(data) == 0 {
+			continue // its base64 is every empty string's
+		}
 		a[base64.StdEncoding.EncodeToString(data)] = data
 	}
 	return a
