@@ -154,10 +154,10 @@ func (m *marks) walkSlice(v reflect.Value, depth int) {
 func (m *marks) walkStruct(v reflect.Value, depth int) {
 	for i := range v.NumField() {
 		f, field := v.Field(i), v.Type().Field(i)
-		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		tag := field.Tag.Get("json")
 		switch {
-		case name == "-" && options == "":
-		case f.Type() == bytesType && f.Len() == 0 && strings.Contains(options, "omitempty"):
+		case tag == "-":
+		case f.Type() == bytesType && f.Len() == 0 && strings.Contains(tag, ",omitempty"):
 		case f.CanSet(), field.Anonymous && f.Kind() == reflect.Struct:
 			m.walk(f, depth+1)
 		}

@@ -50,7 +50,7 @@ func serveInBubble(t *testing.T, router *wsrouter.Router, opts *socketio.Options
 func serveWith(t *testing.T, server *http.Server, router *wsrouter.Router, opts *socketio.Options) *site {
 	t.Helper()
 	h := socketio.New(router, opts)
-	l := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	l := newListener()
 	server.Handler = h
 	go server.Serve(l)
 	transport := &http.Transport{DialContext: l.dial}
@@ -66,6 +66,10 @@ func serveWith(t *testing.T, server *http.Server, router *wsrouter.Router, opts 
 type listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
+}
+
+func newListener() *listener {
+	return &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 func (l *listener) dial(context.Context, string, string) (net.Conn, error) {
@@ -190,10 +194,32 @@ func joined(t *testing.T, packet, got string) string {
 	return got[len(got)-22 : len(got)-2]
 }
 
-// socket is a client over WebSocket.
+// socket is a client over WebSocket. It always reads, as connections in memory
+// hold nothing.
 type socket struct {
 	*websocket.Conn
-	t *testing.T
+	t        *testing.T
+	received chan packet
+}
+
+// packet is what was read: a binary one has a NUL before it.
+type packet struct {
+	text string
+	err  error
+}
+
+func (ws *socket) receive() {
+	for {
+		typ, data, err := ws.Conn.Read(context.Background())
+		p := packet{string(data), err}
+		if err == nil && typ == websocket.MessageBinary {
+			p.text = "\x00" + p.text
+		}
+		ws.received <- p
+		if err != nil {
+			return
+		}
+	}
 }
 
 // dial opens a WebSocket, for a session of its own or with &sid=.
@@ -205,7 +231,9 @@ func (s *site) dial(extra string) *socket {
 	require.NoError(s.t, err)
 	conn.SetReadLimit(-1)
 	s.t.Cleanup(func() { conn.CloseNow() })
-	return &socket{conn, s.t}
+	ws := &socket{conn, s.t, make(chan packet, 10_000)}
+	go ws.receive()
+	return ws
 }
 
 // direct opens a session over WebSocket alone.
@@ -245,12 +273,9 @@ func (ws *socket) write(packets ...string) {
 // read returns the next packet, a binary one with a NUL before it.
 func (ws *socket) read() string {
 	ws.t.Helper()
-	typ, data, err := ws.Conn.Read(ws.t.Context())
-	require.NoError(ws.t, err)
-	if typ == websocket.MessageBinary {
-		return "\x00" + string(data)
-	}
-	return string(data)
+	p := <-ws.received
+	require.NoError(ws.t, p.err)
+	return p.text
 }
 
 // reads requires the next packets.
@@ -264,9 +289,9 @@ func (ws *socket) reads(packets ...string) {
 // closed requires the close frame without a code, with nothing before it.
 func (ws *socket) closed() {
 	ws.t.Helper()
-	_, data, err := ws.Conn.Read(ws.t.Context())
-	require.Error(ws.t, err, "got %q", data)
-	require.Equal(ws.t, websocket.StatusNoStatusRcvd, websocket.CloseStatus(err), "%v", err)
+	p := <-ws.received
+	require.Error(ws.t, p.err, "got %q", p.text)
+	require.Equal(ws.t, websocket.StatusNoStatusRcvd, websocket.CloseStatus(p.err), "%v", p.err)
 }
 
 // raw sends one request as it stands and returns the response's head and the
@@ -308,3 +333,8 @@ const (
 	waitLong = 10 * time.Second
 	waitStep = time.Millisecond
 )
+
+// newConn returns a plain connection to the site.
+func newConn(s *site) (net.Conn, error) {
+	return s.client.Transport.(*http.Transport).DialContext(s.t.Context(), "tcp", "")
+}

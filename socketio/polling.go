@@ -209,11 +209,13 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 	}
 	status := s.take(w, r)
 	s.endPost() // before the client may send the next
-	rc.SetReadDeadline(time.Time{})
 	if status != http.StatusOK {
+		// The read deadline stays, for the rest of the body.
+		rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
 		w.WriteHeader(status)
 		return
 	}
+	rc.SetReadDeadline(time.Time{})
 	s.respond(w, "text/html", []byte("ok"))
 }
 

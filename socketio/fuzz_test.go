@@ -1,0 +1,79 @@
+package socketio
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzPayload: whatever a body is, its packets are taken one by one to its end
+// or to a bad one, and what is encoded again is the same.
+func FuzzPayload(f *testing.F) {
+	for _, seed := range []string{"", "4hello", "4hello\x1ebAQIDBA==", "b", "b!", "1", "2probe", "\x1e", "4\x1e", "7", "4a\x1ex\x1e4b"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var packets []enginePacket
+		for rest, more := body, true; more; {
+			var p enginePacket
+			var err error
+			if p, rest, more, err = nextInPayload(rest); err != nil {
+				return
+			}
+			packets = append(packets, p)
+		}
+		again := appendPayload(nil, packets)
+		if !bytes.ContainsAny(body, "\r\nb") { // base64 may have line breaks and loose bits
+			require.Equal(t, string(body), string(again))
+		}
+	})
+}
+
+// FuzzPacket: a packet that is accepted means the same when it is written again.
+func FuzzPacket(f *testing.F) {
+	for _, seed := range []string{
+		"0", `0{"a":1}`, "0/chat,", "0/chat", "1", "1/chat,", `2["a"]`, `2/chat,7["a",{}]`, "2[1]", `37["b"]`, "4{}",
+		`51-["f",{"_placeholder":true,"num":0}]`, `61-/x,3[1]`, "510-[1]", "511-[1]", "2007[1]", `2[""]`, "2[", "9", "20[]",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := parsePacket(text, 256)
+		if err != nil {
+			return
+		}
+		m, err := p.message()
+		if err != nil {
+			return
+		}
+		again, err := parsePacket(p.append(nil), 256)
+		require.NoError(t, err)
+		same, err := again.message()
+		require.NoError(t, err)
+		require.Equal(t, m, same)
+		require.Equal(t, p.namespace, again.namespace)
+	})
+}
+
+// FuzzPutBack: JSON stays JSON, and grows by no more than the attachments.
+func FuzzPutBack(f *testing.F) {
+	for _, seed := range []string{
+		`["e",{"_placeholder":true,"num":0}]`, `[{"num":1,"_placeholder":true}]`, `[{"_placeholder":true,"num":9}]`,
+		`["\"_placeholder\":true"]`, `[{"_placeholder":{"_placeholder":true,"num":0},"num":0}]`, `[]`, `{"num":`, `[{"_placeholder" :true}]`,
+	} {
+		f.Add([]byte(seed), []byte("bytes"))
+	}
+	f.Fuzz(func(t *testing.T, data, attachment []byte) {
+		if !json.Valid(data) {
+			return
+		}
+		got, err := putBack(data, [][]byte{attachment, nil})
+		if err != nil {
+			return
+		}
+		require.True(t, json.Valid(got), "%q", got)
+		require.LessOrEqual(t, len(got), len(data)+2*len(attachment))
+	})
+}
