@@ -1,0 +1,131 @@
+package socketio_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/socketio"
+)
+
+// TestMixedRoom: plain and Socket.IO clients in one room see each other's
+// events, bytes included.
+func TestMixedRoom(t *testing.T) {
+	router := wsrouter.New(nil)
+	router.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room") })
+	router.On("say", func(c *wsrouter.Context) error {
+		var v struct {
+			Text string `json:"text"`
+			Data []byte `json:"data"`
+		}
+		if err := c.Bind(&v); err != nil {
+			return err
+		}
+		return c.To("room").Emit("said", v)
+	})
+	s := serve(t, router, nil)
+	plain := httptest.NewServer(router)
+	t.Cleanup(plain.Close)
+	ws := s.connected()
+	conn, _, err := websocket.Dial(t.Context(), "ws"+plain.URL[4:], nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.CloseNow() })
+	require.Eventually(t, func() bool { return router.Stats().Connections == 2 }, waitLong, waitStep)
+
+	ws.write(`451-["say",{"text":"a","data":{"num":0,"_placeholder":true}}]`, "\x00\x01\x02")
+	_, data, err := conn.Read(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, `{"event":"said","data":{"text":"a","data":"AQI="}}`, string(data))
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, []byte(`{"event":"say","data":{"text":"b","data":"AwQ="}}`)))
+	ws.reads(`451-["said",{"text":"b","data":{"_placeholder":true,"num":0}}]`, "\x00\x03\x04")
+}
+
+// TestGuard: OnConnect stands before every adapter and transport.
+func TestGuard(t *testing.T) {
+	router := newRouter(nil)
+	router.OnConnect(func(*wsrouter.Conn) error { return errors.New("closed") })
+	s := serve(t, router, nil)
+	const refused = `44{"message":"Internal server error"}`
+	ws := s.direct()
+	ws.write("40", `421["echo",1]`)
+	ws.reads(refused)
+	p := s.open()
+	p.post("40\x1e421[\"echo\",1]")
+	require.Equal(t, refused, p.get())
+	plain := httptest.NewServer(router)
+	t.Cleanup(plain.Close)
+	conn, _, err := websocket.Dial(t.Context(), "ws"+plain.URL[4:], nil)
+	require.NoError(t, err)
+	_, _, err = conn.Read(t.Context())
+	require.Equal(t, websocket.StatusInternalError, websocket.CloseStatus(err))
+	require.Zero(t, router.Stats().Connects)
+}
+
+// TestBinaryCounts: one to ten attachments, in events and in acks.
+func TestBinaryCounts(t *testing.T) {
+	s := serve(t, newRouter(nil), nil)
+	ws := s.connected()
+	for n := 1; n <= 10; n++ {
+		var places, parts []string
+		for i := range n {
+			places = append(places, `{"_placeholder":true,"num":`+string(rune('0'+i))+`}`)
+			parts = append(parts, "\x00"+strings.Repeat("x", i+1))
+		}
+		count := map[bool]string{true: "10", false: string(rune('0' + n))}[n == 10]
+		data := "[" + strings.Join(places, ",") + "]"
+		ws.write(`45` + count + `-1["echo",` + data + `]`)
+		ws.write(parts...)
+		ws.reads(`46` + count + `-1[` + data + `]`)
+		ws.reads(parts...)
+	}
+}
+
+// TestSlowPoller: 3,000 x 64 KiB to a client that never polls stays bounded; it
+// is closed as slow, which is counted and told.
+func TestSlowPoller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router, gone := watched(nil)
+		s := serveInBubble(t, router, nil)
+		p := s.open()
+		p.join("40")
+		text := strings.Repeat("x", 64<<10)
+		for range 3000 {
+			require.NoError(t, router.Emit("big", text))
+			require.LessOrEqual(t, router.Stats().Outbox, 1<<20)
+		}
+		requireCause(t, wsrouter.CauseSlow, <-gone)
+		require.EqualValues(t, 1, router.Stats().Slow)
+		require.Zero(t, socketio.Sessions(s.handler))
+	})
+}
+
+// TestSlowReader: a poll whose response is read a byte a second is bounded by
+// WriteTimeout.
+func TestSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router, gone := watched(nil)
+		s := serveInBubble(t, router, nil)
+		p := s.open()
+		p.join("40")
+		require.NoError(t, router.Emit("big", strings.Repeat("x", 64<<10)))
+		conn, err := newConn(s)
+		require.NoError(t, err)
+		defer conn.Close()
+		begin := time.Now()
+		conn.Write([]byte("GET /socket.io/?" + p.query() + " HTTP/1.1\r\nHost: memory\r\n\r\n"))
+		for err == nil {
+			time.Sleep(time.Second)
+			_, err = conn.Read(make([]byte, 1))
+		}
+		requireCause(t, wsrouter.CauseSlow, <-gone)
+		require.LessOrEqual(t, time.Since(begin), 12*time.Second)
+		require.Zero(t, socketio.Sessions(s.handler))
+	})
+}
