@@ -47,9 +47,10 @@ type Conn struct {
 	lastID    uint64
 
 	// Guarded by hub.mu.
-	rooms   map[string]struct{}
-	removed bool // it is no target any more
-	data    json.RawMessage
+	rooms     map[string]struct{}
+	removed   bool // it is no target any more
+	forgotten bool // and has no rooms any more
+	data      json.RawMessage
 }
 
 // newID returns 20 random URL-safe characters.

@@ -191,7 +191,9 @@ func TestTrickleWithPongs(t *testing.T) {
 		conn := upgrade(t, router)
 		all := drainConn(conn)
 		begin := time.Now()
+		done := make(chan struct{})
 		go func() {
+			defer close(done)
 			conn.Write(wsFrame(1, false, "x"))
 			for {
 				time.Sleep(5 * time.Second)
@@ -205,6 +207,7 @@ func TestTrickleWithPongs(t *testing.T) {
 		require.LessOrEqual(t, time.Since(begin), 80*time.Second)
 		conn.Close()
 		<-all
+		<-done
 	})
 }
 

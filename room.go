@@ -14,7 +14,7 @@ import (
 type hub struct {
 	maxRooms, maxName int
 
-	mu    sync.RWMutex // guards everything below, and Conn.rooms, removed and data
+	mu    sync.RWMutex // guards everything below, and what Conn says
 	conns map[string]*Conn
 	rooms map[string]map[*Conn]struct{}
 	ids   map[string]struct{} // of conns, and of those that are not yet, or no more
@@ -65,7 +65,7 @@ func (h *hub) remove(c *Conn) {
 func (h *hub) forget(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.rooms = nil
+	c.rooms, c.forgotten = nil, true
 	delete(h.ids, c.id)
 }
 
@@ -89,7 +89,7 @@ func (h *hub) exitLocked(c *Conn, room string) {
 func (h *hub) join(c *Conn, rooms []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.removed {
+	if c.forgotten { // before, OnConnect and handlers of a client that said goodbye go on
 		return fmt.Errorf("wsrouter: join: %w", c.goneError())
 	}
 	for _, room := range rooms {
