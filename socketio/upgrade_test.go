@@ -120,13 +120,20 @@ func TestSecondProbe(t *testing.T) {
 	})
 }
 
+// pollOn polls to the end of the session.
+func (p *poller) pollOn() {
+	for a, err := p.try("GET", p.query(), ""); err == nil && a.status == 200; {
+		a, err = p.try("GET", p.query(), "")
+	}
+}
+
 // TestCloseWhileProbing: the end of the session is the end of the probe.
 func TestCloseWhileProbing(t *testing.T) {
 	for name, end := range map[string]func(p *poller){
 		"client":   func(p *poller) { p.post("1") },
 		"bad":      func(p *poller) { p.post("x") },
 		"close":    func(p *poller) { p.router.Close() },
-		"shutdown": func(p *poller) { go p.get(); p.router.Shutdown(p.t.Context()) },
+		"shutdown": func(p *poller) { go p.pollOn(); p.router.Shutdown(p.t.Context()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -178,19 +185,20 @@ func TestUpgradeLosesNothing(t *testing.T) {
 		p := s.open()
 		p.join("40")
 		conn := <-start
+		var got []string
+		for i := range round {
+			require.NoError(t, conn.Emit("n", i))
+			got = append(got, p.get())
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			defer cancel()
-			for i := range n {
+			for i := round; i < n; i++ {
 				if err := conn.Emit("n", i); err != nil {
 					t.Error(err)
 				}
 			}
 		}()
-		var got []string
-		for range round {
-			got = append(got, strings.Split(p.get(), "\x1e")...)
-		}
 		poll := p.waiting()
 		ws := p.probe()
 		got = append(got, strings.Split(<-poll, "\x1e")...)
