@@ -18,6 +18,7 @@ type (
 	tagged struct {
 		A []byte `json:"a,omitempty"`
 		H []byte `json:"-"`
+		//lint:ignore SA5008 that is how encoding/json names a field "-"
 		D []byte `json:"-,"`
 		Z []byte
 		x []byte
