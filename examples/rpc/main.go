@@ -84,8 +84,10 @@ func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 		defer close(engraved)
 		for n := job.Done; n < job.Words; n++ {
 			word, err := wsrouter.Call[string](ctx, c.Conn(), "word", n)
-			if err == nil {
-				err = hammer(ctx, word)
+			select {
+			case <-time.After(time.Duration(len(word)) * 50 * time.Millisecond): // hammer, hammer
+			case <-ctx.Done(): // the asker has cancelled, or gone, or we shut down
+				err = context.Cause(ctx)
 			}
 			if err != nil {
 				w.log.Printf("cancelled after word %d of %d: %v", n, job.Words, err)
@@ -96,16 +98,6 @@ func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 		w.log.Printf("done with %d words", job.Words)
 	})
 	return engraved, nil
-}
-
-// hammer takes its time, or less if the job is cancelled, its asker goes, or we do.
-func hammer(ctx context.Context, word string) error {
-	select {
-	case <-time.After(time.Duration(len(word)) * 50 * time.Millisecond):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Shutdown ends the jobs, tells the askers so, and waits for both.
@@ -150,7 +142,11 @@ func ask(ctx context.Context, text string, show *bar, connect connectFunc) error
 			return err
 		}
 		fmt.Fprintln(show, "the worker has gone, waiting for the next")
-		<-conn.Context().Done() // one that shuts down says so before it goes
+		select { // a worker that shuts down says so before it goes
+		case <-conn.Context().Done():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if err := client.Ready(ctx); err != nil {
 			return err
 		}
