@@ -353,8 +353,8 @@ func (c *Conn) end(ce *CloseError) {
 	defer close(c.ended)
 	c.router.hub.remove(c)
 	l.mu.Lock()
-	if ce.Cause == CausePeer && ce.Code != CloseAbnormal {
-		c.settleLocked() // a client that said goodbye has its events handled
+	if ce.Cause == CausePeer && ce.Code != CloseAbnormal || ce.Cause == CauseProtocol {
+		c.settleLocked() // what came before a goodbye, or a mistake, is handled
 	}
 	c.dropInboxLocked()
 	idle := c.idleLocked()

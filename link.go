@@ -315,9 +315,6 @@ func (l *Link) cut(ce *CloseError) {
 
 func (l *Link) cutLocked(ce *CloseError) {
 	if l.ce == nil {
-		if ce.Cause == CauseSlow {
-			l.app.counters.slow.Add(1)
-		}
 		l.beginCloseLocked(ce)
 	}
 	l.dropOutboxLocked()
@@ -329,6 +326,9 @@ func (l *Link) cutLocked(ce *CloseError) {
 
 func (l *Link) beginCloseLocked(ce *CloseError) {
 	l.ce = ce
+	if ce.Cause == CauseSlow {
+		l.app.counters.slow.Add(1)
+	}
 	close(l.closed)
 	l.ping.Stop()
 	l.wakeReaderLocked()

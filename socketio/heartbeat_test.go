@@ -110,6 +110,7 @@ func TestConnectTimeout(t *testing.T) {
 		idle.closed()
 		refused.closed()
 		require.Equal(t, 10*time.Second, time.Since(begin))
+		synctest.Wait() // all three end at this moment
 		p.gone()
 		left.reads("2")
 		require.Equal(t, 1, socketio.Sessions(s.handler))

@@ -32,8 +32,12 @@ func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 
 func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) {
 	w.Header().Set("Cache-Control", "no-store")
-	if s.respond(w, "text/plain; charset=UTF-8", appendPayload(nil, packets)) != nil {
-		s.end(gone()) // what the packets said is lost
+	err := s.respond(w, "text/plain; charset=UTF-8", appendPayload(nil, packets))
+	switch { // what the packets said is lost
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.end(&wsrouter.CloseError{Code: wsrouter.ClosePolicy, Reason: "slow client", Cause: wsrouter.CauseSlow})
+	case err != nil:
+		s.end(gone())
 	}
 }
 

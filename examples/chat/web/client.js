@@ -26,6 +26,7 @@ export class Client {
   #url;
   #hooks;
   #connection = null;
+  #letIn = false; // the first thing we hear says so
 
   constructor(url, hooks) {
     this.#url = url;
@@ -40,9 +41,15 @@ export class Client {
     const { auth, events, onOpen, onRefused } = this.#hooks;
     const connection = connect(this.#url, { ...options, auth });
     this.#connection = connection;
-    for (const [event, listener] of Object.entries(events)) connection.on(event, listener);
+    for (const [event, listener] of Object.entries(events)) {
+      connection.on(event, (data) => {
+        this.#hear(connection);
+        listener(data);
+      });
+    }
     connection.onstate = (state, why) => {
       if (connection !== this.#connection) return;
+      this.#letIn = false;
       if (state === "closed") return onRefused(why.reason);
       this.#tell();
       if (state === "open") onOpen();
@@ -53,6 +60,7 @@ export class Client {
   close() {
     const connection = this.#connection;
     this.#connection = null;
+    this.#letIn = false;
     connection?.close();
   }
 
@@ -66,8 +74,11 @@ export class Client {
   }
 
   async call(event, data) {
+    const connection = this.#connection;
     try {
-      return await this.#connection.call(event, data);
+      const answer = await connection.call(event, data);
+      this.#hear(connection);
+      return answer;
     } catch (err) {
       throw new Failure(err);
     }
@@ -87,10 +98,15 @@ export class Client {
     return { ended: take(), cancel: () => stop.abort() };
   }
 
+  #hear(connection) {
+    if (this.#letIn || connection !== this.#connection) return;
+    this.#letIn = true;
+    this.#tell();
+  }
+
   // A browser that says it is offline may still reach a server on this machine, so
   // that only explains why there is no connection.
   #tell() {
-    const open = this.#connection?.state === "open";
-    this.#hooks.onState(open ? "connected" : navigator.onLine ? "connecting" : "offline");
+    this.#hooks.onState(this.#letIn ? "connected" : navigator.onLine ? "connecting" : "offline");
   }
 }

@@ -193,6 +193,7 @@ export const steps = {
       cut = () => socket.close({ code: 1001 });
     });
     await enter(world, eve, "Eve");
+    await until("history", async () => (await texts(eve)).at(-1) === (await texts(ada)).at(-1));
     const had = await texts(eve);
     away = true;
     await eve.context().setOffline(true);

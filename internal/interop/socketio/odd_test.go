@@ -22,6 +22,10 @@ type difference struct {
 
 // oddDifferences are those of node/odd.mjs.
 var oddDifferences = map[string]difference{
+	"an empty attachment": {
+		node: []string{`461-7[{"_placeholder":true,"num":0}]`, "bytes ", "open"}, ours: []string{`437[""]`, "open"},
+		why: "no bytes in an any are bound as the empty string, which has the same base64", bug: true,
+	},
 	"no array":             {node: []string{"open"}, ours: closed, why: "nothing is no array: as any other data that is none"},
 	"an ack without an id": {node: []string{"open"}, ours: closed, why: "it can be of nothing"},
 	"an ack without an array": {
