@@ -32,7 +32,14 @@ func register(router *wsrouter.Router) {
 		return nil
 	})
 
-	// Replies.
+	registerReplies(router)
+	registerStreams(router)
+	registerFailures(router)
+	registerRooms(router)
+	router.On("close", func(c *wsrouter.Context) error { return c.Conn().Close(4001, "bye") })
+}
+
+func registerReplies(router *wsrouter.Router) {
 	router.On("events", func(c *wsrouter.Context) error {
 		if data := string(c.Raw()); data == "" || data == "null" || data == `""` {
 			return errEmpty
@@ -65,21 +72,6 @@ func register(router *wsrouter.Router) {
 		})
 	})
 
-	// Streams.
-	router.On("numbers", func(c *wsrouter.Context) error {
-		return wsrouter.StreamSeq(c, func(yield func(wsrouter.Response, error) bool) {
-			for i := 1; i <= 3 && yield(wsrouter.Response{Event: "events", Data: i}, nil); i++ {
-			}
-		})
-	})
-	router.On("count", count)
-
-	// Failures.
-	router.On("fail", func(*wsrouter.Context) error { return errNotNow })
-	router.On("boom", func(*wsrouter.Context) error { return errors.New("secret") })
-	router.On("panic", func(*wsrouter.Context) error { panic("on purpose") })
-
-	// Time, and questions to the client.
 	router.On("slow", slow)
 	router.On("ask", func(c *wsrouter.Context) error {
 		var answer json.RawMessage
@@ -88,8 +80,26 @@ func register(router *wsrouter.Router) {
 		}
 		return c.Reply(answer)
 	})
+}
 
-	// Rooms. Their names come from clients, so they get a prefix.
+func registerStreams(router *wsrouter.Router) {
+	router.On("numbers", func(c *wsrouter.Context) error {
+		return wsrouter.StreamSeq(c, func(yield func(wsrouter.Response, error) bool) {
+			for i := 1; i <= 3 && yield(wsrouter.Response{Event: "events", Data: i}, nil); i++ {
+			}
+		})
+	})
+	router.On("count", count)
+}
+
+func registerFailures(router *wsrouter.Router) {
+	router.On("fail", func(*wsrouter.Context) error { return errNotNow })
+	router.On("boom", func(*wsrouter.Context) error { return errors.New("secret") })
+	router.On("panic", func(*wsrouter.Context) error { panic("on purpose") })
+}
+
+// registerRooms has rooms whose names come from clients, so they get a prefix.
+func registerRooms(router *wsrouter.Router) {
 	router.On("join", func(c *wsrouter.Context) error {
 		var name string
 		if err := c.Bind(&name); err != nil {
@@ -118,8 +128,6 @@ func register(router *wsrouter.Router) {
 	router.On("cast", func(c *wsrouter.Context) error {
 		return c.Conn().Router().Emit("cast", c.Raw())
 	})
-
-	router.On("close", func(c *wsrouter.Context) error { return c.Conn().Close(4001, "bye") })
 }
 
 // count streams 1 to n from a goroutine that stops with the event's context.
