@@ -142,6 +142,9 @@ type Link struct {
 	inSpace chan struct{} // closed when the reader shall look again; nil if it does not wait
 	waits   int           // open calls and streams: reading must go on for them
 
+	producers int           // that go on although their streams have ended
+	quiet     chan struct{} // closed when there are none; nil if nobody waits
+
 	ping   *time.Timer
 	pinged int64 // when, as lastRead; 0 if something has been heard since
 

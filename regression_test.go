@@ -377,3 +377,40 @@ func TestLeaveAfterGoodbye(t *testing.T) {
 		require.Equal(t, []string{"room:b"}, left)
 	})
 }
+
+// TestShutdownWaitsForProducers: a stream's producer that takes its time to end is
+// waited for, one that does not end only until the context does.
+func TestShutdownWaitsForProducers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter()
+		stop := make(chan struct{})
+		stream := func(end func(c *wsrouter.Context)) wsrouter.HandlerFunc {
+			return func(c *wsrouter.Context) error {
+				ch := make(chan int)
+				go func() {
+					defer close(ch)
+					end(c)
+				}()
+				return wsrouter.Stream(c, ch)
+			}
+		}
+		router.On("slow", stream(func(c *wsrouter.Context) { <-c.Context().Done(); time.Sleep(time.Second) }))
+		router.On("never", stream(func(*wsrouter.Context) { <-stop }))
+		slow := router.Namespace("/slow")
+		slow.On("slow", stream(func(c *wsrouter.Context) { <-c.Context().Done(); time.Sleep(time.Second) }))
+		wsroutertest.Connect(t, slow, nil).Emit("slow")
+		client := wsroutertest.Connect(t, router, nil)
+		client.Emit("slow")
+		client.Emit("never")
+		synctest.Wait()
+		begin := time.Now()
+		require.NoError(t, slow.Shutdown(t.Context()))
+		require.Equal(t, time.Second, time.Since(begin))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, router.Shutdown(ctx), context.DeadlineExceeded)
+		require.Equal(t, 1, router.Stats().Producers)
+		close(stop)
+		require.NoError(t, router.Shutdown(t.Context()))
+	})
+}

@@ -119,6 +119,7 @@ func Stream[T any](c *Context, ch <-chan T) error {
 		}
 	})
 	if err != nil {
+		c.conn.link.addProducer(1)
 		go drain(c, ch)
 	}
 	return err
@@ -128,16 +129,42 @@ func Stream[T any](c *Context, ch <-chan T) error {
 // before it is logged.
 const producerPatience = 10 * time.Second
 
+// drain receives what nobody wants any more. Shutdown waits for its end.
 func drain[T any](c *Context, ch <-chan T) {
-	counter := &c.router().app.counters.producers
-	counter.Add(1)
-	defer counter.Add(-1)
+	defer c.conn.link.addProducer(-1)
 	late := time.AfterFunc(producerPatience, func() {
 		c.Logger().Warn("wsrouter: producer goes on although its stream has ended")
 	})
 	defer late.Stop()
 	for range ch {
 	}
+}
+
+// addProducer counts producers whose streams have ended.
+func (l *Link) addProducer(n int) {
+	l.app.counters.producers.Add(int64(n))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.producers += n
+	if l.producers == 0 && l.quiet != nil {
+		close(l.quiet)
+		l.quiet = nil
+	}
+}
+
+// noProducers returns a channel that is closed when none goes on.
+func (l *Link) noProducers() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.quiet == nil {
+		l.quiet = make(chan struct{})
+	}
+	quiet := l.quiet
+	if l.producers == 0 {
+		close(l.quiet)
+		l.quiet = nil
+	}
+	return quiet
 }
 
 // StreamSeq is [Stream] for a producer without a goroutine: seq is run in the

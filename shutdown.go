@@ -20,7 +20,8 @@ const (
 // Shutdown ends the namespace and its children, on the root the whole tree, and
 // waits for it. New clients get 503 from now on. Each connection is served to
 // the end: its running handlers finish, and events that were read are handled;
-// streams end with an exception of code "shutdown"; what is queued is sent; then
+// streams end with an exception of code "shutdown", and their producers have to
+// close their channels; what is queued is sent; then
 // it is closed with [Options.ShutdownCode]. OnDisconnect has run for all when
 // Shutdown returns nil.
 //
@@ -175,6 +176,10 @@ func (p part) shutdown(ctx context.Context, wait time.Duration, abandoned <-chan
 		case <-end:
 		case <-abandoned:
 		}
+	}
+	select { // now that no stream can end any more
+	case <-p.link.noProducers():
+	case <-abandoned:
 	}
 }
 
