@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 // leaked gives goroutines that are about to end a moment, and returns the stacks
 // of those that do not.
 func leaked() (stacks string) {
-	for range 200 {
+	for range 1500 { // a closing handshake that is not answered takes 5 s
 		buf := make([]byte, 1<<20)
 		stacks = ""
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
