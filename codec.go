@@ -108,12 +108,14 @@ func appendEnvelope(b []byte, event string, args []any) (_ []byte, err error) {
 }
 
 // AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
-// [json.RawMessage] goes through byte for byte. It is how all arguments are
+// [json.RawMessage] and an [Encoded] go through byte for byte. It is how all arguments are
 // encoded, and exported for adapters.
 func AppendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, "null"...), nil
+	case Encoded:
+		return v.appendBase64(b), nil
 	case json.RawMessage:
 		if v == nil {
 			return append(b, "null"...), nil

@@ -1,275 +1,36 @@
 package socketio
 
 import (
-	"bytes"
-	"crypto/rand"
-	"encoding"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"strconv"
-	"strings"
-	"sync"
 
 	"github.com/wsrouter/wsrouter"
 )
 
-// This file takes bytes out of arguments. On the wire they are binary messages of
-// their own, and where they were stands {"_placeholder":true,"num":0}.
-//
-// A []byte may be anywhere in a value that encoding/json encodes by
-// its own rules, which are not to be written again here. So a copy of the value is
-// encoded in which every []byte is replaced by a mark, bytes that nobody else can
-// have: encoding/json makes a base64 string of it, which is found in the JSON and
-// replaced by the placeholder.
-
 var errAttachments = fmt.Errorf("more than %d attachments", maxAttachments)
 
 // encodeArgs appends arguments, behind what is in b already, as the elements of a
-// JSON array, and returns the attachments.
-func encodeArgs(b []byte, args []any) ([]byte, [][]byte, error) {
-	var m marks
+// JSON array. Bytes in them are binary messages of their own on the wire: they
+// are returned as attachments, and where they were stands
+// {"_placeholder":true,"num":0}.
+func encodeArgs(b []byte, args []any) (_ []byte, attachments [][]byte, err error) {
 	for i, arg := range args {
 		if i > 0 || b[len(b)-1] != '[' {
 			b = append(b, ',')
 		}
-		if t := reflect.TypeOf(arg); t != nil && holdsBytes(t) {
-			arg = m.replace(arg)
-		}
-		var err error
-		if b, err = wsrouter.AppendJSON(b, arg); err != nil {
-			return nil, nil, err
-		}
-	}
-	if len(m.found) == 0 {
-		return b, nil, nil
-	}
-	return m.placeholders(b)
-}
-
-// markPrefix is drawn once per process; a mark is the prefix and a number.
-var markPrefix = func() (p [12]byte) { rand.Read(p[:]); return p }()
-
-const markBytes = len(markPrefix) + 6 // a multiple of 3, so that its base64 has no padding
-
-type marks struct {
-	found [][]byte
-	path  map[uintptr]bool // the pointers and maps around, from trackBelow on
-	cycle bool             // encoding/json will say so
-}
-
-func (m *marks) mark(data []byte) []byte {
-	mark := make([]byte, markBytes)
-	copy(mark, markPrefix[:])
-	binary.BigEndian.PutUint32(mark[len(markPrefix)+2:], uint32(len(m.found)))
-	m.found = append(m.found, data)
-	return mark
-}
-
-func (m *marks) replace(arg any) any {
-	v := reflect.New(reflect.TypeOf(arg)).Elem()
-	v.Set(reflect.ValueOf(arg))
-	m.walk(v, 0)
-	if m.cycle {
-		return arg
-	}
-	return v.Interface()
-}
-
-// trackBelow is the depth from which on cycles are looked for.
-const trackBelow = 100
-
-// enter notes that what v refers to is walked into, and reports false if that
-// is going on already.
-func (m *marks) enter(v reflect.Value, depth int) (leave func(), ok bool) {
-	if depth < trackBelow {
-		return func() {}, true
-	}
-	if m.path == nil {
-		m.path = make(map[uintptr]bool)
-	}
-	p := v.Pointer()
-	if m.path[p] {
-		m.cycle = true
-		return nil, false
-	}
-	m.path[p] = true
-	return func() { delete(m.path, p) }, true
-}
-
-var bytesType = reflect.TypeFor[[]byte]()
-
-// walk replaces the bytes in v, which is a copy; what v refers to is copied on
-// the way.
-func (m *marks) walk(v reflect.Value, depth int) {
-	if m.cycle || !holdsBytes(v.Type()) {
-		return
-	}
-	switch v.Kind() {
-	case reflect.Slice:
-		m.walkSlice(v, depth)
-	case reflect.Array:
-		for i := range v.Len() {
-			m.walk(v.Index(i), depth+1)
-		}
-	case reflect.Struct:
-		m.walkStruct(v, depth)
-	case reflect.Map:
-		m.walkMap(v, depth)
-	case reflect.Pointer:
-		m.walkPointer(v, depth)
-	case reflect.Interface:
-		if !v.IsNil() && v.CanSet() {
-			v.Set(m.copyOf(v.Elem(), depth))
-		}
-	}
-}
-
-func (m *marks) walkSlice(v reflect.Value, depth int) {
-	if v.IsNil() || !v.CanSet() {
-		return
-	}
-	if v.Type() == bytesType {
-		v.SetBytes(m.mark(v.Bytes()))
-		return
-	}
-	leave, ok := m.enter(v, depth)
-	if !ok {
-		return
-	}
-	defer leave()
-	list := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-	reflect.Copy(list, v)
-	for i := range list.Len() {
-		m.walk(list.Index(i), depth+1)
-	}
-	v.Set(list)
-}
-
-// walkStruct looks into the fields that encoding/json encodes. Those of an
-// embedded pointer to an unexported struct cannot be set: bytes in there stay
-// what encoding/json makes of them, base64.
-func (m *marks) walkStruct(v reflect.Value, depth int) {
-	for i := range v.NumField() {
-		f, field := v.Field(i), v.Type().Field(i)
-		tag := field.Tag.Get("json")
-		switch {
-		case tag == "-":
-		case f.Type() == bytesType && f.Len() == 0 && strings.Contains(tag, ",omitempty"):
-		case f.CanSet(), field.Anonymous && f.Kind() == reflect.Struct:
-			m.walk(f, depth+1)
-		}
-	}
-}
-
-func (m *marks) walkMap(v reflect.Value, depth int) {
-	if v.IsNil() || !v.CanSet() {
-		return
-	}
-	leave, ok := m.enter(v, depth)
-	if !ok {
-		return
-	}
-	defer leave()
-	object := reflect.MakeMapWithSize(v.Type(), v.Len())
-	for iter := v.MapRange(); iter.Next(); {
-		object.SetMapIndex(iter.Key(), m.copyOf(iter.Value(), depth))
-	}
-	v.Set(object)
-}
-
-func (m *marks) walkPointer(v reflect.Value, depth int) {
-	if v.IsNil() || !v.CanSet() {
-		return
-	}
-	leave, ok := m.enter(v, depth)
-	if !ok {
-		return
-	}
-	defer leave()
-	v.Set(m.copyOf(v.Elem(), depth).Addr())
-}
-
-func (m *marks) copyOf(v reflect.Value, depth int) reflect.Value {
-	c := reflect.New(v.Type()).Elem()
-	c.Set(v)
-	m.walk(c, depth+1)
-	return c
-}
-
-// placeholders replaces the marks in the JSON, numbered in their order there.
-func (m *marks) placeholders(b []byte) ([]byte, [][]byte, error) {
-	begin := append([]byte{'"'}, base64.StdEncoding.EncodeToString(markPrefix[:])...)
-	var out []byte
-	var attachments [][]byte
-	for {
-		i := bytes.Index(b, begin)
-		if i < 0 {
-			return append(out, b...), attachments, nil
-		}
-		end := i + 1 + base64.StdEncoding.EncodedLen(markBytes)
-		mark, err := base64.StdEncoding.DecodeString(string(b[i+1 : end]))
+		e, err := wsrouter.Encode(arg)
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(attachments) == maxAttachments {
-			return nil, nil, errAttachments
-		}
-		out = append(out, b[:i]...)
-		out = append(out, `{"_placeholder":true,"num":`...)
-		out = append(strconv.AppendInt(out, int64(len(attachments)), 10), '}')
-		attachments = append(attachments, m.found[binary.BigEndian.Uint32(mark[len(markPrefix)+2:])])
-		b = b[end+1:] // past the closing quote
+		b = e.Append(b, func(b []byte, i int) []byte {
+			b = append(b, `{"_placeholder":true,"num":`...)
+			b = append(strconv.AppendInt(b, int64(len(attachments)), 10), '}')
+			attachments = append(attachments, e.Attachments[i].Data)
+			return b
+		})
 	}
-}
-
-var (
-	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	plans         sync.Map // of reflect.Type: bool
-)
-
-// holdsBytes reports whether a value of the type can have a []byte in it that
-// encoding/json would encode. The answer is kept for each type.
-func holdsBytes(t reflect.Type) bool {
-	if known, ok := plans.Load(t); ok {
-		return known.(bool)
+	if len(attachments) > maxAttachments {
+		return nil, nil, errAttachments
 	}
-	holds := plan(t, make(map[reflect.Type]bool))
-	plans.Store(t, holds)
-	return holds
-}
-
-// marshals reports whether a type may encode itself: then what is in it is its
-// own, and must not be changed.
-func marshals(t reflect.Type) bool {
-	p := reflect.PointerTo(t)
-	return p.Implements(jsonMarshaler) || p.Implements(textMarshaler)
-}
-
-// plan looks into a type. A recursive type is taken to have none where it
-// recurs: then the answer depends on its other parts.
-func plan(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if t == bytesType {
-		return true
-	}
-	if seen[t] || t.Kind() != reflect.Interface && marshals(t) {
-		return false
-	}
-	seen[t] = true
-	switch t.Kind() {
-	case reflect.Interface:
-		return true
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-		return plan(t.Elem(), seen)
-	case reflect.Struct:
-		for i := range t.NumField() {
-			if f := t.Field(i); (f.IsExported() || f.Anonymous) && plan(f.Type, seen) {
-				return true
-			}
-		}
-	}
-	return false
+	return b, attachments, nil
 }

@@ -1,0 +1,242 @@
+package wsrouter
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// This file finds the bytes in a value that is to be encoded, see Encode.
+//
+// A []byte may be anywhere in a value that encoding/json encodes by its own
+// rules, which are not to be written again here. So a copy of the value is
+// encoded in which every []byte is replaced by a mark, bytes that nobody else can
+// have: encoding/json makes a base64 string of it, which is then found in the
+// JSON.
+
+// markPrefix is drawn once per process; a mark is the prefix and a number.
+var markPrefix = func() (p [12]byte) { rand.Read(p[:]); return p }()
+
+const markBytes = len(markPrefix) + 6 // a multiple of 3, so that its base64 has no padding
+
+type marks struct {
+	found [][]byte
+	path  map[uintptr]bool // the pointers and maps around, from trackBelow on
+	cycle bool             // encoding/json will say so
+}
+
+func (m *marks) mark(data []byte) []byte {
+	mark := make([]byte, markBytes)
+	copy(mark, markPrefix[:])
+	binary.BigEndian.PutUint32(mark[len(markPrefix)+2:], uint32(len(m.found)))
+	m.found = append(m.found, bytes.Clone(data)) // the caller may change it once it is encoded
+	return mark
+}
+
+func (m *marks) replace(arg any) any {
+	v := reflect.New(reflect.TypeOf(arg)).Elem()
+	v.Set(reflect.ValueOf(arg))
+	m.walk(v, 0)
+	if m.cycle {
+		return arg
+	}
+	return v.Interface()
+}
+
+// trackBelow is the depth from which on cycles are looked for.
+const trackBelow = 100
+
+// enter notes that what v refers to is walked into, and reports false if that
+// is going on already.
+func (m *marks) enter(v reflect.Value, depth int) (leave func(), ok bool) {
+	if depth < trackBelow {
+		return func() {}, true
+	}
+	if m.path == nil {
+		m.path = make(map[uintptr]bool)
+	}
+	p := v.Pointer()
+	if m.path[p] {
+		m.cycle = true
+		return nil, false
+	}
+	m.path[p] = true
+	return func() { delete(m.path, p) }, true
+}
+
+var bytesType = reflect.TypeFor[[]byte]()
+
+// walk replaces the bytes in v, which is a copy; what v refers to is copied on
+// the way.
+func (m *marks) walk(v reflect.Value, depth int) {
+	if m.cycle || !holdsBytes(v.Type()) {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		m.walkSlice(v, depth)
+	case reflect.Array:
+		for i := range v.Len() {
+			m.walk(v.Index(i), depth+1)
+		}
+	case reflect.Struct:
+		m.walkStruct(v, depth)
+	case reflect.Map:
+		m.walkMap(v, depth)
+	case reflect.Pointer:
+		m.walkPointer(v, depth)
+	case reflect.Interface:
+		if !v.IsNil() && v.CanSet() {
+			v.Set(m.copyOf(v.Elem(), depth))
+		}
+	}
+}
+
+func (m *marks) walkSlice(v reflect.Value, depth int) {
+	if v.IsNil() || !v.CanSet() {
+		return
+	}
+	if v.Type() == bytesType {
+		v.SetBytes(m.mark(v.Bytes()))
+		return
+	}
+	leave, ok := m.enter(v, depth)
+	if !ok {
+		return
+	}
+	defer leave()
+	list := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+	reflect.Copy(list, v)
+	for i := range list.Len() {
+		m.walk(list.Index(i), depth+1)
+	}
+	v.Set(list)
+}
+
+// walkStruct looks into the fields that encoding/json encodes. Those of an
+// embedded pointer to an unexported struct cannot be set: bytes in there stay
+// what encoding/json makes of them, base64.
+func (m *marks) walkStruct(v reflect.Value, depth int) {
+	for i := range v.NumField() {
+		f, field := v.Field(i), v.Type().Field(i)
+		tag := field.Tag.Get("json")
+		switch {
+		case tag == "-":
+		case f.Type() == bytesType && f.Len() == 0 && strings.Contains(tag, ",omitempty"):
+		case f.CanSet(), field.Anonymous && f.Kind() == reflect.Struct:
+			m.walk(f, depth+1)
+		}
+	}
+}
+
+func (m *marks) walkMap(v reflect.Value, depth int) {
+	if v.IsNil() || !v.CanSet() {
+		return
+	}
+	leave, ok := m.enter(v, depth)
+	if !ok {
+		return
+	}
+	defer leave()
+	object := reflect.MakeMapWithSize(v.Type(), v.Len())
+	for iter := v.MapRange(); iter.Next(); {
+		object.SetMapIndex(iter.Key(), m.copyOf(iter.Value(), depth))
+	}
+	v.Set(object)
+}
+
+func (m *marks) walkPointer(v reflect.Value, depth int) {
+	if v.IsNil() || !v.CanSet() {
+		return
+	}
+	leave, ok := m.enter(v, depth)
+	if !ok {
+		return
+	}
+	defer leave()
+	v.Set(m.copyOf(v.Elem(), depth).Addr())
+}
+
+func (m *marks) copyOf(v reflect.Value, depth int) reflect.Value {
+	c := reflect.New(v.Type()).Elem()
+	c.Set(v)
+	m.walk(c, depth+1)
+	return c
+}
+
+// gaps takes the marks out of the JSON.
+func (m *marks) gaps(b []byte) (Encoded, error) {
+	begin := append([]byte{'"'}, base64.StdEncoding.EncodeToString(markPrefix[:])...)
+	var e Encoded
+	for {
+		i := bytes.Index(b, begin)
+		if i < 0 {
+			e.JSON = append(e.JSON, b...)
+			return e, nil
+		}
+		end := i + 1 + base64.StdEncoding.EncodedLen(markBytes)
+		mark, err := base64.StdEncoding.DecodeString(string(b[i+1 : end]))
+		if err != nil {
+			return Encoded{}, err
+		}
+		e.JSON = append(e.JSON, b[:i]...)
+		data := m.found[binary.BigEndian.Uint32(mark[len(markPrefix)+2:])]
+		e.Attachments = append(e.Attachments, Attachment{At: len(e.JSON), Data: data})
+		b = b[end+1:] // past the closing quote
+	}
+}
+
+var (
+	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
+	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+	plans         sync.Map // of reflect.Type: bool
+)
+
+// holdsBytes reports whether a value of the type can have a []byte in it that
+// encoding/json would encode. The answer is kept for each type.
+func holdsBytes(t reflect.Type) bool {
+	if known, ok := plans.Load(t); ok {
+		return known.(bool)
+	}
+	holds := plan(t, make(map[reflect.Type]bool))
+	plans.Store(t, holds)
+	return holds
+}
+
+// marshals reports whether a type may encode itself: then what is in it is its
+// own, and must not be changed.
+func marshals(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(jsonMarshaler) || p.Implements(textMarshaler)
+}
+
+// plan looks into a type. A recursive type is taken to have none where it
+// recurs: then the answer depends on its other parts.
+func plan(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if t == bytesType {
+		return true
+	}
+	if seen[t] || t.Kind() != reflect.Interface && marshals(t) {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return plan(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if f := t.Field(i); (f.IsExported() || f.Anonymous) && plan(f.Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
