@@ -80,6 +80,7 @@ func (a *app) freeze() {
 		if a.broken != nil {
 			a.opts.Logger.Error("wsrouter: middleware could not be built, no client is served", "err", a.broken)
 		}
+		a.joinCluster()
 		close(a.compiled)
 	}
 	<-a.compiled

@@ -164,11 +164,16 @@ func (h *hub) size() (conns, rooms int) {
 	return len(h.conns), len(h.rooms)
 }
 
-// all returns everyone.
-func (h *hub) all() []*Conn {
+func (h *hub) hasRoom(room string) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return slices.Collect(maps.Values(h.conns))
+	return h.conns[room] != nil || len(h.rooms[room]) > 0
+}
+
+func (h *hub) allRooms() []string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Collect(maps.Keys(h.rooms))
 }
 
 // find returns the connections that a Target selects, each once.

@@ -36,6 +36,7 @@ const (
 func (r *Router) Shutdown(ctx context.Context) error {
 	ctx, cancel := r.outlive(ctx)
 	defer cancel()
+	defer r.leaveCluster()
 	parts := r.stop()
 	abandoned := make(chan struct{})
 	defer close(abandoned)
@@ -80,6 +81,7 @@ func (r *Router) Close() error {
 	for _, p := range r.stop() {
 		p.cut()
 	}
+	r.leaveCluster()
 	return nil
 }
 

@@ -33,6 +33,8 @@ type Stats struct {
 	OldestHandler time.Duration // how long the oldest of them has been running
 	Streams       int           // running
 	Producers     int           // that go on although their stream has ended
+
+	Broker BrokerStats // zero where there is none, or it does not say
 }
 
 type counters struct {
@@ -75,6 +77,9 @@ func (r *Router) Stats() Stats {
 		Dropped: c.dropped.Load(), Discarded: c.discarded.Load(), Slow: c.slow.Load(),
 		Errors: c.errors.Load(), Panics: c.panics.Load(),
 		Streams: int(c.streams.Load()), Producers: int(c.producers.Load()),
+	}
+	if b, ok := r.app.opts.Broker.(BrokerReporter); ok {
+		s.Broker = b.BrokerStats()
 	}
 	for _, ns := range r.subtree() {
 		conns, rooms := ns.hub.size()

@@ -3,6 +3,7 @@ package wsrouter
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -41,7 +42,8 @@ func (t Target) Volatile() Target {
 	return t
 }
 
-// Local keeps the Target to the connections of this process.
+// Local keeps the Target to the connections of this process, where
+// [Options.Broker] joins several.
 func (t Target) Local() Target {
 	t.local = true
 	return t
@@ -49,19 +51,39 @@ func (t Target) Local() Target {
 
 // Emit sends an event to each selected connection, once. It encodes the
 // arguments, once for each wire format, and queues them; it never waits for a
-// client. The error says that an argument cannot be encoded or that the name is
-// reserved, and then nobody was sent anything; that there was nobody to send to
-// is no error. See [Conn.Emit] for args and for clients that do not read.
+// client, nor for other nodes. The error says that an argument cannot be encoded
+// or that the name is reserved, and then nobody was sent anything; that there was
+// nobody to send to is no error, nor that other nodes were not reached, which
+// [Stats] count. See [Conn.Emit] for args and for clients that do not read.
 func (t Target) Emit(event string, args ...any) error {
 	if err := checkEvent(event); err != nil {
 		return err
 	}
+	if !t.elsewhere() {
+		return t.emit(event, args)
+	}
+	encoded, err := encodeArgs(args)
+	if err != nil {
+		return encodeError(event, err)
+	}
+	if err := t.emit(event, anys(encoded)); err != nil {
+		return err
+	}
+	err = t.publish(Operation{Kind: OpEmit, Event: event, Args: encoded})
+	if errors.Is(err, ErrUnreached) {
+		return nil
+	}
+	return err
+}
+
+// emit sends to the connections of this process.
+func (t *Target) emit(event string, args []any) error {
 	m := &Message{Kind: KindEvent, Event: event, Args: args}
 	mode := sendNow
 	if t.volatile {
 		mode = sendVolatile
 	}
-	conns := t.router.hub.find(&t)
+	conns := t.router.hub.find(t)
 	if len(conns) == 0 {
 		_, err := JSON.Encode(m) // a mistake shows however many listen
 		return encodeError(event, err)
@@ -136,7 +158,8 @@ func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error
 }
 
 // Join adds the selected connections to rooms, see [Conn.Join]. Connections that
-// cannot join are passed over; the error is the first of theirs.
+// cannot join are passed over; the error is the first of theirs on this process,
+// or wraps [ErrUnreached].
 func (t Target) Join(rooms ...string) error {
 	var first error
 	for _, c := range t.router.hub.find(&t) {
@@ -144,19 +167,21 @@ func (t Target) Join(rooms ...string) error {
 			first = err
 		}
 	}
-	return first
+	return errors.Join(first, t.publish(Operation{Kind: OpJoin, Rooms: rooms}))
 }
 
-// Leave takes the selected connections out of rooms. The error is nil.
+// Leave takes the selected connections out of rooms. The error wraps
+// [ErrUnreached].
 func (t Target) Leave(rooms ...string) error {
 	for _, c := range t.router.hub.find(&t) {
 		c.Leave(rooms...)
 	}
-	return nil
+	return t.publish(Operation{Kind: OpLeave, Rooms: rooms})
 }
 
 // Disconnect closes the selected connections as [Conn.Close] does. The error
-// says that the code cannot be sent.
+// says that the code cannot be sent, and nothing has happened, or wraps
+// [ErrUnreached]. A Broker may lose code and reason.
 func (t Target) Disconnect(code int, reason string) error {
 	if !sendableCode(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
@@ -164,7 +189,7 @@ func (t Target) Disconnect(code int, reason string) error {
 	for _, c := range t.router.hub.find(&t) {
 		c.Close(code, reason)
 	}
-	return nil
+	return t.publish(Operation{Kind: OpDisconnect, Code: code, Reason: reason})
 }
 
 // Member is a connection as [Target.Find] sees it.
@@ -174,14 +199,23 @@ type Member struct {
 	Data  json.RawMessage // what Conn.SetData has set; nil if nothing
 }
 
-// Find returns the selected connections, in no order. The error is nil.
+// Find returns the selected connections, in no order. Where a Broker's nodes did
+// not all answer in time, at the latest when ctx ends, the error wraps
+// [ErrUnreached], and those who were found are returned together with it.
 func (t Target) Find(ctx context.Context) ([]Member, error) {
 	conns := t.router.hub.find(&t)
 	members := make([]Member, len(conns))
 	for i, c := range conns {
 		members[i] = t.router.hub.member(c)
 	}
-	return members, nil
+	found, err := t.findElsewhere(ctx)
+	return append(members, found...), err
+}
+
+// Conns iterates over the selected connections of this process, as they were when
+// the loop began, in no order.
+func (t Target) Conns() iter.Seq[*Conn] {
+	return func(yield func(*Conn) bool) { slices.Values(t.router.hub.find(&t))(yield) }
 }
 
 // Emit sends an event to everyone in this namespace. See [Target.Emit].
@@ -199,6 +233,4 @@ func (r *Router) Find(ctx context.Context) ([]Member, error) { return Target{rou
 
 // Conns iterates over the connections of this namespace on this process, as they
 // were when the loop began, in no order.
-func (r *Router) Conns() iter.Seq[*Conn] {
-	return func(yield func(*Conn) bool) { slices.Values(r.hub.all())(yield) }
-}
+func (r *Router) Conns() iter.Seq[*Conn] { return Target{router: r}.Conns() }

@@ -137,9 +137,10 @@ type Router struct {
 	onConnect    hook[func(*Conn) error]
 	onDisconnect hook[disconnectFunc]
 
-	hub     *hub
-	init    initState
-	closing atomic.Bool // set with app.mu held
+	hub        *hub
+	init       initState
+	membership membership
+	closing    atomic.Bool // set with app.mu held
 }
 
 type route struct {
@@ -233,6 +234,9 @@ type Options struct {
 
 	// Validate checks what Bind has bound; return a *WsError to tell the client.
 	Validate func(v any) error
+
+	// Broker joins this process with others, see there. Nil is this process alone.
+	Broker Broker
 
 	// Trace is told what happens, for logs, metrics and debugging. Nil is nothing.
 	Trace *Trace
