@@ -15,7 +15,7 @@ import (
 
 // decode stores raw in v or returns a *WsError.
 func decode(raw json.RawMessage, v any) error {
-	err := json.Unmarshal(raw, v)
+	err := unmarshal(raw, v)
 	if err == nil {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
 // Codec is a variant of the plain protocol, chosen per mount in
@@ -36,7 +38,7 @@ func (codec Codec) Encode(m *Message) (Frame, error) {
 	var err error
 	switch m.Kind {
 	case KindEvent:
-		b, err = appendEnvelope(nil, m.Event, m.Args)
+		b, err = beginEnvelope(m.Event, m.Args)
 		if m.ID != "" {
 			b = append(append(b, `,"id":`...), m.ID...)
 		}
@@ -47,9 +49,9 @@ func (codec Codec) Encode(m *Message) (Frame, error) {
 		if m.ID == "" && codec == NestJSON && !m.Named {
 			return nestReply(m.Args)
 		}
-		b, err = appendAnswer(m.Event, m)
+		b, err = beginAnswer(m.Event, m)
 	case KindError:
-		b, err = appendAnswer(exception, m)
+		b, err = beginAnswer(exception, m)
 	case KindCancel:
 		return textFrame(`{"id":` + m.ID + `,"cancel":true}`), nil
 	case KindPull:
@@ -75,9 +77,9 @@ func nestReply(args []any) (Frame, error) {
 	return Frame{Text: b}, err
 }
 
-// appendAnswer leaves the closing brace to the caller, as appendEnvelope does.
-func appendAnswer(event string, m *Message) ([]byte, error) {
-	b, err := appendEnvelope(nil, event, m.Args)
+// beginAnswer leaves the closing brace to the caller, as beginEnvelope does.
+func beginAnswer(event string, m *Message) ([]byte, error) {
+	b, err := beginEnvelope(event, m.Args)
 	if m.ID == "" || err != nil {
 		return b, err
 	}
@@ -88,10 +90,12 @@ func appendAnswer(event string, m *Message) ([]byte, error) {
 	return b, nil
 }
 
-// appendEnvelope appends `{"event":…,"data":…`: no data without arguments, the
+// beginEnvelope makes `{"event":…,"data":…`: no data without arguments, the
 // argument itself if there is one, an array of several.
-func appendEnvelope(b []byte, event string, args []any) (_ []byte, err error) {
-	if b, err = AppendJSON(append(b, `{"event":`...), event); err != nil || len(args) == 0 {
+func beginEnvelope(event string, args []any) ([]byte, error) {
+	b := make([]byte, 0, 64+len(event)+sizeHint(args))
+	b, err := appendString(append(b, `{"event":`...), event)
+	if err != nil || len(args) == 0 {
 		return b, err
 	}
 	b = append(b, `,"data":`...)
@@ -107,31 +111,17 @@ func appendEnvelope(b []byte, event string, args []any) (_ []byte, err error) {
 	return append(b, ']'), nil
 }
 
-// AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
-// [json.RawMessage] and an [Encoded] go through byte for byte. It is how all arguments are
-// encoded, and exported for adapters.
-func AppendJSON(b []byte, v any) ([]byte, error) {
-	switch v := v.(type) {
-	case nil:
-		return append(b, "null"...), nil
-	case Encoded:
-		return v.appendBase64(b), nil
-	case json.RawMessage:
-		if v == nil {
-			return append(b, "null"...), nil
+// sizeHint is about what the arguments need, where that is known.
+func sizeHint(args []any) (n int) {
+	for _, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			n += len(arg)
+		case json.RawMessage:
+			n += len(arg)
 		}
-		if !json.Valid(v) {
-			return nil, errors.New("json.RawMessage holds no valid JSON")
-		}
-		return append(b, v...), nil
 	}
-	buf := bytes.NewBuffer(b)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	return n
 }
 
 // control is what an inbound frame can be besides a Message.
@@ -257,38 +247,66 @@ func (env *envelope) kind(m *Message) error {
 	return nil
 }
 
+var (
+	errUTF8   = &frameError{msg: "frame is not valid UTF-8"}
+	errSyntax = &frameError{msg: "frame is not valid JSON"}
+)
+
 // splitFrame takes a JSON object apart without decoding its values. Keys are
 // case-sensitive, the last of equal keys counts, unknown ones are passed over,
-// and nothing may follow the object. After the check by encoding/json the
-// scanning may trust that the JSON is well formed.
+// and nothing may follow the object.
 func splitFrame(data []byte) (env envelope, err error) {
 	if !utf8.Valid(data) {
-		return env, &frameError{msg: "frame is not valid UTF-8"}
+		return env, errUTF8
 	}
-	if !json.Valid(data) {
-		return env, &frameError{msg: "frame is not valid JSON"}
-	}
-	i := skipSpace(data, 0)
-	if data[i] != '{' {
-		return env, &frameError{msg: "a frame must be a JSON object"}
-	}
-	for i = skipSpace(data, i+1); data[i] != '}'; {
-		end := skipValue(data, i)
-		key := unquote(data[i:end])
-		i = skipSpace(data, skipSpace(data, end)+1) // past the colon
-		end = skipValue(data, i)
-		if dst := env.field(key); dst != nil {
-			*dst = data[i:end:end]
+	i := scan.Space(data, 0)
+	if i == len(data) || data[i] != '{' {
+		if end := scan.Value(data, i); end >= 0 && scan.Space(data, end) == len(data) {
+			return env, &frameError{msg: "a frame must be a JSON object"}
 		}
-		if i = skipSpace(data, end); data[i] == ',' {
-			i = skipSpace(data, i+1)
+		return env, errSyntax
+	}
+	i = scan.Space(data, i+1)
+	for first := true; i == len(data) || data[i] != '}'; first = false {
+		if !first && i < len(data) && data[i] == ',' {
+			i = scan.Space(data, i+1)
+		} else if !first {
+			return env, errSyntax
 		}
+		if i = env.member(data, i); i < 0 {
+			return env, errSyntax
+		}
+	}
+	if scan.Space(data, i+1) != len(data) {
+		return env, errSyntax
 	}
 	return env, nil
 }
 
-func (env *envelope) field(key string) *json.RawMessage {
-	switch key {
+// member takes the member that begins at i, and returns the index of what
+// follows it; -1 if there is none.
+func (env *envelope) member(data []byte, i int) int {
+	end := scan.Key(data, i)
+	if end < 0 {
+		return -1
+	}
+	key := data[i:scan.String(data, i)]
+	i = scan.Space(data, end)
+	if end = scan.Value(data, i); end < 0 {
+		return -1
+	}
+	if dst := env.field(key[1 : len(key)-1]); dst != nil {
+		*dst = data[i:end:end]
+	} else if bytes.IndexByte(key, '\\') >= 0 {
+		if dst := env.field([]byte(unquote(key))); dst != nil {
+			*dst = data[i:end:end]
+		}
+	}
+	return scan.Space(data, end)
+}
+
+func (env *envelope) field(key []byte) *json.RawMessage {
+	switch string(key) {
 	case "event":
 		return &env.event
 	case "data":
@@ -311,47 +329,6 @@ func (env *envelope) field(key string) *json.RawMessage {
 		return &env.pong
 	}
 	return nil
-}
-
-func skipSpace(data []byte, i int) int {
-	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// skipValue returns the index after the value that begins at i.
-func skipValue(data []byte, i int) int {
-	switch data[i] {
-	case '"':
-		return skipString(data, i)
-	case '{', '[':
-		for depth := 0; ; i++ {
-			switch data[i] {
-			case '"':
-				i = skipString(data, i) - 1
-			case '{', '[':
-				depth++
-			case '}', ']':
-				if depth--; depth == 0 {
-					return i + 1
-				}
-			}
-		}
-	}
-	for i < len(data) && !bytes.ContainsRune([]byte(" \t\r\n,]}"), rune(data[i])) {
-		i++
-	}
-	return i
-}
-
-func skipString(data []byte, i int) int {
-	for i++; data[i] != '"'; i++ {
-		if data[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
 }
 
 // unquote decodes a JSON string that is known to be well formed.

@@ -10,6 +10,9 @@ func DecodeFrame(data []byte) (*Message, bool, error) {
 	return m, ctl.auth != nil || ctl.ping != nil || ctl.pong, err
 }
 
+// BindMessage binds a message's arguments without a connection.
+func BindMessage(m *Message, out any) error { return m.bind(out) }
+
 // Raw is the client's end of an in-memory connection, frame by frame.
 type Raw struct {
 	pipe *pipe

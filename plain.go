@@ -3,7 +3,6 @@ package wsrouter
 import (
 	"errors"
 	"time"
-	"unicode/utf8"
 )
 
 // wire moves the frames of the plain protocol: a WebSocket or a pipe. The two
@@ -88,12 +87,10 @@ func (p *plain) lateAuth() {
 
 // frame handles one inbound frame.
 func (p *plain) frame(data []byte, text bool) {
-	if text && !utf8.Valid(data) {
-		p.link.close(&CloseError{Code: CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: CauseProtocol})
-		return
-	}
 	m, ctl, err := decodeFrame(data, p.link.app.opts.MaxName)
 	switch {
+	case err == errUTF8 && text:
+		p.link.close(&CloseError{Code: CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: CauseProtocol})
 	case err != nil && p.conn != nil:
 		p.badFrame(err)
 	case ctl.ping != nil:

@@ -1,0 +1,248 @@
+package wsrouter_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// CONTRIBUTING.md says how to compare what these print. They do without a
+// network: internal/bench has the ones with sockets.
+
+// sink is a transport that takes everything at once, and counts.
+type sink struct {
+	frames atomic.Int64
+	wrote  chan struct{} // gets a value after each Write, if there is space
+}
+
+func (s *sink) Write(batch []wsrouter.Frame) error {
+	s.frames.Add(int64(len(batch)))
+	select {
+	case s.wrote <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (s *sink) Ping()             {}
+func (s *sink) Close(int, string) {}
+func (s *sink) Abort()            {}
+
+// benchOptions keep the log out of the results.
+func benchOptions() *wsrouter.Options {
+	return &wsrouter.Options{Logger: slog.New(slog.DiscardHandler), MaxRooms: -1}
+}
+
+// connectSinks connects n clients that read everything, and returns when all are
+// let in.
+func connectSinks(tb testing.TB, router *wsrouter.Router, n int) ([]*wsrouter.Conn, []*sink) {
+	conns, sinks := make([]*wsrouter.Conn, n), make([]*sink, n)
+	for i := range conns {
+		sinks[i] = &sink{wrote: make(chan struct{}, 1)}
+		link, err := router.NewLink(sinks[i], wsrouter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+		require.NoError(tb, err)
+		tb.Cleanup(func() {
+			link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
+		})
+		conns[i], err = link.Join(router, wsrouter.JSON, nil)
+		require.NoError(tb, err)
+	}
+	for router.Stats().Connections < n {
+	}
+	return conns, sinks
+}
+
+// BenchmarkDispatch is an event from the inbox through its handler to the frame
+// of its reply.
+func BenchmarkDispatch(b *testing.B) {
+	router := wsrouter.New(benchOptions())
+	router.On("echo", func(c *wsrouter.Context) error {
+		var text string
+		if err := c.Bind(&text); err != nil {
+			return err
+		}
+		return c.Reply(text)
+	})
+	conns, sinks := connectSinks(b, router, 1)
+	args := []any{json.RawMessage(`"hello"`)}
+	b.ReportAllocs()
+	for b.Loop() {
+		conns[0].Receive(&wsrouter.Message{Kind: wsrouter.KindEvent, Event: "echo", Args: args, Size: 40})
+		<-sinks[0].wrote
+	}
+}
+
+// BenchmarkDecode is a frame of the plain protocol into a Message.
+func BenchmarkDecode(b *testing.B) {
+	for _, test := range []struct{ name, frame string }{
+		{"event", `{"event":"events","data":"hello, world"}`},
+		{"request", `{"event":"message","data":{"room":"lobby","text":"hello, world","to":[1,2,3]},"id":7}`},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			b.SetBytes(int64(len(test.frame)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if m, _, err := wsrouter.DecodeFrame([]byte(test.frame)); err != nil || m == nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkEncode is a Message into a frame of the plain protocol.
+func BenchmarkEncode(b *testing.B) {
+	type body struct {
+		Room string `json:"room"`
+		Text string `json:"text"`
+		To   []int  `json:"to"`
+	}
+	for _, test := range []struct {
+		name string
+		arg  any
+	}{
+		{"string", "hello, world"},
+		{"struct", body{"lobby", "hello, world", []int{1, 2, 3}}},
+		{"raw", json.RawMessage(`{"room":"lobby","text":"hello, world","to":[1,2,3]}`)},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			m := &wsrouter.Message{Kind: wsrouter.KindReply, Event: "message", ID: "7", Args: []any{test.arg}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := wsrouter.JSON.Encode(m); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkFanOut is one Emit to a room until each member's transport has it;
+// ns/recipient is what should not grow.
+func BenchmarkFanOut(b *testing.B) {
+	for _, n := range []int{10, 100, 1_000, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			router := wsrouter.New(benchOptions())
+			conns, sinks := connectSinks(b, router, n)
+			for _, c := range conns {
+				require.NoError(b, c.Join("room:all"))
+			}
+			target := router.To("room:all")
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := target.Emit("news", "hello"); err != nil {
+					b.Fatal(err)
+				}
+				for _, s := range sinks {
+					<-s.wrote
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/recipient")
+		})
+	}
+}
+
+// BenchmarkJoinLeave is one connection entering and leaving a room of so many
+// others.
+func BenchmarkJoinLeave(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000, 100_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			router := wsrouter.New(benchOptions())
+			conns, _ := connectSinks(b, router, n)
+			for _, c := range conns[1:] {
+				require.NoError(b, c.Join("room:all"))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := conns[0].Join("room:all"); err != nil {
+					b.Fatal(err)
+				}
+				conns[0].Leave("room:all")
+			}
+		})
+	}
+}
+
+// BenchmarkJoinRooms is the same for one connection in so many rooms.
+func BenchmarkJoinRooms(b *testing.B) {
+	for _, n := range []int{100, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			router := wsrouter.New(benchOptions())
+			conns, _ := connectSinks(b, router, 1)
+			for i := range n {
+				require.NoError(b, conns[0].Join(fmt.Sprint("room:", i)))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := conns[0].Join("room:new"); err != nil {
+					b.Fatal(err)
+				}
+				conns[0].Leave("room:new")
+			}
+		})
+	}
+}
+
+// BenchmarkStream is one item of a stream, over an in-memory connection to the
+// loop that pulls it.
+func BenchmarkStream(b *testing.B) {
+	router := wsrouter.New(benchOptions())
+	router.On("count", func(c *wsrouter.Context) error {
+		return wsrouter.StreamSeq(c, func(yield func(int, error) bool) {
+			for i := 0; yield(i, nil); i++ {
+			}
+		})
+	})
+	client, err := router.Connect(b.Context(), nil)
+	require.NoError(b, err)
+	defer client.Close()
+	b.ReportAllocs()
+	n := 0
+	for _, err := range wsrouter.Pull[int](b.Context(), client, "count", nil) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		if n++; n > 1 && !b.Loop() {
+			break
+		}
+	}
+}
+
+// BenchmarkCall is a request and its answer over an in-memory connection, by so
+// many callers at once.
+func BenchmarkCall(b *testing.B) {
+	for _, callers := range []int{1, 16} {
+		b.Run(strconv.Itoa(callers), func(b *testing.B) {
+			router := wsrouter.New(benchOptions())
+			wsrouter.Handle(router, "sum", func(c *wsrouter.Context, in []int) (int, error) { return in[0] + in[1], nil })
+			client, err := router.Connect(b.Context(), nil)
+			require.NoError(b, err)
+			defer client.Close()
+			var left atomic.Int64
+			b.ReportAllocs()
+			b.ResetTimer()
+			left.Store(int64(b.N))
+			var wg sync.WaitGroup
+			for range callers {
+				wg.Go(func() {
+					for left.Add(-1) >= 0 {
+						if _, err := wsrouter.Call[int](b.Context(), client, "sum", []int{1, 2}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}

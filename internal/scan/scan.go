@@ -1,0 +1,178 @@
+// Package scan finds the parts of a JSON text in one pass over it, and checks it
+// on the way as strictly as encoding/json does. It allocates nothing for texts
+// that are not very deep.
+package scan
+
+// maxDepth is one less than encoding/json's, which counts the object or array
+// around a value, too.
+const maxDepth = 10_000 - 1
+
+// Space returns the index of the first byte from i on that is not white space.
+func Space(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\t' || data[i] == '\n' || data[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// Value returns the index after the value that begins at i, white space before
+// it included; -1 if there is no valid one. It does not check that strings are
+// valid UTF-8.
+func Value(data []byte, i int) int {
+	var few [32]byte
+	open := few[:0] // what will close the objects and arrays that i is in
+	for {
+		if i = Space(data, i); i == len(data) {
+			return -1
+		}
+		switch c := data[i]; c {
+		case '{', '[':
+			closing := c + 2 // in ASCII
+			if open = append(open, closing); len(open) > maxDepth {
+				return -1
+			}
+			if i = Space(data, i+1); i < len(data) && data[i] == closing {
+				break // below it is closed
+			}
+			if c == '{' {
+				i = Key(data, i)
+			}
+			if i < 0 {
+				return -1
+			}
+			continue
+		case '"':
+			i = String(data, i)
+		case 't':
+			i = literal(data, i, "true")
+		case 'f':
+			i = literal(data, i, "false")
+		case 'n':
+			i = literal(data, i, "null")
+		default:
+			i = number(data, i)
+		}
+		for i >= 0 && len(open) > 0 {
+			if i = Space(data, i); i < len(data) && data[i] == open[len(open)-1] {
+				open = open[:len(open)-1]
+				i++
+				continue
+			}
+			break
+		}
+		if i < 0 || len(open) == 0 {
+			return i
+		}
+		if i = next(data, i, open[len(open)-1]); i < 0 {
+			return -1
+		}
+	}
+}
+
+// next passes the comma at i and, in an object, the key after it.
+func next(data []byte, i int, closing byte) int {
+	if i == len(data) || data[i] != ',' {
+		return -1
+	}
+	if closing == '}' {
+		return Key(data, Space(data, i+1))
+	}
+	return i + 1
+}
+
+// Key returns the index after the colon that follows the string at i, or -1.
+func Key(data []byte, i int) int {
+	if i = String(data, i); i < 0 {
+		return -1
+	}
+	if i = Space(data, i); i == len(data) || data[i] != ':' {
+		return -1
+	}
+	return i + 1
+}
+
+// String returns the index after the string that begins at i, or -1.
+func String(data []byte, i int) int {
+	if i >= len(data) || data[i] != '"' {
+		return -1
+	}
+	for i++; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			return i + 1
+		case c < ' ':
+			return -1
+		case c == '\\':
+			if i = escape(data, i+1); i < 0 {
+				return -1
+			}
+		}
+	}
+	return -1
+}
+
+// escape returns the index of the last byte of the escape whose letter is at i.
+func escape(data []byte, i int) int {
+	if i == len(data) {
+		return -1
+	}
+	switch data[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i
+	case 'u':
+		if i+4 >= len(data) {
+			return -1
+		}
+		for _, c := range data[i+1 : i+5] {
+			if !isDigit(c) && (c|0x20 < 'a' || c|0x20 > 'f') {
+				return -1
+			}
+		}
+		return i + 4
+	}
+	return -1
+}
+
+func literal(data []byte, i int, text string) int {
+	if len(data)-i < len(text) || string(data[i:i+len(text)]) != text {
+		return -1
+	}
+	return i + len(text)
+}
+
+func number(data []byte, i int) int {
+	if data[i] == '-' {
+		i++
+	}
+	begin := i
+	i = digits(data, i)
+	if i == begin || data[begin] == '0' && i > begin+1 {
+		return -1
+	}
+	if i < len(data) && data[i] == '.' {
+		begin = i + 1
+		if i = digits(data, begin); i == begin {
+			return -1
+		}
+	}
+	if i < len(data) && data[i]|0x20 == 'e' {
+		i++
+		if i < len(data) && (data[i] == '+' || data[i] == '-') {
+			i++
+		}
+		begin = i
+		if i = digits(data, begin); i == begin {
+			return -1
+		}
+	}
+	return i
+}
+
+func digits(data []byte, i int) int {
+	for i < len(data) && isDigit(data[i]) {
+		i++
+	}
+	return i
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -1,0 +1,59 @@
+package scan_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/wsrouter/wsrouter/internal/scan"
+)
+
+var seeds = []string{
+	`{}`, `[]`, ` { "a" : [ 1 , -0.5e+3 , {"b":null} ] , "c\u00e9\n" : true } `, `"x\"y"`, `0`, `-`, `01`, `1.`, `1e`, `.5`,
+	`[1,]`, `{"a":1,}`, `{"a"}`, `{a:1}`, `[`, `{`, `"`, `"\`, `"\u12`, `"\x"`, "\"\n\"", `tru`, `nul`, `falsey`, `[}`, `{"a":[}`, ``, ` `,
+	`[[[]]]`, `{"":{}}`, `[1 2]`, `{"a":1 "b":2}`, `[,]`, `{,}`, `-1E-1`, `1e5.5`, `--1`, `"\u00g0"`, "\xff", "\"\xff\"", `]`, `[]]`,
+}
+
+// valid is json.Valid by this package.
+func valid(data []byte) bool {
+	end := scan.Value(data, 0)
+	return end >= 0 && scan.Space(data, end) == len(data)
+}
+
+// FuzzValue holds that a text is found valid just where encoding/json does.
+func FuzzValue(f *testing.F) {
+	for _, seed := range seeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if got, want := valid(data), json.Valid(data); got != want {
+			t.Errorf("%q: got %v, want %v", data, got, want)
+		}
+	})
+}
+
+// TestDepth holds that with one more level around it a value is still one that
+// encoding/json reads.
+func TestDepth(t *testing.T) {
+	for depth, want := range map[int]bool{33: true, 9_999: true, 10_000: false, 1_000_000: false} {
+		deep := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))
+		if got := valid(deep); got != want {
+			t.Errorf("depth %d: got %v, want %v", depth, got, want)
+		}
+	}
+	around := []byte("[" + strings.Repeat("[", 9_999) + strings.Repeat("]", 9_999) + "]")
+	if !json.Valid(around) {
+		t.Error("encoding/json is stricter")
+	}
+}
+
+func BenchmarkValue(b *testing.B) {
+	data := []byte(`{"event":"message","data":{"room":"lobby","text":"hello, world","n":[1,2.5,-3]},"id":7}`)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if scan.Value(data, 0) != len(data) {
+			b.Fatal("not valid")
+		}
+	}
+}

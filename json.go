@@ -1,0 +1,113 @@
+package wsrouter
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/wsrouter/wsrouter/internal/scan"
+)
+
+// AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
+// [json.RawMessage] and an [Encoded] go through byte for byte. It is how all
+// arguments are encoded, and exported for adapters.
+func AppendJSON(b []byte, v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return append(b, "null"...), nil
+	case Encoded:
+		return v.appendBase64(b), nil
+	case json.RawMessage:
+		return appendRaw(b, v)
+	case string:
+		return appendString(b, v)
+	case bool:
+		return strconv.AppendBool(b, v), nil
+	case int:
+		return strconv.AppendInt(b, int64(v), 10), nil
+	case int64:
+		return strconv.AppendInt(b, v, 10), nil
+	case []byte:
+		if v != nil {
+			return append(base64.StdEncoding.AppendEncode(append(b, '"'), v), '"'), nil
+		}
+	}
+	return appendEncoded(b, v)
+}
+
+func appendRaw(b []byte, raw json.RawMessage) ([]byte, error) {
+	if raw == nil {
+		return append(b, "null"...), nil
+	}
+	if end := scan.Value(raw, 0); end < 0 || scan.Space(raw, end) != len(raw) {
+		return nil, errors.New("json.RawMessage holds no valid JSON")
+	}
+	return append(b, raw...), nil
+}
+
+func appendString(b []byte, s string) ([]byte, error) {
+	if !plainString(s) {
+		return appendEncoded(b, s)
+	}
+	return append(append(append(b, '"'), s...), '"'), nil
+}
+
+// plainString reports whether encoding/json puts quotes around s and is done.
+func plainString(s string) bool {
+	ascii := true
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c == '"' || c == '\\':
+			return false
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+	}
+	return ascii || utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029")
+}
+
+// unmarshal is json.Unmarshal, with a short way for strings.
+func unmarshal(raw json.RawMessage, v any) error {
+	if s, ok := v.(*string); ok && s != nil && scan.String(raw, 0) == len(raw) &&
+		bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		*s = string(raw[1 : len(raw)-1])
+		return nil
+	}
+	return json.Unmarshal(raw, v)
+}
+
+// encoder is one of encoding/json's, and what it writes to.
+type encoder struct {
+	buf bytes.Buffer
+	enc *json.Encoder
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := new(encoder)
+	e.enc = json.NewEncoder(&e.buf)
+	e.enc.SetEscapeHTML(false)
+	return e
+}}
+
+// maxEncoder is the size in bytes of a buffer that is kept for the next value.
+const maxEncoder = 64 << 10
+
+// appendEncoded leaves it to encoding/json. An encoder in which user code
+// panicked is not used again.
+func appendEncoded(b []byte, v any) ([]byte, error) {
+	e := encoders.Get().(*encoder)
+	e.buf.Reset()
+	err := e.enc.Encode(v)
+	if err == nil {
+		b = append(b, bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))...)
+	}
+	if e.buf.Cap() <= maxEncoder {
+		encoders.Put(e)
+	}
+	return b, err
+}
