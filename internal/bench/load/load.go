@@ -1,0 +1,118 @@
+// Package load is the other side of a benchmark: it opens many connections to a
+// server, speaks raw WebSocket frames over them, and compares every answer with
+// what it must be. It runs in a process of its own, which does as little as can
+// be done per message, and reads the server's processor time at the same moments
+// as its own counts.
+//
+// It is written against Linux (epoll, processor clocks of other processes).
+package load
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"time"
+)
+
+// Command is one thing to do. A load process gets them as JSON, one after
+// another, and answers each with a Reply.
+type Command struct {
+	Op   string `json:"op"`   // "connect", "check", "echo", "broadcast", "close"
+	PID  int    `json:"pid"`  // the server's
+	Port int    `json:"port"` // the server's, on 127.0.0.1
+
+	Dialect string `json:"dialect,omitempty"` // of the server; needed by the first connect
+	Conns   int    `json:"conns,omitempty"`   // connect until there are as many
+
+	Size     int           `json:"size,omitempty"`      // bytes of data in a message
+	InFlight int           `json:"in_flight,omitempty"` // per connection; broadcasts of all
+	Spread   int           `json:"spread,omitempty"`    // instead of InFlight: of all connections
+	Warm     time.Duration `json:"warm,omitempty"`      // before the window
+	For      time.Duration `json:"for,omitempty"`       // the window's length
+}
+
+// Reply is a command's result, or its error.
+type Reply struct {
+	Result
+	Error string `json:"error,omitempty"`
+}
+
+// settle is how long the server may still be busy with the last connection.
+const settle = 200 * time.Millisecond
+
+// Run does the commands that come in until there are no more.
+func Run(in io.Reader, out io.Writer) error {
+	runtime.LockOSThread()
+	decoder, encoder := json.NewDecoder(in), json.NewEncoder(out)
+	var l *loop
+	for {
+		var cmd Command
+		if err := decoder.Decode(&cmd); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if l == nil {
+			d, err := dialectOf(cmd.Dialect)
+			if err != nil {
+				return err
+			}
+			if l, err = newLoop(d); err != nil {
+				return err
+			}
+		}
+		var reply Reply
+		result, err := l.do(cmd)
+		if err != nil {
+			reply.Error = fmt.Sprintf("%s: %v", cmd.Op, err)
+		}
+		reply.Result = result
+		if err := encoder.Encode(reply); err != nil {
+			return err
+		}
+	}
+}
+
+func (l *loop) do(cmd Command) (Result, error) {
+	if cmd.Op != "connect" && len(l.conns) == 0 {
+		return Result{}, errors.New("not connected")
+	}
+	switch cmd.Op {
+	case "connect":
+		return l.connect(cmd)
+	case "check":
+		return Result{}, l.check()
+	case "echo":
+		return l.echo(cmd)
+	case "broadcast":
+		return l.broadcast(cmd)
+	case "close":
+		l.close()
+		return Result{}, nil
+	default:
+		return Result{}, errors.New("no such command")
+	}
+}
+
+// connect opens connections until there are cmd.Conns.
+func (l *loop) connect(cmd Command) (Result, error) {
+	more := cmd.Conns - len(l.conns)
+	before, err := ProcessTime(cmd.PID)
+	if err != nil {
+		return Result{}, err
+	}
+	begin := time.Now()
+	conns, err := dial(cmd.Port, more, l.dialect)
+	if err != nil {
+		return Result{}, err
+	}
+	took := time.Since(begin)
+	time.Sleep(settle)
+	after, err := ProcessTime(cmd.PID)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Messages: more, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, l.add(conns)
+}

@@ -1,0 +1,106 @@
+// Command bench compares wsrouter with other servers, side by side on one
+// machine, and writes docs/benchmarks.md. Run it in its own folder:
+//
+//	go run .                                          # everything, a quarter of an hour
+//	go run . -quick                                   # does every server answer rightly?
+//	go run . -only wsrouter,coder -measure echo       # a few, printed
+//	go run . -only wsrouter -measure echo16 -profile /tmp/p   # with processor profiles
+//
+// Each server is a process of its own, and so is the load: this program again,
+// as "bench serve NAME" and "bench load".
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wsrouter/wsrouter/internal/bench/load"
+	"github.com/wsrouter/wsrouter/internal/bench/serve"
+)
+
+// config is what the flags say.
+type config struct {
+	servers  []server
+	measures []string // prefixes of names; none is all
+	rounds   int
+	window   time.Duration
+	profile  string // folder
+	quick    bool
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 2 && args[0] == "serve":
+		return serve.Run(args[1], os.Stdin, os.Stdout)
+	case len(args) == 1 && args[0] == "load":
+		return load.Run(os.Stdin, os.Stdout)
+	}
+	cfg, err := parse(args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	r, err := newRunner(cfg)
+	if err != nil {
+		return err
+	}
+	if err := r.run(ctx); err != nil {
+		return err
+	}
+	r.print(os.Stdout)
+	return nil
+}
+
+func parse(args []string) (config, error) {
+	cfg := config{}
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	only := flags.String("only", "", "these servers, by `names` with commas between: "+strings.Join(names(), ", "))
+	measure := flags.String("measure", "", "these measures, by the beginnings of their `names`: echo1, echo16, broadcast…, idle, conns…, size…")
+	flags.IntVar(&cfg.rounds, "rounds", 3, "measure each server as `often`; medians are told")
+	flags.DurationVar(&cfg.window, "time", time.Second, "how `long` one measure is taken")
+	flags.StringVar(&cfg.profile, "profile", "", "write profiles of the Go servers, processor's and idle's heap, into this `folder`")
+	flags.BoolVar(&cfg.quick, "quick", false, "only see whether every server answers rightly, with few connections")
+	flags.Parse(args)
+	if flags.NArg() > 0 {
+		return cfg, fmt.Errorf("unexpected %q", flags.Arg(0))
+	}
+	cfg.measures = split(*measure)
+	cfg.servers = servers
+	if wanted := split(*only); len(wanted) > 0 {
+		cfg.servers = nil
+		for _, name := range wanted {
+			i := slices.IndexFunc(servers, func(s server) bool { return s.name == name })
+			if i < 0 {
+				return cfg, fmt.Errorf("no server %q", name)
+			}
+			cfg.servers = append(cfg.servers, servers[i])
+		}
+	}
+	return cfg, nil
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' })
+}
+
+func names() []string {
+	var names []string
+	for _, s := range servers {
+		names = append(names, s.name)
+	}
+	return names
+}

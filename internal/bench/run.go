@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/wsrouter/wsrouter/internal/bench/load"
+)
+
+// sample is one measure, taken once.
+type sample struct {
+	load.Result
+	Bytes float64 // resident, of an idle connection
+}
+
+// each returns the server's processor time for each message, in seconds.
+func (s sample) each() float64 { return s.CPU / float64(s.Messages) }
+
+// rate returns messages in a second.
+func (s sample) rate() float64 { return float64(s.Messages) / s.Seconds }
+
+// runner takes all samples, round by round, so that whatever disturbs the
+// machine meets all servers alike.
+type runner struct {
+	cfg     config
+	self    string // this program
+	plan    []session
+	begin   time.Time
+	took    map[string]time.Duration // of a session and server, the last time
+	samples map[string]map[string][]sample
+}
+
+func newRunner(cfg config) (*runner, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.quick {
+		cfg.rounds, cfg.window = 1, 100*time.Millisecond
+	}
+	if cfg.profile != "" {
+		if err := os.MkdirAll(cfg.profile, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	r := &runner{
+		cfg: cfg, self: self, plan: plan(cfg), begin: time.Now(),
+		took: make(map[string]time.Duration), samples: make(map[string]map[string][]sample),
+	}
+	if len(r.plan) == 0 {
+		return nil, fmt.Errorf("no measure %q", cfg.measures)
+	}
+	return r, nil
+}
+
+func (r *runner) run(ctx context.Context) error {
+	for round := range r.cfg.rounds {
+		for i, session := range r.plan {
+			for j, server := range r.cfg.servers {
+				if !session.of(server) {
+					continue
+				}
+				r.progress(round, i, j)
+				begin := time.Now()
+				if err := r.session(ctx, round, session, server); err != nil {
+					return fmt.Errorf("%s: %w", server.name, err)
+				}
+				r.took[session.name+server.name] = time.Since(begin)
+			}
+		}
+	}
+	r.say("done in %s", time.Since(r.begin).Round(time.Second))
+	fmt.Fprintln(os.Stderr)
+	return nil
+}
+
+// progress says what is going on, and how long what remains will take.
+func (r *runner) progress(round, at, server int) {
+	var left time.Duration
+	for n := round; n < r.cfg.rounds; n++ {
+		for i, session := range r.plan {
+			for j, s := range r.cfg.servers {
+				if !session.of(s) || n == round && (i < at || i == at && j < server) {
+					continue
+				}
+				if took, ok := r.took[session.name+s.name]; ok {
+					left += took
+				} else {
+					left += session.takes
+				}
+			}
+		}
+	}
+	r.say("round %d of %d: %s, %s; %s gone, about %s left", round+1, r.cfg.rounds,
+		r.plan[at].name, r.cfg.servers[server].title, time.Since(r.begin).Round(time.Second), left.Round(time.Second))
+}
+
+// say writes over the line of progress.
+func (r *runner) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
+}
+
+// session starts a server and its load, and takes a sample of each step.
+func (r *runner) session(ctx context.Context, round int, session session, s server) error {
+	to, err := startServer(r.self, s)
+	if err != nil {
+		return err
+	}
+	defer to.stop()
+	from, err := startLoader(r.self, to, s.dialect)
+	if err != nil {
+		return err
+	}
+	defer from.stop()
+	if round == 0 {
+		if err := check(from); err != nil {
+			return err
+		}
+	}
+	for _, step := range session.steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		got, err := r.step(to, from, s, step)
+		if err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+		if r.samples[step.name] == nil {
+			r.samples[step.name] = make(map[string][]sample)
+		}
+		r.samples[step.name][s.name] = append(r.samples[step.name][s.name], got)
+	}
+	return nil
+}
+
+// check sees whether the server answers rightly, with two clients.
+func check(from *loader) error {
+	for _, cmd := range []load.Command{{Op: "connect", Conns: 2}, {Op: "check"}, {Op: "close"}} {
+		if _, err := from.do(cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) step(to *served, from *loader, s server, step step) (sample, error) {
+	if step.idle {
+		return r.idle(to, from, s, step)
+	}
+	if _, err := from.do(load.Command{Op: "connect", Conns: step.conns}); err != nil {
+		return sample{}, err
+	}
+	if r.profiled(s) {
+		if err := to.tell("profile " + r.profile(s, step)); err != nil {
+			return sample{}, err
+		}
+	}
+	result, err := from.do(step.cmd)
+	if err == nil && r.profiled(s) {
+		err = to.tell("profile")
+	}
+	return sample{Result: result}, err
+}
+
+// idle measures what connecting costs, and what is resident for a connection
+// that does nothing. A few connections before let pools and compilers settle.
+func (r *runner) idle(to *served, from *loader, s server, step step) (sample, error) {
+	for _, cmd := range []load.Command{{Op: "connect", Conns: min(step.conns, idleWarm)}, {Op: "close"}} {
+		if _, err := from.do(cmd); err != nil {
+			return sample{}, err
+		}
+	}
+	before, err := to.resident(r.cfg.window)
+	if err != nil {
+		return sample{}, err
+	}
+	result, err := from.do(load.Command{Op: "connect", Conns: step.conns})
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := to.resident(r.cfg.window)
+	if err == nil && r.profiled(s) {
+		err = to.tell("heap " + r.profile(s, step))
+	}
+	return sample{Result: result, Bytes: float64(after-before) / float64(step.conns)}, err
+}
+
+func (r *runner) profiled(s server) bool { return r.cfg.profile != "" && !s.node }
+
+func (r *runner) profile(s server, step step) string {
+	return filepath.Join(r.cfg.profile, s.name+"."+step.name+".pprof")
+}
+
+// median returns the middle of what f makes of the samples.
+func median(samples []sample, f func(sample) float64) float64 {
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		values[i] = f(s)
+	}
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// print writes a plain table of all that was measured.
+func (r *runner) print(w io.Writer) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "measure\tserver\tCPU µs each\teach/s\tp50 µs\tp99 µs\tbytes idle\tload busy\t")
+	for _, session := range r.plan {
+		for _, step := range session.steps {
+			for _, server := range r.cfg.servers {
+				samples := r.samples[step.name][server.name]
+				if len(samples) == 0 {
+					continue
+				}
+				m := func(f func(sample) float64) float64 { return median(samples, f) }
+				fmt.Fprintf(table, "%s\t%s\t%.2f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f %%\t\n", step.name, server.name,
+					m(sample.each)*1e6, m(sample.rate), m(func(s sample) float64 { return s.P50 })*1e6,
+					m(func(s sample) float64 { return s.P99 })*1e6, m(func(s sample) float64 { return s.Bytes }),
+					m(func(s sample) float64 { return s.LoadCPU / s.Seconds })*100)
+			}
+		}
+	}
+	table.Flush()
+}
