@@ -72,7 +72,7 @@ func (c *Context) validate(v any) error {
 // A field that is not there is a *[WsError], as is one of the wrong shape; one
 // that is null leaves v as it is.
 func (c *Context) Field(path string, v any) error {
-	raw := c.Raw()
+	raw, m := joinArgs(c.msg.Args).marked()
 	names := strings.Split(path, ".")
 	for i, name := range names {
 		next, err := member(raw, name)
@@ -84,7 +84,7 @@ func (c *Context) Field(path string, v any) error {
 	if raw == nil {
 		return invalid(path, expectation(v), nil)
 	}
-	return prefixField(path, decode(raw, v))
+	return prefixField(path, m.unmark(raw).bind(v))
 }
 
 // Args stores the event's arguments in the pointers, one each; arguments that
@@ -93,17 +93,18 @@ func (c *Context) Field(path string, v any) error {
 func (c *Context) Args(ptrs ...any) error {
 	args := c.msg.Args
 	if len(args) == 1 && len(ptrs) > 1 {
+		raw, m := joinArgs(args).marked()
 		var list []json.RawMessage
-		if json.Unmarshal(joinArgs(args), &list) != nil {
-			return invalid("", "an array", joinArgs(args))
+		if json.Unmarshal(raw, &list) != nil {
+			return invalid("", "an array", raw)
 		}
 		args = nil
 		for _, raw := range list {
-			args = append(args, raw)
+			args = append(args, m.unmark(raw))
 		}
 	}
 	for i, ptr := range ptrs[:min(len(ptrs), len(args))] {
-		if err := c.msg.bindArgs(args[i:i+1], ptr); err != nil {
+		if err := received(args[i]).bind(ptr); err != nil {
 			return err
 		}
 	}
@@ -111,8 +112,9 @@ func (c *Context) Args(ptrs ...any) error {
 }
 
 // Raw returns the data as it came, byte for byte, or nil if there was none:
-// null is not none. It must not be modified.
-func (c *Context) Raw() json.RawMessage { return joinArgs(c.msg.Args) }
+// null is not none. A binary attachment is a base64 string in it. It must not be
+// modified.
+func (c *Context) Raw() json.RawMessage { return joinArgs(c.msg.Args).raw() }
 
 // Emit sends an event to this connection. In contrast to [Conn.Emit] it waits
 // when the client reads slower than this handler sends, at most for

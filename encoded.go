@@ -22,7 +22,8 @@ type Attachment struct {
 }
 
 // Encode encodes an argument as [AppendJSON] does, but takes out each value in it
-// of exactly type []byte.
+// of exactly type []byte. Those behind an embedded pointer to an unexported struct
+// stay base64, as do those of a type with a MarshalJSON of its own.
 func Encode(v any) (Encoded, error) {
 	if e, ok := v.(Encoded); ok {
 		return e, nil
@@ -52,8 +53,9 @@ func (e Encoded) Append(b []byte, fill func(b []byte, i int) []byte) []byte {
 
 // appendBase64 is the JSON of those who have no bytes, as encoding/json writes it.
 func (e Encoded) appendBase64(b []byte) []byte {
-	return e.Append(b, func(b []byte, i int) []byte {
-		b = base64.StdEncoding.AppendEncode(append(b, '"'), e.Attachments[i].Data)
-		return append(b, '"')
-	})
+	return e.Append(b, func(b []byte, i int) []byte { return appendBytes(b, e.Attachments[i].Data) })
+}
+
+func appendBytes(b, data []byte) []byte {
+	return append(base64.StdEncoding.AppendEncode(append(b, '"'), data), '"')
 }

@@ -2,9 +2,7 @@ package wsrouter
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"reflect"
 	"time"
 )
 
@@ -258,38 +256,6 @@ func (c *Context) takeCredit() error {
 
 // bind stores the only argument, or the array of all, in out. Without any out is
 // left as it is.
-func (m *Message) bind(out any) error { return m.bindArgs(m.Args, out) }
-
-func (m *Message) bindArgs(args []any, out any) error {
-	raw := joinArgs(args)
-	if raw == nil {
-		return nil
-	}
-	if err := decode(raw, out); err != nil || len(m.Attachments) == 0 {
-		return err
-	}
-	newAttachments(m.Attachments).restore(reflect.ValueOf(out))
-	return nil
-}
-
-// joinArgs returns the only argument, the array of several, or nil.
-func joinArgs(args []any) json.RawMessage {
-	switch len(args) {
-	case 0:
-		return nil
-	case 1:
-		raw, _ := args[0].(json.RawMessage)
-		return raw
-	}
-	b := []byte{'['}
-	for i, arg := range args {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		raw, _ := arg.(json.RawMessage)
-		b = append(b, raw...)
-	}
-	return append(b, ']')
-}
+func (m *Message) bind(out any) error { return joinArgs(m.Args).bind(out) }
 
 const forever = time.Duration(1<<63 - 1)

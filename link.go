@@ -41,7 +41,8 @@ type Message struct {
 	Event string
 
 	// Args are the arguments: on the way out any values, on the way in
-	// json.RawMessages.
+	// json.RawMessages, or an Encoded where bytes came beside the JSON: they are
+	// bound as []byte, in an any, too.
 	Args []any
 
 	// ID names the exchange, as JSON text (7 or "a"); empty is none. It is the
@@ -52,10 +53,6 @@ type Message struct {
 	Credit int64 // of KindEvent and KindPull: items the asker takes; 0 is no limit
 
 	Size int // bytes on the wire, of an inbound message
-
-	// Attachments, of an inbound message, are bytes which Args have as base64
-	// strings: in an any they are bound as []byte.
-	Attachments [][]byte
 }
 
 // Frame is an encoded message. A frame may be shared by many links and is never

@@ -32,10 +32,14 @@ type marks struct {
 }
 
 func (m *marks) mark(data []byte) []byte {
+	m.found = append(m.found, bytes.Clone(data)) // the caller may change it once it is encoded
+	return newMark(len(m.found) - 1)
+}
+
+func newMark(i int) []byte {
 	mark := make([]byte, markBytes)
 	copy(mark, markPrefix[:])
-	binary.BigEndian.PutUint32(mark[len(markPrefix)+2:], uint32(len(m.found)))
-	m.found = append(m.found, bytes.Clone(data)) // the caller may change it once it is encoded
+	binary.BigEndian.PutUint32(mark[len(markPrefix)+2:], uint32(i))
 	return mark
 }
 

@@ -129,3 +129,49 @@ func TestSlowReader(t *testing.T) {
 		require.Zero(t, socketio.Sessions(s.handler))
 	})
 }
+
+// TestRelay: what was bound to an any goes out as it came, and so does a field,
+// and an argument; a text is never taken for the attachment beside it.
+func TestRelay(t *testing.T) {
+	router := wsrouter.New(nil)
+	router.On("all", func(c *wsrouter.Context) error {
+		var v any
+		if err := c.Bind(&v); err != nil {
+			return err
+		}
+		return c.Emit("all", v)
+	})
+	router.On("field", func(c *wsrouter.Context) error {
+		var v any
+		if err := c.Field("a", &v); err != nil {
+			return err
+		}
+		return c.Emit("field", v)
+	})
+	router.On("args", func(c *wsrouter.Context) error {
+		var a, b any
+		if err := c.Args(&a, &b); err != nil {
+			return err
+		}
+		return c.Emit("args", a, b)
+	})
+	s := serve(t, router, nil)
+	ws := s.connected()
+	const zero = `{"_placeholder":true,"num":0}`
+	for _, test := range []string{
+		`451-["all",` + zero + `]`,
+		`451-["all",{"a":` + zero + `,"b":"AQ=="}]`,
+		`451-["all",["AQ==",` + zero + `]]`,
+		`451-["args",` + zero + `,"AQ=="]`,
+		`451-["args","AQ==",[` + zero + `]]`,
+	} {
+		for _, part := range []string{"\x00\x01", "\x00"} {
+			ws.write(test, part)
+			ws.reads(test, part)
+		}
+	}
+	ws.write(`451-["field",{"a":[`+zero+`]}]`, "\x00")
+	ws.reads(`451-["field",[`+zero+`]]`, "\x00")
+	ws.write(`451-["args",["AQ==",`+zero+`]]`, "\x00\x01") // one array, as from a plain client
+	ws.reads(`451-["args","AQ==",`+zero+`]`, "\x00\x01")
+}

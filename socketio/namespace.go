@@ -57,10 +57,6 @@ func (c *client) attachment(data []byte) error {
 	c.session.awaitParts(false)
 	p, parts := c.pending, c.parts
 	c.pending, c.parts = nil, nil
-	var err error
-	if p.data, err = putBack(p.data, parts); err != nil {
-		return err
-	}
 	return c.handle(p, parts, c.size)
 }
 
@@ -71,14 +67,14 @@ func (c *client) handle(p *packet, attachments [][]byte, size int) error {
 	if p.kind == typeConnect {
 		return c.connect(p)
 	}
-	m, err := p.message()
+	m, err := p.message(attachments)
 	if err != nil {
 		return err
 	}
 	if len(m.Event) > c.session.handler.limits.MaxName {
 		return errPacket
 	}
-	m.Size, m.Attachments = size, attachments
+	m.Size = size
 	conn, joined := c.conn(p.namespace), c.joined[p.namespace]
 	if p.kind == typeDisconnect {
 		delete(c.joined, p.namespace)

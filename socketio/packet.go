@@ -131,8 +131,9 @@ func (p *packet) append(b []byte) []byte {
 	return append(append(b, p.id...), p.data...)
 }
 
-// message is the packet as its Conn takes it.
-func (p *packet) message() (*wsrouter.Message, error) {
+// message is the packet as its Conn takes it, with the attachments that came
+// behind it.
+func (p *packet) message(attachments [][]byte) (*wsrouter.Message, error) {
 	m := &wsrouter.Message{ID: p.id}
 	if p.kind == typeDisconnect {
 		m.Kind = wsrouter.KindDisconnect
@@ -150,8 +151,13 @@ func (p *packet) message() (*wsrouter.Message, error) {
 		}
 		m.Kind, m.Event, args = wsrouter.KindEvent, event, args[1:]
 	}
+	used := make([]bool, len(attachments))
 	for _, arg := range args {
-		m.Args = append(m.Args, arg)
+		in, err := putBack(arg, attachments, used)
+		if err != nil {
+			return nil, err
+		}
+		m.Args = append(m.Args, in)
 	}
 	return m, nil
 }

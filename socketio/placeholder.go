@@ -2,33 +2,34 @@ package socketio
 
 import (
 	"bytes"
-	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"strconv"
+
+	"github.com/wsrouter/wsrouter"
 )
 
 var errPlaceholder = errors.New("invalid placeholder")
 
-// putBack replaces the placeholders in an event's data, which is valid JSON, by
-// base64 strings: that is what encoding/json reads into a []byte. A placeholder
-// is an object with "_placeholder":true, whatever else it has, and in whatever
-// order. Each attachment is used at most once: otherwise few bytes could become
-// many.
-func putBack(data []byte, attachments [][]byte) ([]byte, error) {
-	if !bytes.Contains(data, placeholderKey) {
-		return data, nil
+// putBack takes the placeholders out of an argument, which is valid JSON, and says
+// which attachments belong there. A placeholder is an object with
+// "_placeholder":true, whatever else it has, and in whatever order. Each attachment
+// is used at most once: otherwise few bytes could become many.
+func putBack(arg json.RawMessage, attachments [][]byte, used []bool) (any, error) {
+	if len(attachments) == 0 || !bytes.Contains(arg, placeholderKey) {
+		return arg, nil
 	}
-	r := restorer{attachments: attachments, used: make([]bool, len(attachments))}
-	for i := 0; i < len(data); i++ {
-		switch data[i] {
+	r := restorer{attachments: attachments, used: used}
+	for i := 0; i < len(arg); i++ {
+		switch arg[i] {
 		case '"':
-			end := stringEnd(data, i)
-			r.string(data[i:end], data[end:])
-			r.out = append(r.out, data[i:end]...)
+			end := stringEnd(arg, i)
+			r.string(arg[i:end], arg[end:])
+			r.out.JSON = append(r.out.JSON, arg[i:end]...)
 			i = end - 1
 			continue
 		case '{':
-			r.open = append(r.open, object{out: len(r.out), num: -1})
+			r.open = append(r.open, object{out: len(r.out.JSON), num: -1})
 		case '}':
 			replaced, err := r.close()
 			if err != nil {
@@ -38,7 +39,7 @@ func putBack(data []byte, attachments [][]byte) ([]byte, error) {
 				continue
 			}
 		}
-		r.out = append(r.out, data[i])
+		r.out.JSON = append(r.out.JSON, arg[i])
 	}
 	return r.out, nil
 }
@@ -49,7 +50,7 @@ type restorer struct {
 	attachments [][]byte
 	used        []bool
 	open        []object // around the current byte, from the outermost
-	out         []byte
+	out         wsrouter.Encoded
 }
 
 type object struct {
@@ -101,8 +102,11 @@ func (r *restorer) close() (replaced bool, err error) {
 		return false, errPlaceholder
 	}
 	r.used[top.num] = true
-	r.out = base64.StdEncoding.AppendEncode(append(r.out[:top.out], '"'), r.attachments[top.num])
-	r.out = append(r.out, '"')
+	r.out.JSON = r.out.JSON[:top.out]
+	for n := len(r.out.Attachments); n > 0 && r.out.Attachments[n-1].At > top.out; n-- {
+		r.out.Attachments = r.out.Attachments[:n-1] // was in this one
+	}
+	r.out.Attachments = append(r.out.Attachments, wsrouter.Attachment{At: top.out, Data: r.attachments[top.num]})
 	return true, nil
 }
 

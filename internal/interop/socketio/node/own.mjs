@@ -9,6 +9,7 @@ const large = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8)) 
 // Values that come back as they were sent.
 const values = [
   ["bytes", bytes(1, 2, 3)],
+  ["no bytes", bytes()],
   ["every byte", Uint8Array.from({ length: 256 }, (_, i) => i)],
   ["300,000 bytes", large],
   ["bytes in an object", { name: "a", file: bytes(0, 30, 255), more: [bytes(9), { deep: bytes(8) }], n: 1.5 }],
