@@ -1,0 +1,140 @@
+package wsroutertest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// listener is a connection, its transport and its wire format in one. It hears
+// what is sent before any wire could change it, several arguments as several and
+// bytes as bytes, and no queue of its own is ever full.
+type listener struct {
+	*wsrouter.Conn
+	tb    testing.TB
+	link  *wsrouter.Link
+	in    chan struct{} // closed when it was let in
+	heard chan string   // as of spell
+
+	once    sync.Once
+	closing chan struct{} // closed when the router ends the connection
+}
+
+// Encode implements wsrouter.Format. The zero Frame is not sent.
+func (l *listener) Encode(m *wsrouter.Message) (wsrouter.Frame, error) {
+	switch m.Kind {
+	case wsrouter.KindConnect:
+		close(l.in)
+	case wsrouter.KindEvent:
+		l.heard <- spell(m.Event, m.Args...)
+	}
+	return wsrouter.Frame{}, nil
+}
+
+// The listener is a wsrouter.Transport that writes nothing.
+func (l *listener) Write([]wsrouter.Frame) error { return nil }
+func (l *listener) Ping()                        { l.link.Alive() }
+func (l *listener) Close(int, string)            { l.Abort() }
+func (l *listener) Abort()                       { l.once.Do(func() { close(l.closing) }) }
+
+// spell writes an event and its arguments so that equal ones are equal strings:
+// bytes as such, numbers as float64, objects with sorted keys.
+func spell(name string, args ...any) string {
+	text := name
+	for _, arg := range args {
+		encoded, err := wsrouter.Encode(arg)
+		if err != nil {
+			return fmt.Sprintf("%s, which cannot be encoded: %v", text, err)
+		}
+		raw := encoded.Append(nil, func(b []byte, i int) []byte {
+			return append(b, `{"bytes":"`+base64.StdEncoding.EncodeToString(encoded.Attachments[i].Data)+`"}`...)
+		})
+		var v any
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return fmt.Sprintf("%s, whose JSON is broken: %q", text, raw)
+		}
+		raw, _ = json.Marshal(v)
+		text += " " + string(raw)
+	}
+	return text
+}
+
+// next returns what it hears next.
+func (l *listener) next(want string) string {
+	l.tb.Helper()
+	timeout := time.NewTimer(patience())
+	defer timeout.Stop()
+	select {
+	case got := <-l.heard:
+		return got
+	case <-timeout.C:
+		l.tb.Fatalf("heard nothing, want %s", short(want))
+		return ""
+	}
+}
+
+// wants fails the test unless it hears these next, in any order.
+func (l *listener) wants(events ...string) {
+	l.tb.Helper()
+	for left := slices.Clone(events); len(left) > 0; {
+		got := l.next(left[0])
+		i := slices.Index(left, got)
+		if i < 0 {
+			l.tb.Fatalf("heard %s, want %s", short(got), short(strings.Join(left, " or ")))
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+}
+
+// wantsFirst fails the test unless it hears this at last, and before it nothing
+// but events of the other name.
+func (l *listener) wantsFirst(want, other string) {
+	l.tb.Helper()
+	for {
+		got := l.next(want)
+		if got == want {
+			return
+		}
+		if !strings.HasPrefix(got, other+" ") {
+			l.tb.Fatalf("heard %s, want %s", short(got), short(want))
+		}
+	}
+}
+
+// forget drops what it has heard.
+func (l *listener) forget() {
+	for {
+		select {
+		case <-l.heard:
+		default:
+			return
+		}
+	}
+}
+
+// wantsEnd fails the test unless the connection ends.
+func (l *listener) wantsEnd() {
+	l.tb.Helper()
+	timeout := time.NewTimer(patience())
+	defer timeout.Stop()
+	select {
+	case <-l.Context().Done():
+	case <-timeout.C:
+		l.tb.Fatal("the connection goes on, want its end")
+	}
+}
+
+// short is what can be printed.
+func short(s string) string {
+	if len(s) > 300 {
+		return fmt.Sprintf("%s… (%d bytes)", s[:300], len(s))
+	}
+	return s
+}
