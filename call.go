@@ -42,30 +42,37 @@ func (w *call) wait(ctx context.Context) (*Message, error) {
 // other side is then told to cancel), [ErrNotConnected] in OnConnect,
 // [ErrStream] if a stream came, and [ErrTooManyOpen] beyond [Options.MaxOpen].
 func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
+	answer, err := c.ask(ctx, event, in)
+	if err != nil || out == nil {
+		return err
+	}
+	return answerShape(answer.bind(out))
+}
+
+// ask is Call; it returns the answer's data.
+func (c *Conn) ask(ctx context.Context, event string, in any) (Encoded, error) {
 	id, waiting, err := c.openCall(1)
 	if err != nil {
-		return err
+		return Encoded{}, err
 	}
 	defer c.closeCall(id)
 	if err := c.request(requestMessage(event, in, id)); err != nil {
-		return err
+		return Encoded{}, err
 	}
 	m, err := waiting.wait(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		c.request(&Message{Kind: KindCancel, ID: id})
-		return fmt.Errorf("wsrouter: call %q: %w", event, err)
+		return Encoded{}, fmt.Errorf("wsrouter: call %q: %w", event, err)
 	case err != nil:
-		return err
+		return Encoded{}, err
 	case m.More:
 		c.request(&Message{Kind: KindCancel, ID: id})
-		return ErrStream
+		return Encoded{}, ErrStream
 	case m.Kind == KindError:
-		return remoteError(m.Args)
-	case out == nil:
-		return nil
+		return Encoded{}, remoteError(m.Args)
 	}
-	return answerShape(m.bind(out))
+	return joinArgs(m.Args), nil
 }
 
 func requestMessage(event string, in any, id string) *Message {

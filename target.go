@@ -110,14 +110,16 @@ type Answer struct {
 	ID  string          // the connection's
 	Raw json.RawMessage // the data of its answer; nil if there was none
 	Err error           // as of Conn.Call
+
+	data Encoded // Raw with what came as bytes
 }
 
 // Bind stores the answer's data in v, a pointer, or returns Err.
 func (a Answer) Bind(v any) error {
-	if a.Err != nil || a.Raw == nil {
+	if a.Err != nil {
 		return a.Err
 	}
-	return decode(a.Raw, v)
+	return a.data.bind(v)
 }
 
 // Call sends a request to each selected connection of this process, and returns
@@ -127,11 +129,11 @@ func (a Answer) Bind(v any) error {
 // An argument that cannot be encoded is an error, too. A nil in sends no data.
 func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error) {
 	if in != nil {
-		raw, err := AppendJSON(nil, in)
+		encoded, err := Encode(in)
 		if err != nil {
 			return nil, encodeError(event, err)
 		}
-		in = json.RawMessage(raw) // encoded once, however many there are
+		in = encoded // once, however many there are
 	}
 	if err := checkEvent(event); err != nil {
 		return nil, err
@@ -141,7 +143,8 @@ func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error
 	for _, c := range conns {
 		go func() {
 			a := Answer{ID: c.id}
-			a.Err = c.Call(ctx, event, in, &a.Raw)
+			a.data, a.Err = c.ask(ctx, event, in)
+			a.Raw = a.data.raw()
 			came <- a
 		}()
 	}

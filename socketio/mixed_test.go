@@ -175,3 +175,35 @@ func TestRelay(t *testing.T) {
 	ws.write(`451-["args",["AQ==",`+zero+`]]`, "\x00\x01") // one array, as from a plain client
 	ws.reads(`451-["args","AQ==",`+zero+`]`, "\x00\x01")
 }
+
+// TestCallMixedRoom: a call to a room takes bytes to Socket.IO clients, and base64
+// to plain ones, and an answer's bytes are bytes.
+func TestCallMixedRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		router.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room") })
+		s := serveInBubble(t, router, nil)
+		ws := s.connected()
+		handlers := wsrouter.New(nil)
+		handlers.On("ask", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
+		plain, err := router.Connect(t.Context(), &wsrouter.DialOptions{Router: handlers})
+		require.NoError(t, err)
+		defer plain.Close()
+		synctest.Wait()
+
+		in := map[string]any{"a": []byte{1}, "b": "AQ=="}
+		var answers []wsrouter.Answer
+		go func() { answers, err = router.To("room").Call(t.Context(), "ask", in) }()
+		ws.reads(`451-1["ask",{"a":{"_placeholder":true,"num":0},"b":"AQ=="}]`, "\x00\x01")
+		ws.write(`461-1[["AQ==",{"_placeholder":true,"num":0}]]`, "\x00\x01")
+		synctest.Wait()
+		require.NoError(t, err)
+		var got []any
+		for _, a := range answers {
+			var v any
+			require.NoError(t, a.Bind(&v))
+			got = append(got, v)
+		}
+		require.ElementsMatch(t, []any{[]any{"AQ==", []byte{1}}, map[string]any{"a": "AQ==", "b": "AQ=="}}, got)
+	})
+}

@@ -74,6 +74,22 @@ func newOwnRouter() *wsrouter.Router {
 		}
 		return c.Reply(answer)
 	})
+	router.On("ask all", func(c *wsrouter.Context) error {
+		var ids []string
+		var v any
+		if err := c.Args(&ids, &v); err != nil {
+			return err
+		}
+		answers, err := router.To(ids...).Call(c.Context(), "question", v)
+		list := make([]any, len(answers))
+		for i, a := range answers {
+			err = errors.Join(err, a.Bind(&list[i]))
+		}
+		if err != nil {
+			return err
+		}
+		return c.Reply(list)
+	})
 	router.On("cast", func(c *wsrouter.Context) error {
 		var v any
 		if err := c.Bind(&v); err != nil {

@@ -26,6 +26,12 @@ export const own = [
     equal(await peer.ask("ask", value), value, "what the server was answered");
     await peer.expectNothing();
   }]),
+  ["binary", "in a call to all in a room, and in their answers", async (stage) => {
+    const [a, b] = await Promise.all([stage.connect(), stage.connect()]);
+    const value = { file: bytes(1, 2, 3), none: bytes(), text: "AQID" };
+    equal(await a.ask("ask all", [a.socket.id, b.socket.id], value), [value, value]);
+    await a.expectNothing();
+  }],
   ["binary", "in several arguments", async (stage) => {
     const peer = await stage.connect();
     peer.emit("size", "a", bytes(1, 2, 3));
