@@ -123,16 +123,20 @@ func readFailure(err error) *CloseError {
 
 func (t *wsTransport) Write(batch []Frame) error {
 	t.socket.Begin()
-	var failed error
-	for _, f := range batch {
-		if failed = t.socket.Write(f.Text, true); failed != nil {
-			break
-		}
-	}
+	failed := t.add(batch)
 	if err := t.socket.End(); failed == nil {
 		failed = err
 	}
 	return failed
+}
+
+func (t *wsTransport) add(batch []Frame) error {
+	for _, f := range batch {
+		if err := t.socket.Write("", f.Text, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // alive and control are called by the socket: in a closing handshake also when

@@ -48,6 +48,14 @@ func parseEngine(text []byte) (enginePacket, error) {
 // appendText appends a text packet.
 func (p enginePacket) appendText(b []byte) []byte { return append(append(b, p.kind), p.data...) }
 
+// prefix is what comes before the content in a message of the WebSocket.
+func (p enginePacket) prefix() string {
+	if p.binary {
+		return ""
+	}
+	return string([]byte{p.kind}) // one byte is not allocated
+}
+
 // appendPayload appends packets to a poll's response.
 func appendPayload(b []byte, packets []enginePacket) []byte {
 	for i, p := range packets {

@@ -117,16 +117,16 @@ func (s *session) write(ws *socket.Conn, packets []enginePacket) error {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
 	ws.Begin()
+	var failed error
 	for _, p := range packets {
-		data := p.data
-		if !p.binary {
-			data = p.appendText(make([]byte, 0, len(p.data)+1))
-		}
-		if err := ws.Write(data, !p.binary); err != nil {
-			return err
+		if failed = ws.Write(p.prefix(), p.data, !p.binary); failed != nil {
+			break
 		}
 	}
-	return ws.End()
+	if err := ws.End(); failed == nil {
+		failed = err
+	}
+	return failed
 }
 
 // upgradeTimeout is how long a WebSocket may probe.

@@ -42,17 +42,16 @@ type Options struct {
 // Ping, Close and Abort by any.
 type Conn struct {
 	ws     *websocket.Conn
-	raw    conn
 	server *serverConn // nil on the client's side
-	opts   Options
+	client conn        // nil on the server's side
+	opts   *Options
 	buf    bytes.Buffer // of Read
 }
 
 // Accept upgrades a request. On an error it has answered the request. It
 // checks no origin.
 func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
-	h := &hijacker{ResponseWriter: w, alive: opts.Alive}
-	control := func() { h.conn.controlRead(); opts.Control() }
+	h := &hijacker{ResponseWriter: w, opts: &opts}
 	var rw http.ResponseWriter = h
 	if !canHijack(w) {
 		rw = struct{ http.ResponseWriter }{w} // without Hijack: websocket.Accept answers 501
@@ -60,15 +59,14 @@ func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error)
 	ws, err := websocket.Accept(rw, r, &websocket.AcceptOptions{
 		Subprotocols:       opts.Subprotocols,
 		InsecureSkipVerify: true,
-		OnPingReceived:     func(context.Context, []byte) bool { control(); return true },
-		OnPongReceived:     func(context.Context, []byte) { control() },
+		OnPingReceived:     func(context.Context, []byte) bool { opts.Control(); return true },
+		OnPongReceived:     func(context.Context, []byte) { opts.Control() },
 	})
 	if err != nil {
 		return nil, err
 	}
-	h.conn.messageTimeout = opts.MessageTimeout
 	ws.SetReadLimit(opts.MaxMessage)
-	return &Conn{ws: ws, raw: h.conn.Conn, server: h.conn, opts: opts}, nil
+	return &Conn{ws: ws, server: h.conn, opts: &opts}, nil
 }
 
 // Dial connects to url. The response is not nil where the server answered with
@@ -92,7 +90,7 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 		raw = noDeadlines{} // a RoundTripper of the user's own, without httptrace
 	}
 	ws.SetReadLimit(opts.MaxMessage)
-	return &Conn{ws: ws, raw: raw, opts: opts}, nil, nil
+	return &Conn{ws: ws, client: raw, opts: &opts}, nil, nil
 }
 
 // conn is what is needed of the connection beneath.
@@ -109,16 +107,26 @@ func (noDeadlines) SetWriteDeadline(time.Time) error { return nil }
 // Read returns the next message, which is the caller's to keep. Its buffer
 // grows with the bytes that arrive, whatever length was announced.
 func (c *Conn) Read() (data []byte, text bool, err error) {
+	if c.server != nil {
+		if data, text, ok := c.server.message(); ok {
+			return data, text, nil
+		}
+	}
 	typ, r, err := c.ws.Reader(context.Background())
 	if err != nil {
 		return nil, false, c.readError(err)
 	}
-	c.messageBegins()
+	if c.client != nil {
+		c.opts.Alive()
+		c.client.SetReadDeadline(time.Now().Add(c.opts.MessageTimeout))
+	}
 	c.buf.Reset()
 	if _, err = c.buf.ReadFrom(r); err != nil {
 		return nil, false, c.readError(err)
 	}
-	c.messageEnds()
+	if c.client != nil {
+		c.client.SetReadDeadline(time.Time{})
+	}
 	data = bytes.Clone(c.buf.Bytes()) // of the right size: it may wait for long
 	if c.buf.Cap() > keepBuffer {
 		c.buf = bytes.Buffer{}
@@ -129,23 +137,6 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 // keepBuffer is the size in bytes of a buffer that an idle connection may keep.
 const keepBuffer = 1 << 10
 
-func (c *Conn) messageBegins() {
-	if c.server == nil {
-		c.opts.Alive()
-		c.raw.SetReadDeadline(time.Now().Add(c.opts.MessageTimeout))
-		return
-	}
-	c.server.messageBegins()
-}
-
-func (c *Conn) messageEnds() {
-	if c.server == nil {
-		c.raw.SetReadDeadline(time.Time{})
-		return
-	}
-	c.server.frameRead()
-}
-
 // readError sorts an error: a close frame and a broken network pass as they
 // are, what the peer did wrong becomes one of this package's errors.
 func (c *Conn) readError(err error) error {
@@ -154,7 +145,7 @@ func (c *Conn) readError(err error) error {
 	case websocket.CloseStatus(err) != -1, errors.Is(err, ErrTooBig):
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():
-		if c.server != nil && !c.server.hasDeadline() { // a pong could not be written
+		if c.server != nil && !c.server.limited.Load() { // a pong could not be written
 			return os.ErrDeadlineExceeded
 		}
 		return ErrTimeout
@@ -173,16 +164,27 @@ func CloseStatus(err error) (code int, reason string, ok bool) {
 	return int(ce.Code), ce.Reason, true
 }
 
-// Begin starts a batch of messages and its time limit, End sends it.
+// Begin starts a batch of messages, End sends it.
 func (c *Conn) Begin() {
-	c.raw.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
 	if c.server != nil {
-		c.server.cork()
+		c.server.begin(false)
+		return
 	}
+	c.client.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
 }
 
-// Write adds a message to the batch.
-func (c *Conn) Write(data []byte, text bool) error {
+// BeginNow starts a batch that EndNow will send as far as the network takes it at
+// once.
+func (c *Conn) BeginNow() { c.server.begin(true) }
+
+// Write adds a message to the batch: prefix and data.
+func (c *Conn) Write(prefix string, data []byte, text bool) error {
+	if c.server != nil {
+		if text {
+			return c.server.add(opText, prefix, data)
+		}
+		return c.server.add(opBinary, prefix, data)
+	}
 	typ := websocket.MessageBinary
 	if text {
 		typ = websocket.MessageText
@@ -190,24 +192,27 @@ func (c *Conn) Write(data []byte, text bool) error {
 	return c.ws.Write(context.Background(), typ, data)
 }
 
-// End sends the batch. Its time limit must not outlive it: pings and pongs are
-// written beside the batches.
+// End sends the batch, within WriteTimeout.
 func (c *Conn) End() error {
-	var err error
 	if c.server != nil {
-		err = c.server.uncork()
+		return c.server.end()
 	}
-	if err == nil {
-		c.raw.SetWriteDeadline(time.Time{})
-	}
-	return err
+	return c.client.SetWriteDeadline(time.Time{}) // pings and pongs have limits of their own
 }
 
+// EndNow does not wait. It reports whether the batch was sent; if not, the rest
+// goes with the next batch, for which there should be one, perhaps empty. Only a
+// server's side has it.
+func (c *Conn) EndNow() (all bool, err error) { return c.server.endNow() }
+
 // Ping asks the peer for a pong, which will be heard through Options.Alive. It
-// does not wait for it: the goroutine it starts ends with the pong, the
-// connection, or the timeout.
+// does not wait for it.
 func (c *Conn) Ping(timeout time.Duration) {
-	go func() {
+	if c.server != nil {
+		c.server.ping()
+		return
+	}
+	go func() { // ends with the pong, the connection, or the timeout
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		c.ws.Ping(ctx)
@@ -217,7 +222,9 @@ func (c *Conn) Ping(timeout time.Duration) {
 // Close sends a close frame and waits for the peer's, each at most 5 s. It
 // needs somebody in Read, or nobody, meanwhile.
 func (c *Conn) Close(code int, reason string) {
-	c.raw.SetWriteDeadline(time.Time{}) // coder/websocket has a limit of its own here
+	if c.client != nil {
+		c.client.SetWriteDeadline(time.Time{}) // coder/websocket has a limit of its own here
+	}
 	c.ws.Close(websocket.StatusCode(code), reason)
 }
 

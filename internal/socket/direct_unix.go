@@ -1,0 +1,109 @@
+//go:build unix
+
+package socket
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// This file does what a net.Conn cannot: to wait for bytes without a buffer that
+// they would go to, and to write without waiting.
+
+// direct returns what is needed for that, nil if conn is something else than a
+// plain socket. A type that embeds one may have a Read and a Write of its own.
+func direct(conn net.Conn) syscall.RawConn {
+	var raw syscall.RawConn
+	switch conn := conn.(type) {
+	case *net.TCPConn:
+		raw, _ = conn.SyscallConn()
+	case *net.UnixConn:
+		raw, _ = conn.SyscallConn()
+	}
+	return raw
+}
+
+// directOp is one such read or write. Its functions are kept with it, as each
+// would be allocated otherwise.
+type directOp struct {
+	buf         *[]byte // of a read
+	p           []byte  // of a write
+	n           int
+	err         error
+	read, write func(fd uintptr) bool
+}
+
+var directOps = sync.Pool{New: func() any {
+	op := new(directOp)
+	op.read, op.write = op.tryRead, op.tryWrite
+	return op
+}}
+
+// readDirect waits for bytes, and returns them in a buffer from the pool.
+func readDirect(raw syscall.RawConn) (buf *[]byte, n int, err error) {
+	op := directOps.Get().(*directOp)
+	if err = raw.Read(op.read); err == nil {
+		buf, n, err = op.buf, op.n, op.err
+	}
+	op.buf = nil
+	directOps.Put(op)
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	if err != nil && buf != nil {
+		readBuffers.Put(buf)
+		buf = nil
+	}
+	return buf, n, err
+}
+
+// tryRead reports false where it has to wait.
+func (op *directOp) tryRead(fd uintptr) bool {
+	op.buf = readBuffers.Get().(*[]byte)
+	op.n, op.err = retry(func() (int, error) { return syscall.Read(int(fd), *op.buf) })
+	if op.err == syscall.EAGAIN {
+		readBuffers.Put(op.buf)
+		op.buf = nil
+		return false
+	}
+	return true
+}
+
+// writeDirect writes what the network takes at once.
+func writeDirect(raw syscall.RawConn, p []byte) (n int, err error) {
+	op := directOps.Get().(*directOp)
+	op.p = p
+	if err = raw.Write(op.write); err == nil {
+		n, err = op.n, op.err
+	}
+	op.p = nil
+	directOps.Put(op)
+	return n, err
+}
+
+func (op *directOp) tryWrite(fd uintptr) bool {
+	op.n, op.err = retry(func() (int, error) { return syscall.Write(int(fd), op.p) })
+	if op.err == syscall.EAGAIN {
+		op.err = nil
+	}
+	return true
+}
+
+// retry makes a system call again that a signal has interrupted.
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		switch err {
+		case nil:
+			return n, nil
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return 0, err
+		}
+		return 0, os.NewSyscallError("direct", err)
+	}
+}
