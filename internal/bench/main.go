@@ -61,6 +61,10 @@ func run(args []string) error {
 	if err := r.run(ctx); err != nil {
 		return err
 	}
+	if cfg.quick {
+		fmt.Printf("%d servers answer rightly\n", len(cfg.servers))
+		return nil
+	}
 	r.print(os.Stdout)
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // step is one measure of one server.
 type step struct {
 	name  string // of the -measure flag
-	conns int    // connected before it, besides those of earlier steps
+	conns int    // connect until there are as many
 	cmd   load.Command
 	idle  bool // measure the connecting and the memory instead
 }
@@ -25,6 +25,13 @@ type session struct {
 	of    func(server) bool // which servers
 }
 
+// What grows, and how far.
+var (
+	broadcastCounts = []int{10, 100, 1_000, 10_000}
+	connsCounts     = []int{10, 100, 1_000, 5_000, 15_000}
+	sizeBytes       = []int{16, 256, 4 << 10, 64 << 10, 1 << 20}
+)
+
 const (
 	echoConns = 64
 	echoSize  = 32 // bytes of data
@@ -35,52 +42,72 @@ const (
 
 // plan returns the sessions that cfg asks for.
 func plan(cfg config) []session {
-	window, warm := cfg.window, min(cfg.window/3, 500*time.Millisecond)
-	everyone := func(server) bool { return true }
-	grows := func(s server) bool { return s.grows }
-	echo := session{name: "echo", takes: 3 * time.Second, of: everyone, steps: []step{
-		{name: "echo1", conns: echoConns, cmd: load.Command{Op: "echo", InFlight: 1, Size: echoSize}},
-		{name: "echo16", conns: echoConns, cmd: load.Command{Op: "echo", InFlight: 16, Size: echoSize}},
-	}}
-	broadcast := session{name: "broadcast", takes: 7 * time.Second, of: everyone}
-	for _, n := range scale(cfg, 10, 100, 1_000, 10_000) {
-		broadcast.steps = append(broadcast.steps, step{
-			name: fmt.Sprintf("broadcast%d", n), conns: n, cmd: load.Command{Op: "broadcast", InFlight: 4, Size: echoSize},
-		})
+	sessions := full()
+	if cfg.quick {
+		sessions = quick()
 	}
-	idle := session{name: "idle", takes: 4 * time.Second, of: everyone, steps: []step{
-		{name: "idle", conns: scale(cfg, idleConns)[0], idle: true},
-	}}
-	conns := session{name: "conns", takes: 8 * time.Second, of: grows}
-	for _, n := range scale(cfg, 10, 100, 1_000, 5_000, 15_000) {
-		conns.steps = append(conns.steps, step{
-			name: fmt.Sprintf("conns%d", n), conns: n, cmd: load.Command{Op: "echo", Spread: 64, Size: echoSize},
-		})
-	}
-	sizes := session{name: "size", takes: 6 * time.Second, of: grows}
-	for _, n := range []int{16, 256, 4 << 10, 64 << 10, 1 << 20} {
-		sizes.steps = append(sizes.steps, step{
-			name: fmt.Sprintf("size%d", n), conns: sizeConns, cmd: load.Command{Op: "echo", InFlight: 1, Size: n},
-		})
-	}
-	sessions := []session{echo, broadcast, idle, conns, sizes}
 	for i := range sessions {
 		s := &sessions[i]
 		s.steps = slices.DeleteFunc(s.steps, func(step step) bool { return !cfg.wants(step.name) })
 		for j := range s.steps {
-			s.steps[j].cmd.Warm, s.steps[j].cmd.For = warm, window
+			s.steps[j].cmd.Warm, s.steps[j].cmd.For = cfg.window/4, cfg.window
+		}
+		if len(s.steps) > 0 {
+			s.steps[0].cmd.Warm = cfg.window // some compile what has run for a while
 		}
 	}
 	return slices.DeleteFunc(sessions, func(s session) bool { return len(s.steps) == 0 })
 }
 
-// scale keeps a quick run to numbers of connections that are made in no time.
-func scale(cfg config, counts ...int) []int {
-	if !cfg.quick {
-		return counts
+func full() []session {
+	echo := session{name: "echo", takes: 4 * time.Second, of: everyone, steps: []step{echoStep(1), echoStep(16)}}
+	broadcast := session{name: "broadcast", takes: 8 * time.Second, of: everyone}
+	for _, n := range broadcastCounts {
+		broadcast.steps = append(broadcast.steps, broadcastStep(n))
 	}
-	return slices.DeleteFunc(slices.Concat(counts, []int{100}), func(n int) bool { return n > 100 })[:1]
+	idle := session{name: "idle", takes: 5 * time.Second, of: everyone, steps: []step{idleStep(idleConns)}}
+	conns := session{name: "conns", takes: 9 * time.Second, of: growing}
+	for _, n := range connsCounts {
+		conns.steps = append(conns.steps, step{
+			name: fmt.Sprintf("conns%d", n), conns: n, cmd: load.Command{Op: "echo", Spread: 64, Size: echoSize},
+		})
+	}
+	sizes := session{name: "size", takes: 7 * time.Second, of: growing}
+	for _, n := range sizeBytes {
+		sizes.steps = append(sizes.steps, step{
+			name: fmt.Sprintf("size%d", n), conns: sizeConns, cmd: load.Command{Op: "echo", InFlight: 1, Size: n},
+		})
+	}
+	return []session{echo, broadcast, idle, conns, sizes}
 }
+
+// quick does all that can go wrong in one session, with few connections.
+func quick() []session {
+	const conns = 100
+	largest := load.Command{Op: "echo", Spread: 4, Size: slices.Max(sizeBytes)}
+	return []session{{name: "all", takes: 2 * time.Second, of: everyone, steps: []step{
+		idleStep(conns), echoStep(1), echoStep(16), broadcastStep(conns), {name: "size", cmd: largest},
+	}}}
+}
+
+func everyone(server) bool  { return true }
+func growing(s server) bool { return s.grows }
+
+func echoStep(inFlight int) step {
+	return step{
+		name: fmt.Sprintf("echo%d", inFlight), conns: echoConns,
+		cmd: load.Command{Op: "echo", InFlight: inFlight, Size: echoSize},
+	}
+}
+
+func broadcastStep(receivers int) step {
+	return step{
+		name: fmt.Sprintf("broadcast%d", receivers), conns: receivers,
+		cmd: load.Command{Op: "broadcast", InFlight: 4, Size: echoSize},
+	}
+}
+
+func idleStep(conns int) step { return step{name: "idle", conns: conns, idle: true} }
 
 func (cfg config) wants(measure string) bool {
 	return len(cfg.measures) == 0 || slices.ContainsFunc(cfg.measures, func(m string) bool {

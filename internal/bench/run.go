@@ -42,7 +42,10 @@ func newRunner(cfg config) (*runner, error) {
 		return nil, err
 	}
 	if cfg.quick {
-		cfg.rounds, cfg.window = 1, 100*time.Millisecond
+		cfg.rounds, cfg.window = 1, 50*time.Millisecond
+	}
+	if err := prepareNode(cfg.servers); err != nil {
+		return nil, err
 	}
 	if cfg.profile != "" {
 		if err := os.MkdirAll(cfg.profile, 0o755); err != nil {
@@ -118,7 +121,7 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 		return err
 	}
 	defer from.stop()
-	if round == 0 {
+	if round == 0 && session.name == r.plan[0].name {
 		if err := check(from); err != nil {
 			return err
 		}

@@ -15,5 +15,12 @@ var servers = []server{
 	{name: "wsrouter-detach", title: "wsrouter, Detach", dialect: "plain"},
 	{name: "wsrouter-socketio", title: "wsrouter, Socket.IO", dialect: "socketio", grows: true},
 	{name: "coder", title: "coder/websocket loop", dialect: "plain", grows: true},
+	{name: "gorilla", title: "gorilla/websocket loop", dialect: "plain"},
 	{name: "gws", title: "gws", dialect: "plain", grows: true},
+	{name: "melody", title: "melody", dialect: "plain"},
+	{name: "centrifuge", title: "centrifuge", dialect: "centrifuge"},
+	{name: "node-ws", title: "Node.js ws", dialect: "plain", node: true, grows: true},
+	{name: "node-socketio", title: "Node.js socket.io", dialect: "socketio", node: true, grows: true},
+	{name: "nest-ws", title: "NestJS, WsAdapter", dialect: "plain", node: true},
+	{name: "nest-socketio", title: "NestJS, socket.io", dialect: "socketio", node: true},
 }

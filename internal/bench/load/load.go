@@ -98,7 +98,7 @@ func (l *loop) do(cmd Command) (Result, error) {
 
 // connect opens connections until there are cmd.Conns.
 func (l *loop) connect(cmd Command) (Result, error) {
-	more := cmd.Conns - len(l.conns)
+	more := max(cmd.Conns-len(l.conns), 0)
 	before, err := ProcessTime(cmd.PID)
 	if err != nil {
 		return Result{}, err
@@ -109,7 +109,9 @@ func (l *loop) connect(cmd Command) (Result, error) {
 		return Result{}, err
 	}
 	took := time.Since(begin)
-	time.Sleep(settle)
+	if more > 0 {
+		time.Sleep(settle)
+	}
 	after, err := ProcessTime(cmd.PID)
 	if err != nil {
 		return Result{}, err

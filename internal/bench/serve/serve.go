@@ -32,7 +32,10 @@ var servers = map[string]func() http.Handler{
 	"wsrouter-detach":   newWsrouterDetach,
 	"wsrouter-socketio": newWsrouterSocketIO,
 	"coder":             newCoder,
+	"gorilla":           newGorilla,
 	"gws":               newGWS,
+	"melody":            newMelody,
+	"centrifuge":        newCentrifuge,
 }
 
 // Run serves on a port of its own, which it prints, until in ends. A line "gc"

@@ -1,0 +1,77 @@
+package serve
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/gorilla/websocket"
+)
+
+// gorillaServer is the loop one would write on gorilla/websocket.
+type gorillaServer struct {
+	upgrader websocket.Upgrader
+	mu       sync.Mutex // guards conns
+	conns    map[*gorillaConn]struct{}
+}
+
+// gorillaConn may be written by one goroutine at a time, as gorilla asks for.
+type gorillaConn struct {
+	*websocket.Conn
+	mu sync.Mutex // held while writing
+}
+
+func newGorilla() http.Handler {
+	return &gorillaServer{conns: make(map[*gorillaConn]struct{})}
+}
+
+func (s *gorillaServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	upgraded, err := s.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return
+	}
+	conn := &gorillaConn{Conn: upgraded}
+	defer conn.Close()
+	conn.SetReadLimit(maxMessage)
+	s.mu.Lock()
+	s.conns[conn] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, conn)
+		s.mu.Unlock()
+	}()
+	for s.serve(conn) == nil {
+	}
+}
+
+func (s *gorillaServer) serve(conn *gorillaConn) error {
+	_, frame, err := conn.ReadMessage()
+	if err != nil {
+		return err
+	}
+	answer, err := handle(frame)
+	if err != nil {
+		return err
+	}
+	if answer.everybody {
+		return s.broadcast(answer.frame)
+	}
+	conn.mu.Lock()
+	defer conn.mu.Unlock()
+	return conn.WriteMessage(websocket.TextMessage, answer.frame)
+}
+
+func (s *gorillaServer) broadcast(frame []byte) error {
+	prepared, err := websocket.NewPreparedMessage(websocket.TextMessage, frame)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for conn := range s.conns {
+		conn.mu.Lock()
+		conn.WritePreparedMessage(prepared)
+		conn.mu.Unlock()
+	}
+	return nil
+}
