@@ -41,6 +41,7 @@ type Conn struct {
 	draining  bool        // nothing new is handled
 	ce        *CloseError // how, once it is leaving
 	leaving   bool        // it is closed; its link may go on
+	parting   bool        // the client has left, but what it sent before is still answered
 	ending    bool        // end has been called
 	open      map[string]*exchange
 	calls     map[string]*call
@@ -141,7 +142,7 @@ func (c *Conn) sendFrame(f Frame, mode sendMode) error {
 func (c *Conn) sendFrameLocked(f Frame, mode sendMode) error {
 	l := c.link
 	switch {
-	case l.ce != nil || c.leaving:
+	case l.ce != nil || c.leaving && !(c.parting && mode == sendWait):
 		return c.goneLocked()
 	case f.empty():
 		return nil

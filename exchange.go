@@ -215,7 +215,10 @@ func (ex *exchange) beginStream() error {
 	ex.conn.streaming[ex] = struct{}{}
 	l.app.counters.streams.Add(1)
 	l.addWaitLocked(1)
-	if ex.conn.draining {
+	switch {
+	case ex.conn.parting:
+		ex.leaveLocked(ex.conn.ce)
+	case ex.conn.draining:
 		ex.cancel(errShutdown)
 	}
 	return nil

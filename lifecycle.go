@@ -189,6 +189,11 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 	case len(l.conns) >= l.app.opts.MaxOpen:
 		return nil, &CloseError{Code: ClosePolicy, Reason: "too many namespaces", Cause: CauseProtocol}
 	}
+	for _, before := range l.conns {
+		if before.router == r {
+			before.parting = false // or the client would take its answers for ours
+		}
+	}
 	r.hub.born(c)
 	l.conns = append(l.conns, c)
 	go c.connect()
@@ -333,9 +338,18 @@ func (c *Conn) left() {
 	if c.leaving {
 		return
 	}
-	c.leaving, c.ce = true, ce
+	c.leaving, c.ce, c.parting = true, ce, c.live
 	c.failCallsLocked(ce)
+	for ex := range c.streaming {
+		ex.leaveLocked(ce)
+	}
 	go c.end(ce)
+}
+
+// leaveLocked ends a stream whose client has left: it hears nothing more of it.
+func (ex *exchange) leaveLocked(ce *CloseError) {
+	ex.answered = true
+	ex.cancel(ce)
 }
 
 // end takes the connection out of the world when its client has gone.
@@ -357,6 +371,7 @@ func (c *Conn) end(ce *CloseError) {
 	if ce.Cause == CausePeer && ce.Code != CloseAbnormal || ce.Cause == CauseProtocol {
 		c.settleLocked() // what came before a goodbye, or a mistake, is handled
 	}
+	c.parting = false
 	c.dropInboxLocked()
 	idle := c.idleLocked()
 	l.mu.Unlock()

@@ -1,13 +1,17 @@
 package socketio_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
@@ -98,6 +102,68 @@ func TestDisconnectRoot(t *testing.T) {
 	ws.join("40")
 }
 
+// TestLeavesBehindEvents: what came before the client left is handled and answered,
+// also late; nothing of it goes to the same client's next connection.
+func TestLeavesBehindEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router, gone := watched(nil)
+		router.On("late", func(c *wsrouter.Context) error {
+			time.Sleep(2 * time.Second)
+			return c.Reply("late")
+		})
+		s := serveInBubble(t, router, nil)
+		ws := s.connected()
+		ws.write(`421["echo",1]`, `422["late"]`, "41")
+		ws.reads("431[1]", `432["late"]`)
+		requireCause(t, wsrouter.CausePeer, <-gone)
+		ws.join("40")
+		ws.write(`421["late"]`, "41", "40")
+		joined(t, "40", ws.read())
+		time.Sleep(3 * time.Second)
+		ws.write(`421["echo",2]`)
+		ws.reads("431[2]")
+	})
+}
+
+// TestLeavesStream: who leaves during a stream ends it at once, hears no more of
+// it, and it is no error.
+func TestLeavesStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		router, gone := watched(&wsrouter.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		ended := make(chan error, 10)
+		router.On("ticks", func(c *wsrouter.Context) error {
+			ch := make(chan int)
+			go func() {
+				defer close(ch)
+				for i := 0; c.Context().Err() == nil; i++ {
+					ch <- i
+					select {
+					case <-time.After(time.Minute):
+					case <-c.Context().Done():
+					}
+				}
+				ended <- context.Cause(c.Context())
+			}()
+			return wsrouter.Stream(c, ch)
+		})
+		s := serveInBubble(t, router, nil)
+		ws := s.connected()
+		for _, event := range []string{`42["ticks"]`, `421["ticks"]`} {
+			ws.write(event)
+			ws.reads(`42["ticks",0]`)
+			begin := time.Now()
+			ws.write("41")
+			requireCause(t, wsrouter.CausePeer, <-ended)
+			requireCause(t, wsrouter.CausePeer, <-gone)
+			require.Zero(t, time.Since(begin))
+			ws.join("40")
+		}
+		require.NotContains(t, log.String(), "ERROR")
+		require.NotContains(t, log.String(), "WARN")
+	})
+}
+
 // TestClosesWebSocket: the ends of a WebSocket session, by either side.
 func TestClosesWebSocket(t *testing.T) {
 	router, gone := watched(nil)
@@ -114,6 +180,26 @@ func TestClosesWebSocket(t *testing.T) {
 	require.NoError(t, router.Shutdown(t.Context()))
 	ws.closed()
 	requireCause(t, wsrouter.CauseShutdown, <-gone)
+}
+
+// TestMessageTooBig: 1009 without a reason, as the reference; the limit itself
+// passes.
+func TestMessageTooBig(t *testing.T) {
+	router, gone := watched(&wsrouter.Options{MaxMessage: 100})
+	s := serve(t, router, nil)
+	ws := s.connected()
+	packet := `42["echo","` + strings.Repeat("x", 100-13) + `"]`
+	ws.write(packet)
+	ws.reads(packet)
+	ws.write(packet + " ")
+	var ce websocket.CloseError
+	require.ErrorAs(t, (<-ws.received).err, &ce)
+	require.Equal(t, websocket.CloseError{Code: 1009}, ce)
+	requireCause(t, wsrouter.CauseProtocol, <-gone)
+	ws = s.connected()
+	ws.write(`452-["echo"]`, "\x00"+strings.Repeat("x", 60), "\x00"+strings.Repeat("x", 60)) // together
+	ws.closed()
+	requireCause(t, wsrouter.CauseProtocol, <-gone)
 }
 
 // TestClosingNamespace: a namespace that shuts down refuses, and the session

@@ -80,9 +80,16 @@ func (s *session) poll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.respondPayload(w, packets)
+	s.endPoll()
 	if taken != nil {
 		close(taken)
 	}
+}
+
+func (s *session) endPoll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.polled = time.Now()
 }
 
 func (s *session) beginPoll() bool {
@@ -100,7 +107,7 @@ func (s *session) beginPoll() bool {
 func (s *session) nextPoll(r *http.Request) (packets []enginePacket, taken chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	defer func() { s.polling = false }()
+	defer func() { s.polling, s.polled = false, time.Now() }()
 	for waited := false; ; waited = true {
 		if packets, taken = s.answerLocked(waited); packets != nil {
 			return packets, taken
@@ -171,14 +178,28 @@ func (s *session) awaitPoll(taken <-chan struct{}) error {
 	}
 }
 
-// sayGoodbye leaves word for the next poll, and waits for it. A WebSocket, also
-// one that the client upgrades to meanwhile, has its close frame instead.
+// pollAgain is how long a client may take from the answer to a poll to its next:
+// the time for the answer to arrive, and one way back. It is what a WebSocket has
+// for its close frame.
+const pollAgain = 5 * time.Second
+
+// sayGoodbye leaves word for the next poll, and waits for it, unless the client
+// should have polled long ago: that one has vanished, and would hear from any
+// later poll that its session is not known. A WebSocket, also one that the client
+// upgrades to meanwhile, has its close frame instead.
 func (s *session) sayGoodbye() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	patience := pollAgain
+	if !s.polling {
+		patience -= time.Since(s.polled)
+	}
+	if patience <= 0 {
+		return
+	}
 	s.goodbye = s.ws == nil
 	s.wakeLocked()
-	timeout := time.NewTimer(s.handler.limits.WriteTimeout)
+	timeout := time.NewTimer(min(patience, s.handler.limits.WriteTimeout))
 	defer timeout.Stop()
 	for s.goodbye && !s.ended && s.ws == nil {
 		changed := s.changed

@@ -313,20 +313,6 @@ func TestShutdownPolling(t *testing.T) {
 	})
 }
 
-// TestGoodbyeNotFetched: a client that never polls again holds a shutdown up for
-// WriteTimeout, and no longer.
-func TestGoodbyeNotFetched(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		router := newRouter(nil)
-		s := serveInBubble(t, router, nil)
-		s.open().join("40")
-		begin := time.Now()
-		require.NoError(t, router.Shutdown(t.Context()))
-		require.Equal(t, 10*time.Second, time.Since(begin))
-		require.Zero(t, socketio.Sessions(s.handler))
-	})
-}
-
 // TestServerTimeouts: a server's own ReadTimeout and WriteTimeout, far below the
 // time that a poll waits, change nothing.
 func TestServerTimeouts(t *testing.T) {
@@ -383,5 +369,88 @@ func TestDeadlinesEnd(t *testing.T) {
 			_, err = io.ReadAll(resp.Body)
 			require.NoError(t, err)
 		}
+	})
+}
+
+// TestShutdownVanished: one that has not polled for long is not waited for, one
+// that has just been answered is for pollAgain, and one that comes is told.
+func TestShutdownVanished(t *testing.T) {
+	for _, test := range []struct {
+		away, want time.Duration
+	}{
+		{0, 5 * time.Second}, {3 * time.Second, 2 * time.Second}, {5 * time.Second, 0}, {20 * time.Second, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := serveInBubble(t, newRouter(nil), nil)
+			p := s.open()
+			p.join("40")
+			time.Sleep(test.away)
+			begin := time.Now()
+			require.NoError(t, s.router.Shutdown(t.Context()))
+			require.Equal(t, test.want, time.Since(begin))
+			p.gone()
+			require.Zero(t, socketio.Sessions(s.handler))
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := serveInBubble(t, newRouter(nil), nil)
+		p := s.open()
+		p.join("40")
+		poll := p.waiting() // for longer than pollAgain
+		time.Sleep(20 * time.Second)
+		late := s.open()
+		go func() {
+			time.Sleep(4 * time.Second)
+			require.Equal(t, "6\x1e1", late.get())
+		}()
+		begin := time.Now()
+		require.NoError(t, s.router.Shutdown(t.Context()))
+		require.Equal(t, 4*time.Second, time.Since(begin))
+		require.Equal(t, "1", <-poll)
+		synctest.Wait()
+	})
+}
+
+// TestShutdownVanishedWithFrames: what is queued waits for WriteTimeout from when
+// it could first be taken, as over WebSocket.
+func TestShutdownVanishedWithFrames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router, gone := watched(nil)
+		s := serveInBubble(t, router, nil)
+		s.open().join("40")
+		time.Sleep(20 * time.Second)
+		require.NoError(t, router.Emit("late"))
+		time.Sleep(3 * time.Second)
+		begin := time.Now()
+		require.NoError(t, router.Shutdown(t.Context()))
+		require.Equal(t, 7*time.Second, time.Since(begin))
+		requireCause(t, wsrouter.CauseShutdown, <-gone)
+	})
+}
+
+// TestManyPosts: a flood of posts, one after the other, is so many packets, each
+// answered; beyond FrameRate it ends the session.
+func TestManyPosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router, gone := watched(&wsrouter.Options{FrameRate: 1000})
+		s := serveInBubble(t, router, nil)
+		p := s.open()
+		p.join("40")
+		for i := range 900 {
+			p.post(fmt.Sprintf(`42%d["echo",1]`, i))
+		}
+		got := strings.Split(p.get(), "\x1e")
+		for len(got) < 900 {
+			got = append(got, strings.Split(p.get(), "\x1e")...)
+		}
+		for i, packet := range got {
+			require.Equal(t, fmt.Sprintf("43%d[1]", i), packet)
+		}
+		for range 1000 {
+			p.post(`42["none"]`)
+		}
+		requireCause(t, wsrouter.CauseProtocol, <-gone)
+		p.gone()
+		require.Zero(t, socketio.Sessions(s.handler))
 	})
 }

@@ -37,6 +37,7 @@ type session struct {
 	changed   chan struct{}  // closed when those who wait shall look again
 	polling   bool           // a poll is waiting
 	posting   bool           // a post is being handled
+	polled    time.Time      // when a poll, or the handshake, was answered last
 	goodbye   bool           // our side closes: the next poll is told
 	ended     bool
 	byClient  bool // it was the client who ended it
@@ -51,6 +52,7 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 		done:    make(chan struct{}),
 		closed:  make(chan struct{}),
 		changed: make(chan struct{}),
+		polled:  time.Now(),
 		writing: make(chan struct{}, 1),
 	}
 	s.client = &client{session: s, joined: make(map[string]bool)}
@@ -174,9 +176,13 @@ func (s *session) end(ce *wsrouter.CloseError) {
 	sockets := [...]*socket.Conn{s.ws, s.probing}
 	s.mu.Unlock()
 	s.handler.removeSession(s)
+	code := noStatus // Socket.IO has no codes, but for one; its clients look for none
+	if ce.Code == wsrouter.CloseTooBig {
+		code = ce.Code
+	}
 	for _, ws := range sockets {
 		if ws != nil {
-			go ws.Close(noStatus, "") // Socket.IO has no codes; its clients look for none
+			go ws.Close(code, "")
 		}
 	}
 	go func() {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"os"
@@ -23,7 +24,7 @@ import (
 
 // Errors of Read that are the peer's fault and not the network's.
 var (
-	ErrTooBig   = websocket.ErrMessageTooBig
+	ErrTooBig   = errors.New("message too big")
 	ErrProtocol = errors.New("protocol error")
 	ErrTimeout  = errors.New("message took too long")
 )
@@ -31,7 +32,7 @@ var (
 // Options are the limits of one socket. All are needed.
 type Options struct {
 	Subprotocols   []string      // accepted by a server, offered by a client
-	MaxMessage     int64         // bytes; the peer is closed with 1009 beyond
+	MaxMessage     int64         // bytes; beyond Read fails, and the caller closes
 	MessageTimeout time.Duration // from a message's first byte to its last
 	WriteTimeout   time.Duration // for one batch
 	Alive          func()        // called whenever bytes arrive
@@ -65,7 +66,7 @@ func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	ws.SetReadLimit(opts.MaxMessage)
+	ws.SetReadLimit(-1) // Read has its own
 	return &Conn{ws: ws, server: h.conn, opts: &opts}, nil
 }
 
@@ -89,7 +90,7 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 	if raw == nil {
 		raw = noDeadlines{} // a RoundTripper of the user's own, without httptrace
 	}
-	ws.SetReadLimit(opts.MaxMessage)
+	ws.SetReadLimit(-1) // Read has its own
 	return &Conn{ws: ws, client: raw, opts: &opts}, nil, nil
 }
 
@@ -121,8 +122,11 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 		c.client.SetReadDeadline(time.Now().Add(c.opts.MessageTimeout))
 	}
 	c.buf.Reset()
-	if _, err = c.buf.ReadFrom(r); err != nil {
+	if _, err = c.buf.ReadFrom(io.LimitReader(r, min(c.opts.MaxMessage, math.MaxInt64-1)+1)); err != nil {
 		return nil, false, c.readError(err)
+	}
+	if int64(c.buf.Len()) > c.opts.MaxMessage {
+		return nil, false, ErrTooBig
 	}
 	if c.client != nil {
 		c.client.SetReadDeadline(time.Time{})
@@ -142,7 +146,7 @@ const keepBuffer = 1 << 10
 func (c *Conn) readError(err error) error {
 	var timeout interface{ Timeout() bool }
 	switch {
-	case websocket.CloseStatus(err) != -1, errors.Is(err, ErrTooBig):
+	case websocket.CloseStatus(err) != -1:
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():
 		if c.server != nil && !c.server.limited.Load() { // a pong could not be written

@@ -50,6 +50,8 @@ export default [
   joined("disconnect with data", "41{}"),
   joined("disconnect with an array", "41[]"),
 
+  joined("a message that is too big", `42["events","${"x".repeat(1_000_000)}"]`),
+
   // Events.
   joined("an event", '42["events","x"]'),
   joined("an event without arguments", '42["events"]'),
