@@ -10,15 +10,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
 // TestChromium plays the gateway's table in a page of headless Chromium, which
 // loads the bundle for browsers out of the npm package.
 func TestChromium(t *testing.T) {
-	need(t, npm("playwright-core"), npm("socket.io-client/dist/socket.io.min.js"), chromium)
-	gateway := serve(t, buildGateway(t), freeAddr(t))
-	node := startNode(t, "chromium.mjs", append([]string{servePage(t, gateway.addr), "/"}, transports...)...)
-	played := node.report(t)
+	process.Need(t, process.NPM("playwright-core"), process.NPM("socket.io-client/dist/socket.io.min.js"), chromium)
+	gateway := serve(t, buildGateway(t), process.FreeAddr(t))
+	node := process.Node(t, "chromium.mjs", append([]string{servePage(t, gateway.addr), "/"}, transports...)...)
+	played := report(t, node)
 	if !t.Failed() {
 		require.Subset(t, played, gatewayEvents(t), "events without a row")
 	}

@@ -4,17 +4,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
 // TestCrowd plays node/crowd.mjs: 200 clients at once, and rooms that plain
 // WebSocket clients share.
 func TestCrowd(t *testing.T) {
-	need(t, npm("socket.io-client"), npm("ws"))
+	process.Need(t, process.NPM("socket.io-client"), process.NPM("ws"))
 	binary := buildGateway(t)
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
-			gateway := serve(t, binary, freeAddr(t))
-			startNode(t, "play.mjs", "crowd", "socket.io-client", transport, "http://"+gateway.addr, "/events").report(t)
+			gateway := serve(t, binary, process.FreeAddr(t))
+			report(t, process.Node(t, "play.mjs", "crowd", "socket.io-client", transport, "http://"+gateway.addr, "/events"))
 		})
 	}
 }
@@ -23,26 +25,26 @@ func TestCrowd(t *testing.T) {
 func TestRestart(t *testing.T) {
 	binary := buildGateway(t)
 	for _, client := range clients {
-		need(t, npm(client))
+		process.Need(t, process.NPM(client))
 		for _, transport := range transports {
 			t.Run(client+" "+transport, func(t *testing.T) {
 				t.Parallel()
-				gateway := serve(t, binary, freeAddr(t))
-				node := startNode(t, "restart.mjs", client, transport, "http://"+gateway.addr)
-				node.expect(t, "up")
-				gateway.kill()
-				node.expect(t, "down")
+				gateway := serve(t, binary, process.FreeAddr(t))
+				node := process.Node(t, "restart.mjs", client, transport, "http://"+gateway.addr)
+				expect(t, node, "up")
+				gateway.Kill()
+				expect(t, node, "down")
 				serve(t, binary, gateway.addr)
-				node.report(t)
+				report(t, node)
 			})
 		}
 	}
 }
 
 // expect reads a word that the script says at this point, or its failure.
-func (p *process) expect(t *testing.T, word string) {
+func expect(t *testing.T, p *process.Process, word string) {
 	t.Helper()
 	var got any
-	p.read(t, &got)
+	p.Read(t, &got)
 	require.Equal(t, word, got)
 }

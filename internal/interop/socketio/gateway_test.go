@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
 // clients are the packages of npm, see node/package.json.
@@ -21,14 +23,14 @@ var transports = []string{"default", "polling", "websocket"}
 func TestGateway(t *testing.T) {
 	binary := buildGateway(t)
 	for _, client := range clients {
-		need(t, npm(client))
+		process.Need(t, process.NPM(client))
 		for _, transport := range transports {
 			for _, namespace := range []string{"/", "/events"} {
 				t.Run(client+" "+transport+" "+namespace, func(t *testing.T) {
 					t.Parallel()
-					gateway := serve(t, binary, freeAddr(t)) // of its own: cast reaches everyone
-					node := startNode(t, "play.mjs", "table", client, transport, "http://"+gateway.addr, namespace)
-					played := node.report(t)
+					gateway := serve(t, binary, process.FreeAddr(t)) // of its own: cast reaches everyone
+					node := process.Node(t, "play.mjs", "table", client, transport, "http://"+gateway.addr, namespace)
+					played := report(t, node)
 					if !t.Failed() { // else it stopped early
 						require.Subset(t, played, gatewayEvents(t), "events without a row")
 					}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -34,7 +35,7 @@ func TestSamples(t *testing.T) {
 		{"16", nil},
 	} {
 		t.Run(sample.name, func(t *testing.T) {
-			ours := serve(t, buildSample(t, n), freeAddr(t))
+			ours := serve(t, buildSample(t, n), process.FreeAddr(t))
 			compare(t, "nestcases:sample"+sample.name, startNest(t, sample.name), "http://"+ours.addr, sample.differences)
 		})
 	}
@@ -43,8 +44,8 @@ func TestSamples(t *testing.T) {
 // startNest starts NestJS with a gateway of node/nest.mjs.
 func startNest(t *testing.T, gateway string) (url string) {
 	t.Helper()
-	need(t, npm("@nestjs/core"), npm("@nestjs/platform-express"), npm("@nestjs/platform-socket.io"), npm("@nestjs/platform-ws"), npm("ws"))
-	startNode(t, "nest.mjs", gateway).read(t, &url)
+	process.Need(t, process.NPM("@nestjs/core"), process.NPM("@nestjs/platform-express"), process.NPM("@nestjs/platform-socket.io"), process.NPM("@nestjs/platform-ws"), process.NPM("ws"))
+	process.Node(t, "nest.mjs", gateway).Read(t, &url)
 	return url
 }
 
@@ -177,7 +178,7 @@ var gatewayWS = with(malformedWS, map[string]difference{
 
 // TestNestGateway compares NestJS with examples/gateway.
 func TestNestGateway(t *testing.T) {
-	gateway := serve(t, buildGateway(t), freeAddr(t))
+	gateway := serve(t, buildGateway(t), process.FreeAddr(t))
 	t.Run("socket.io", func(t *testing.T) {
 		compare(t, "nestcases:tourIO", startNest(t, "tourIO"), "http://"+gateway.addr, gatewayIO)
 	})

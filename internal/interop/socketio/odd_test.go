@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
 // difference is what comes back from a server of ours where it is not what
@@ -64,9 +65,9 @@ var closed = []string{"close 1005"}
 // TestOddInput sends odd frames to Node's own Socket.IO server and to ours, and
 // compares what comes back, to the close.
 func TestOddInput(t *testing.T) {
-	need(t, npm("socket.io"), npm("ws"))
+	process.Need(t, process.NPM("socket.io"), process.NPM("ws"))
 	var reference string
-	startNode(t, "reference.mjs").read(t, &reference)
+	process.Node(t, "reference.mjs").Read(t, &reference)
 	compare(t, "odd", reference, serveOwn(t, newOddRouter()), oddDifferences)
 }
 
@@ -74,9 +75,9 @@ func TestOddInput(t *testing.T) {
 func compare(t *testing.T, cases, node, ours string, differences map[string]difference) {
 	t.Helper()
 	var fromNode, fromOurs map[string][]string
-	a, b := startNode(t, "frames.mjs", cases, node), startNode(t, "frames.mjs", cases, ours)
-	a.read(t, &fromNode)
-	b.read(t, &fromOurs)
+	a, b := process.Node(t, "frames.mjs", cases, node), process.Node(t, "frames.mjs", cases, ours)
+	a.Read(t, &fromNode)
+	b.Read(t, &fromOurs)
 	require.Len(t, fromOurs, len(fromNode))
 	for name := range differences {
 		require.Contains(t, fromNode, name, "a difference of no case")

@@ -12,18 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
 // TestOwnServer plays node/own.mjs: bytes, auth, refusals and goodbyes.
 func TestOwnServer(t *testing.T) {
 	for _, client := range clients {
-		need(t, npm(client))
+		process.Need(t, process.NPM(client))
 		for _, transport := range transports {
 			t.Run(client+" "+transport, func(t *testing.T) {
 				t.Parallel()
 				url := serveOwn(t, newOwnRouter())
-				startNode(t, "play.mjs", "own", client, transport, url, "/").report(t)
+				report(t, process.Node(t, "play.mjs", "own", client, transport, url, "/"))
 			})
 		}
 	}
@@ -38,7 +39,7 @@ func serveOwn(t *testing.T, router *wsrouter.Router) (url string) {
 	mux.Handle("/socket.io/", socketio.New(router, nil))
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), processLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), process.Limit)
 		defer cancel()
 		require.NoError(t, errors.Join(router.Shutdown(ctx), server.Config.Shutdown(ctx)))
 	})

@@ -1,0 +1,132 @@
+// Package process runs the programs that the interop tests need beside them:
+// scripts in Node.js, and servers of ours.
+package process
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Limit is far above what any process here takes, and below go test's own limit,
+// at which nobody would be left to kill it.
+const Limit = 3 * time.Minute
+
+// Need fails the test where a part is missing: a test that skips itself says
+// that all is well.
+func Need(t *testing.T, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if _, err := os.Stat(path); err != nil {
+			t.Fatalf("%s is missing; run ./test.sh in the repository's root, which installs it", path)
+		}
+	}
+}
+
+// NPM is the path of a package installed in the folder node.
+func NPM(name string) string { return filepath.Join("node", "node_modules", filepath.FromSlash(name)) }
+
+// FreeAddr returns an address on which nobody listens.
+func FreeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// Process is a program that runs beside the test.
+type Process struct {
+	Cmd    *exec.Cmd
+	Stdin  io.WriteCloser
+	Stdout *json.Decoder // a stream of JSON values
+	Stderr *bytes.Buffer // to be read after Wait
+	Wait   func() error  // until it has ended
+
+	name string
+}
+
+// Node starts a script in the folder node. At the test's end it is ended, should
+// it still run.
+func Node(t *testing.T, script string, args ...string) *Process {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	require.NoError(t, err, "Node.js is missing; run ./test.sh, which says what it needs")
+	return Start(t, "node", node, append([]string{script}, args...)...)
+}
+
+// Start starts a program in a folder. At the test's end it is ended, as by Node.
+func Start(t *testing.T, dir, program string, args ...string) *Process {
+	t.Helper()
+	ctx, kill := context.WithTimeout(context.Background(), Limit)
+	p := &Process{name: filepath.Base(program) + " " + strings.Join(args, " "), Stderr: new(bytes.Buffer)}
+	p.Cmd = exec.CommandContext(ctx, program, args...)
+	p.Cmd.Dir = dir
+	p.Cmd.Stderr = p.Stderr
+	out, err := p.Cmd.StdoutPipe()
+	require.NoError(t, err)
+	p.Stdout = json.NewDecoder(out)
+	p.Stdin, err = p.Cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.Cmd.Start())
+	p.Wait = sync.OnceValue(func() error {
+		defer kill()
+		return p.Cmd.Wait()
+	})
+	t.Cleanup(func() {
+		p.Cmd.Process.Signal(syscall.SIGTERM) // with which it ends its browser, too
+		p.Wait()
+		if t.Failed() && p.Stderr.Len() > 0 {
+			t.Logf("%s wrote, but for its clients' comings and goings:\n%s", p.name, p.log())
+		}
+	})
+	return p
+}
+
+// Read stores the next JSON value that the process prints.
+func (p *Process) Read(t *testing.T, v any) {
+	t.Helper()
+	if err := p.Stdout.Decode(v); err != nil {
+		p.Kill()
+		t.Fatalf("%s printed no result: %v\n%s", p.name, err, p.Stderr)
+	}
+}
+
+// Kill ends the process as a power cut does.
+func (p *Process) Kill() {
+	p.Cmd.Process.Kill()
+	p.Wait()
+}
+
+func (p *Process) log() string {
+	const longest = 200 // bytes of a line: a panic's stack is one
+	var b strings.Builder
+	for line := range strings.Lines(p.Stderr.String()) {
+		if strings.Contains(line, " INFO ") {
+			continue
+		}
+		if len(line) > longest {
+			line = line[:longest] + "…\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// Killed reports whether the error of Wait is that of Kill.
+func Killed(err error) bool {
+	status, ok := err.(*exec.ExitError)
+	return ok && status.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+}
