@@ -1,0 +1,92 @@
+// Package redistest starts a real Redis server for tests, and a proxy in front
+// of it that can be cut.
+package redistest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// Server is a Redis server on a free port of this machine, without persistence.
+type Server struct {
+	Addr string
+
+	tb  testing.TB
+	dir string
+	cmd *exec.Cmd
+}
+
+// Start starts a server, which ends with the test. A missing redis-server fails
+// the test.
+func Start(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		tb.Fatal("redis-server is missing: install it, on Debian with: apt-get install redis-server")
+	}
+	s := &Server{Addr: freeAddr(tb), tb: tb, dir: tb.TempDir()}
+	s.Restart(args...)
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+// Restart starts the server again, on the same port, with further arguments of
+// redis-server, and returns when it answers.
+func (s *Server) Restart(args ...string) {
+	s.tb.Helper()
+	s.Stop()
+	_, port, _ := net.SplitHostPort(s.Addr)
+	s.cmd = exec.Command("redis-server", append([]string{
+		"--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no",
+	}, args...)...)
+	if err := s.cmd.Start(); err != nil {
+		s.tb.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for !answers(ctx, s.Addr) {
+		if ctx.Err() != nil {
+			s.tb.Fatalf("redis-server did not answer at %s", s.Addr)
+		}
+		time.Sleep(10 * time.Millisecond) // until it listens
+	}
+}
+
+// Stop kills the server.
+func (s *Server) Stop() {
+	if s.cmd == nil {
+		return
+	}
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	s.cmd = nil
+}
+
+func freeAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// answers reports whether a server says anything to PING, be it that it wants a
+// password.
+func answers(ctx context.Context, addr string) bool {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Second))
+	fmt.Fprint(conn, "PING\r\n")
+	_, err = bufio.NewReader(conn).ReadString('\n')
+	return err == nil
+}
