@@ -130,6 +130,18 @@ func (t *wsTransport) Write(batch []Frame) error {
 	return failed
 }
 
+// WriteNow implements [NowWriter].
+func (t *wsTransport) WriteNow(batch []Frame) (rest []Frame, err error) {
+	if !t.socket.BeginNow() {
+		return batch, nil
+	}
+	t.add(batch)
+	if all, err := t.socket.EndNow(); all || err != nil {
+		return nil, err
+	}
+	return batch[:0], nil
+}
+
 func (t *wsTransport) add(batch []Frame) error {
 	for _, f := range batch {
 		if err := t.socket.Write("", f.Text, true); err != nil {

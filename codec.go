@@ -184,7 +184,11 @@ func (env *envelope) spoiled(err error) error {
 }
 
 func (env *envelope) message(maxName int) (*Message, error) {
-	m := &Message{}
+	var both struct { // in one piece
+		m    Message
+		args [1]any
+	}
+	m := &both.m
 	if env.re != nil && env.id != nil {
 		return nil, &frameError{msg: "id beside re", fatal: true}
 	}
@@ -207,7 +211,8 @@ func (env *envelope) message(maxName int) (*Message, error) {
 		}
 	}
 	if env.data != nil {
-		m.Args = []any{env.data}
+		both.args[0] = env.data
+		m.Args = both.args[:]
 	}
 	return m, env.kind(m)
 }

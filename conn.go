@@ -30,7 +30,7 @@ type Conn struct {
 	connecting *exchange // stands for OnConnect in running
 
 	// Guarded by Link.mu.
-	inbox     []*exchange
+	inbox     inbox
 	turn      bool        // some goroutine has the turn
 	running   []*exchange // handlers that have not returned, OnConnect among them
 	streaming map[*exchange]struct{}
@@ -142,7 +142,7 @@ func (c *Conn) sendFrame(f Frame, mode sendMode) error {
 func (c *Conn) sendFrameLocked(f Frame, mode sendMode) error {
 	l := c.link
 	switch {
-	case l.ce != nil || c.leaving && !(c.parting && mode == sendWait):
+	case l.ce != nil || c.leaving && !(c.parting && mode.waits()):
 		return c.goneLocked()
 	case f.empty():
 		return nil

@@ -18,8 +18,8 @@ import (
 type Context struct {
 	conn *Conn
 	msg  *Message
-	ctx  context.Context
-	ex   *exchange // shared by the copies of WithContext
+	ctx  context.Context // of WithContext; nil is the event's
+	ex   *exchange       // shared by the copies of WithContext
 }
 
 // Context returns the event's context. It carries the values of the request's
@@ -28,7 +28,12 @@ type Context struct {
 // which. When the client has said goodbye, what it sent before is still handled:
 // then the context ends after [Options.HookTimeout] at the latest, and a stream's
 // at once.
-func (c *Context) Context() context.Context { return c.ctx }
+func (c *Context) Context() context.Context {
+	if c.ctx != nil {
+		return c.ctx
+	}
+	return c.ex.context()
+}
 
 // WithContext returns a copy with another context, for middleware. The copy
 // answers the same event: at most one reply, whichever is used. Give it a

@@ -11,19 +11,22 @@ import (
 type exchange struct {
 	conn *Conn
 	msg  *Message
-
-	ctx    context.Context // set when the handler begins
-	cancel context.CancelCauseFunc
+	own  Context // what its handler gets
 
 	// Guarded by Link.mu.
+	ctx      context.Context // nil until somebody wants it, which most handlers do not
+	cancel   context.CancelCauseFunc
+	ended    bool  // ctx is cancelled, or is to be as soon as it is made
+	cause    error // with which, unless the connection's end came before
 	began    time.Time
-	index    int  // in Conn.running
-	traced   bool // EventStart was called
-	yielded  bool // the turn was given up
-	answered bool // the last frame is out, or was taken in hand
-	canceled bool // the peer wants no more
-	stream   bool // items may follow until the handler returns
-	limited  bool // credit counts
+	next     *exchange // in the inbox
+	index    int       // in Conn.running
+	traced   bool      // EventStart was called
+	yielded  bool      // the turn was given up
+	answered bool      // the last frame is out, or was taken in hand
+	canceled bool      // the peer wants no more
+	stream   bool      // items may follow until the handler returns
+	limited  bool      // credit counts
 	credit   int64
 	more     chan struct{} // closed when credit is added; nil if nobody waits
 	refused  bool          // too many handlers are running
@@ -42,8 +45,29 @@ var (
 
 type exchangeKey struct{}
 
-// begin makes the Context with which the handler is called.
+// begin returns the Context with which the handler is called.
 func (ex *exchange) begin() *Context {
+	if ex.conn.router.app.opts.HandlerTimeout < forever {
+		ex.context() // whose time begins now
+	}
+	ex.own = Context{conn: ex.conn, msg: ex.msg, ex: ex}
+	return &ex.own
+}
+
+// context returns the event's context.
+func (ex *exchange) context() context.Context {
+	ex.conn.link.mu.Lock()
+	defer ex.conn.link.mu.Unlock()
+	if ex.ctx == nil {
+		ex.ctx, ex.cancel = ex.newContext()
+		if ex.ended {
+			ex.cancel(ex.cause)
+		}
+	}
+	return ex.ctx
+}
+
+func (ex *exchange) newContext() (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ex.conn.ctx)
 	if d := ex.conn.router.app.opts.HandlerTimeout; d < forever {
 		var stop context.CancelFunc
@@ -51,21 +75,37 @@ func (ex *exchange) begin() *Context {
 		inner := cancel
 		cancel = func(cause error) { inner(cause); stop() }
 	}
-	ctx = context.WithValue(ctx, exchangeKey{}, ex)
-	l := ex.conn.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	ex.ctx, ex.cancel = ctx, cancel
-	if ex.canceled {
-		cancel(errCanceled)
+	return context.WithValue(ctx, exchangeKey{}, ex), cancel
+}
+
+// cancelLocked ends the event's context. The first cause counts.
+func (ex *exchange) cancelLocked(cause error) {
+	if !ex.ended {
+		ex.ended, ex.cause = true, cause
 	}
-	ex.limited, ex.credit = ex.msg.Credit > 0, ex.credit+ex.msg.Credit
-	return &Context{conn: ex.conn, msg: ex.msg, ctx: ctx, ex: ex}
+	if ex.cancel != nil {
+		ex.cancel(cause)
+	}
 }
 
 // finish ends an event whose handler returned err: it answers what has not been
 // answered, and reports whether the handler still has the turn.
 func (c *Context) finish(err error) (turn bool) {
+	l := c.conn.link
+	l.mu.Lock()
+	done := err == nil && c.ex.answered && !c.ex.traced // as mostly
+	if !done {
+		l.mu.Unlock()
+		c.settle(err)
+		l.mu.Lock()
+	}
+	defer l.mu.Unlock()
+	return c.ex.finishLocked()
+}
+
+// settle logs and traces how an event ended, and answers what is still to be
+// answered.
+func (c *Context) settle(err error) {
 	ex, conn := c.ex, c.conn
 	if err != nil {
 		err = c.explain(err)
@@ -78,19 +118,20 @@ func (c *Context) finish(err error) (turn bool) {
 	if ex.answer() == nil {
 		c.sendLast(err)
 	}
-	ex.cancel(nil)
+}
 
-	conn.link.mu.Lock()
-	defer conn.link.mu.Unlock()
+// finishLocked reports whether the handler still has the turn.
+func (ex *exchange) finishLocked() bool {
+	ex.cancelLocked(nil)
 	ex.finished = true
 	if ex.stream {
-		conn.endStreamLocked(ex)
+		ex.conn.endStreamLocked(ex)
 	}
 	if !ex.released {
-		conn.stopLocked(ex)
+		ex.conn.stopLocked(ex)
 	}
 	if ex.yielded {
-		conn.signalIdleLocked()
+		ex.conn.signalIdleLocked()
 	}
 	return !ex.yielded
 }
@@ -124,9 +165,15 @@ func (ex *exchange) answer() error {
 	if ex.answered {
 		return ErrReplied
 	}
-	ex.answered = true
-	delete(ex.conn.open, ex.msg.ID)
+	ex.answerLocked()
 	return nil
+}
+
+func (ex *exchange) answerLocked() {
+	ex.answered = true
+	if ex.msg.ID != "" {
+		delete(ex.conn.open, ex.msg.ID)
+	}
 }
 
 // outcome is err as the asker shall see it: an exchange that was cancelled, or
@@ -138,9 +185,9 @@ func (c *Context) outcome(err error) error {
 	switch {
 	case canceled:
 		return errCanceled
-	case err != nil && errors.Is(err, context.DeadlineExceeded) && context.Cause(c.ex.ctx) == errTimeout:
+	case err != nil && errors.Is(err, context.DeadlineExceeded) && context.Cause(c.ex.context()) == errTimeout:
 		return errTimeout
-	case err != nil && context.Cause(c.ex.ctx) == errShutdown && errors.Is(err, context.Canceled):
+	case err != nil && context.Cause(c.ex.context()) == errShutdown && errors.Is(err, context.Canceled):
 		return errShutdown
 	}
 	return err
@@ -155,7 +202,7 @@ func (c *Context) sendLast(err error) {
 		return
 	}
 	if err == nil {
-		c.conn.send(m, sendWait)
+		c.conn.send(m, sendReply)
 		return
 	}
 	m.Kind = KindError
@@ -170,7 +217,7 @@ func (c *Context) sendLast(err error) {
 		m.Args = []any{wireError{Status: "error", Message: errInternal.Message}}
 		f, _ = c.conn.format.Encode(m)
 	}
-	c.conn.sendFrame(f, sendWait)
+	c.conn.sendFrame(f, sendReply)
 }
 
 func (c *Conn) cancelExchange(id string) {
@@ -181,9 +228,7 @@ func (c *Conn) cancelExchange(id string) {
 		return
 	}
 	ex.canceled = true
-	if ex.cancel != nil {
-		ex.cancel(errCanceled)
-	}
+	ex.cancelLocked(errCanceled)
 }
 
 func (c *Conn) addCredit(id string, n int64) {
@@ -219,7 +264,7 @@ func (ex *exchange) beginStream() error {
 	case ex.conn.parting:
 		ex.leaveLocked(ex.conn.ce)
 	case ex.conn.draining:
-		ex.cancel(errShutdown)
+		ex.cancelLocked(errShutdown)
 	}
 	return nil
 }
@@ -247,9 +292,9 @@ func (c *Context) takeCredit() error {
 		l.mu.Unlock()
 		select {
 		case <-more:
-		case <-c.ctx.Done():
+		case <-c.Context().Done():
 			return c.cause()
-		case <-ex.ctx.Done():
+		case <-ex.context().Done():
 			return c.cause()
 		case <-l.closed:
 			return l.Err()

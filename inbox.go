@@ -17,6 +17,30 @@ const maxInboxes = 4
 // messageOverhead is what a message in the inbox costs besides its bytes.
 const messageOverhead = 256
 
+// inbox is a list, as most are empty or have one event.
+type inbox struct{ first, last *exchange }
+
+func (q *inbox) push(ex *exchange) {
+	if q.first == nil {
+		q.first = ex
+	} else {
+		q.last.next = ex
+	}
+	q.last = ex
+}
+
+// pop returns nil if there is nothing.
+func (q *inbox) pop() *exchange {
+	ex := q.first
+	if ex != nil {
+		q.first, ex.next = ex.next, nil
+	}
+	if q.first == nil {
+		q.last = nil
+	}
+	return ex
+}
+
 // Receive takes a message that the client has sent to this connection's
 // namespace. It blocks while the inbox is full, so an adapter calls it from its
 // read loop, and no two calls run at once. It reports false when the link is
@@ -56,7 +80,7 @@ func (c *Conn) receiveLocked(m *Message) bool {
 		l.app.counters.discarded.Add(1)
 		return true
 	}
-	ex := &exchange{conn: c, msg: m}
+	ex := &exchange{conn: c, msg: m, limited: m.Credit > 0, credit: m.Credit}
 	if m.ID != "" {
 		if c.open[m.ID] != nil {
 			l.closeLocked(&CloseError{Code: CloseProtocol, Reason: "id in use", Cause: CauseProtocol})
@@ -70,7 +94,7 @@ func (c *Conn) receiveLocked(m *Message) bool {
 	l.inBytes += m.Size + messageOverhead
 	l.bufferLocked(m.Size + messageOverhead)
 	l.app.counters.eventsIn.Add(1)
-	c.inbox = append(c.inbox, ex)
+	c.inbox.push(ex)
 	if !c.turn {
 		c.turn = true
 		go c.work()
@@ -130,15 +154,12 @@ func (c *Conn) next() *exchange {
 	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(c.inbox) == 0 {
+	ex := c.inbox.pop()
+	if ex == nil {
 		c.turn = false
-		c.inbox = nil
 		c.signalIdleLocked()
 		return nil
 	}
-	ex := c.inbox[0]
-	c.inbox[0] = nil
-	c.inbox = c.inbox[1:]
 	c.startLocked(ex)
 	ex.refused = len(c.running) > l.app.opts.MaxOpen
 	l.inBytes -= ex.msg.Size + messageOverhead
@@ -187,7 +208,7 @@ func (c *Conn) passTurnLocked(ex *exchange) {
 		return
 	}
 	ex.yielded = true
-	if len(c.inbox) > 0 {
+	if c.inbox.first != nil {
 		go c.work()
 		return
 	}
@@ -196,13 +217,12 @@ func (c *Conn) passTurnLocked(ex *exchange) {
 
 // dropInboxLocked forgets what has not begun.
 func (c *Conn) dropInboxLocked() {
-	for _, ex := range c.inbox {
+	for ex := c.inbox.pop(); ex != nil; ex = c.inbox.pop() {
 		c.link.inBytes -= ex.msg.Size + messageOverhead
 		c.link.bufferLocked(-ex.msg.Size - messageOverhead)
 		delete(c.open, ex.msg.ID)
+		c.link.app.counters.discarded.Add(1)
 	}
-	c.link.app.counters.discarded.Add(int64(len(c.inbox)))
-	c.inbox = nil
 	c.link.wakeReaderLocked()
 }
 
@@ -218,7 +238,7 @@ func (c *Conn) idleLocked() <-chan struct{} {
 }
 
 func (c *Conn) signalIdleLocked() {
-	if c.idle != nil && len(c.running) == 0 && len(c.inbox) == 0 {
+	if c.idle != nil && len(c.running) == 0 && c.inbox.first == nil {
 		close(c.idle)
 		c.idle = nil
 	}

@@ -349,7 +349,7 @@ func (c *Conn) left() {
 // leaveLocked ends a stream whose client has left: it hears nothing more of it.
 func (ex *exchange) leaveLocked(ce *CloseError) {
 	ex.answered = true
-	ex.cancel(ce)
+	ex.cancelLocked(ce)
 }
 
 // end takes the connection out of the world when its client has gone.

@@ -87,8 +87,8 @@ type Format interface {
 	Encode(m *Message) (Frame, error)
 }
 
-// Transport carries one client's frames. The Link calls Write from one goroutine
-// at a time, and the other methods at any time, from any goroutine.
+// Transport carries one client's frames, see also [NowWriter]. The Link calls
+// Write from one goroutine at a time, and the other methods at any time, from any goroutine.
 type Transport interface {
 	// Write sends the frames in order, within Options.WriteTimeout. It returns
 	// when they are handed to the network. After an error, which is or wraps
@@ -107,11 +107,22 @@ type Transport interface {
 	Abort()
 }
 
+// NowWriter is what a [Transport] may implement besides. The Link then lets a
+// handler's goroutine write a reply where nothing else waits: that saves waking
+// up another.
+type NowWriter interface {
+	// WriteNow is Write as far as that needs no waiting. It returns what Write
+	// has to send, which will be its next call, even if there are no frames in
+	// it; nil if all has been handed to the network.
+	WriteNow(batch []Frame) (rest []Frame, err error)
+}
+
 // Link is one client's transport as the router sees it. All methods are safe
 // for concurrent use.
 type Link struct {
 	app       *app
 	transport Transport
+	now       NowWriter // the transport, if it is one
 	request   *http.Request
 	client    bool // we dialled
 	multi     bool // carries several namespaces and outlives them
@@ -174,6 +185,7 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 		closed:    make(chan struct{}),
 		done:      make(chan struct{}),
 	}
+	l.now, _ = t.(NowWriter)
 	l.Alive()
 	l.tokens, l.refilled = float64(r.app.opts.FrameBurst), time.Now()
 	l.ping = time.AfterFunc(r.app.opts.PingInterval, l.checkAlive)

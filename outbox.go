@@ -19,12 +19,19 @@ const (
 	sendWait     sendMode = iota // wait for space in the first half
 	sendNow                      // never wait: full means that the client is slow
 	sendVolatile                 // drop the frame
+	sendReply                    // as sendWait, and likely nothing follows
 )
 
-// errDropped is what sendLocked makes of a volatile frame for a full outbox.
-var errDropped = errors.New("wsrouter: dropped")
+func (mode sendMode) waits() bool { return mode == sendWait || mode == sendReply }
 
-// send queues a frame. Only sendWait blocks, and at most for WriteTimeout.
+// What sendLocked leaves to sent, as it has the lock.
+var (
+	errDropped  = errors.New("wsrouter: dropped") // a volatile frame, for a full outbox
+	errWriteNow = errors.New("wsrouter: write")   // the sender itself is the writer
+)
+
+// send queues a frame. Only sendWait and sendReply block, and at most for
+// WriteTimeout.
 func (l *Link) send(f Frame, mode sendMode) error {
 	if f.empty() {
 		return nil
@@ -38,19 +45,23 @@ func (l *Link) send(f Frame, mode sendMode) error {
 // sent does what sendLocked could not, as it had the lock.
 func (l *Link) sent(err error) error {
 	l.app.relieve()
-	if err != errDropped {
-		return err
+	switch err {
+	case errWriteNow:
+		l.writeNow()
+		return nil
+	case errDropped:
+		if t := l.app.opts.Trace; t.Drop != nil {
+			l.app.trace(func() { t.Drop(l, 1) })
+		}
+		return nil
 	}
-	if t := l.app.opts.Trace; t.Drop != nil {
-		l.app.trace(func() { t.Drop(l, 1) })
-	}
-	return nil
+	return err
 }
 
 func (l *Link) sendLocked(f Frame, mode sendMode) error {
 	size := f.size() + frameOverhead
 	limit := l.app.opts.OutboxBytes
-	if mode == sendWait {
+	if mode.waits() {
 		limit /= 2 // the rest is left to those who cannot wait
 	}
 	var timeout *time.Timer
@@ -78,6 +89,10 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 		return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
 	}
 	l.queueLocked(f)
+	if mode == sendReply && l.now != nil && !l.writing && l.inBytes == 0 && l.outBytes <= nowBytes {
+		l.writing = true
+		return errWriteNow
+	}
 	l.wakeWriterLocked()
 	return nil
 }
@@ -134,13 +149,43 @@ func (l *Link) waitForSpaceLocked(timeout <-chan time.Time) bool {
 func (l *Link) wakeWriterLocked() {
 	if !l.writing && !l.gone {
 		l.writing = true
-		go l.write()
+		go l.write(nil)
 	}
 }
 
-// write sends batches until the outbox is empty, then says goodbye if the link
-// is closing.
-func (l *Link) write() {
+// writeNow sends a batch as far as that needs no waiting. A writer sends the
+// rest, and what has come meanwhile. The caller has set writing.
+func (l *Link) writeNow() {
+	batch, _ := l.nextBatch()
+	if len(batch) == 0 { // the link was cut
+		return
+	}
+	l.traceOut(batch)
+	rest, err := l.now.WriteNow(batch)
+	if err != nil {
+		l.writeFailed(err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writing = rest != nil
+	switch {
+	case l.writing:
+		go l.write(rest)
+	case len(l.out) > 0 || l.ce != nil:
+		l.wakeWriterLocked()
+	}
+}
+
+// write sends the rest of a batch, if there is one, and then batches until the
+// outbox is empty; at last it says goodbye if the link is closing.
+func (l *Link) write(rest []Frame) {
+	if rest != nil {
+		if err := l.transport.Write(rest); err != nil {
+			l.writeFailed(err)
+			return
+		}
+	}
 	for {
 		batch, goodbye := l.nextBatch()
 		if goodbye != nil {
@@ -192,6 +237,7 @@ func slowClient() *CloseError {
 
 const (
 	batchBytes = 64 << 10 // a batch of this size is long enough
+	nowBytes   = 16 << 10 // more than that a sender does not write by itself
 	keepFrames = 16       // room in the outbox that an idle link keeps
 )
 

@@ -42,20 +42,26 @@ func (c *Context) Reply(v any) error {
 	if c.muted() {
 		return nil
 	}
-	return c.conn.sendFrame(f, sendWait)
+	return c.conn.sendFrame(f, sendReply)
 }
 
 // response makes the message that answers the event, or is an item of its
 // stream.
 func (c *Context) response(v any, more bool) (*Message, error) {
-	m := &Message{Kind: KindReply, Event: c.msg.Event, ID: c.msg.ID, More: more && c.msg.ID != ""}
+	var both struct { // in one piece
+		m    Message
+		args [1]any
+	}
+	m := &both.m
+	m.Kind, m.Event, m.ID, m.More = KindReply, c.msg.Event, c.msg.ID, more && c.msg.ID != ""
 	if r, ok := v.(Response); ok {
 		if err := checkEvent(r.Event); err != nil {
 			return nil, err
 		}
 		m.Event, m.Named, v = r.Event, true, r.Data
 	}
-	m.Args = []any{v}
+	both.args[0] = v
+	m.Args = both.args[:]
 	return m, nil
 }
 
@@ -67,15 +73,19 @@ func (c *Context) muted() bool { return c.msg.ID == "" && c.conn.link.client }
 func (ex *exchange) reply() error {
 	l := ex.conn.link
 	l.mu.Lock()
-	stream, canceled := ex.stream, ex.canceled && !ex.answered
+	canceled := ex.canceled && !ex.answered && !ex.stream
+	fresh := !ex.canceled && !ex.answered && !ex.stream
+	if fresh {
+		ex.answerLocked()
+	}
 	l.mu.Unlock()
 	switch {
-	case stream:
-		return ErrReplied
 	case canceled:
-		return context.Cause(ex.ctx)
+		return context.Cause(ex.context())
+	case !fresh:
+		return ErrReplied
 	}
-	return ex.answer()
+	return nil
 }
 
 // Stream answers the event with every value received from ch, in order, until
@@ -99,6 +109,7 @@ func Stream[T any](c *Context, ch <-chan T) error {
 		close(empty)
 		ch = empty
 	}
+	own, event := c.Context().Done(), c.ex.context().Done()
 	err := c.stream(func(send func(any) error) error {
 		for {
 			select {
@@ -109,9 +120,9 @@ func Stream[T any](c *Context, ch <-chan T) error {
 				if err := send(v); err != nil {
 					return err
 				}
-			case <-c.ctx.Done():
+			case <-own:
 				return c.cause()
-			case <-c.ex.ctx.Done():
+			case <-event:
 				return c.cause()
 			case <-c.conn.link.closed:
 				return c.conn.link.Err()
@@ -187,10 +198,10 @@ func StreamSeq[T any](c *Context, seq iter.Seq2[T, error]) error {
 // cause says why the event's context has ended: the event itself, or middleware
 // with a context of its own; nil while it goes on.
 func (c *Context) cause() error {
-	if err := context.Cause(c.ex.ctx); err != nil {
+	if err := context.Cause(c.ex.context()); err != nil {
 		return err
 	}
-	return context.Cause(c.ctx)
+	return context.Cause(c.Context())
 }
 
 // stream runs produce with a function that sends an item. The end of the stream
@@ -202,7 +213,9 @@ func (c *Context) stream(produce func(send func(any) error) error) error {
 	c.Yield()
 	err := produce(c.sendItem)
 	if err != nil {
-		c.ex.cancel(err)
+		c.conn.link.mu.Lock()
+		c.ex.cancelLocked(err)
+		c.conn.link.mu.Unlock()
 	}
 	return err
 }

@@ -202,7 +202,7 @@ func (c *Conn) drain(ctx context.Context) {
 	l.mu.Lock()
 	c.draining = true
 	for ex := range c.streaming {
-		ex.cancel(errShutdown)
+		ex.cancelLocked(errShutdown)
 	}
 	idle := c.idleLocked()
 	l.mu.Unlock()

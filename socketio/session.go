@@ -2,6 +2,7 @@ package socketio
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -20,10 +21,6 @@ type session struct {
 	client  *client
 	done    chan struct{} // closed when everything of it is gone
 	closed  chan struct{} // closed when it has ended
-
-	// writing holds one token while somebody writes to the WebSocket. It is no
-	// mutex: for one of those a bubble's clock would not go on.
-	writing chan struct{}
 
 	mu        sync.Mutex     // guards everything below
 	heartbeat *time.Timer    // until the next ping
@@ -53,7 +50,6 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 		closed:  make(chan struct{}),
 		changed: make(chan struct{}),
 		polled:  time.Now(),
-		writing: make(chan struct{}, 1),
 	}
 	s.client = &client{session: s, joined: make(map[string]bool)}
 	s.mu.Lock() // the link may be closed before NewLink returns
@@ -210,29 +206,45 @@ func (s *session) put(p enginePacket) {
 	}
 	s.mu.Unlock()
 	if ws != nil {
-		s.write(ws, []enginePacket{p})
+		write(ws, p)
 	}
 }
 
 // Write implements [wsrouter.Transport].
 func (s *session) Write(batch []wsrouter.Frame) error {
-	packets := enginePackets(nil, batch)
 	s.mu.Lock()
 	if hasWelcome(batch) {
 		s.connect.Stop()
 	}
 	ws := s.ws
 	if ws == nil {
-		s.out = append(s.out, packets...)
+		s.out = enginePackets(s.out, batch)
 		s.wakeLocked()
 		s.taken = make(chan struct{})
 	}
 	taken := s.taken
 	s.mu.Unlock()
-	if ws != nil {
-		return s.write(ws, packets)
+	if ws == nil {
+		return s.awaitPoll(taken)
 	}
-	return s.awaitPoll(taken)
+	ws.Begin()
+	failed := add(ws, batch)
+	return errors.Join(failed, ws.End())
+}
+
+// WriteNow implements [wsrouter.NowWriter].
+func (s *session) WriteNow(batch []wsrouter.Frame) (rest []wsrouter.Frame, err error) {
+	s.mu.Lock()
+	ws := s.ws
+	s.mu.Unlock()
+	if ws == nil || hasWelcome(batch) || !ws.BeginNow() {
+		return batch, nil
+	}
+	add(ws, batch)
+	if all, err := ws.EndNow(); all || err != nil {
+		return nil, err
+	}
+	return batch[:0], nil
 }
 
 // hasWelcome reports whether a namespace lets the client in: a server sends

@@ -111,11 +111,9 @@ func readFailure(err error) *wsrouter.CloseError {
 	return gone()
 }
 
-// write sends packets in one batch. The link's writer, the heartbeat and the
-// upgrade come here; each has to wait for the other.
-func (s *session) write(ws *socket.Conn, packets []enginePacket) error {
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
+// write sends packets in one batch: the heartbeat and the upgrade do, beside the
+// link's writer.
+func write(ws *socket.Conn, packets ...enginePacket) error {
 	ws.Begin()
 	var failed error
 	for _, p := range packets {
@@ -123,10 +121,25 @@ func (s *session) write(ws *socket.Conn, packets []enginePacket) error {
 			break
 		}
 	}
-	if err := ws.End(); failed == nil {
-		failed = err
+	return errors.Join(failed, ws.End())
+}
+
+// add adds frames, each of which is a message packet, to a batch.
+func add(ws *socket.Conn, batch []wsrouter.Frame) error {
+	const prefix = string(engineMessage)
+	for i := range batch {
+		for f := &batch[i]; f != nil; f = f.Next {
+			if err := ws.Write(prefix, f.Text, true); err != nil {
+				return err
+			}
+			for _, data := range f.Attachments {
+				if err := ws.Write("", data, false); err != nil {
+					return err
+				}
+			}
+		}
 	}
-	return failed
+	return nil
 }
 
 // upgradeTimeout is how long a WebSocket may probe.
@@ -174,7 +187,7 @@ func (s *session) probe(ws *socket.Conn) bool {
 	if err != nil || p.kind != enginePing || string(p.data) != "probe" {
 		return false
 	}
-	if s.write(ws, []enginePacket{{kind: enginePong, data: p.data}}) != nil {
+	if write(ws, enginePacket{kind: enginePong, data: p.data}) != nil {
 		return false
 	}
 	s.mu.Lock()
@@ -211,7 +224,7 @@ func (s *session) endUpgrade(ws *socket.Conn) bool {
 	s.wakeLocked()
 	s.mu.Unlock()
 	if len(packets) > 0 {
-		s.write(ws, packets) // if it fails, so does the read loop
+		write(ws, packets...) // if it fails, so does the read loop
 	}
 	if taken != nil {
 		close(taken)

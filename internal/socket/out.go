@@ -27,9 +27,18 @@ type out struct {
 }
 
 // begin is called before the messages of a batch are added.
-func (c *serverConn) begin(now bool) {
+func (c *serverConn) begin() {
 	c.writing.lock()
-	c.beginLocked(now)
+	c.beginLocked(false)
+}
+
+// beginNow reports false where it would have to wait.
+func (c *serverConn) beginNow() bool {
+	if c.direct == nil || !c.writing.tryLock() {
+		return false
+	}
+	c.beginLocked(true)
+	return true
 }
 
 func (c *serverConn) beginLocked(now bool) {
@@ -74,9 +83,6 @@ func (c *serverConn) end() error {
 // whether that was all; the rest goes before the next batch.
 func (c *serverConn) endNow() (all bool, err error) {
 	defer c.writing.unlock()
-	if c.direct == nil && c.writeErr == nil {
-		return false, nil
-	}
 	if err = c.writeDirect(); err == nil && c.sent < len(*c.batch) {
 		return false, nil
 	}
@@ -147,16 +153,14 @@ func (c *serverConn) Write(p []byte) (int, error) {
 // ping sends a ping. It does not wait: where it would have to, a goroutine does,
 // for WriteTimeout at most.
 func (c *serverConn) ping() {
-	if c.direct == nil || !c.writing.tryLock() {
-		go func() {
-			c.writing.lock()
-			c.beginLocked(false)
-			c.add(opPing, "", nil)
-			c.end()
-		}()
+	if c.beginNow() {
+		c.add(opPing, "", nil)
+		c.endNow()
 		return
 	}
-	c.beginLocked(true)
-	c.add(opPing, "", nil)
-	c.endNow()
+	go func() {
+		c.begin()
+		c.add(opPing, "", nil)
+		c.end()
+	}()
 }

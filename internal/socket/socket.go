@@ -171,15 +171,16 @@ func CloseStatus(err error) (code int, reason string, ok bool) {
 // Begin starts a batch of messages, End sends it.
 func (c *Conn) Begin() {
 	if c.server != nil {
-		c.server.begin(false)
+		c.server.begin()
 		return
 	}
 	c.client.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
 }
 
 // BeginNow starts a batch that EndNow will send as far as the network takes it at
-// once.
-func (c *Conn) BeginNow() { c.server.begin(true) }
+// once. It reports false, and starts none, where it cannot be known what that is:
+// over TLS, on the client's side, or as somebody else is writing.
+func (c *Conn) BeginNow() bool { return c.server != nil && c.server.beginNow() }
 
 // Write adds a message to the batch: prefix and data.
 func (c *Conn) Write(prefix string, data []byte, text bool) error {
@@ -205,8 +206,7 @@ func (c *Conn) End() error {
 }
 
 // EndNow does not wait. It reports whether the batch was sent; if not, the rest
-// goes with the next batch, for which there should be one, perhaps empty. Only a
-// server's side has it.
+// goes with the next batch, which may be empty.
 func (c *Conn) EndNow() (all bool, err error) { return c.server.endNow() }
 
 // Ping asks the peer for a pong, which will be heard through Options.Alive. It
