@@ -421,7 +421,7 @@ func TestShutdown(t *testing.T) {
 // TestPage: every file is served with its type and the policy, and the page names
 // no script or style that is not there.
 func TestPage(t *testing.T) {
-	server := httptest.NewServer(newHandler(newChat()))
+	server := httptest.NewServer(newHandler(newChat(), ""))
 	defer server.Close()
 	types := map[string]string{"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 	paths, err := fs.Glob(files, "web/*")
@@ -437,4 +437,23 @@ func TestPage(t *testing.T) {
 		require.Contains(t, res.Header.Get("Content-Type"), kind)
 		require.Contains(t, res.Header.Get("Content-Security-Policy"), "default-src 'self'")
 	}
+}
+
+// TestSocketIOPage: the same page, but for the client, which is a file or comes
+// from elsewhere.
+func TestSocketIOPage(t *testing.T) {
+	get := func(client, path string) (body, location string) {
+		rec := httptest.NewRecorder()
+		newHandler(newChat(), client).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+		return rec.Body.String(), rec.Header().Get("Location")
+	}
+	plain, _ := get("", "/")
+	page, _ := get("", "/socketio/")
+	require.Equal(t, plain, page)
+	script, _ := get("", "/socketio/client.js")
+	require.Contains(t, script, "./socket.io.js")
+	file, _ := get("chat.go", "/socketio/socket.io.js")
+	require.Contains(t, file, "package main")
+	_, elsewhere := get("", "/socketio/socket.io.js")
+	require.Equal(t, cdn, elsewhere)
 }

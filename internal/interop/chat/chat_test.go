@@ -25,7 +25,8 @@ import (
 const (
 	repository = "../../.."
 	chromium   = "/usr/bin/chromium" // also in drive.mjs
-	timeLimit  = 4 * time.Minute     // far above what it takes
+	socketIO   = "../socketio/node/node_modules/socket.io-client/dist/socket.io.esm.min.js"
+	timeLimit  = 4 * time.Minute // far above what it takes
 )
 
 // TestChat plays steps.mjs. Screenshots go to a folder that is removed, unless
@@ -33,6 +34,7 @@ const (
 func TestChat(t *testing.T) {
 	need(t, "../node/node_modules/playwright-core")
 	need(t, chromium)
+	need(t, socketIO)
 	node, err := exec.LookPath("node")
 	require.NoError(t, err, "Node.js is missing; run ./test.sh, which says what it needs")
 	folder := os.Getenv("CHAT_SCREENSHOTS")
@@ -135,7 +137,7 @@ var announcement = regexp.MustCompile(`open http://(\S+)`)
 // start returns when it has said where it listens.
 func (s *server) start(t *testing.T, addr string) {
 	t.Helper()
-	s.cmd = exec.CommandContext(s.ctx, s.binary, "-addr", addr)
+	s.cmd = exec.CommandContext(s.ctx, s.binary, "-addr", addr, "-client", socketIO)
 	stderr, err := s.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, s.cmd.Start())

@@ -304,6 +304,62 @@ export const steps = {
     await until("notice", async () => (await notices(bob)).at(-1) === "Ada Lovelace left");
   },
 
+  async "a page of socket.io-client is in the same rooms"(world) {
+    const { ada, until, shot } = world;
+    const sio = (world.sio = await world.person());
+    await enter(world, sio, "x", "/socketio/#Workshop");
+    await sio.evaluate(() => document.getElementById("name").removeAttribute("maxlength"));
+    await sio.getByRole("button", { name: "Change your name" }).press("Enter");
+    await sio.getByLabel("Your name", { exact: true }).fill("x".repeat(25));
+    await sio.keyboard.press("Enter");
+    await until("refusal", same("A name has 1 to 24 characters.", () => sio.locator("#enter-error").textContent()));
+    await enter(world, sio, "Sio", "/socketio/#Workshop");
+    await ada.getByRole("button", { name: "Open Workshop" }).click();
+    for (const page of [ada, sio]) await until("people", same(["Ada", "Sio"], () => people(page)));
+
+    const all = [];
+    for (let i = 1; i <= 8; i++) {
+      await Promise.all([say(ada, `plain ${i}`), say(sio, `socket.io ${i} <é😀>`)]);
+      all.push(`plain ${i}`, `socket.io ${i} <é😀>`);
+    }
+    await until("all there", async () => (await texts(ada)).length === all.length && (await texts(sio)).length === all.length);
+    assert.deepEqual(await texts(sio), await texts(ada));
+    assert.deepEqual((await texts(ada)).toSorted(), all.toSorted());
+    assert.equal(await sio.locator(".message.mine").count(), 8);
+    await sio.locator("#text").pressSequentially("Hm");
+    await until("typing", same("Sio is typing", () => ada.locator("#typing-text").textContent()));
+    await shot(sio, "socketio-desktop-light", "light");
+    assert.ok(await sio.evaluate(() => performance.getEntriesByType("resource").some(({ name }) => name.includes("/socket.io/?EIO=4"))));
+  },
+
+  async "the robot speaks Socket.IO, too"({ sio, until }) {
+    await sio.getByRole("button", { name: "Robot" }).press("Enter");
+    await say(sio, "Tell me a joke", "Tell me a story");
+    const answers = sio.locator(".log:not([hidden]) .message:not(.mine) .text");
+    const stops = sio.getByRole("button", { name: "Stop", exact: true });
+    await until("a joke, and then a story", async () => (await answers.nth(0).textContent()).endsWith("they part.") && await stops.count() === 1);
+    await until("a story", async () => (await answers.nth(1).textContent()).split(" ").length > 5);
+    assert.match(await answers.nth(1).textContent(), /^Once there was/);
+    await stops.nth(0).press("Enter");
+    await until("remark", same(["Stopped"], () => sio.locator(".log:not([hidden]) .remark").allTextContents()));
+    await sio.getByRole("button", { name: "Workshop", exact: true }).press("Enter");
+  },
+
+  async "the server dies under both, and comes back"({ ada, sio, until, server }) {
+    const before = await texts(sio);
+    await server("kill");
+    for (const page of [ada, sio]) await until("state", same("Reconnecting…", () => state(page)));
+    await say(sio, "Is it back?");
+    await server("start");
+    await ada.getByRole("button", { name: "Try now" }).press("Enter");
+    await sio.getByRole("button", { name: "Try now" }).press("Enter");
+    for (const page of [ada, sio]) {
+      await until("state", same("Connected", () => state(page)));
+      await until("all, and nothing twice", same([...before, "Is it back?"], () => texts(page)));
+      await until("people", same(["Ada", "Sio"], () => people(page)));
+    }
+  },
+
   async "it looks good"(world) {
     const { ada, bob, until, shot } = world;
     const zoe = await world.person();
