@@ -98,7 +98,6 @@ func (a *app) crowdedLocked(key string) *StatusError {
 // add registers a link. What Admit has checked is checked again: others may have
 // come meanwhile.
 func (a *app) add(l *Link) error {
-	a.freeze()
 	key := a.clientKey(l.request)
 	a.mu.Lock()
 	crowded := a.crowdedLocked(key)

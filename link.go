@@ -176,6 +176,7 @@ type LinkOptions struct {
 // a *CloseError when no more clients are taken. Whoever made a Link must call
 // [Link.End] on it.
 func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
+	r.app.freeze() // may wait for a Broker's network, and pings are to begin after that
 	l := &Link{
 		app:       r.app,
 		transport: t,
@@ -188,7 +189,9 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 	l.now, _ = t.(NowWriter)
 	l.Alive()
 	l.tokens, l.refilled = float64(r.app.opts.FrameBurst), time.Now()
+	l.mu.Lock() // the timer may be quick
 	l.ping = time.AfterFunc(r.app.opts.PingInterval, l.checkAlive)
+	l.mu.Unlock()
 	if err := r.app.add(l); err != nil {
 		l.ping.Stop()
 		return nil, err
