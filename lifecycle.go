@@ -224,6 +224,7 @@ func (c *Conn) connected(err error) {
 		return
 	}
 	l := c.link
+	c.router.hub.add(c) // before the client knows; what it is sent is held until then
 	welcome, _ := c.format.Encode(&Message{Kind: KindConnect, ID: c.id})
 	l.mu.Lock()
 	c.live = true
@@ -231,7 +232,6 @@ func (c *Conn) connected(err error) {
 		c.sendHeldLocked(welcome)
 	}
 	l.mu.Unlock()
-	c.router.hub.add(c)
 	l.app.counters.connects.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: connected")
 	if t := l.app.opts.Trace; t.Connect != nil {
