@@ -58,8 +58,6 @@ func TestTheMemoryBrokerJoinsSeveralRouters(t *testing.T) {
 		for _, client := range clients {
 			client.Expect("hello", []any{"all", 1})
 		}
-		require.NoError(t, b.To("room").Local().Emit("hello", "you"))
-		clients[1].Expect("hello", "you")
 		require.NoError(t, b.To().Emit("hello", "nobody"))
 		for _, client := range clients {
 			client.ExpectNothing()
@@ -133,6 +131,32 @@ func TestEachNamespaceSubscribesOnce(t *testing.T) {
 		assert.Equal(t, time.Second, time.Since(begin), "side by side")
 		slices.Sort(names)
 		assert.Equal(t, []string{"/", "/chat"}, names)
+	})
+}
+
+func TestWhatIsLocalStaysOnItsNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cluster wsrouter.MemoryBroker
+		a, b := inCluster(&cluster), inCluster(&cluster)
+		for _, r := range []*wsrouter.Router{a, b} {
+			r.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room") })
+		}
+		here, there := wsroutertest.Connect(t, a, nil), wsroutertest.Connect(t, b, nil)
+		local := a.To("room").Local()
+		require.NoError(t, local.Emit("hello"))
+		require.NoError(t, local.Join("joined"))
+		require.NoError(t, local.Leave("room"))
+		here.Expect("hello", nil)
+		members, err := a.Except().Local().Find(t.Context())
+		require.NoError(t, err)
+		require.Len(t, members, 1)
+		assert.Equal(t, []string{"joined"}, members[0].Rooms)
+		require.NoError(t, a.Except().Local().Disconnect(3000, "bye"))
+		here.ExpectClose(3000)
+		there.ExpectNothing()
+		for c := range b.Conns() {
+			assert.Equal(t, []string{"room"}, c.Rooms())
+		}
 	})
 }
 

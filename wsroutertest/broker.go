@@ -128,7 +128,7 @@ func (s *stage) must(err error) {
 // looks from time to time.
 func (s *stage) until(what string, condition func() bool) {
 	s.Helper()
-	deadline := time.NewTimer(6 * patience())
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	for pause := time.Millisecond; !condition(); pause = min(2*pause, 100*time.Millisecond) {
 		select {

@@ -17,7 +17,6 @@ var deliveryCases = []brokerCase{
 	{"Namespaces", 1, "Nothing reaches a namespace of another name, however similar.", testNamespaces},
 	{"Rooms", 1, "An emit reaches whoever is in any of the rooms once, without those that are excepted.", testRooms},
 	{"RoomNames", 1, "Any text is a room's name.", testRoomNames},
-	{"Local", 1, "What is Local stays on its node.", testLocal},
 	{"Volatile", 1, "What is volatile arrives where there is space.", testVolatile},
 	{"JoinAndLeave", 1, "Connections of other nodes join and leave rooms.", testJoinAndLeave},
 	{"Disconnect", 1, "Connections of other nodes are ended, and no others.", testDisconnect},
@@ -159,26 +158,6 @@ func testRoomNames(s *stage) {
 		s.must(a.Except(name).Emit("all but", name))
 		out.wants(spell("all but", name))
 		s.silence(routers("", a), in, out)
-	}
-}
-
-func testLocal(s *stage) {
-	a, b := s.join(), s.join()
-	la, lb := listen(s, a.Router, "room"), listen(s, b.Router, "room")
-	here := a.To("room").Local()
-	s.must(here.Emit("hello"))
-	s.must(here.Join("joined"))
-	s.must(here.Leave("room"))
-	la.wants("hello")
-	members, err := a.Except().Local().Find(s.Context())
-	if err != nil || len(members) != 1 {
-		s.Fatalf("found %d connections, want the one of this node (%v)", len(members), err)
-	}
-	s.must(a.To("joined").Local().Disconnect(wsrouter.CloseNormal, ""))
-	la.wantsEnd()
-	s.silence(routers("", a, b), lb)
-	if rooms := lb.Rooms(); !slices.Equal(rooms, []string{"room"}) {
-		s.Fatalf("the other node's connection is in %q, want room", rooms)
 	}
 }
 

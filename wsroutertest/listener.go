@@ -66,6 +66,9 @@ func spell(name string, args ...any) string {
 	return text
 }
 
+// named reports whether an event, as of spell, has that name.
+func named(event, name string) bool { return event == name || strings.HasPrefix(event, name+" ") }
+
 // next returns what it hears next.
 func (l *listener) next(want string) string {
 	l.tb.Helper()
@@ -102,7 +105,7 @@ func (l *listener) wantsFirst(want, other string) {
 		if got == want {
 			return
 		}
-		if !strings.HasPrefix(got, other+" ") {
+		if !named(got, other) {
 			l.tb.Fatalf("heard %s, want %s", short(got), short(want))
 		}
 	}

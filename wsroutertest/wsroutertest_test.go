@@ -3,8 +3,6 @@ package wsroutertest_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -12,13 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/leak"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func echo(c *wsrouter.Context) error { return c.Reply(c.Raw()) }
 

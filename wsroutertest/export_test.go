@@ -1,0 +1,24 @@
+package wsroutertest
+
+import (
+	"slices"
+	"testing"
+)
+
+// RunBrokerCase runs one case of TestBroker, with a TB that may be none.
+func RunBrokerCase(tb testing.TB, name string, cluster *BrokerCluster) {
+	cases := brokerCases()
+	i := slices.IndexFunc(cases, func(c brokerCase) bool { return c.name == name })
+	if i < 0 {
+		tb.Fatalf("there is no case %q", name)
+	}
+	cases[i].test(tb, cluster)
+}
+
+// BrokerCases returns the names of TestBroker's cases.
+func BrokerCases() (names []string) {
+	for _, c := range brokerCases() {
+		names = append(names, c.name)
+	}
+	return names
+}

@@ -1,0 +1,191 @@
+package wsroutertest_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/wsroutertest"
+)
+
+func TestAnHonestBrokerPasses(t *testing.T) {
+	wsroutertest.TestBroker(t, func(testing.TB) *wsroutertest.BrokerCluster { return newWire("") })
+}
+
+// faults are what can be wrong with a broker, and the cases that must see it.
+var faults = map[string][]string{
+	"loses some":                      {"Delivery", "ManyNodes", "Order"},
+	"delivers twice":                  {"Delivery", "ManyNodes", "SharedBroker", "Order", "Back"},
+	"its own routers apart":           {"SharedBroker"},
+	"confuses namespaces":             {"Namespaces"},
+	"once for each room":              {"Rooms", "Order"},
+	"forgets exceptions":              {"Rooms"},
+	"one room only":                   {"Rooms"},
+	"knows no odd rooms":              {"RoomNames", "Namespaces"},
+	"drops what is volatile":          {"Volatile"},
+	"joins nobody":                    {"JoinAndLeave", "OwnMessages"},
+	"leaves nobody":                   {"JoinAndLeave"},
+	"disconnects nobody":              {"Disconnect"},
+	"disconnects everybody":           {"Disconnect"},
+	"finds nobody":                    {"Find", "SharedBroker", "FindWhileAway"},
+	"finds its own":                   {"Find"},
+	"finds no data":                   {"Find"},
+	"finds no rooms":                  {"Find"},
+	"echoes":                          {"Delivery", "OwnMessages"},
+	"swaps neighbours":                {"Order", "OrderOfOperations"},
+	"rooms overtake":                  {"OrderOfOperations"},
+	"Publish waits":                   {"NoWait"},
+	"no bound":                        {"NoWait"},
+	"drops without a count":           {"NoWait"},
+	"first argument only":             {"Arguments"},
+	"several as one":                  {"Arguments"},
+	"garbles text":                    {"Arguments"},
+	"bytes as text":                   {"ByteArguments"},
+	"loses a byte":                    {"ByteArguments"},
+	"nothing big":                     {"Big"},
+	"writes to operations":            {"OperationsAreReadOnly"},
+	"subscribes late":                 {"Subscribe"},
+	"Subscribe waits for the network": {"SubscribeWhileAway"},
+	"Subscribe fails while away":      {"SubscribeWhileAway"},
+	"does not say unreached":          {"Unreached", "Back"},
+	"does not say how long":           {"Unreached"},
+	"keeps operations":                {"Unreached"},
+	"finds without an error":          {"FindWhileAway"},
+	"never comes back":                {"Back", "Unreached", "SubscribeWhileAway", "FindWhileAway", "CloseWhileAway", "NoWait"},
+	"comes back deaf":                 {"Back", "Unreached", "SubscribeWhileAway"},
+	"comes back twice":                {"Back"},
+	"queue out of order":              {"Back"},
+	"publishes after Close":           {"Close"},
+	"hears after Close":               {"Close"},
+	"Close ends others":               {"Close", "Shutdown"},
+	"Close waits for the network":     {"CloseWhileAway"},
+	"leaks":                           {"Leaks"},
+	"stops at garbage":                {"Garbage"},
+	"emits garbage":                   {"Garbage"},
+	"does not count garbage":          {"Garbage"},
+}
+
+func TestFaultsAreFound(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, fault := range slices.Sorted(maps.Keys(faults)) {
+		t.Run(fault, func(t *testing.T) {
+			for _, name := range faults[fault] {
+				seen[name] = true
+				synctest.Test(t, func(t *testing.T) {
+					failure := fails(t, func(tb testing.TB) { wsroutertest.RunBrokerCase(tb, name, newWire(fault)) })
+					require.NotEmpty(t, failure, "%s passes a broker that %s", name, fault)
+					t.Logf("%s: %s", name, failure)
+				})
+			}
+		})
+	}
+	for _, name := range wsroutertest.BrokerCases() {
+		require.True(t, seen[name], "no fault shows that %s can fail", name)
+	}
+}
+
+// distort is what a faulty node makes of an operation.
+func (n *wireNode) distort(op *wsrouter.Operation) []*wsrouter.Operation {
+	switch n.fault {
+	case "loses some":
+		if n.turn++; n.turn%20 == 3 {
+			return nil
+		}
+	case "delivers twice":
+		return []*wsrouter.Operation{op, op}
+	case "swaps neighbours":
+		if n.held == nil && op.Event != "fence" {
+			n.held = op
+			return nil
+		}
+		held := n.held
+		if n.held = nil; held != nil {
+			return []*wsrouter.Operation{op, held}
+		}
+	case "once for each room":
+		return eachRoom(op)
+	case "one room only":
+		op.To.Rooms = op.To.Rooms[:min(1, len(op.To.Rooms))]
+	case "knows no odd rooms":
+		if strings.ContainsAny(strings.Join(op.To.Rooms, ""), "#*") || slices.Equal(op.To.Rooms, []string{"b"}) {
+			return nil
+		}
+	case "forgets exceptions":
+		op.To.Except = nil
+	case "drops what is volatile":
+		if op.Volatile {
+			return nil
+		}
+	case "joins nobody", "leaves nobody", "disconnects nobody", "disconnects everybody":
+		return n.distortOperation(op)
+	default:
+		return n.distortArgs(op)
+	}
+	return []*wsrouter.Operation{op}
+}
+
+func eachRoom(op *wsrouter.Operation) (each []*wsrouter.Operation) {
+	if len(op.To.Rooms) == 0 {
+		return append(each, op)
+	}
+	for _, room := range op.To.Rooms {
+		one := *op
+		one.To.Rooms = []string{room}
+		each = append(each, &one)
+	}
+	return each
+}
+
+func (n *wireNode) distortOperation(op *wsrouter.Operation) []*wsrouter.Operation {
+	broken := map[string]wsrouter.OpKind{
+		"joins nobody": wsrouter.OpJoin, "leaves nobody": wsrouter.OpLeave, "disconnects nobody": wsrouter.OpDisconnect,
+	}
+	if op.Kind == broken[n.fault] {
+		return nil
+	}
+	if n.fault == "disconnects everybody" && op.Kind == wsrouter.OpDisconnect {
+		op.To = wsrouter.Selection{}
+	}
+	return []*wsrouter.Operation{op}
+}
+
+func (n *wireNode) distortArgs(op *wsrouter.Operation) []*wsrouter.Operation {
+	switch n.fault {
+	case "first argument only":
+		op.Args = op.Args[:min(1, len(op.Args))]
+	case "several as one":
+		if len(op.Args) > 1 {
+			var all [][]byte
+			for _, arg := range op.Args {
+				all = append(all, arg.JSON)
+			}
+			op.Args = []wsrouter.Encoded{{JSON: append(append([]byte{'['}, bytes.Join(all, []byte{','})...), ']')}}
+		}
+	}
+	for i := range op.Args {
+		switch arg := &op.Args[i]; n.fault {
+		case "garbles text":
+			arg.JSON = []byte(strings.ToValidUTF8(string(bytes.ReplaceAll(arg.JSON, []byte("ü"), []byte("\xfc"))), "?"))
+		case "bytes as text":
+			*arg = wsrouter.Encoded{JSON: arg.Append(nil, func(b []byte, i int) []byte {
+				return append(b, `"`+base64.StdEncoding.EncodeToString(arg.Attachments[i].Data)+`"`...)
+			})}
+		case "loses a byte":
+			for k, a := range arg.Attachments {
+				arg.Attachments[k].Data = a.Data[:max(1, len(a.Data))-1]
+			}
+		case "nothing big":
+			if len(arg.JSON) > 100_000 {
+				return nil
+			}
+		}
+	}
+	return []*wsrouter.Operation{op}
+}
