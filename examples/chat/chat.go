@@ -2,29 +2,20 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/examples/chat/page"
+	"github.com/wsrouter/wsrouter/examples/chat/robot"
 )
 
-// The page, and the texts of the errors, know the first two as well: characters.
-const maxName, maxText, maxHistory, maxRooms = 24, 2000, 50, 100
+const maxHistory, maxRooms = 50, 100
 
-// message is what a page sends, and what a room gets to hear.
-type message struct {
-	Room string `json:"room"`
-	Name string `json:"name"`
-	Text string `json:"text,omitempty"`
-	Key  string `json:"key,omitempty"`  // the sender's: the same when it is sent again
-	Seq  int64  `json:"seq,omitempty"`  // grows by one in each room
-	Time int64  `json:"time,omitempty"` // Unix milliseconds
-}
+type message = page.Message
 
 type room struct {
 	seq     int64                     // of the last message
@@ -52,23 +43,15 @@ func newChat() *wsrouter.Router {
 	ch.on("leave", ch.leave)
 	ch.on("typing", ch.typing)
 	ch.on("say", ch.say)
-	ch.router.On("ask", ask)
+	ch.router.On("ask", robot.Ask)
 	return ch.router
 }
 
 // enter is the guard: who has no name is not let in.
 func enter(conn *wsrouter.Conn) error {
-	var in message
-	if err := conn.Auth(&in); err != nil || !fits(in.Name, maxName) {
-		return wsrouter.NewError("A name has 1 to 24 characters.")
-	}
-	nameOf.Set(conn, in.Name)
-	return nil
-}
-
-// fits wants 1 to n characters, with no blanks around them.
-func fits(s string, n int) bool {
-	return s != "" && utf8.RuneCountInString(s) <= n && s == strings.TrimSpace(s)
+	name, err := page.Name(conn)
+	nameOf.Set(conn, name)
+	return err
 }
 
 // on registers a handler that has the lock. All but join are for those who are in
@@ -92,8 +75,8 @@ func (ch *chat) on(event string, h func(c *wsrouter.Context, id string, m messag
 
 // join tells a page what was said after m.Seq, the last message that it has.
 func (ch *chat) join(c *wsrouter.Context, id string, m message) error {
-	if !fits(m.Room, maxName) {
-		return wsrouter.NewError("A room's name has 1 to 24 characters.")
+	if err := m.CheckRoom(); err != nil {
+		return err
 	}
 	if len(ch.rooms) >= maxRooms { // those that nobody is in make place
 		maps.DeleteFunc(ch.rooms, func(_ string, r *room) bool { return len(r.people) == 0 })
@@ -142,8 +125,8 @@ func (ch *chat) typing(c *wsrouter.Context, id string, m message) error {
 }
 
 func (ch *chat) say(_ *wsrouter.Context, id string, m message) error {
-	if !fits(m.Text, maxText) || len(m.Key) > 64 {
-		return wsrouter.NewError("A message has 1 to 2000 characters, its key at most 64.")
+	if err := m.CheckText(); err != nil {
+		return err
 	}
 	r := ch.rooms[id]
 	if m.Key != "" && slices.ContainsFunc(r.history, func(old message) bool { return old.Key == m.Key }) {
@@ -153,34 +136,4 @@ func (ch *chat) say(_ *wsrouter.Context, id string, m message) error {
 	m.Seq, m.Time = r.seq, time.Now().UnixMilli()
 	r.history = append(r.history[max(0, len(r.history)+1-maxHistory):], m)
 	return ch.router.To(id).Emit("said", m)
-}
-
-//go:embed bot.txt
-var script string // "word: what the robot says of it", the last line for all else
-
-// ask answers word by word. The stop button cancels the request: then yield
-// reports false. Meanwhile other events of the page are handled.
-func ask(c *wsrouter.Context) error {
-	var question string
-	if err := c.Bind(&question); err != nil {
-		return err
-	}
-	return wsrouter.StreamSeq(c, func(yield func(string, error) bool) {
-		for word := range strings.FieldsSeq(answer(strings.ToLower(question))) {
-			time.Sleep(100 * time.Millisecond)
-			if !yield(word, nil) {
-				return
-			}
-		}
-	})
-}
-
-func answer(question string) (text string) {
-	for line := range strings.Lines(script) {
-		var about string
-		if about, text, _ = strings.Cut(line, ": "); strings.Contains(question, about) {
-			break
-		}
-	}
-	return text
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/examples/chat/page"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -26,8 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// page is a client that is somebody.
-type page struct {
+// person is a client that is somebody.
+type person struct {
 	*wsroutertest.Client
 	t    *testing.T
 	name string
@@ -53,41 +54,41 @@ func (j joined) texts() (texts []string) {
 	return texts
 }
 
-func open(t *testing.T, router *wsrouter.Router, name string) *page {
+func open(t *testing.T, router *wsrouter.Router, name string) *person {
 	t.Helper()
 	client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{
 		Auth: func(context.Context) (any, error) { return message{Name: name}, nil },
 	})
-	return &page{client, t, name}
+	return &person{client, t, name}
 }
 
-func (p *page) call(event string, in any) error {
+func (p *person) call(event string, in any) error {
 	p.t.Helper()
 	return p.Call(p.t.Context(), event, in, nil)
 }
 
 // join joins, and takes both events that come of it.
-func (p *page) join(room string, last int64, names ...string) joined {
+func (p *person) join(room string, last int64, names ...string) joined {
 	p.t.Helper()
 	require.NoError(p.t, p.call("join", message{Room: room, Seq: last}))
 	p.Expect("people", people{room, names})
 	return next[joined](p, "joined")
 }
 
-func (p *page) say(room, text string) {
+func (p *person) say(room, text string) {
 	p.t.Helper()
 	require.NoError(p.t, p.call("say", message{Room: room, Text: text}))
 }
 
 // next takes the next event, which has that name.
-func next[T any](p *page, name string) (v T) {
+func next[T any](p *person, name string) (v T) {
 	p.t.Helper()
 	require.Equal(p.t, name, p.Next(&v))
 	return v
 }
 
 // refused wants the call to fail with a text for people.
-func (p *page) refused(text, event string, in any) {
+func (p *person) refused(text, event string, in any) {
 	p.t.Helper()
 	var ws *wsrouter.WsError
 	require.ErrorAs(p.t, p.call(event, in), &ws)
@@ -108,7 +109,7 @@ func TestTalk(t *testing.T) {
 
 		ada.say("Lobby", "hi")
 		bob.say("Lobby", "<b>hello</b>\nAda")
-		for _, p := range []*page{ada, bob} {
+		for _, p := range []*person{ada, bob} {
 			hi, hello := next[message](p, "said"), next[message](p, "said")
 			require.Equal(t, []any{"Ada", "hi", first.Seq + 1}, []any{hi.Name, hi.Text, hi.Seq})
 			require.Equal(t, []any{"Bob", "<b>hello</b>\nAda", first.Seq + 2}, []any{hello.Name, hello.Text, hello.Seq})
@@ -198,7 +199,7 @@ func TestTyping(t *testing.T) {
 		ada.Expect("people", people{"Lobby", []string{"Ada", "Bob"}})
 		require.NoError(t, ada.Emit("typing", message{Room: "Lobby", Name: "Eve", Text: "?"}))
 		bob.Expect("typing", message{Room: "Lobby", Name: "Ada"})
-		for _, p := range []*page{ada, bob, eve} {
+		for _, p := range []*person{ada, bob, eve} {
 			p.ExpectNothing()
 		}
 	})
@@ -291,7 +292,7 @@ func TestBotStops(t *testing.T) {
 
 func TestGuard(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
-		long := strings.Repeat("é", maxName)
+		long := strings.Repeat("é", page.MaxName)
 		open(t, router, long).join("Lobby", 0, long)
 		for _, name := range []string{"", " ", "Ada ", "\nAda", long + "x"} {
 			ce := open(t, router, name).ExpectClose(wsrouter.ClosePolicy)
@@ -304,14 +305,14 @@ func TestLimits(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada := open(t, router, "Ada")
 		ada.join("Lobby", 0, "Ada")
-		ada.say("Lobby", strings.Repeat("🙂", maxText))
+		ada.say("Lobby", strings.Repeat("🙂", page.MaxText))
 		next[message](ada, "said")
-		for _, text := range []string{"", " \n ", strings.Repeat("x", maxText+1)} {
+		for _, text := range []string{"", " \n ", strings.Repeat("x", page.MaxText+1)} {
 			ada.refused("A message has 1 to 2000 characters, its key at most 64.", "say", message{Room: "Lobby", Text: text})
 		}
 		ada.refused("A message has 1 to 2000 characters, its key at most 64.", "say",
 			message{Room: "Lobby", Text: "x", Key: strings.Repeat("k", 65)})
-		for _, room := range []string{"", " ", "a ", strings.Repeat("x", maxName+1)} {
+		for _, room := range []string{"", " ", "a ", strings.Repeat("x", page.MaxName+1)} {
 			ada.refused("A room's name has 1 to 24 characters.", "join", message{Room: room})
 		}
 		for _, event := range []string{"say", "typing", "leave"} {
@@ -326,7 +327,7 @@ func TestLimits(t *testing.T) {
 // place for a new one.
 func TestRooms(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
-		var ada *page
+		var ada *person
 		for i := range maxRooms {
 			if i%20 == 0 { // one page can be in 20
 				ada = open(t, router, "Ada")
@@ -349,7 +350,7 @@ func TestRace(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		const each = 20
 		ada, bob := open(t, router, "Ada"), open(t, router, "Bob")
-		pages := []*page{ada, bob}
+		pages := []*person{ada, bob}
 		for i := range 20 {
 			pages = append(pages, open(t, router, fmt.Sprint("Listener ", i)))
 		}
@@ -374,7 +375,7 @@ func TestRace(t *testing.T) {
 }
 
 // requireInOrder wants n messages, the last of which is "end".
-func requireInOrder(t *testing.T, p *page, n int) {
+func requireInOrder(t *testing.T, p *person, n int) {
 	t.Helper()
 	var all []message
 	for len(all) == 0 || all[len(all)-1].Text != "end" {
@@ -421,10 +422,10 @@ func TestShutdown(t *testing.T) {
 // TestPage: every file is served with its type and the policy, and the page names
 // no script or style that is not there.
 func TestPage(t *testing.T) {
-	server := httptest.NewServer(newHandler(newChat(), ""))
+	server := httptest.NewServer(page.Handler(newChat(), ""))
 	defer server.Close()
 	types := map[string]string{"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-	paths, err := fs.Glob(files, "web/*")
+	paths, err := fs.Glob(os.DirFS("page"), "web/*")
 	require.NoError(t, err)
 	for _, path := range paths {
 		path = strings.TrimPrefix(path, "web/")
@@ -444,16 +445,16 @@ func TestPage(t *testing.T) {
 func TestSocketIOPage(t *testing.T) {
 	get := func(client, path string) (body, location string) {
 		rec := httptest.NewRecorder()
-		newHandler(newChat(), client).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+		page.Handler(newChat(), client).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
 		return rec.Body.String(), rec.Header().Get("Location")
 	}
 	plain, _ := get("", "/")
-	page, _ := get("", "/socketio/")
-	require.Equal(t, plain, page)
+	same, _ := get("", "/socketio/")
+	require.Equal(t, plain, same)
 	script, _ := get("", "/socketio/client.js")
 	require.Contains(t, script, "./socket.io.js")
 	file, _ := get("chat.go", "/socketio/socket.io.js")
 	require.Contains(t, file, "package main")
 	_, elsewhere := get("", "/socketio/socket.io.js")
-	require.Equal(t, cdn, elsewhere)
+	require.Equal(t, page.CDN, elsewhere)
 }

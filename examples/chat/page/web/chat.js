@@ -18,6 +18,7 @@ const questions = ["What is a stream?", "How do I stop you?", "What if the netwo
 // Talk is a conversation: a room, or the one with the robot.
 class Talk {
   last = 0; // the number of the last message we have
+  early = 0; // of one that came while others were to come before it
   joined = false; // on this connection
   unread = 0;
   draft = "";
@@ -101,13 +102,20 @@ function onJoined({ room, seq, messages }) {
   });
   talk.last = seq;
   talk.joined = true;
+  if (talk.early > seq) join(talk);
+  talk.early = 0;
   for (const [key, { text }] of talk.waiting) send(talk, key, text);
   drawTalk();
 }
 
 function onSaid(message) {
   const talk = talks.get(message.room);
-  if (!talk?.joined || message.seq <= talk.last) return;
+  if (!talk || message.seq <= talk.last) return;
+  if (!talk.joined || message.seq > talk.last + 1) { // lost between servers, or overtaken: ask once
+    if (talk.joined && talk.early === 0) join(talk);
+    talk.early = message.seq;
+    return;
+  }
   talk.last = message.seq;
   stopTyping(talk, message.name);
   showMessage(talk, message, true);

@@ -1,0 +1,53 @@
+// Package page is the chat's page, and what pages say to a server. Two servers
+// use it: examples/chat on one machine, examples/cluster on many.
+package page
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/socketio"
+)
+
+//go:embed web
+var files embed.FS
+
+// CDN has the client that pages load where none is given, as in Socket.IO's documentation.
+const CDN = "https://cdn.socket.io/4.8.1/socket.io.esm.min.js"
+
+// policy keeps a page from loading anything from elsewhere but those scripts; a script that got into
+// it somehow would not run.
+const policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// Handler serves the chat and its page twice: at / with the client that comes with the router,
+// at /socketio/ with socket.io-client, from a file or [CDN]. Both talk in the same rooms.
+func Handler(router *wsrouter.Router, client string) http.Handler {
+	web, _ := fs.Sub(files, "web")
+	page := http.FileServerFS(web)
+	mux := http.NewServeMux()
+	mux.Handle("/ws", router.Handler(&wsrouter.WSOptions{AuthFrame: true}))
+	mux.Handle("/wsrouter/", wsrouter.ClientJS())
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		page.ServeHTTP(w, r)
+	})
+
+	mux.Handle("/socket.io/", socketio.New(router, nil))
+	mux.HandleFunc("/socketio/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy+"; script-src 'self' https://cdn.socket.io")
+		http.StripPrefix("/socketio", page).ServeHTTP(w, r)
+	})
+	mux.HandleFunc("/socketio/client.js", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, web, "socketio.js")
+	})
+	mux.HandleFunc("/socketio/socket.io.js", func(w http.ResponseWriter, r *http.Request) {
+		if client == "" {
+			http.Redirect(w, r, CDN, http.StatusFound)
+			return
+		}
+		http.ServeFile(w, r, client)
+	})
+	return mux
+}
