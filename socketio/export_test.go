@@ -1,11 +1,36 @@
 package socketio
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+)
 
 // Sessions returns how many sessions a mount has.
-func Sessions(h http.Handler) int {
+func Sessions(h http.Handler) int { return len(sessions(h)) }
+
+func sessions(h http.Handler) []*session {
 	m := h.(*handler)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.sessions)
+	return slices.Collect(maps.Values(m.sessions))
+}
+
+// Timers returns a function that stops the timers of the sessions that a mount has
+// now, and reports how many of them were still running.
+func Timers(h http.Handler) (running func() int) {
+	list := sessions(h)
+	return func() (n int) {
+		for _, s := range list {
+			s.mu.Lock()
+			for _, timer := range [...]*time.Timer{s.heartbeat, s.connect, s.partial} {
+				if timer != nil && timer.Stop() {
+					n++
+				}
+			}
+			s.mu.Unlock()
+		}
+		return n
+	}
 }

@@ -26,6 +26,7 @@ type site struct {
 	handler http.Handler
 	url     string // http://host/socket.io/
 	client  *http.Client
+	opened  func() // called for each session of open and direct; nil does nothing
 }
 
 // serve serves a router on a loopback port.
@@ -33,7 +34,7 @@ func serve(t *testing.T, router *wsrouter.Router, opts *socketio.Options) *site 
 	t.Helper()
 	h := socketio.New(router, opts)
 	server := httptest.NewServer(h)
-	s := &site{t, router, h, server.URL + "/socket.io/", server.Client()}
+	s := &site{t: t, router: router, handler: h, url: server.URL + "/socket.io/", client: server.Client()}
 	t.Cleanup(func() {
 		router.Close()
 		server.Close()
@@ -59,7 +60,7 @@ func serveWith(t *testing.T, server *http.Server, router *wsrouter.Router, opts 
 		server.Close()
 		transport.CloseIdleConnections()
 	})
-	return &site{t, router, h, "http://memory/socket.io/", &http.Client{Transport: transport}}
+	return &site{t: t, router: router, handler: h, url: "http://memory/socket.io/", client: &http.Client{Transport: transport}}
 }
 
 // listener hands out in-memory connections.
@@ -140,6 +141,7 @@ func (s *site) open() *poller {
 	require.Equal(s.t, 200, a.status, a.body)
 	var open struct{ SID string }
 	require.NoError(s.t, json.Unmarshal([]byte(a.body[1:]), &open))
+	s.tell()
 	return &poller{s, open.SID}
 }
 
@@ -241,7 +243,14 @@ func (s *site) direct() *socket {
 	s.t.Helper()
 	ws := s.dial("")
 	require.Regexp(s.t, `^0\{"sid":".{20}","upgrades":\[\],`, ws.read())
+	s.tell()
 	return ws
+}
+
+func (s *site) tell() {
+	if s.opened != nil {
+		s.opened()
+	}
 }
 
 // connected opens a session and joins the root namespace.

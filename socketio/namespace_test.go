@@ -159,6 +159,7 @@ func TestLeavesStream(t *testing.T) {
 			require.Zero(t, time.Since(begin))
 			ws.join("40")
 		}
+		synctest.Wait()
 		require.NotContains(t, log.String(), "ERROR")
 		require.NotContains(t, log.String(), "WARN")
 	})
@@ -325,33 +326,35 @@ func TestCalls(t *testing.T) {
 	})
 }
 
+// oddInput are packets that close the session.
+var oddInput = [][]string{
+	{"40", "40"}, {`42["echo"]`}, {"430[]"}, {"41"}, {"40", `42/chat,["echo"]`}, {"40", "43/chat,0[]"}, {"40", "41/chat,"},
+	{"44{}"}, {"40", `44{"message":"x"}`},
+	{"40", "4abc"}, {"40", "4"}, {"40", "49"}, {"40", "42["}, {"40", "42"}, {"40", "42{}"}, {"40", "42[]"}, {"40", "42[{}]"},
+	{"40", `42abc["echo"]`}, {"40", "42[null]"}, {"40", "42[true]"}, {"40", `42["echo"]x`}, {"40", "43[1]"}, {"40", "431{}"},
+	{"40[]"}, {`40"s"`}, {"40null"}, {"40", "41{}"}, {"40", "41[]"},
+	{"40", `42["connect"]`}, {"40", `42["connect_error"]`}, {"40", `42["disconnect"]`}, {"40", `42["disconnecting"]`},
+	{"40", `42["newListener"]`}, {"40", `42["removeListener"]`},
+	{"40", `450-["echo"]`}, {"40", `4511-["echo"]`}, {"40", `45-["echo"]`}, {"40", `45["echo"]`}, {"40", `45x-["echo"]`}, {"40", `45-1-["echo"]`},
+	{"40", `4599999999999999999999-["echo"]`}, {"40", "460-1[]"},
+	{"40", "\x00stray"}, {"\x00stray"}, {"40", "\x00"},
+	{"40", `451-["echo",1]`, `42["echo"]`}, {"40", `451-["echo",1]`, "41"},
+	{"40", `451-["echo",{"_placeholder":true,"num":1}]`, "\x00a"}, {"40", `451-["echo",{"_placeholder":true,"num":-1}]`, "\x00a"},
+	{"40", `451-["echo",{"_placeholder":true,"num":0.5}]`, "\x00a"}, {"40", `451-["echo",{"_placeholder":true,"num":"0"}]`, "\x00a"},
+	{"40", `451-["echo",{"_placeholder":true,"num":null}]`, "\x00a"}, {"40", `451-["echo",{"_placeholder":true}]`, "\x00a"},
+	{"40", `451-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]`, "\x00a"},
+	{"40", `421234567890123456["echo"]`}, {"40", `42["` + strings.Repeat("x", 300) + `"]`}, {"40/" + strings.Repeat("x", 300) + ","},
+	{"40", "42[" + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "]"},
+	{"40", "2"}, {"40", "x"}, {"40", ""}, {"40", "7"}, {"40", "1"},
+}
+
 // TestOddInput is the table 1.12 of the reference: what closes the session, and
 // what is ignored.
 func TestOddInput(t *testing.T) {
-	closes := [][]string{
-		{"40", "40"}, {`42["echo"]`}, {"430[]"}, {"41"}, {"40", `42/chat,["echo"]`}, {"40", "43/chat,0[]"}, {"40", "41/chat,"},
-		{"44{}"}, {"40", `44{"message":"x"}`},
-		{"40", "4abc"}, {"40", "4"}, {"40", "49"}, {"40", "42["}, {"40", "42"}, {"40", "42{}"}, {"40", "42[]"}, {"40", "42[{}]"},
-		{"40", `42abc["echo"]`}, {"40", "42[null]"}, {"40", "42[true]"}, {"40", `42["echo"]x`}, {"40", "43[1]"}, {"40", "431{}"},
-		{"40[]"}, {`40"s"`}, {"40null"}, {"40", "41{}"}, {"40", "41[]"},
-		{"40", `42["connect"]`}, {"40", `42["connect_error"]`}, {"40", `42["disconnect"]`}, {"40", `42["disconnecting"]`},
-		{"40", `42["newListener"]`}, {"40", `42["removeListener"]`},
-		{"40", `450-["echo"]`}, {"40", `4511-["echo"]`}, {"40", `45-["echo"]`}, {"40", `45["echo"]`}, {"40", `45x-["echo"]`}, {"40", `45-1-["echo"]`},
-		{"40", `4599999999999999999999-["echo"]`}, {"40", "460-1[]"},
-		{"40", "\x00stray"}, {"\x00stray"}, {"40", "\x00"},
-		{"40", `451-["echo",1]`, `42["echo"]`}, {"40", `451-["echo",1]`, "41"},
-		{"40", `451-["echo",{"_placeholder":true,"num":1}]`, "\x00a"}, {"40", `451-["echo",{"_placeholder":true,"num":-1}]`, "\x00a"},
-		{"40", `451-["echo",{"_placeholder":true,"num":0.5}]`, "\x00a"}, {"40", `451-["echo",{"_placeholder":true,"num":"0"}]`, "\x00a"},
-		{"40", `451-["echo",{"_placeholder":true,"num":null}]`, "\x00a"}, {"40", `451-["echo",{"_placeholder":true}]`, "\x00a"},
-		{"40", `451-["echo",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]`, "\x00a"},
-		{"40", `421234567890123456["echo"]`}, {"40", `42["` + strings.Repeat("x", 300) + `"]`}, {"40/" + strings.Repeat("x", 300) + ","},
-		{"40", "42[" + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "]"},
-		{"40", "2"}, {"40", "x"}, {"40", ""}, {"40", "7"}, {"40", "1"},
-	}
 	router := newRouter(nil)
 	router.Namespace("/chat")
 	s := serve(t, router, nil)
-	for _, packets := range closes {
+	for _, packets := range oddInput {
 		ws := s.direct()
 		ws.write(packets...)
 		for p := range ws.received {

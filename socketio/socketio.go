@@ -10,7 +10,9 @@
 // same name; the connect payload is [wsrouter.Conn.Auth]; an ack is a request,
 // which [wsrouter.Context.Reply] answers and [wsrouter.Conn.Call] sends. The
 // arguments of an event are what [wsrouter.Context.Args] binds. A []byte travels
-// as a binary attachment, in both directions.
+// as a binary attachment, in both directions: an any gets a []byte, and Raw shows
+// base64 in its place. Only behind an embedded pointer to an unexported struct, and
+// in what a MarshalJSON makes, bytes are sent as base64.
 //
 // What Socket.IO cannot do: cancel a request other than by leaving, pull a
 // stream with credit, and tell a close code. The items of a stream are emitted,
@@ -71,7 +73,8 @@ type handler struct {
 
 // New returns a handler that serves Socket.IO clients of the router's tree. opts
 // may be nil and is copied. Mount it at any path that ends in a slash, and tell
-// the client where it is not "/socket.io/".
+// the client where it is not "/socket.io/"; for clients with addTrailingSlash:
+// false mount it at "/socket.io", too.
 func New(router *wsrouter.Router, opts *Options) http.Handler {
 	h := &handler{router: router, limits: router.Options(), sessions: make(map[string]*session)}
 	if opts != nil {

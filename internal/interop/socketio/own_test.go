@@ -36,7 +36,9 @@ func serveOwn(t *testing.T, router *wsrouter.Router) (url string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle("/ws", router)
-	mux.Handle("/socket.io/", socketio.New(router, nil))
+	h := socketio.New(router, nil)
+	mux.Handle("/socket.io/", h)
+	mux.Handle("/socket.io", h)
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), process.Limit)

@@ -51,6 +51,12 @@ export const own = [
       await b.expect(["cast", { n, file: bytes(n) }], ["cast", n]);
     }
   }],
+  ["path", "without a trailing slash", async (stage) => {
+    const peer = await stage.connect({ addTrailingSlash: false });
+    peer.emit("echo", "x");
+    await peer.expect(["echo", "x"]);
+    await peer.expectNothing();
+  }],
   ["auth", "is seen by the guard", async (stage) => {
     const peer = await stage.connect({ auth: { token: "good", name: "ada" } }, "/guarded");
     await peer.expect(["welcome", "ada"]);
