@@ -34,6 +34,8 @@ func (w *call) wait(ctx context.Context) (*Message, error) {
 
 // Call sends a request and waits for its answer, which it stores in out, a
 // pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data.
+// For Brokers an in of type []Encoded is several arguments, and an out of type
+// *Encoded the answer as it came.
 // It may be used in handlers: answers are read while a handler blocks, and
 // events that arrive in between are handled in their order.
 //
@@ -45,6 +47,10 @@ func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	answer, err := c.ask(ctx, event, in)
 	if err != nil || out == nil {
 		return err
+	}
+	if out, ok := out.(*Encoded); ok {
+		*out = answer
+		return nil
 	}
 	return answerShape(answer.bind(out))
 }
@@ -77,7 +83,11 @@ func (c *Conn) ask(ctx context.Context, event string, in any) (Encoded, error) {
 
 func requestMessage(event string, in any, id string) *Message {
 	m := &Message{Kind: KindEvent, Event: event, ID: id}
-	if in != nil {
+	switch in := in.(type) {
+	case nil:
+	case []Encoded:
+		m.Args = anys(in)
+	default:
 		m.Args = []any{in}
 	}
 	return m

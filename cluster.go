@@ -90,9 +90,11 @@ func (a *app) joinCluster() {
 
 // leaveCluster ends the nodes of the namespace and of those below it.
 func (r *Router) leaveCluster() {
+	var wg sync.WaitGroup
 	for _, ns := range r.subtree() {
-		ns.unsubscribe()
+		wg.Go(ns.unsubscribe)
 	}
+	wg.Wait()
 }
 
 // elsewhere reports whether the Target may select connections of other nodes.

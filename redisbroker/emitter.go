@@ -1,0 +1,119 @@
+package redisbroker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/redis/rueidis"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// Emitter publishes to a cluster without being a node of it, as
+// @socket.io/redis-emitter does: for cron jobs, workers and command lines. It is a
+// value that selects, as a [wsrouter.Target] does: its methods return changed
+// copies, and it may be used concurrently. A new one selects everyone in the
+// namespace "/".
+//
+//	emitter := redisbroker.NewEmitter(client, nil)
+//	err := emitter.To("user:7").Emit(ctx, "paid", invoice)
+//
+// Its operations return when Redis has taken them: that says nothing of whether
+// any node, or client, was there.
+type Emitter struct {
+	client    rueidis.Client
+	key       string
+	namespace string
+	some      bool
+	to        wsrouter.Selection
+	volatile  bool
+}
+
+// NewEmitter returns an Emitter that uses a client, which stays the caller's. Of
+// the options only Key counts; nil is the default.
+func NewEmitter(client rueidis.Client, opts *Options) Emitter {
+	return Emitter{client: client, key: opts.withDefaults().Key, namespace: "/"}
+}
+
+// Of selects a namespace by its full name, as "/chat".
+func (e Emitter) Of(namespace string) Emitter {
+	e.namespace = namespace
+	return e
+}
+
+// To adds the connections in any of the rooms. Without rooms it adds nobody.
+func (e Emitter) To(rooms ...string) Emitter {
+	e.some = true
+	e.to.Rooms = append(slices.Clip(e.to.Rooms), rooms...)
+	return e
+}
+
+// Except takes out the connections that are in any of the rooms.
+func (e Emitter) Except(rooms ...string) Emitter {
+	e.to.Except = append(slices.Clip(e.to.Except), rooms...)
+	return e
+}
+
+// Volatile makes nodes drop an Emit for a client that reads too slowly, instead of
+// closing it.
+func (e Emitter) Volatile() Emitter {
+	e.volatile = true
+	return e
+}
+
+// Emit sends an event to the selected connections. Arguments are as of
+// [wsrouter.Target.Emit].
+func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
+	op := &wsrouter.Operation{Kind: wsrouter.OpEmit, To: e.to, Event: event, Volatile: e.volatile}
+	for _, arg := range args {
+		encoded, err := wsrouter.Encode(arg)
+		if err != nil {
+			return fmt.Errorf("redisbroker: encode %q: %w", event, err)
+		}
+		op.Args = append(op.Args, encoded)
+	}
+	data, err := appendBroadcast(nil, emitterUID, e.namespace, op)
+	if err != nil {
+		return err
+	}
+	return e.publish(ctx, channelsOf(e.key, e.namespace).of(e.to), data)
+}
+
+// Join adds the selected connections to rooms.
+func (e Emitter) Join(ctx context.Context, rooms ...string) error {
+	return e.operate(ctx, &wsrouter.Operation{Kind: wsrouter.OpJoin, Rooms: rooms})
+}
+
+// Leave takes the selected connections out of rooms.
+func (e Emitter) Leave(ctx context.Context, rooms ...string) error {
+	return e.operate(ctx, &wsrouter.Operation{Kind: wsrouter.OpLeave, Rooms: rooms})
+}
+
+// Disconnect closes the selected connections with code 1000.
+func (e Emitter) Disconnect(ctx context.Context) error {
+	return e.operate(ctx, &wsrouter.Operation{Kind: wsrouter.OpDisconnect})
+}
+
+func (e Emitter) operate(ctx context.Context, op *wsrouter.Operation) error {
+	if op.Kind != wsrouter.OpDisconnect && len(op.Rooms) == 0 {
+		return nil
+	}
+	op.To = e.to
+	data, err := wsrouter.AppendJSON(nil, operationRequest("", op))
+	if err != nil {
+		return err
+	}
+	return e.publish(ctx, channelsOf(e.key, e.namespace).request, data)
+}
+
+func (e Emitter) publish(ctx context.Context, channel string, data []byte) error {
+	if e.some && len(e.to.Rooms) == 0 {
+		return nil // nobody
+	}
+	command := e.client.B().Publish().Channel(channel).Message(rueidis.BinaryString(data)).Build()
+	if err := e.client.Do(ctx, command).Error(); err != nil {
+		return fmt.Errorf("redisbroker: publish: %w", err)
+	}
+	return nil
+}

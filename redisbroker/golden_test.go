@@ -1,0 +1,203 @@
+package redisbroker
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+func encode(t *testing.T, v any) wsrouter.Encoded {
+	t.Helper()
+	e, err := wsrouter.Encode(v)
+	require.NoError(t, err)
+	return e
+}
+
+func packed(t *testing.T, v any) string {
+	t.Helper()
+	b, err := appendValue(nil, encode(t, v))
+	require.NoError(t, err)
+	return hex.EncodeToString(b)
+}
+
+// What Socket.IO's server publishes for io.emit("hello", 1).
+func TestBroadcastIsByteForByteThatOfNode(t *testing.T) {
+	op := &wsrouter.Operation{Kind: wsrouter.OpEmit, Event: "hello", Args: []wsrouter.Encoded{encode(t, 1)}}
+	b, err := appendBroadcast(nil, "abc-_9", "/", op)
+	require.NoError(t, err)
+	want := "93a66162632d5f3983a47479706502a46461746192a568656c6c6f01a36e7370a12f83a5726f6f6d7390a665786365707490a5666c61677380"
+	assert.Equal(t, want, hex.EncodeToString(b))
+
+	m, err := readBroadcast(b)
+	require.NoError(t, err)
+	event, args, ok := m.event()
+	assert.True(t, ok)
+	assert.Equal(t, "hello", event)
+	assert.Equal(t, op.Args, args)
+	assert.Equal(t, "abc-_9", m.uid)
+	assert.True(t, m.isFor("/"))
+}
+
+func TestMessagePackIsThatOfNotepack(t *testing.T) {
+	for _, test := range []struct {
+		in   any
+		want string
+	}{
+		{[]byte{1, 2, 3}, "c403010203"},
+		{[]byte{}, "c400"},
+		{1.5, "cb3ff8000000000000"},
+		{-1, "ff"},
+		{-33, "d0df"},
+		{-129, "d1ff7f"},
+		{0, "00"},
+		{127, "7f"},
+		{128, "cc80"},
+		{256, "cd0100"},
+		{70000, "ce00011170"},
+		{1 << 40, "cf0000010000000000"},
+		{json.RawMessage("1e3"), "cd03e8"},
+		{json.RawMessage("-0"), "00"},
+		{json.RawMessage("18446744073709551616"), "cb43f0000000000000"},
+		{json.RawMessage("1e999"), "cb7ff0000000000000"},
+		{nil, "c0"},
+		{true, "c3"},
+		{"é", "a2c3a9"},
+		{json.RawMessage(`"\ud800"`), "a3efbfbd"},
+		{json.RawMessage("\"\xff\""), "a3efbfbd"},
+		{json.RawMessage(`{ "b" : [ ] , "a\"" : { } , "c":[1, {"d":"]"}] }`), "83a16290a2612280a1639201" + "81a164a15d"},
+		{map[string]any{"x": []byte{7}, "y": []any{[]byte{8}, "CA=="}}, "82a178c40107a17992c40108a443413d3d"},
+	} {
+		assert.Equal(t, test.want, packed(t, test.in), "%v", test.in)
+	}
+}
+
+func TestWhatIsTooDeepForNodeIsNotSent(t *testing.T) {
+	deep := func(n int) wsrouter.Encoded {
+		return wsrouter.Encoded{JSON: []byte(strings.Repeat("[", n) + strings.Repeat("]", n))}
+	}
+	_, err := appendValue(nil, deep(maxDepth))
+	assert.NoError(t, err)
+	_, err = appendValue(nil, deep(maxDepth+1))
+	assert.ErrorIs(t, err, errDepth)
+}
+
+func TestReadValue(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{"d6ff6553f100", `"2023-11-14T22:13:20.000Z"`},
+		{"d7ff1d5353006553f100", `"2023-11-14T22:13:20.123Z"`},
+		{"c70cff40000000000000006553f100", "null"}, // more than a second of nanoseconds
+		{"c70cff0754d4c0000000006553f100", `"2023-11-14T22:13:20.123Z"`},
+		{"d7000000018bcfe56800", `"2023-11-14T22:13:20.000Z"`}, // of an older notepack
+		{"d40000", "null"},
+		{"82a16101a162d40000", `{"a":1}`}, // undefined
+		{"92d4000001", "[null,1]"},
+		{"cb7ff8000000000000", "null"}, // NaN
+		{"ca3fc00000", "1.5"},
+		{"cfffffffffffffffff", "18446744073709551615"},
+		{"a1ff", `"\ufffd"`},
+		{"8201a16102a162", `{"1":"a","2":"b"}`},
+		{"82a17a01a16102", `{"z":1,"a":2}`},
+		{"c0", "null"},
+		{"d803000102030405060708090a0b0c0d0e0f", "null"},
+	} {
+		b, err := hex.DecodeString(test.in)
+		require.NoError(t, err)
+		e, rest, err := readValue(b)
+		require.NoError(t, err, test.in)
+		assert.Empty(t, rest)
+		assert.Equal(t, test.want, string(e.JSON), test.in)
+		assert.Empty(t, e.Attachments)
+	}
+	e, _, err := readValue([]byte{0x92, 0xc4, 1, 9, 0xc7, 2, 0, 5, 6})
+	require.NoError(t, err)
+	assert.Equal(t, wsrouter.Encoded{JSON: []byte("[,]"), Attachments: []wsrouter.Attachment{
+		{At: 1, Data: []byte{9}}, {At: 2, Data: []byte{5, 6}},
+	}}, e)
+}
+
+func TestReadRefusesWhatIsMalformed(t *testing.T) {
+	deep := strings.Repeat("91", maxReadDepth+2)
+	for _, in := range []string{
+		"", "c1", "ddffffffff", "dfffffffff", "dbffffffff", "c6ffffffff", "c9ffffffff00", "d8", "c7", "c705ff01",
+		"93", "91", "81a161", "8190c0", deep, "93a161",
+	} {
+		b, err := hex.DecodeString(in)
+		require.NoError(t, err)
+		_, _, err = readValue(b)
+		assert.Error(t, err, in)
+		_, err = readBroadcast(b)
+		assert.Error(t, err, in)
+		_, err = readMessage(b)
+		assert.Error(t, err, in)
+	}
+	for _, text := range []string{"{", `{"type":}`, "[]", "null", `{"type":"x"}`, `{"opts":7}`} {
+		_, err := readMessage([]byte(text))
+		assert.Error(t, err, text)
+	}
+}
+
+func TestRequestsHaveAllThatNodeReads(t *testing.T) {
+	to := wsrouter.Selection{Rooms: []string{"a"}}
+	for _, test := range []struct {
+		op   wsrouter.Operation
+		want string
+	}{
+		{wsrouter.Operation{Kind: wsrouter.OpJoin, To: to, Rooms: []string{"b"}},
+			`{"uid":"u","type":2,"opts":{"rooms":["a"],"except":[]},"rooms":["b"]}`},
+		{wsrouter.Operation{Kind: wsrouter.OpLeave, Rooms: []string{"b"}},
+			`{"uid":"u","type":3,"opts":{"rooms":[],"except":[]},"rooms":["b"]}`},
+		{wsrouter.Operation{Kind: wsrouter.OpDisconnect, To: to, Code: 4000, Reason: "x"},
+			`{"uid":"u","type":4,"opts":{"rooms":["a"],"except":[]},"close":false}`},
+	} {
+		b, err := wsrouter.AppendJSON(nil, operationRequest("u", &test.op))
+		require.NoError(t, err)
+		assert.Equal(t, test.want, string(b))
+		m, err := readMessage(b)
+		require.NoError(t, err)
+		assert.Equal(t, "u", m.uid)
+		assert.True(t, m.hasOpts)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{
+		"93a66162632d5f3983a47479706502a46461746192a568656c6c6f01a36e7370a12f83a5726f6f6d7390a665786365707490a5666c61677380",
+		"92d4000001", "d7ff1d5353006553f100", "82a17a01a16102", "c403010203",
+	} {
+		b, _ := hex.DecodeString(seed)
+		f.Add(b)
+	}
+	f.Add([]byte(`{"uid":"u","requestId":"r","type":5,"opts":{"rooms":["a"],"except":[]}}`))
+	f.Add([]byte(`{"requestId":"r","sockets":[{"id":"i","rooms":["a"],"data":{"n":1}}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		readBroadcast(data)
+		if m, err := readMessage(data); err == nil {
+			m.event()
+		}
+		e, _, err := readValue(data)
+		if err != nil {
+			return
+		}
+		text, err := wsrouter.AppendJSON(nil, e)
+		if err != nil || !json.Valid(text) {
+			t.Fatalf("%x becomes %s: %v", data, text, err)
+		}
+		again, err := appendValue(nil, e)
+		if err != nil { // too deep
+			return
+		}
+		back, rest, err := readValue(again)
+		if err != nil || len(rest) > 0 {
+			t.Fatalf("%s cannot be read back: %v", text, err)
+		}
+		if len(back.Attachments) != len(e.Attachments) {
+			t.Fatalf("%s lost attachments", text)
+		}
+	})
+}

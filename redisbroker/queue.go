@@ -1,0 +1,208 @@
+package redisbroker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// queue holds what is to be published, in order. Whoever publishes never waits.
+type queue struct {
+	limit int
+
+	mu    sync.Mutex // guards what follows
+	items []item
+	bytes int           // of items, and of those that are being sent
+	idle  chan struct{} // closed when there are none; nil if nobody waits
+
+	filled chan struct{} // has something when items were added
+}
+
+// item is one message. What costs time to encode is encoded by the goroutine that
+// sends it.
+type item struct {
+	channel string
+	size    int
+	encode  func() ([]byte, error)
+}
+
+// itemOverhead is what an item costs besides its bytes.
+const itemOverhead = 200
+
+func newQueue(limit int) *queue {
+	return &queue{limit: limit, filled: make(chan struct{}, 1)}
+}
+
+// add reports false if there is no room.
+func (q *queue) add(it item) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it.size += itemOverhead
+	if q.bytes > 0 && q.bytes+it.size > q.limit {
+		return false
+	}
+	q.items = append(q.items, it)
+	q.bytes += it.size
+	select {
+	case q.filled <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// maxBatch is how many bytes are sent to Redis at once.
+const maxBatch = 256 << 10
+
+// take returns the next items, and waits for them. None means that ctx is over.
+func (q *queue) take(ctx context.Context) (batch []item) {
+	for {
+		if batch = q.next(); len(batch) > 0 {
+			return batch
+		}
+		select {
+		case <-q.filled:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (q *queue) next() []item {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.items) && size < maxBatch {
+		size += q.items[n].size
+		n++
+	}
+	batch := q.items[:n:n]
+	if q.items = q.items[n:]; len(q.items) == 0 {
+		q.items = nil
+	}
+	return batch
+}
+
+// sent frees the room of a batch.
+func (q *queue) sent(batch []item) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range batch {
+		q.bytes -= it.size
+	}
+	if q.bytes == 0 && q.idle != nil {
+		close(q.idle)
+		q.idle = nil
+	}
+}
+
+func (q *queue) size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
+
+// drain waits until there is nothing left.
+func (q *queue) drain(patience time.Duration) {
+	q.mu.Lock()
+	if q.bytes == 0 {
+		q.mu.Unlock()
+		return
+	}
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	idle := q.idle
+	q.mu.Unlock()
+	select {
+	case <-idle:
+	case <-time.After(patience):
+	}
+}
+
+// drain waits until what is queued has been sent, if Redis is there.
+func (b *Broker) drain() {
+	if !b.health.isDown(publishing) {
+		b.queue.drain(b.opts.RequestTimeout)
+	}
+}
+
+// enqueue hands a message to the queue.
+func (b *Broker) enqueue(it item) error {
+	if b.ctx.Err() != nil {
+		return wsrouter.ErrUnreached
+	}
+	if !b.queue.add(it) {
+		b.dropped.Add(1)
+		return fmt.Errorf("%w: the queue is full", wsrouter.ErrUnreached)
+	}
+	return nil
+}
+
+// publish sends what is in the queue, on one connection so that order is kept.
+func (b *Broker) publish() {
+	b.retry(publishing, func(ctx context.Context) error {
+		client := b.conn(ctx)
+		if client == nil {
+			return errDone
+		}
+		conn, release := client.Dedicate()
+		defer release()
+		if err := b.ping(ctx, conn); err != nil {
+			return err
+		}
+		b.health.up(publishing)
+		for {
+			batch := b.queue.take(ctx)
+			if len(batch) == 0 {
+				return errDone
+			}
+			err := b.send(ctx, conn, batch)
+			b.queue.sent(batch)
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func (b *Broker) ping(ctx context.Context, conn rueidis.DedicatedClient) error {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
+	defer cancel()
+	return conn.Do(ctx, conn.B().Ping().Build()).Error()
+}
+
+// send publishes a batch. An error means that the connection is of no more use,
+// and that nobody knows how much of the batch has arrived: it is not sent again.
+func (b *Broker) send(ctx context.Context, conn rueidis.DedicatedClient, batch []item) (lost error) {
+	commands := make(rueidis.Commands, 0, len(batch))
+	for _, it := range batch {
+		data, err := it.encode()
+		if err != nil {
+			b.dropped.Add(1)
+			b.opts.Logger.Error("redisbroker: cannot be published", "err", err)
+			continue
+		}
+		commands = append(commands, conn.B().Publish().Channel(it.channel).Message(rueidis.BinaryString(data)).Build())
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.opts.RequestTimeout)
+	defer cancel()
+	for _, result := range conn.DoMulti(ctx, commands...) {
+		err := result.Error()
+		if err == nil {
+			b.published.Add(1)
+			continue
+		}
+		b.dropped.Add(1)
+		if _, refused := rueidis.IsRedisErr(err); refused {
+			b.opts.Logger.Error("redisbroker: Redis refused a message", "err", err)
+			continue
+		}
+		lost = err
+	}
+	return lost
+}

@@ -1,0 +1,141 @@
+package redisbroker_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/leak"
+	"github.com/wsrouter/wsrouter/internal/redistest"
+	"github.com/wsrouter/wsrouter/redisbroker"
+	"github.com/wsrouter/wsrouter/wsroutertest"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+func optionFor(addr string) rueidis.ClientOption {
+	return rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, ForceSingleClient: true}
+}
+
+// newBroker returns a broker that is closed after the test.
+func newBroker(t *testing.T, addr string, opts *redisbroker.Options) *redisbroker.Broker {
+	t.Helper()
+	if opts == nil {
+		opts = &redisbroker.Options{}
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	b, err := redisbroker.New(optionFor(addr), opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func newNode(t *testing.T, b wsrouter.Broker) *wsrouter.Router {
+	t.Helper()
+	r := wsrouter.New(&wsrouter.Options{Broker: b, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() { r.Close() })
+	r.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room") })
+	return r
+}
+
+// connect returns a client that has been let in.
+func connect(t *testing.T, r *wsrouter.Router) *wsroutertest.Client {
+	t.Helper()
+	before := r.Stats().Connects
+	client := wsroutertest.Connect(t, r, nil)
+	eventually(t, func() bool { return r.Stats().Connects > before })
+	return client
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 20*time.Second, time.Millisecond)
+}
+
+func newClient(t *testing.T, addr string) rueidis.Client {
+	t.Helper()
+	client, err := rueidis.NewClient(optionFor(addr))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+func TestTwoNodes(t *testing.T) {
+	addr := redistest.Start(t).Addr
+	a, b := newNode(t, newBroker(t, addr, nil)), newNode(t, newBroker(t, addr, nil))
+	ca, cb := connect(t, a), connect(t, b)
+	require.NoError(t, a.To("room").Emit("hello", "all", 1.5))
+	ca.Expect("hello", []any{"all", 1.5})
+	cb.Expect("hello", []any{"all", 1.5})
+
+	for c := range b.Conns() {
+		require.NoError(t, c.SetData(map[string]string{"name": "b"}))
+	}
+	members, err := a.Find(t.Context())
+	require.NoError(t, err)
+	require.Len(t, members, 2)
+	assert.Equal(t, []string{"room"}, members[1].Rooms)
+	assert.JSONEq(t, `{"name":"b"}`, string(members[1].Data))
+	id := members[1].ID
+
+	require.NoError(t, a.To(id).Join("other"))
+	require.NoError(t, a.To("other").Emit("you"))
+	cb.Expect("you", nil)
+	require.NoError(t, a.To(id).Leave("other"))
+	require.NoError(t, a.To("other", id).Except("other").Emit("still you"))
+	cb.Expect("still you", nil)
+	require.NoError(t, a.To(id).Disconnect(4000, "bye"))
+	cb.ExpectClose(wsrouter.CloseNormal)
+}
+
+func TestEmitter(t *testing.T) {
+	addr := redistest.Start(t).Addr
+	r := newNode(t, newBroker(t, addr, nil))
+	client := connect(t, r)
+	emitter := redisbroker.NewEmitter(newClient(t, addr), nil)
+	ctx := t.Context()
+	require.NoError(t, emitter.Emit(ctx, "a", "to all"))
+	client.Expect("a", "to all")
+	require.NoError(t, emitter.To().Emit(ctx, "nobody"))
+	require.NoError(t, emitter.To("room").Join(ctx, "more"))
+	require.NoError(t, emitter.To("more").Emit(ctx, "b", []byte("bytes")))
+	client.Expect("b", "Ynl0ZXM=")
+	require.NoError(t, emitter.To("room").Leave(ctx, "more"))
+	require.NoError(t, emitter.To("more").Emit(ctx, "nobody"))
+	require.NoError(t, emitter.Of("/other").Emit(ctx, "nobody"))
+	require.NoError(t, emitter.To("room").Except("x").Volatile().Emit(ctx, "c"))
+	client.Expect("c", nil)
+	require.NoError(t, emitter.Disconnect(ctx))
+	client.ExpectClose(wsrouter.CloseNormal)
+	assert.Error(t, emitter.Emit(ctx, "d", make(chan int)))
+}
+
+func TestANodeStartsWithoutRedis(t *testing.T) {
+	server := redistest.Start(t)
+	server.Stop()
+	states := make(chan error, 10)
+	broker := newBroker(t, server.Addr, &redisbroker.Options{OnState: func(err error) { states <- err }})
+	r := newNode(t, broker)
+	begin := time.Now()
+	client := connect(t, r)
+	assert.Less(t, time.Since(begin), 8*time.Second)
+	require.Error(t, <-states)
+	require.NoError(t, r.Emit("here"))
+	client.Expect("here", nil)
+	assert.ErrorIs(t, r.To("room").Join("other"), wsrouter.ErrUnreached)
+	assert.Positive(t, r.Stats().Broker.Away)
+
+	server.Restart()
+	require.NoError(t, <-states)
+	other := newNode(t, newBroker(t, server.Addr, nil))
+	connect(t, other)
+	require.NoError(t, other.Emit("there"))
+	client.Expect("there", nil)
+}

@@ -1,0 +1,353 @@
+package redisbroker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// This file answers what other nodes ask. A node that is subscribed must answer,
+// with nothing if it has nothing: whoever asks counts the answers.
+
+// maxServing is how many questions that take time are answered at once.
+const maxServing = 256
+
+func (n *node) receiveRequest(data []byte) error {
+	m, err := readMessage(data)
+	if err != nil {
+		return err
+	}
+	if m.uid == n.uid { // the router has done, or found, its part already
+		return nil
+	}
+	n.b.received.Add(1)
+	switch m.kind {
+	case requestSockets:
+		return n.answer(m, idsAnswer{m.requestID, n.ids(wsrouter.Selection{Rooms: m.rooms})})
+	case requestAllRooms:
+		return n.answer(m, roomsAnswer{m.requestID, n.rooms()})
+	case requestJoin, requestLeave, requestDisconnect:
+		return n.operate(m)
+	case requestFetch:
+		if !m.hasOpts {
+			return errMalformed
+		}
+		return n.answer(m, fetchAnswer{m.requestID, n.sockets(m.to)})
+	case requestServerSideEmit:
+		return n.serverSideEmit(m)
+	case requestBroadcast:
+		return n.callAll(m)
+	}
+	return nil // of a newer version
+}
+
+// answer publishes one. Requests without an id want none.
+func (n *node) answer(m *message, answer any) error {
+	if m.requestID == "" {
+		return nil
+	}
+	n.b.enqueueJSON(n.channels.response, answer) // the asker has a timeout
+	return nil
+}
+
+// operate does what a request says, or one of the form that old nodes send: for
+// one socket, which is answered by whoever has it.
+func (n *node) operate(m *message) error {
+	op := &wsrouter.Operation{To: m.to, Rooms: m.rooms}
+	if !m.hasOpts {
+		if m.sid == "" {
+			return errMalformed
+		}
+		op.To.Rooms, op.Rooms = []string{m.sid}, []string{m.room}
+		if n.router.HasRoom(m.sid) {
+			defer n.answer(m, doneAnswer{m.requestID})
+		}
+	}
+	switch m.kind {
+	case requestJoin:
+		op.Kind = wsrouter.OpJoin
+	case requestLeave:
+		op.Kind = wsrouter.OpLeave
+	case requestDisconnect:
+		op.Kind = wsrouter.OpDisconnect
+	}
+	n.router.Apply(op) // that some cannot join is theirs
+	return nil
+}
+
+func (n *node) ids(s wsrouter.Selection) []string {
+	ids := []string{}
+	for c := range n.router.Select(s).Local().Conns() {
+		ids = append(ids, c.ID())
+	}
+	return ids
+}
+
+// rooms are those of this node; in Socket.IO that has the ids.
+func (n *node) rooms() []string {
+	return append(slices.Collect(n.router.Rooms()), n.ids(wsrouter.Selection{})...)
+}
+
+// remoteSocket is what other nodes see of a connection.
+type remoteSocket struct {
+	ID        string          `json:"id"`
+	Handshake handshake       `json:"handshake"`
+	Rooms     []string        `json:"rooms"`
+	Data      json.RawMessage `json:"data"`
+}
+
+// handshake is what is told of the HTTP request: nothing that lets one in.
+type handshake struct {
+	Headers map[string]string `json:"headers"`
+	Time    string            `json:"time"`
+	Address string            `json:"address"`
+	Xdomain bool              `json:"xdomain"`
+	Secure  bool              `json:"secure"`
+	Issued  int64             `json:"issued"`
+	URL     string            `json:"url"`
+	Query   struct{}          `json:"query"`
+	Auth    struct{}          `json:"auth"`
+}
+
+func (n *node) sockets(s wsrouter.Selection) []remoteSocket {
+	target := n.router.Select(s).Local()
+	handshakes := make(map[string]handshake)
+	for c := range target.Conns() {
+		handshakes[c.ID()] = handshakeOf(c)
+	}
+	members, _ := target.Find(n.ctx) // of this process: it does not fail
+	sockets := make([]remoteSocket, 0, len(members))
+	for _, m := range members {
+		socket := remoteSocket{ID: m.ID, Handshake: handshakes[m.ID], Rooms: append([]string{m.ID}, m.Rooms...), Data: m.Data}
+		if socket.Data == nil {
+			socket.Data = json.RawMessage("{}") // as Socket.IO has it
+		}
+		if socket.Handshake.Headers == nil { // it has come in between
+			socket.Handshake.Headers = map[string]string{}
+		}
+		sockets = append(sockets, socket)
+	}
+	return sockets
+}
+
+func handshakeOf(c *wsrouter.Conn) handshake {
+	h := handshake{Headers: map[string]string{}}
+	req := c.Request()
+	if req == nil {
+		return h
+	}
+	for _, name := range []string{"Origin", "User-Agent"} {
+		if v := req.Header.Get(name); v != "" {
+			h.Headers[strings.ToLower(name)] = v
+		}
+	}
+	if req.Host != "" {
+		h.Headers["host"] = req.Host
+	}
+	h.Address = req.RemoteAddr
+	if host, _, err := net.SplitHostPort(req.RemoteAddr); err == nil {
+		h.Address = host
+	}
+	h.Xdomain, h.Secure = req.Header.Get("Origin") != "", req.TLS != nil
+	if req.URL != nil {
+		h.URL = req.URL.Path
+	}
+	return h
+}
+
+// serve runs what takes time, off the goroutine that reads. Beyond maxServing
+// nobody is answered.
+func (n *node) serve(fn func()) {
+	select {
+	case n.serving <- struct{}{}:
+	default:
+		n.b.dropped.Add(1)
+		return
+	}
+	n.working.Go(func() {
+		defer func() { <-n.serving }()
+		fn()
+	})
+}
+
+// serverSideEmit asks Options.ServerSideEmit.
+func (n *node) serverSideEmit(m *message) error {
+	event, args, ok := m.event()
+	if !ok {
+		return errMalformed
+	}
+	n.serve(func() {
+		result, err := n.askServer(event, args)
+		if err != nil {
+			n.b.opts.Logger.Error("redisbroker: ServerSideEmit failed", "err", err)
+			return
+		}
+		n.answer(m, emitAnswer{requestServerSideEmit, m.requestID, result})
+	})
+	return nil
+}
+
+func (n *node) askServer(event string, args []wsrouter.Encoded) (result any, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	if n.b.opts.ServerSideEmit == nil {
+		return nil, nil
+	}
+	texts := make([]json.RawMessage, len(args))
+	for i, arg := range args {
+		texts[i], _ = wsrouter.AppendJSON(nil, arg)
+	}
+	return n.b.opts.ServerSideEmit(n.router, event, texts)
+}
+
+// callAll sends a request to each selected client, says how many there are, and
+// hands on each answer as it comes.
+func (n *node) callAll(m *message) error {
+	event, args, ok := m.event()
+	if !ok || !m.hasOpts || m.requestID == "" || !m.isFor(n.router.Name()) {
+		return errMalformed
+	}
+	var conns []*wsrouter.Conn
+	for c := range n.router.Select(m.to).Local().Conns() {
+		conns = append(conns, c)
+	}
+	n.answer(m, countAnswer{answerClientCount, m.requestID, len(conns)})
+	timeout := m.timeout
+	if timeout == 0 {
+		timeout = n.b.opts.RequestTimeout
+	}
+	if len(conns) == 0 {
+		return nil
+	}
+	n.serve(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, timeout)
+		defer cancel()
+		done := make(chan struct{})
+		for _, c := range conns {
+			go func() {
+				defer func() { done <- struct{}{} }()
+				var answer wsrouter.Encoded
+				if c.Call(ctx, event, args, &answer) == nil {
+					n.ack(m.requestID, answer)
+				}
+			}()
+		}
+		for range conns {
+			<-done
+		}
+	})
+	return nil
+}
+
+func (n *node) ack(requestID string, answer wsrouter.Encoded) {
+	data, err := appendAck(nil, requestID, answer)
+	if err != nil { // the client's answer is not for Node.js
+		data, _ = appendAck(nil, requestID, wsrouter.Encoded{})
+	}
+	n.b.enqueue(item{channel: n.channels.response, size: len(data), encode: func() ([]byte, error) { return data, nil }})
+}
+
+// question is one of ours that waits for answers.
+type question struct {
+	members []wsrouter.Member
+	left    int           // answers that are still to come
+	all     chan struct{} // closed when there are none
+}
+
+// Find implements [wsrouter.Finder].
+func (n *node) Find(ctx context.Context, s wsrouter.Selection) ([]wsrouter.Member, error) {
+	ctx, cancel := context.WithTimeout(ctx, n.b.opts.RequestTimeout)
+	defer cancel()
+	if n.ctx.Err() != nil || n.b.health.isDown(publishing) || n.b.health.isDown(n) {
+		return nil, fmt.Errorf("%w: Redis is away", wsrouter.ErrUnreached)
+	}
+	others, err := n.others(ctx)
+	if err != nil || others == 0 {
+		return nil, err
+	}
+	id := newID()
+	q := &question{left: others, all: make(chan struct{})}
+	n.mu.Lock()
+	n.questions[id] = q
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.questions, id)
+	}()
+	ask := &request{UID: n.uid, RequestID: id, Type: requestFetch, Opts: optsOf(s)}
+	if err := n.b.enqueueJSON(n.channels.request, ask); err != nil {
+		return nil, err
+	}
+	select {
+	case <-q.all:
+	case <-ctx.Done():
+	case <-n.ctx.Done():
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if q.left > 0 {
+		return q.members, fmt.Errorf("%w: %d of %d did not answer", wsrouter.ErrUnreached, q.left, others)
+	}
+	return q.members, nil
+}
+
+// others counts the other nodes of the namespace: in a Redis Cluster each of its
+// nodes knows its own subscribers.
+func (n *node) others(ctx context.Context) (int, error) {
+	client := n.b.conn(ctx)
+	if client == nil {
+		return 0, wsrouter.ErrUnreached
+	}
+	total := int64(0)
+	for addr, c := range client.Nodes() {
+		counts, err := c.Do(ctx, c.B().PubsubNumsub().Channel(n.channels.request).Build()).ToArray()
+		if err != nil || len(counts) != 2 {
+			return 0, fmt.Errorf("%w: counting at %s: %w", wsrouter.ErrUnreached, addr, err)
+		}
+		count, err := counts[1].AsInt64()
+		if err != nil {
+			return 0, fmt.Errorf("%w: counting at %s: %w", wsrouter.ErrUnreached, addr, err)
+		}
+		total += count
+	}
+	return int(max(total-1, 0)), nil // without this one
+}
+
+// receiveAnswer hands an answer to the question. One to nothing is nobody's.
+func (n *node) receiveAnswer(data []byte) error {
+	n.mu.Lock()
+	asking := len(n.questions) > 0
+	n.mu.Unlock()
+	if !asking { // most answers are for others
+		return nil
+	}
+	m, err := readMessage(data)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	q := n.questions[m.requestID]
+	if q == nil || q.left == 0 || !m.hasList {
+		return nil
+	}
+	for _, found := range m.sockets {
+		if found.Rooms = slices.DeleteFunc(found.Rooms, func(room string) bool { return room == found.ID }); found.Rooms != nil {
+			slices.Sort(found.Rooms)
+		}
+		q.members = append(q.members, found)
+	}
+	if q.left--; q.left == 0 {
+		close(q.all)
+	}
+	return nil
+}
