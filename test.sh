@@ -16,6 +16,7 @@ Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
   every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on
   root module   every fuzz target for 5 seconds
+  benchmarks    every server that is compared answers rightly; no figures
 EOF
 }
 
@@ -141,3 +142,4 @@ for mod in $(ours -name go.mod); do
 	run "$dir: go test" in_module "$dir" go test -race -shuffle=on ./...
 done
 fuzz
+run "internal/bench: answers" in_module internal/bench go run . -quick

@@ -32,6 +32,8 @@ type config struct {
 	window   time.Duration
 	profile  string // folder
 	quick    bool
+	save     string // file
+	from     string // file
 }
 
 func main() {
@@ -52,6 +54,13 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if cfg.from != "" {
+		r, err := read(cfg.from)
+		if err != nil {
+			return err
+		}
+		return writePage(docs, r)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	r, err := newRunner(cfg)
@@ -61,12 +70,29 @@ func run(args []string) error {
 	if err := r.run(ctx); err != nil {
 		return err
 	}
+	return r.finish()
+}
+
+// docs is where the page belongs, seen from here.
+const docs = "../../docs"
+
+// finish tells what was found: all of it goes to the page, a part is printed.
+func (r *runner) finish() error {
+	cfg := r.cfg
 	if cfg.quick {
 		fmt.Printf("%d servers answer rightly\n", len(cfg.servers))
 		return nil
 	}
 	r.print(os.Stdout)
-	return nil
+	if cfg.save != "" {
+		if err := r.results.save(cfg.save); err != nil {
+			return err
+		}
+	}
+	if len(cfg.servers) < len(servers) || len(cfg.measures) > 0 {
+		return nil
+	}
+	return writePage(docs, &r.results)
 }
 
 func parse(args []string) (config, error) {
@@ -78,6 +104,8 @@ func parse(args []string) (config, error) {
 	flags.DurationVar(&cfg.window, "time", time.Second, "how `long` one measure is taken")
 	flags.StringVar(&cfg.profile, "profile", "", "write profiles of the Go servers, processor's and idle's heap, into this `folder`")
 	flags.BoolVar(&cfg.quick, "quick", false, "only see whether every server answers rightly, with few connections")
+	flags.StringVar(&cfg.save, "save", "", "keep all samples in this `file`")
+	flags.StringVar(&cfg.from, "from", "", "write the page from the samples in this `file`, without a run")
 	flags.Parse(args)
 	if flags.NArg() > 0 {
 		return cfg, fmt.Errorf("unexpected %q", flags.Arg(0))

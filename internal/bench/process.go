@@ -42,8 +42,13 @@ func start(env []string, program string, args ...string) (*process, error) {
 	return p, p.cmd.Start()
 }
 
+// patience is longer than anything takes that a process is told to do.
+const patience = 2 * time.Minute
+
 // line waits for the next line that the process prints.
 func (p *process) line() (string, error) {
+	timer := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
+	defer timer.Stop()
 	if p.lines.Scan() {
 		return p.lines.Text(), nil
 	}

@@ -6,24 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/wsrouter/wsrouter/internal/bench/load"
 )
-
-// sample is one measure, taken once.
-type sample struct {
-	load.Result
-	Bytes float64 // resident, of an idle connection
-}
-
-// each returns the server's processor time for each message, in seconds.
-func (s sample) each() float64 { return s.CPU / float64(s.Messages) }
-
-// rate returns messages in a second.
-func (s sample) rate() float64 { return float64(s.Messages) / s.Seconds }
 
 // runner takes all samples, round by round, so that whatever disturbs the
 // machine meets all servers alike.
@@ -32,8 +19,9 @@ type runner struct {
 	self    string // this program
 	plan    []session
 	begin   time.Time
+	live    bool                     // standard error is a terminal
 	took    map[string]time.Duration // of a session and server, the last time
-	samples map[string]map[string][]sample
+	results results
 }
 
 func newRunner(cfg config) (*runner, error) {
@@ -54,7 +42,16 @@ func newRunner(cfg config) (*runner, error) {
 	}
 	r := &runner{
 		cfg: cfg, self: self, plan: plan(cfg), begin: time.Now(),
-		took: make(map[string]time.Duration), samples: make(map[string]map[string][]sample),
+		took:    make(map[string]time.Duration),
+		results: results{Rounds: cfg.rounds, Window: cfg.window, Samples: make(map[string]map[string][]sample)},
+	}
+	if info, err := os.Stderr.Stat(); err == nil {
+		r.live = info.Mode()&os.ModeCharDevice != 0
+	}
+	if !cfg.quick {
+		if r.results.Machine, err = describe(); err != nil {
+			return nil, err
+		}
 	}
 	if len(r.plan) == 0 {
 		return nil, fmt.Errorf("no measure %q", cfg.measures)
@@ -78,8 +75,11 @@ func (r *runner) run(ctx context.Context) error {
 			}
 		}
 	}
-	r.say("done in %s", time.Since(r.begin).Round(time.Second))
-	fmt.Fprintln(os.Stderr)
+	r.results.Took = time.Since(r.begin)
+	r.say("done in %s", r.results.Took.Round(time.Second))
+	if r.live {
+		fmt.Fprintln(os.Stderr)
+	}
 	return nil
 }
 
@@ -104,9 +104,14 @@ func (r *runner) progress(round, at, server int) {
 		r.plan[at].name, r.cfg.servers[server].title, time.Since(r.begin).Round(time.Second), left.Round(time.Second))
 }
 
-// say writes over the line of progress.
+// say tells what is going on: on a terminal in one line that changes.
 func (r *runner) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "\r\x1b[K"+format, args...)
+	if r.live {
+		format = "\r\x1b[K" + format
+	} else {
+		format += "\n"
+	}
+	fmt.Fprintf(os.Stderr, format, args...)
 }
 
 // session starts a server and its load, and takes a sample of each step.
@@ -134,10 +139,7 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
-		if r.samples[step.name] == nil {
-			r.samples[step.name] = make(map[string][]sample)
-		}
-		r.samples[step.name][s.name] = append(r.samples[step.name][s.name], got)
+		r.results.add(step.name, s.name, got)
 	}
 	return nil
 }
@@ -200,17 +202,6 @@ func (r *runner) profile(s server, step step) string {
 	return filepath.Join(r.cfg.profile, s.name+"."+step.name+".pprof")
 }
 
-// median returns the middle of what f makes of the samples.
-func median(samples []sample, f func(sample) float64) float64 {
-	values := make([]float64, len(samples))
-	for i, s := range samples {
-		values[i] = f(s)
-	}
-	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
-}
-
 // print writes a plain table of all that was measured.
 func (r *runner) print(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -218,15 +209,12 @@ func (r *runner) print(w io.Writer) {
 	for _, session := range r.plan {
 		for _, step := range session.steps {
 			for _, server := range r.cfg.servers {
-				samples := r.samples[step.name][server.name]
-				if len(samples) == 0 {
+				if !r.results.has(step.name, server.name) {
 					continue
 				}
-				m := func(f func(sample) float64) float64 { return median(samples, f) }
+				m := func(f metric) float64 { return r.results.value(step.name, server.name, f) }
 				fmt.Fprintf(table, "%s\t%s\t%.2f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f %%\t\n", step.name, server.name,
-					m(sample.each)*1e6, m(sample.rate), m(func(s sample) float64 { return s.P50 })*1e6,
-					m(func(s sample) float64 { return s.P99 })*1e6, m(func(s sample) float64 { return s.Bytes }),
-					m(func(s sample) float64 { return s.LoadCPU / s.Seconds })*100)
+					m(cpu)*1e6, m(rate), m(p50)*1e6, m(p99)*1e6, m(held), m(busy)*100)
 			}
 		}
 	}

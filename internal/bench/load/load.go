@@ -45,6 +45,7 @@ const settle = 200 * time.Millisecond
 // Run does the commands that come in until there are no more.
 func Run(in io.Reader, out io.Writer) error {
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	decoder, encoder := json.NewDecoder(in), json.NewEncoder(out)
 	var l *loop
 	for {
@@ -62,6 +63,7 @@ func Run(in io.Reader, out io.Writer) error {
 			if l, err = newLoop(d); err != nil {
 				return err
 			}
+			defer l.end()
 		}
 		var reply Reply
 		result, err := l.do(cmd)

@@ -57,6 +57,11 @@ func (l *loop) close() {
 	l.conns = nil
 }
 
+func (l *loop) end() {
+	l.close()
+	syscall.Close(l.epoll)
+}
+
 // poll waits for what comes, at most for that many milliseconds, and calls handle
 // for each connection that got answers, with their number.
 func (l *loop) poll(timeout int, handle func(c *conn, answers int) error) error {

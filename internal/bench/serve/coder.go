@@ -1,21 +1,18 @@
 package serve
 
 import (
+	"context"
 	"net/http"
-	"sync"
 
 	"github.com/coder/websocket"
 )
 
 // coderServer is the loop one would write on coder/websocket.
 type coderServer struct {
-	mu    sync.Mutex // guards conns
-	conns map[*websocket.Conn]struct{}
+	crowd[*websocket.Conn]
 }
 
-func newCoder() http.Handler {
-	return &coderServer{conns: make(map[*websocket.Conn]struct{})}
-}
+func newCoder() http.Handler { return &coderServer{} }
 
 func (s *coderServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r, nil)
@@ -24,20 +21,13 @@ func (s *coderServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.CloseNow()
 	conn.SetReadLimit(maxMessage)
-	s.mu.Lock()
-	s.conns[conn] = struct{}{}
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.conns, conn)
-		s.mu.Unlock()
-	}()
-	for s.serve(conn, r) == nil {
+	defer s.join(conn)()
+	for s.serve(r.Context(), conn) == nil {
 	}
 }
 
-func (s *coderServer) serve(conn *websocket.Conn, r *http.Request) error {
-	_, frame, err := conn.Read(r.Context())
+func (s *coderServer) serve(ctx context.Context, conn *websocket.Conn) error {
+	_, frame, err := conn.Read(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,12 +36,8 @@ func (s *coderServer) serve(conn *websocket.Conn, r *http.Request) error {
 		return err
 	}
 	if !answer.everybody {
-		return conn.Write(r.Context(), websocket.MessageText, answer.frame)
+		return conn.Write(ctx, websocket.MessageText, answer.frame)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for conn := range s.conns {
-		conn.Write(r.Context(), websocket.MessageText, answer.frame)
-	}
+	s.each(func(conn *websocket.Conn) { conn.Write(ctx, websocket.MessageText, answer.frame) })
 	return nil
 }

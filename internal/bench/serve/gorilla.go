@@ -10,8 +10,7 @@ import (
 // gorillaServer is the loop one would write on gorilla/websocket.
 type gorillaServer struct {
 	upgrader websocket.Upgrader
-	mu       sync.Mutex // guards conns
-	conns    map[*gorillaConn]struct{}
+	crowd[*gorillaConn]
 }
 
 // gorillaConn may be written by one goroutine at a time, as gorilla asks for.
@@ -21,7 +20,7 @@ type gorillaConn struct {
 }
 
 func newGorilla() http.Handler {
-	return &gorillaServer{conns: make(map[*gorillaConn]struct{})}
+	return &gorillaServer{}
 }
 
 func (s *gorillaServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,14 +31,7 @@ func (s *gorillaServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn := &gorillaConn{Conn: upgraded}
 	defer conn.Close()
 	conn.SetReadLimit(maxMessage)
-	s.mu.Lock()
-	s.conns[conn] = struct{}{}
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.conns, conn)
-		s.mu.Unlock()
-	}()
+	defer s.join(conn)()
 	for s.serve(conn) == nil {
 	}
 }
@@ -66,12 +58,10 @@ func (s *gorillaServer) broadcast(frame []byte) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for conn := range s.conns {
+	s.each(func(conn *gorillaConn) {
 		conn.mu.Lock()
+		defer conn.mu.Unlock()
 		conn.WritePreparedMessage(prepared)
-		conn.mu.Unlock()
-	}
+	})
 	return nil
 }

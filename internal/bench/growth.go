@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// flat is how much dearer a message may be than at the start of the scale before
+// the text says that its cost has left the flat part.
+const flat = 1.25
+
+// growth tells how cost depends on connections and on the size of messages, for
+// the servers that it was measured for.
+func (p *page) growth() {
+	p.f("\n## Growth: connections\n\nServer CPU for an echo, 64 messages in flight over all connections together, which take turns.\n\n")
+	p.growthTable("conns", connsCounts, thousandsOf)
+	p.f("\n![Lines: server CPU for an echo against connections](benchmarks-conns.svg)\n\n")
+	for _, s := range p.growers("conns") {
+		p.f("- %s\n", p.flatness(s))
+	}
+	p.f("\n## Growth: message size\n\nServer CPU for an echo over %d connections, 1 in flight on each.\n\n", sizeConns)
+	p.growthTable("size", sizeBytes, size)
+	p.f("\n![Lines: server CPU for an echo against message size](benchmarks-size.svg)\n\n")
+	p.f("A message costs something however small it is, and so does each byte. From these, by the smallest and the largest, follows\nwhere the bytes begin to cost more than all the rest:\n\n")
+	for _, s := range p.growers("size") {
+		p.f("- %s\n", p.perByte(s))
+	}
+}
+
+func thousandsOf(n int) string { return thousands(float64(n)) }
+
+func (p *page) growers(measure string) []server {
+	return p.sorted(fmt.Sprint(measure, p.grid(measure)[0]), cpu, "coder", growing)
+}
+
+func (p *page) grid(measure string) []int {
+	if measure == "size" {
+		return sizeBytes
+	}
+	return connsCounts
+}
+
+func (p *page) growthTable(measure string, grid []int, label func(int) string) {
+	header := []string{""}
+	for _, n := range grid {
+		header = append(header, label(n), "× coder")
+	}
+	rows := [][]string{header}
+	for _, s := range p.growers(measure) {
+		row := []string{s.label()}
+		for _, n := range grid {
+			name := fmt.Sprint(measure, n)
+			row = append(row, micros(p.value(name, s.name, cpu)), times(p.ratio(name, s.name, "coder", cpu)))
+		}
+		rows = append(rows, row)
+	}
+	p.table(rows)
+}
+
+// flatness says from how many connections on a message costs more. It starts at
+// 100: below the messages in flight share system calls.
+func (p *page) flatness(s server) string {
+	grid := connsCounts[slices.Index(connsCounts, 100):]
+	base := p.value(fmt.Sprint("conns", grid[0]), s.name, cpu)
+	last := p.value(fmt.Sprint("conns", grid[len(grid)-1]), s.name, cpu)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s at %s connections, %.2f × that at %s", s.label(), micros(base),
+		thousandsOf(grid[0]), last/base, thousandsOf(grid[len(grid)-1]))
+	for i, n := range grid {
+		if p.value(fmt.Sprint("conns", n), s.name, cpu) > flat*base {
+			fmt.Fprintf(&b, "; flat (within %.0f %%) up to %s.", (flat-1)*100, thousandsOf(grid[i-1]))
+			return b.String()
+		}
+	}
+	fmt.Fprintf(&b, "; flat (within %.0f %%) all the way.", (flat-1)*100)
+	return b.String()
+}
+
+// perByte splits the cost into that of a message and that of its bytes, by the
+// smallest and the largest message.
+func (p *page) perByte(s server) string {
+	small, large := sizeBytes[0], sizeBytes[len(sizeBytes)-1]
+	least := p.value(fmt.Sprint("size", small), s.name, cpu)
+	most := p.value(fmt.Sprint("size", large), s.name, cpu)
+	slope := (most - least) / float64(large-small)
+	message := least - slope*float64(small)
+	return fmt.Sprintf("%s: %s a message and %.2f ns a byte, equal at %s bytes.", s.label(), micros(message), slope*1e9,
+		thousands(roundTo(message/slope, 2)))
+}
+
+// roundTo rounds to so many digits.
+func roundTo(v float64, digits int) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(v))-float64(digits-1))
+	return math.Round(v/unit) * unit
+}

@@ -1,0 +1,176 @@
+package load
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+// TestFrames reads what is appended, unmasked, at every size of header, and
+// whole or not at all.
+func TestFrames(t *testing.T) {
+	for _, size := range []int{0, 1, 125, 126, 1<<16 - 1, 1 << 16} {
+		payload := bytes.Repeat([]byte("x"), size)
+		frame := unmasked(appendFrame(nil, opText, payload), size)
+		opcode, got, rest, err := readFrame(append(frame, "more"...))
+		require.NoError(t, err, size)
+		require.EqualValues(t, opText, opcode)
+		require.Equal(t, payload, got)
+		require.Equal(t, "more", string(rest))
+		for _, end := range []int{0, 1, len(frame) - 1} {
+			_, _, _, err := readFrame(frame[:end])
+			require.ErrorIs(t, err, errShort, "%d of %d", end, len(frame))
+		}
+	}
+}
+
+// unmasked makes a server's frame of a client's.
+func unmasked(frame []byte, size int) []byte {
+	header := len(frame) - size - len(mask)
+	out := append([]byte{}, frame[:header]...)
+	out[1] &^= 0x80
+	for i, c := range frame[header+len(mask):] {
+		out = append(out, c^mask[i&3])
+	}
+	return out
+}
+
+func TestFramesOfOtherKinds(t *testing.T) {
+	for _, frame := range []string{"\x01\x00", "\xc1\x00", "\x81\x80...."} {
+		_, _, _, err := readFrame([]byte(frame))
+		require.ErrorContains(t, err, "frame begins", "%q", frame)
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	hundred := make([]uint32, 100)
+	for i := range hundred {
+		hundred[i] = uint32(i + 1)
+	}
+	for _, test := range []struct {
+		sorted  []uint32
+		percent int
+		want    float64
+	}{
+		{nil, 50, 0},
+		{[]uint32{7}, 50, 7},
+		{[]uint32{7}, 99, 7},
+		{[]uint32{1, 2, 3}, 50, 2},
+		{hundred, 50, 50},
+		{hundred, 99, 99},
+	} {
+		require.InDelta(t, test.want/1e9, percentile(test.sorted, test.percent), 1e-12, "%d%% of %v", test.percent, test.sorted)
+	}
+}
+
+func TestProcessTime(t *testing.T) {
+	own, err := ProcessTime(0)
+	require.NoError(t, err)
+	byID, err := ProcessTime(os.Getpid())
+	require.NoError(t, err)
+	require.Positive(t, own)
+	require.GreaterOrEqual(t, byID, own)
+}
+
+// play runs commands against a server that answers echo as it is told, and
+// broadcasts to its only client.
+func play(t *testing.T, answer func(data string) string, commands ...Command) []Reply {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		conn.SetReadLimit(-1)
+		for {
+			_, frame, err := conn.Read(r.Context())
+			if err != nil {
+				return
+			}
+			var e envelope
+			if json.Unmarshal(frame, &e) != nil {
+				return
+			}
+			if e.Event == "broadcast" {
+				e.Event = "news"
+			}
+			e.Data = answer(e.Data)
+			frame, _ = json.Marshal(e)
+			conn.Write(r.Context(), websocket.MessageText, frame)
+		}
+	}))
+	defer server.Close()
+	address, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(address.Port())
+	require.NoError(t, err)
+
+	var in, out bytes.Buffer
+	for _, cmd := range commands {
+		cmd.Port, cmd.PID, cmd.Dialect, cmd.For = port, os.Getpid(), "plain", 200*time.Millisecond
+		require.NoError(t, json.NewEncoder(&in).Encode(cmd))
+	}
+	require.NoError(t, Run(&in, &out))
+	var replies []Reply
+	for decoder := json.NewDecoder(&out); ; {
+		var reply Reply
+		err := decoder.Decode(&reply)
+		if err == io.EOF {
+			return replies
+		}
+		require.NoError(t, err)
+		replies = append(replies, reply)
+	}
+}
+
+func TestRun(t *testing.T) {
+	replies := play(t, func(data string) string { return data },
+		Command{Op: "connect", Conns: 1},
+		Command{Op: "check"},
+		Command{Op: "broadcast", InFlight: 4, Size: 16},
+		Command{Op: "connect", Conns: 3},
+		Command{Op: "echo", InFlight: 16, Size: 16},
+		Command{Op: "echo", Spread: 4, Size: 10 << 10},
+		Command{Op: "close"},
+		Command{Op: "echo"},
+	)
+	for i, reply := range replies[:7] {
+		require.Empty(t, reply.Error, i)
+	}
+	require.Equal(t, 2, replies[3].Messages, "connections made")
+	for _, i := range []int{2, 4, 5} {
+		require.Positive(t, replies[i].Messages, i)
+		require.Positive(t, replies[i].CPU, i)
+		require.Positive(t, replies[i].P50, i)
+		require.GreaterOrEqual(t, replies[i].P99, replies[i].P50, i)
+	}
+	require.Equal(t, "echo: not connected", replies[7].Error)
+}
+
+// TestRunWrongAnswers finds an answer that is wrong always, and one that is wrong
+// at times.
+func TestRunWrongAnswers(t *testing.T) {
+	replies := play(t, strings.ToUpper, Command{Op: "connect", Conns: 1}, Command{Op: "check"})
+	require.Contains(t, replies[1].Error, "was answered by")
+
+	answers := 0
+	replies = play(t, func(data string) string {
+		if answers++; answers == 5 {
+			return data + "!"
+		}
+		return data
+	}, Command{Op: "connect", Conns: 1}, Command{Op: "echo", InFlight: 1, Size: 16})
+	require.Contains(t, replies[1].Error, "wrong answer")
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/wsrouter/wsrouter/internal/bench/load"
+)
+
+// sample is one measure of one server, taken once.
+type sample struct {
+	load.Result
+	Bytes float64 `json:"bytes,omitempty"` // resident, of an idle connection
+}
+
+// metric is a number that a sample has.
+type metric func(sample) float64
+
+// cpu is the server's processor time for each message, in seconds; rate is
+// messages in a second; held is an idle connection's memory; busy is the share of
+// a core that the load needed.
+func cpu(s sample) float64  { return s.CPU / float64(s.Messages) }
+func rate(s sample) float64 { return float64(s.Messages) / s.Seconds }
+func p50(s sample) float64  { return s.P50 }
+func p99(s sample) float64  { return s.P99 }
+func held(s sample) float64 { return s.Bytes }
+func busy(s sample) float64 { return s.LoadCPU / s.Seconds }
+
+// results are all samples of a run, and where it ran. Samples of one measure are
+// in the order of the rounds.
+type results struct {
+	Machine machine                        `json:"machine"`
+	Rounds  int                            `json:"rounds"`
+	Window  time.Duration                  `json:"window"`
+	Took    time.Duration                  `json:"took"`
+	Samples map[string]map[string][]sample `json:"samples"` // by measure and server
+}
+
+func (r *results) add(measure, server string, s sample) {
+	if r.Samples[measure] == nil {
+		r.Samples[measure] = make(map[string][]sample)
+	}
+	r.Samples[measure][server] = append(r.Samples[measure][server], s)
+}
+
+func (r *results) has(measure, server string) bool { return len(r.Samples[measure][server]) > 0 }
+
+// value returns the median of the rounds.
+func (r *results) value(measure, server string, m metric) float64 {
+	var values []float64
+	for _, s := range r.Samples[measure][server] {
+		values = append(values, m(s))
+	}
+	return median(values)
+}
+
+// ratio returns the median of the rounds' ratios of a server to another. A
+// round's samples are taken soon after each other, so that what slows the machine
+// down for a while slows both.
+func (r *results) ratio(measure, server, to string, m metric) float64 {
+	a, b := r.Samples[measure][server], r.Samples[measure][to]
+	var values []float64
+	for i := range min(len(a), len(b)) {
+		values = append(values, m(a[i])/m(b[i]))
+	}
+	return median(values)
+}
+
+// median returns the middle, NaN of nothing.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return math.NaN()
+	}
+	values = slices.Sorted(slices.Values(values))
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+func (r *results) save(file string) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
+
+func read(file string) (*results, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var r results
+	return &r, json.Unmarshal(b, &r)
+}
