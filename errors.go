@@ -34,7 +34,7 @@ const (
 	CodeCanceled = "canceled"  // the asker cancelled
 	CodeTimeout  = "timeout"   // Options.HandlerTimeout ended the handler
 	CodeTooMany  = "too_many"  // Options.MaxOpen handlers are running, or MaxRooms joined
-	CodeShutdown = "shutdown"  // the server ended a stream to shut down
+	CodeShutdown = "shutdown"  // the server shuts down: it ended the stream, or did not begin the request
 )
 
 // WsError is an error that the client may see. Returned from a handler it is

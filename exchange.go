@@ -116,7 +116,7 @@ func (c *Context) settle(err error) {
 		conn.router.app.trace(func() { t.EventEnd(c, time.Since(ex.began), err) })
 	}
 	if ex.answer() == nil {
-		c.sendLast(err)
+		c.sendLast(err, sendReply)
 	}
 }
 
@@ -196,13 +196,13 @@ func (c *Context) outcome(err error) error {
 // sendLast sends the last frame of an event: the exception, or to a request the
 // empty answer. An end that dialled answers requests only, so that two ends
 // never answer each other for ever.
-func (c *Context) sendLast(err error) {
+func (c *Context) sendLast(err error, mode sendMode) {
 	m := &Message{Kind: KindReply, Event: c.msg.Event, ID: c.msg.ID}
 	if m.ID == "" && (err == nil || c.conn.link.client) {
 		return
 	}
 	if err == nil {
-		c.conn.send(m, sendReply)
+		c.conn.send(m, mode)
 		return
 	}
 	m.Kind = KindError
@@ -217,7 +217,7 @@ func (c *Context) sendLast(err error) {
 		m.Args = []any{wireError{Status: "error", Message: errInternal.Message}}
 		f, _ = c.conn.format.Encode(m)
 	}
-	c.conn.sendFrame(f, sendReply)
+	c.conn.sendFrame(f, mode)
 }
 
 func (c *Conn) cancelExchange(id string) {

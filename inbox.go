@@ -65,26 +65,31 @@ func (c *Conn) Receive(m *Message) bool {
 		return true
 	}
 	l.mu.Lock()
-	taken := c.receiveLocked(m)
+	taken, late := c.receiveLocked(m)
 	l.mu.Unlock()
+	if late {
+		c.answerLate(m)
+	}
 	l.app.relieve()
 	return taken
 }
 
-func (c *Conn) receiveLocked(m *Message) bool {
+// receiveLocked reports whether the link takes more, and whether m came too late
+// to be handled, so that an answer has to say so.
+func (c *Conn) receiveLocked(m *Message) (taken, late bool) {
 	l := c.link
 	if !l.waitForInboxLocked() {
-		return false
+		return false, false
 	}
 	if c.draining || c.leaving {
 		l.app.counters.discarded.Add(1)
-		return true
+		return true, m.ID != "" && !c.leaving && c.open[m.ID] == nil
 	}
 	ex := &exchange{conn: c, msg: m, limited: m.Credit > 0, credit: m.Credit}
 	if m.ID != "" {
 		if c.open[m.ID] != nil {
 			l.closeLocked(&CloseError{Code: CloseProtocol, Reason: "id in use", Cause: CauseProtocol})
-			return false
+			return false, false
 		}
 		if c.open == nil {
 			c.open = make(map[string]*exchange)
@@ -99,7 +104,17 @@ func (c *Conn) receiveLocked(m *Message) bool {
 		c.turn = true
 		go c.work()
 	}
-	return true
+	return true, false
+}
+
+// answerLate answers a request that came while its connection drained: the asker
+// need not wait for the close to ask elsewhere.
+func (c *Conn) answerLate(m *Message) {
+	ex := &exchange{conn: c, msg: m}
+	ex.begin().sendLast(errShutdown, sendNow) // the read loop waits for nobody
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	ex.cancelLocked(nil)
 }
 
 // waitForInboxLocked applies the bound; false means that the link is closing.

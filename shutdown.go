@@ -21,9 +21,9 @@ const (
 // waits for it. New clients get 503 from now on. Each connection is served to
 // the end: its running handlers finish, and events that were read are handled;
 // streams end with an exception of code "shutdown", and their producers have to
-// close their channels; what is queued is sent; then
-// it is closed with [Options.ShutdownCode]. OnDisconnect has run for all when
-// Shutdown returns nil.
+// close their channels; requests that come meanwhile are answered so, too, and
+// may be sent again elsewhere; what is queued is sent; then it is closed with
+// [Options.ShutdownCode]. OnDisconnect has run for all when Shutdown returns nil.
 //
 // With [Options.ShutdownSpread] the connections end one after another over that
 // time, but before ctx's deadline, so that their clients do not all come back at
