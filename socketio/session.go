@@ -44,7 +44,7 @@ type session struct {
 func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error) {
 	s := &session{
 		handler: h,
-		sid:     newSID(),
+		sid:     h.newSID(),
 		ws:      ws,
 		done:    make(chan struct{}),
 		closed:  make(chan struct{}),

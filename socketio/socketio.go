@@ -35,8 +35,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/wsrouter/wsrouter"
@@ -55,6 +57,11 @@ type Options struct {
 	// Cookie is set on the polling handshake with the session's id as its value,
 	// for load balancers that stick to a server by it. Nil sets none.
 	Cookie *http.Cookie
+
+	// Node names this server in the ids of its sessions, as a in "a.…", for a proxy
+	// that finds the server of a request by the sid in its query: letters, digits,
+	// "-" and "_", or New panics. Clients can read it. Empty leaves it out.
+	Node string
 
 	// Credentials lets pages of the router's Origins send cookies with their
 	// requests. With the origin "*" New panics.
@@ -83,6 +90,9 @@ func New(router *wsrouter.Router, opts *Options) http.Handler {
 	}
 	if h.opts.Credentials && slices.Contains(h.limits.Origins, "*") {
 		panic("socketio: credentials for every origin: name the origins")
+	}
+	if strings.Trim(h.opts.Node, nodeLetters) != "" {
+		panic(fmt.Sprintf("socketio: invalid Options.Node %q", h.opts.Node))
 	}
 	return h
 }
@@ -211,12 +221,18 @@ func (h *handler) removeSession(s *session) {
 	delete(h.sessions, s.sid)
 }
 
-// newSID returns 20 random characters. A session's id is a secret of its client:
-// whoever has it can speak for it.
-func newSID() string {
+const nodeLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// newSID returns 20 random characters, behind Options.Node. A session's id is a
+// secret of its client: whoever has it can speak for it.
+func (h *handler) newSID() string {
 	var b [15]byte
 	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	sid := base64.RawURLEncoding.EncodeToString(b[:])
+	if h.opts.Node != "" {
+		return h.opts.Node + "." + sid
+	}
+	return sid
 }
 
 // allowOrigin sets the CORS headers for a page of another origin that may
