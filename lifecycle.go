@@ -184,6 +184,9 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 	switch {
 	case l.ce != nil:
 		return nil, l.ce
+	case l.Draining() && len(l.conns) == 0: // it is owed nothing
+		l.closeLocked(l.app.shutdownError())
+		return nil, l.ce
 	case r.isClosing():
 		return nil, l.app.shutdownError()
 	case len(l.conns) >= l.app.opts.MaxOpen:

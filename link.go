@@ -215,6 +215,10 @@ func (l *Link) Conn(r *Router) *Conn {
 	return nil
 }
 
+// Draining reports whether the router's whole tree shuts down. Until its turn
+// comes such a link is served as ever, but it joins no further namespace.
+func (l *Link) Draining() bool { return l.app.root.closing.Load() }
+
 // Send queues a frame of the adapter's own. It never waits: a client whose
 // outbox is full is closed as slow, and the error is a *CloseError.
 func (l *Link) Send(f Frame) error { return l.send(f, sendNow) }

@@ -112,7 +112,9 @@ func (c *client) connect(p *packet) error {
 	}
 	f := format{namespace: p.namespace, errors: h.opts.Errors}
 	c.joined[p.namespace] = true
-	if _, err := link.Join(ns, f, auth); err != nil && link.Err() == nil {
+	// A client that is refused does not come back by itself: so where all are about
+	// to be sent away, this one is not told, and comes back with them.
+	if _, err := link.Join(ns, f, auth); err != nil && link.Err() == nil && !link.Draining() {
 		told, _ := f.refusal([]any{err}) // this namespace is closing, or broken
 		link.Send(told)
 	}
