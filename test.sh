@@ -14,8 +14,8 @@ packages of every package-lock.json, and staticcheck as pinned in tools.mod.
 
 Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
-  every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on
-  root module   every fuzz target for 5 seconds
+  every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on,
+                every fuzz target for 5 seconds
   benchmarks    every server that is compared answers rightly; no figures
 EOF
 }
@@ -114,15 +114,15 @@ in_module() {
 	(cd "$1" && "${@:2}")
 }
 
-# fuzz runs each fuzz target of the root module. go test -list prints a package's
-# targets before its "ok" line. To make every find small would take all the time.
+# fuzz runs each fuzz target of a module. go test -list prints a package's targets
+# before its "ok" line. To make every find small would take all the time.
 fuzz() {
 	local listed targets target package
-	listed=$(go test -list '^Fuzz' ./...)
+	listed=$(cd "$1" && go test -list '^Fuzz' ./...)
 	targets=$(awk '/^Fuzz/ { of[n++] = $1 } $1 == "ok" { while (n) print of[--n], $2 }' <<<"$listed")
 	while read -r target package; do
 		if [[ -n $target ]]; then
-			run "fuzz $target" go test -run '^$' -fuzz "^$target\$" \
+			run "$1: fuzz $target" in_module "$1" go test -run '^$' -fuzz "^$target\$" \
 				-fuzztime "$fuzz_time" -fuzzminimizetime 10x "$package" </dev/null
 		fi
 	done <<<"$targets"
@@ -140,6 +140,6 @@ for mod in $(ours -name go.mod); do
 	run "$dir: go vet" in_module "$dir" go vet ./...
 	run "$dir: staticcheck" in_module "$dir" "$cache/staticcheck" ./...
 	run "$dir: go test" in_module "$dir" go test -race -shuffle=on ./...
+	fuzz "$dir"
 done
-fuzz
 run "internal/bench: answers" in_module internal/bench go run . -quick

@@ -97,9 +97,14 @@ func (n *node) run() {
 }
 
 // subscribed subscribes, and returns when the connection is lost, or ctx ends.
-func (n *node) subscribed(client rueidis.Client) error {
+func (n *node) subscribed(client rueidis.Client) (err error) {
 	conn, release := client.Dedicate()
-	defer release()
+	defer func() {
+		if n.ctx.Err() == nil {
+			n.b.health.down(n, err) // before release, which may have to wait for Redis
+		}
+		release()
+	}()
 	confirmed := make(chan struct{}, 3)
 	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{
 		OnMessage: n.receive,
@@ -114,7 +119,7 @@ func (n *node) subscribed(client rueidis.Client) error {
 	})
 	ctx, cancel := context.WithTimeout(n.ctx, n.b.opts.RequestTimeout)
 	defer cancel()
-	err := conn.Do(ctx, conn.B().Psubscribe().Pattern(escapePattern(n.channels.broadcast)+"*").Build()).Error()
+	err = conn.Do(ctx, conn.B().Psubscribe().Pattern(escapePattern(n.channels.broadcast)+"*").Build()).Error()
 	if err != nil {
 		return err
 	}

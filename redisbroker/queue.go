@@ -58,16 +58,24 @@ func (q *queue) add(it item) bool {
 // maxBatch is how many bytes are sent to Redis at once.
 const maxBatch = 256 << 10
 
-// take returns the next items, and waits for them. None means that ctx is over.
-func (q *queue) take(ctx context.Context) (batch []item) {
+// take returns the next items, and waits for them until ctx is over, or the
+// connection is lost.
+func (q *queue) take(ctx context.Context, lost <-chan error) ([]item, error) {
 	for {
-		if batch = q.next(); len(batch) > 0 {
-			return batch
+		select {
+		case err := <-lost:
+			return nil, gone(err)
+		default:
+		}
+		if batch := q.next(); len(batch) > 0 {
+			return batch, nil
 		}
 		select {
 		case <-q.filled:
+		case err := <-lost:
+			return nil, gone(err)
 		case <-ctx.Done():
-			return nil
+			return nil, errDone
 		}
 	}
 }
@@ -145,23 +153,31 @@ func (b *Broker) enqueue(it item) error {
 
 // publish sends what is in the queue, on one connection so that order is kept.
 func (b *Broker) publish() {
-	b.retry(publishing, func(ctx context.Context) error {
+	b.retry(publishing, func(ctx context.Context) (err error) {
 		client := b.conn(ctx)
 		if client == nil {
 			return errDone
 		}
 		conn, release := client.Dedicate()
-		defer release()
+		defer func() {
+			if err != errDone {
+				b.health.down(publishing, err) // before release, which may have to wait for Redis
+			}
+			release()
+		}()
+		// Nothing is subscribed: the hooks tell when the connection is lost, before
+		// something is that was to be sent on it.
+		lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(rueidis.PubSubMessage) {}})
 		if err := b.ping(ctx, conn); err != nil {
 			return err
 		}
 		b.health.up(publishing)
 		for {
-			batch := b.queue.take(ctx)
-			if len(batch) == 0 {
-				return errDone
+			batch, err := b.queue.take(ctx, lost)
+			if err != nil {
+				return err
 			}
-			err := b.send(ctx, conn, batch)
+			err = b.send(ctx, conn, batch)
 			b.queue.sent(batch)
 			if err != nil {
 				return err

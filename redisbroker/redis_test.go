@@ -10,13 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
-	"github.com/wsrouter/wsrouter/internal/leak"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 	"github.com/wsrouter/wsrouter/redisbroker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
 
 func optionFor(addr string) rueidis.ClientOption {
 	return rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, ForceSingleClient: true}
@@ -45,11 +43,13 @@ func newNode(t *testing.T, b wsrouter.Broker) *wsrouter.Router {
 	return r
 }
 
-// connect returns a client that has been let in.
+// connect returns a client that has been let in, and knows how to double.
 func connect(t *testing.T, r *wsrouter.Router) *wsroutertest.Client {
 	t.Helper()
 	before := r.Stats().Connects
-	client := wsroutertest.Connect(t, r, nil)
+	handlers := wsrouter.New(nil)
+	wsrouter.Handle(handlers, "double", func(c *wsrouter.Context, n int) (int, error) { return 2 * n, nil })
+	client := wsroutertest.Connect(t, r, &wsrouter.DialOptions{Router: handlers})
 	eventually(t, func() bool { return r.Stats().Connects > before })
 	return client
 }

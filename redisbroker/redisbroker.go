@@ -126,6 +126,9 @@ func New(option rueidis.ClientOption, opts *Options) (*Broker, error) {
 	}
 	option.DisableRetry = true // nothing is to arrive twice
 	b := newBroker(opts)
+	if option.ConnWriteTimeout == 0 {
+		option.ConnWriteTimeout = b.opts.RequestTimeout
+	}
 	b.dial = func() (rueidis.Client, error) { return rueidis.NewClient(option) }
 	b.wg.Go(b.connect)
 	b.wg.Go(b.publish)
