@@ -124,8 +124,10 @@ type restored map[string][]byte
 // put walks through two values that were decoded from the same JSON, but for the
 // marks. What has an UnmarshalJSON of its own has what it made of base64.
 func (r restored) put(bound, marked reflect.Value) {
-	if p := reflect.PointerTo(bound.Type()); p.Implements(unmarshaler) || p.Implements(textUnmarshaler) {
-		return
+	if bound.Type().PkgPath() != "" { // others have no methods
+		if p := reflect.PointerTo(bound.Type()); p.Implements(unmarshaler) || p.Implements(textUnmarshaler) {
+			return
+		}
 	}
 	switch bound.Kind() {
 	case reflect.Pointer:
