@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/examples/chat/page"
+	"github.com/wsrouter/wsrouter/examples/chat/robot"
+)
+
+// chat keeps nothing of its own: what was said is in the history, and who is in a
+// room all servers are asked. So any server can be replaced at any time. Messages
+// of different servers may overtake each other: pages see that by their numbers.
+type chat struct {
+	router  *wsrouter.Router
+	history history
+	changed chan string // rooms that somebody has entered or left
+}
+
+// person is what the cluster knows of a connection.
+type person struct {
+	Name string `json:"name"`
+}
+
+var nameOf = wsrouter.NewKey[string]("name")
+
+func newChat(broker wsrouter.Broker, h history) *chat {
+	opts := &wsrouter.Options{Broker: broker, MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200}
+	ch := &chat{router: wsrouter.New(opts), history: h, changed: make(chan string, 1000)}
+	ch.router.OnConnect(enter)
+	ch.router.OnDisconnect(ch.gone)
+	ch.on("join", ch.join)
+	ch.on("leave", ch.leave)
+	ch.on("typing", ch.typing)
+	ch.on("say", ch.say)
+	ch.router.On("ask", robot.Ask)
+	return ch
+}
+
+// enter is the guard. It lets the other servers know who this is.
+func enter(conn *wsrouter.Conn) error {
+	name, err := page.Name(conn)
+	if err != nil {
+		return err
+	}
+	nameOf.Set(conn, name)
+	return conn.SetData(person{name})
+}
+
+// on registers a handler. All but join are for those who are in the room.
+func (ch *chat) on(event string, h func(c *wsrouter.Context, id string, m page.Message) error) {
+	ch.router.On(event, func(c *wsrouter.Context) error {
+		var m page.Message
+		if err := c.Bind(&m); err != nil {
+			return err
+		}
+		m.Name, _ = nameOf.Get(c.Conn())
+		id := "room:" + m.Room
+		if event != "join" && !slices.Contains(c.Conn().Rooms(), id) {
+			return wsrouter.NewError("You are not in this room.")
+		}
+		return h(c, id, m)
+	})
+}
+
+// join joins before it reads the history: what is said meanwhile is in one or the
+// other, or in both.
+func (ch *chat) join(c *wsrouter.Context, id string, m page.Message) error {
+	if err := m.CheckRoom(); err != nil {
+		return err
+	}
+	if err := c.Join(id); err != nil {
+		return wsrouter.NewError("There are too many rooms.").WithCause(err)
+	}
+	ch.change(id)
+	missed, last, err := ch.history.since(c.Context(), m.Room, m.Seq)
+	if err != nil {
+		return unreachable(err)
+	}
+	return c.Conn().Emit("joined", map[string]any{"room": m.Room, "seq": last, "messages": missed})
+}
+
+func unreachable(err error) error {
+	return wsrouter.NewError("The room cannot be reached. Try again.").WithCause(err)
+}
+
+func (ch *chat) leave(c *wsrouter.Context, id string, _ page.Message) error {
+	c.Leave(id)
+	ch.change(id)
+	return nil
+}
+
+func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ error) {
+	for _, id := range conn.Rooms() {
+		ch.change(id)
+	}
+}
+
+func (ch *chat) typing(c *wsrouter.Context, id string, m page.Message) error {
+	return c.To(id).Volatile().Emit("typing", page.Message{Room: m.Room, Name: m.Name})
+}
+
+func (ch *chat) say(c *wsrouter.Context, id string, m page.Message) error {
+	if err := m.CheckText(); err != nil {
+		return err
+	}
+	m, fresh, err := ch.history.add(c.Context(), m)
+	if err != nil {
+		return unreachable(err)
+	}
+	if !fresh {
+		return nil // it came before, but its connection went before the answer
+	}
+	return ch.router.To(id).Emit("said", m)
+}
+
+// change has tellPeople look at a room soon. It does not wait: a room that is not
+// looked at now is a little later.
+func (ch *chat) change(id string) {
+	select {
+	case ch.changed <- id:
+	default:
+	}
+}
+
+// tellPeople tells rooms who is there, until ctx ends: all servers' pages when
+// somebody here has come or gone, and this server's every few seconds, as a server
+// that dies says nothing.
+func (ch *chat) tellPeople(ctx context.Context) {
+	again := time.NewTicker(5 * time.Second)
+	defer again.Stop()
+	for {
+		select {
+		case id := <-ch.changed:
+			ch.tell(ctx, false, id)
+		case <-again.C:
+			ch.tell(ctx, true, slices.Collect(ch.router.Rooms())...)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tell finds who is in the rooms, on all servers, and tells them, or only those who
+// are here. Where not all servers answer, those that do are better than none.
+func (ch *chat) tell(ctx context.Context, local bool, rooms ...string) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	members, err := ch.router.To(rooms...).Find(ctx)
+	if err != nil {
+		log.Print(err)
+	}
+	names := make(map[string][]string)
+	for _, m := range members {
+		var p person
+		json.Unmarshal(m.Data, &p)
+		for _, id := range m.Rooms {
+			names[id] = append(names[id], p.Name)
+		}
+	}
+	for _, id := range rooms {
+		room := ch.router.To(id)
+		if local {
+			room = room.Local()
+		}
+		slices.Sort(names[id])
+		room.Emit("people", map[string]any{"room": strings.TrimPrefix(id, "room:"), "names": slices.Compact(names[id])})
+	}
+}

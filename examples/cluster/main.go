@@ -1,0 +1,61 @@
+// Command cluster is examples/chat on many servers. Open both in a browser:
+//
+//	redis-server &
+//	go run . -redis redis://127.0.0.1:6379 -addr 127.0.0.1:3001 &
+//	go run . -redis redis://127.0.0.1:6379 -addr 127.0.0.1:3002
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"log"
+	"net"
+	"net/http"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/wsrouter/wsrouter/examples/chat/page"
+	"github.com/wsrouter/wsrouter/redisbroker"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
+	url := flag.String("redis", "redis://127.0.0.1:6379", "`URL` of Redis; rediss:// for TLS")
+	flag.Parse()
+	option, err := rueidis.ParseURL(*url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	broker, err := redisbroker.New(option, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	redis, err := rueidis.NewClient(option)
+	if err != nil {
+		log.Fatal(err)
+	}
+	chat := newChat(broker, history{redis})
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("open http://%s", listener.Addr())
+	server := &http.Server{Handler: page.Handler(chat.router, ""), ReadHeaderTimeout: 5 * time.Second}
+	go server.Serve(listener)
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	chat.tellPeople(ctx)
+	stop() // so that a second signal kills
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	// The broker last: what clients leave behind goes over it.
+	if err := errors.Join(chat.router.Shutdown(ctx), server.Shutdown(ctx), broker.Close()); err != nil {
+		log.Print(err)
+	}
+	redis.Close()
+}
