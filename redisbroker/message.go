@@ -274,7 +274,9 @@ func (m *message) list(b []byte) ([]byte, error) {
 			case "data":
 				var data wsrouter.Encoded
 				data, rest, err = readValue(b)
-				found.Data, _ = wsrouter.AppendJSON(nil, data)
+				if raw, _ := wsrouter.AppendJSON(nil, data); string(raw) != "{}" { // Socket.IO's nothing
+					found.Data = raw
+				}
 			default:
 				return msgp.Skip(b)
 			}
