@@ -56,6 +56,7 @@ var faults = map[string][]string{
 	"Subscribe fails while away":      {"SubscribeWhileAway"},
 	"does not say unreached":          {"Unreached", "Back"},
 	"does not say how long":           {"Unreached"},
+	"is always away":                  {"Unreached"},
 	"keeps operations":                {"Unreached"},
 	"finds without an error":          {"FindWhileAway"},
 	"never comes back":                {"Back", "Unreached", "SubscribeWhileAway", "FindWhileAway", "CloseWhileAway", "NoWait"},

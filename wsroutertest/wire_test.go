@@ -341,7 +341,7 @@ func (b *wireBroker) BrokerStats() wsrouter.BrokerStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	stats := b.stats
-	if b.away && b.fault != "does not say how long" {
+	if b.away && b.fault != "does not say how long" || b.fault == "is always away" {
 		stats.Away = cmp.Or(time.Since(b.since), 1)
 	}
 	return stats
