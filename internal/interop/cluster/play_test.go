@@ -1,0 +1,103 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/stretchr/testify/require"
+)
+
+// playAll plays the table from a node of each kind, with clients of its own.
+func (c *cluster) playAll(kinds ...string) {
+	c.t.Helper()
+	for _, kind := range kinds {
+		n := c.ofKind(kind)
+		c.run("from "+kind, func() {
+			c.populate()
+			for _, r := range table {
+				if n.plays(r) && !c.run(r.name, func() { c.play(n, r) }) {
+					break
+				}
+			}
+		})
+		if c.t.Failed() {
+			return // who is where is not known any more
+		}
+	}
+}
+
+// plays reports whether a row is for such a node.
+func (n *node) plays(r row) bool {
+	return (r.by == "" || n.serves()) && r.option != map[bool]string{true: "node", false: "go"}[n.isGo()]
+}
+
+// play has a node do what a row says, and looks at everybody.
+func (c *cluster) play(publisher *node, r row) {
+	c.t.Helper()
+	to := c.from(publisher, r.to)
+	selected := c.selected(to)
+	want := make(map[*client][]event)
+	if r.change == "" {
+		for i := range max(r.times, 1) {
+			c.emit(publisher, r, to, i)
+			for _, cl := range selected {
+				want[cl] = append(want[cl], cl.wants(cmp.Or(r.event, "event"), r.arguments(i)))
+			}
+		}
+	} else {
+		command := to.order()
+		command["to"], command["close"] = r.rooms, r.option == "close"
+		publisher.do(c.t, r.change, command, nil)
+		c.changed(r, selected)
+	}
+	c.compare(want, c.settle(publisher))
+	if r.change != "" {
+		c.found(c.from(publisher, target{namespace: to.namespace}))
+	}
+}
+
+// arguments are those of the time i, counted from 0.
+func (r row) arguments(i int) []any {
+	args := parse([]byte(r.args)).([]any)
+	if r.times > 0 {
+		args = append(args, float64(i))
+	}
+	return args
+}
+
+func (c *cluster) emit(publisher *node, r row, to target, i int) {
+	c.t.Helper()
+	name, args := cmp.Or(r.event, "event"), r.arguments(i)
+	if r.by == "" {
+		command := to.order()
+		command["event"], command["args"], command["volatile"] = name, args, r.option == "volatile"
+		publisher.do(c.t, "emit", command, nil)
+		return
+	}
+	data := append([]any{name}, args...)
+	request := "others"
+	if len(to.rooms) > 0 {
+		request, data = "neighbours", append([]any{to.rooms[0]}, data...)
+	}
+	c.client(publisher.name+"/"+r.by).ask(c.t, request, data)
+}
+
+// changed has those who were selected be where a row has brought them.
+func (c *cluster) changed(r row, selected []*client) {
+	c.t.Helper()
+	for _, cl := range selected {
+		switch r.change {
+		case "join":
+			cl.rooms = append(cl.rooms, r.rooms...)
+			slices.Sort(cl.rooms)
+			cl.rooms = slices.Compact(cl.rooms)
+		case "leave":
+			cl.rooms = slices.DeleteFunc(cl.rooms, func(room string) bool { return slices.Contains(r.rooms, room) })
+		case "disconnect":
+			before, err := cl.until(cl.end("io server disconnect"))
+			require.NoError(c.t, err)
+			require.Empty(c.t, before, cl.name)
+			c.clients = slices.DeleteFunc(c.clients, func(other *client) bool { return other == cl })
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
+)
+
+// patience is how long something that should come is waited for. Node's nodes
+// give up waiting for answers after 5 s.
+const patience = 15 * time.Second
+
+// script is a process that obeys commands, see node/wire.mjs.
+type script struct {
+	*process.Process
+	name string
+	tell func(said) // is told what it says besides
+
+	mu      sync.Mutex // guards what follows
+	last    int
+	waiting map[int]chan said
+
+	ended chan struct{} // closed when it says no more
+}
+
+// said is a line from a process: the answer to a command, or a client's event.
+type said struct {
+	ID    int             `json:"id"`
+	Value json.RawMessage `json:"value"`
+	Error string          `json:"error"`
+
+	Client string          `json:"client"`
+	Event  string          `json:"event"`
+	Args   json.RawMessage `json:"args"`
+}
+
+// order is a command without its name.
+type order map[string]any
+
+// converse begins to talk with a process.
+func converse(t *testing.T, name string, p *process.Process, tell func(said)) *script {
+	t.Helper()
+	s := &script{Process: p, name: name, tell: tell, waiting: make(map[int]chan said), ended: make(chan struct{})}
+	go s.listen()
+	t.Cleanup(func() {
+		s.Stdin.Close()
+		<-s.ended
+	})
+	return s
+}
+
+func (s *script) listen() {
+	defer close(s.ended)
+	for {
+		var line said
+		if err := s.Stdout.Decode(&line); err != nil {
+			io.Copy(io.Discard, s.Stdout.Buffered())
+			return
+		}
+		if line.Client != "" {
+			s.tell(line)
+			continue
+		}
+		s.mu.Lock()
+		answer := s.waiting[line.ID]
+		delete(s.waiting, line.ID)
+		s.mu.Unlock()
+		answer <- line
+	}
+}
+
+// refusal is the error of a command, with the value that came beside it.
+type refusal struct {
+	text  string
+	value json.RawMessage
+}
+
+func (r *refusal) Error() string { return r.text }
+
+// try gives a command, waits until it is carried out, and stores its value.
+func (s *script) try(command string, o order, value any) error {
+	return s.begin(command, o)(value)
+}
+
+// begin gives a command and returns what waits for it.
+func (s *script) begin(command string, o order) (wait func(value any) error) {
+	answer := make(chan said, 1)
+	s.mu.Lock()
+	s.last++
+	line := order{"id": s.last, "do": command}
+	for key, v := range o {
+		line[key] = v
+	}
+	s.waiting[s.last] = answer
+	err := json.NewEncoder(s.Stdin).Encode(line)
+	s.mu.Unlock()
+	return func(value any) error {
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", s.name, command, err)
+		}
+		timeout := time.NewTimer(patience)
+		defer timeout.Stop()
+		select {
+		case a := <-answer:
+			if a.Error != "" {
+				return &refusal{a.Error, a.Value}
+			}
+			if value == nil {
+				return nil
+			}
+			return json.Unmarshal(a.Value, value)
+		case <-s.ended:
+			return fmt.Errorf("%s: %s: it has ended", s.name, command)
+		case <-timeout.C:
+			return fmt.Errorf("%s: %s: no answer for %v", s.name, command, patience)
+		}
+	}
+}
+
+// do gives a command that must succeed.
+func (s *script) do(t *testing.T, command string, o order, value any) {
+	t.Helper()
+	err := s.try(command, o, value)
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		require.NoError(t, err, "%s: %s, with %s", s.name, command, r.value)
+	}
+	require.NoError(t, err)
+}
