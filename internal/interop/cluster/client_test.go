@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ type client struct {
 	npm    *script          // for those from npm
 	plain  *wsrouter.Client // for our own
 }
+
+// mute reports whether the client answers no questions.
+func (c *client) mute() bool { return slices.Contains(c.rooms, "mute") }
 
 // event is one that a client received, in words: equal events are equal texts.
 type event string
@@ -59,8 +63,10 @@ func plainEvent(name string, args []any) event {
 func (c *client) connectPlain(t *testing.T) {
 	t.Helper()
 	handlers := wsrouter.New(nil)
-	handlers.On("question", func(ctx *wsrouter.Context) error { return ctx.Reply(ctx.Raw()) })
-	handlers.On("silence", func(ctx *wsrouter.Context) error {
+	handlers.On("question", func(ctx *wsrouter.Context) error {
+		if !c.mute() {
+			return ctx.Reply(ctx.Raw())
+		}
 		ctx.Yield()
 		<-ctx.Context().Done()
 		return nil

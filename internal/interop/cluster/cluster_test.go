@@ -179,7 +179,7 @@ func (c *cluster) connect(n *node, namespace, name string, rooms ...string) *cli
 		c.mu.Lock()
 		c.byNPM[cl.name] = cl
 		c.mu.Unlock()
-		c.npm.do(c.t, "connect", order{"client": cl.name, "url": "http://" + n.addr + namespace}, nil)
+		c.npm.do(c.t, "connect", order{"client": cl.name, "url": "http://" + n.addr + namespace, "mute": cl.mute()}, nil)
 		c.connected(cl)
 	}
 	c.enter(cl)
@@ -345,4 +345,9 @@ func (c *cluster) found(to target) {
 		}
 		require.Empty(c.t, got, "%s found those beside", n.name)
 	}
+}
+
+// without returns a list without what gone holds for.
+func without[T any](list []T, gone func(T) bool) []T {
+	return slices.DeleteFunc(slices.Clone(list), gone)
 }

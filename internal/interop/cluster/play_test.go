@@ -92,12 +92,12 @@ func (c *cluster) changed(r row, selected []*client) {
 			slices.Sort(cl.rooms)
 			cl.rooms = slices.Compact(cl.rooms)
 		case "leave":
-			cl.rooms = slices.DeleteFunc(cl.rooms, func(room string) bool { return slices.Contains(r.rooms, room) })
+			cl.rooms = without(cl.rooms, func(room string) bool { return slices.Contains(r.rooms, room) })
 		case "disconnect":
 			before, err := cl.until(cl.end("io server disconnect"))
 			require.NoError(c.t, err)
 			require.Empty(c.t, before, cl.name)
-			c.clients = slices.DeleteFunc(c.clients, func(other *client) bool { return other == cl })
+			c.clients = without(c.clients, func(other *client) bool { return other == cl })
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Clients from npm: node clients.mjs
 // Says {client, event, args} for each event that a client receives, and obeys
-// connect, ask and leave. A client answers "question" with what it was asked,
-// and "silence" not at all.
+// connect, ask and leave. A client answers "question" with what it was asked, but
+// for one that is mute.
 
 import { io } from "socket.io-client";
 
@@ -10,15 +10,14 @@ import { encode, obey, say } from "./wire.mjs";
 const clients = new Map();
 
 obey({
-  // connect returns the socket's id.
-  connect({ client, url, options }) {
-    const socket = io(url, { forceNew: true, transports: ["websocket"], reconnectionDelay: 20, reconnectionDelayMax: 100, ...options });
+  connect({ client, url, mute }) {
+    const socket = io(url, { forceNew: true, transports: ["websocket"], reconnectionDelay: 20, reconnectionDelayMax: 100 });
     clients.set(client, socket);
     const tell = (event, ...args) => say({ client, event, args: encode(args) });
     socket.onAny((event, ...args) => {
       if (typeof args.at(-1) !== "function") {
         tell(event, ...args);
-      } else if (event === "question") {
+      } else if (!mute) {
         args.pop()(...args);
       }
     });

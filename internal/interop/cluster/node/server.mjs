@@ -10,7 +10,6 @@ import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 
-import { startNest } from "./nest.mjs";
 import { events } from "./sockets.mjs";
 import { obey, say } from "./wire.mjs";
 
@@ -18,6 +17,11 @@ const [kind, url, port, ...namespaces] = process.argv.slice(2);
 const start = { redis: startRedis, ioredis: startIORedis, nest: startNest, emitter: startEmitter }[kind];
 const node = await start({ url, port: Number(port), namespaces });
 const heard = []; // of serverSideEmit
+
+// startNest is imported where it is wanted: NestJS takes its time.
+async function startNest(options) {
+  return (await import("./nest.mjs")).startNest(options);
+}
 
 async function startRedis(options) {
   const pubClient = createClient({ url });

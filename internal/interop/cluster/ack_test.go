@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// questions are asked of clients of all nodes by broadcasts with acks.
+var questions = []struct {
+	name, args string
+	to         target
+}{
+	{"of everybody", `["who?"]`, every},
+	{"of a room", `[1]`, r1},
+	{"of a union of rooms", `[{"a":[null,1.5]}]`, r1r2},
+	{"of all but a room", `["who?"]`, target{except: []string{"r1"}}},
+	{"of one client of another node", `["who?"]`, target{rooms: []string{"@other/b"}}},
+	{"of nobody", `["who?"]`, target{rooms: []string{"none"}}},
+	{"of a namespace", `["who?"]`, target{namespace: "/chat"}},
+	{"of a namespace without clients", `["who?"]`, target{namespace: "/quiet"}},
+	{"with bytes", `[{"$bytes":"AQID"}]`, r1},
+	{"with bytes within", `[{"file":{"$bytes":"AQID"},"list":[{"$bytes":""}]}]`, r1},
+	{"without an argument", `[]`, r1},
+	{"unicode", `["数据 😀"]`, every},
+}
+
+// TestAcksAlone asks among nodes of Node.js.
+func TestAcksAlone(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.start(kindRedis, kindIORedis)
+	c.askAll(kindRedis, kindIORedis)
+}
+
+// askAll asks the questions from a node of each kind.
+func (c *cluster) askAll(kinds ...string) {
+	c.t.Helper()
+	c.populate()
+	for _, kind := range kinds {
+		n := c.ofKind(kind)
+		for _, q := range questions {
+			c.run("from "+kind+"/"+q.name, func() {
+				to := c.from(n, q.to)
+				begin := time.Now()
+				answers, err := c.question(n, to, q.args, patience)
+				require.NoError(c.t, err)
+				require.Equal(c.t, c.answers(to, q.args), answers)
+				require.Less(c.t, time.Since(begin), patience/2, "it waited for its timeout")
+			})
+		}
+	}
+	for _, n := range c.servers() {
+		c.connect(n, "/", "mute", "mute")
+	}
+	for _, kind := range kinds {
+		c.run("from "+kind+"/of some who are mute", func() {
+			to := c.from(c.ofKind(kind), target{rooms: []string{"mute", "r2"}})
+			answers, err := c.question(c.ofKind(kind), to, `["who?"]`, 500*time.Millisecond)
+			require.ErrorContains(c.t, err, "timed out")
+			require.Equal(c.t, c.answers(to, `["who?"]`), answers)
+		})
+	}
+}
+
+// question has a node ask, and returns the answers in words, sorted.
+func (c *cluster) question(n *node, to target, args string, timeout time.Duration) (words []string, err error) {
+	c.t.Helper()
+	command := to.order()
+	command["event"], command["args"], command["timeout"] = "question", parse([]byte(args)), timeout.Milliseconds()
+	var answers json.RawMessage
+	err = n.try("ask", command, &answers)
+	if r, ok := err.(*refusal); ok {
+		answers = r.value
+	}
+	words = []string{}
+	if list, ok := parse(answers).([]any); ok {
+		for _, a := range list {
+			words = append(words, canonical(inJSON(a, false)))
+		}
+	}
+	slices.Sort(words)
+	return words, err
+}
+
+// answers are what those who are selected answer.
+func (c *cluster) answers(to target, args string) []string {
+	words := []string{}
+	for _, cl := range c.selected(to) {
+		if cl.mute() {
+			continue
+		}
+		var first any
+		if list := parse([]byte(args)).([]any); len(list) > 0 {
+			first = inJSON(list[0], cl.plain != nil)
+		}
+		words = append(words, canonical(first))
+	}
+	slices.Sort(words)
+	return words
+}
