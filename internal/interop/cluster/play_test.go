@@ -28,7 +28,15 @@ func (c *cluster) playAll(kinds ...string) {
 
 // plays reports whether a row is for such a node.
 func (n *node) plays(r row) bool {
-	return (r.by == "" || n.serves()) && r.option != map[bool]string{true: "node", false: "go"}[n.isGo()]
+	switch r.option {
+	case "node":
+		return !n.isGo()
+	case "go":
+		return n.isGo()
+	case "large":
+		return n.kind == kindRedis || n.kind == kindGo
+	}
+	return r.by == "" || n.serves()
 }
 
 // play has a node do what a row says, and looks at everybody.

@@ -63,7 +63,7 @@ func parse(data []byte) any {
 }
 
 // inGo returns what the tags of arguments stand for as Go has it.
-func inGo_(args json.RawMessage) []any {
+func inGo(args json.RawMessage) []any {
 	list, _ := change(parse(args), func(tag, text string) (any, bool) {
 		switch tag {
 		case "$bytes":
