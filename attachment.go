@@ -162,6 +162,8 @@ func (r restored) put(bound, marked reflect.Value) {
 	}
 }
 
+// putAny leaves alone an any that had a pointer before it was bound: encoding/json
+// has decoded into what that points to, and there strings stay base64.
 func (r restored) putAny(bound, marked reflect.Value) {
 	if bound.IsNil() || marked.IsNil() || bound.Elem().Type() != marked.Elem().Type() {
 		return
