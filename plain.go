@@ -55,7 +55,9 @@ func (p *plain) readLoop() {
 func (p *plain) end(err error) {
 	var ce *CloseError
 	errors.As(err, &ce)
-	if ce.Cause != CausePeer {
+	if ce.Cause == CausePeer {
+		p.wire.Abort() // nobody else lets go of what the peer has left
+	} else {
 		p.link.close(ce)
 		p.wire.Close(ce.Code, ce.Reason) // waits for the writer, who does the same
 	}

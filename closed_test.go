@@ -1,0 +1,81 @@
+package wsrouter_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// countingListener counts the connections that it has accepted and nobody has
+// closed.
+type countingListener struct {
+	net.Listener
+	open *atomic.Int64
+}
+
+type countedConn struct {
+	net.Conn
+	open   *atomic.Int64
+	closed atomic.Bool
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.open.Add(1)
+	return &countedConn{Conn: conn, open: l.open}, nil
+}
+
+func (c *countedConn) Close() error {
+	if !c.closed.Swap(true) {
+		c.open.Add(-1)
+	}
+	return c.Conn.Close()
+}
+
+// TestSocketsAreClosed: however a client goes, the server closes its socket.
+func TestSocketsAreClosed(t *testing.T) {
+	for name, leave := range map[string]func(*websocket.Conn, net.Conn){
+		"close frame": func(ws *websocket.Conn, _ net.Conn) { ws.Close(websocket.StatusNormalClosure, "") },
+		"FIN":         func(_ *websocket.Conn, conn net.Conn) { conn.Close() },
+		"RST": func(_ *websocket.Conn, conn net.Conn) {
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		},
+		"mistake": func(ws *websocket.Conn, conn net.Conn) {
+			conn.Write([]byte{0x83, 0x80, 0, 0, 0, 0})
+			ws.Read(t.Context())
+			conn.Close()
+		},
+	} {
+		for _, detach := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				var open atomic.Int64
+				s := httptest.NewUnstartedServer(wireRouter(nil).Handler(&wsrouter.WSOptions{Detach: detach}))
+				s.Listener = countingListener{s.Listener, &open}
+				s.Start()
+				defer s.Close()
+				var conn net.Conn
+				transport := &http.Transport{Dial: func(network, addr string) (_ net.Conn, err error) {
+					conn, err = net.Dial(network, addr)
+					return conn, err
+				}}
+				ws, _, err := websocket.Dial(t.Context(), s.URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
+				require.NoError(t, err)
+				leave(ws, conn)
+				require.Eventually(t, func() bool { return open.Load() == 0 }, 10*time.Second, time.Millisecond)
+				ws.CloseNow()
+			})
+		}
+	}
+}
