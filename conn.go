@@ -27,7 +27,7 @@ type Conn struct {
 	values sync.Map // of Key
 	ended  chan struct{}
 
-	connecting *exchange // stands for OnConnect in running
+	connecting *exchange // stands for OnConnect in running, until that has let it in
 
 	// Guarded by Link.mu.
 	inbox     inbox

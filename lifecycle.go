@@ -242,6 +242,7 @@ func (c *Conn) connected(err error) {
 	}
 	l.mu.Lock()
 	c.stopLocked(c.connecting)
+	c.connecting = nil
 	l.mu.Unlock()
 	c.work()
 }

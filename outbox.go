@@ -88,11 +88,12 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 	case l.gone: // a write has failed, and the read loop will soon say why
 		return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
 	}
-	l.queueLocked(f)
-	if mode == sendReply && l.now != nil && !l.writing && l.inBytes == 0 && l.outBytes <= nowBytes {
+	if mode == sendReply && l.now != nil && !l.writing && l.inBytes == 0 && size <= nowBytes {
 		l.writing = true
+		l.spare = append(l.spare[:0], f)
 		return errWriteNow
 	}
+	l.queueLocked(f)
 	l.wakeWriterLocked()
 	return nil
 }
@@ -153,13 +154,16 @@ func (l *Link) wakeWriterLocked() {
 	}
 }
 
-// writeNow sends a batch as far as that needs no waiting. A writer sends the
-// rest, and what has come meanwhile. The caller has set writing.
+// writeNow sends the frame in spare as far as that needs no waiting. A writer
+// sends the rest, and what has come meanwhile. The caller has set writing.
 func (l *Link) writeNow() {
-	batch, _ := l.nextBatch()
+	l.mu.Lock()
+	batch := l.spare
+	l.mu.Unlock()
 	if len(batch) == 0 { // the link was cut
 		return
 	}
+	l.countOut(int64(batch[0].size()))
 	l.traceOut(batch)
 	rest, err := l.now.WriteNow(batch)
 	if err != nil {
@@ -168,13 +172,20 @@ func (l *Link) writeNow() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writing = rest != nil
 	switch {
-	case l.writing:
+	case rest != nil:
 		go l.write(rest)
-	case len(l.out) > 0 || l.ce != nil:
-		l.wakeWriterLocked()
+	case len(l.out) > 0 || l.ce != nil && !l.gone:
+		go l.write(nil)
+	default:
+		clear(batch) // an idle link keeps no bytes
+		l.writing = false
 	}
+}
+
+func (l *Link) countOut(n int64) {
+	l.bytesOut.Add(n)
+	l.app.counters.bytesOut.Add(n)
 }
 
 // write sends the rest of a batch, if there is one, and then batches until the
@@ -270,8 +281,7 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 	l.spare = batch
 	l.outBytes -= size
 	l.bufferLocked(-size)
-	l.bytesOut.Add(int64(size - n*frameOverhead))
-	l.app.counters.bytesOut.Add(int64(size - n*frameOverhead))
+	l.countOut(int64(size - n*frameOverhead))
 	if l.outSpace != nil {
 		close(l.outSpace)
 		l.outSpace = nil

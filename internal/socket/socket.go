@@ -67,6 +67,7 @@ func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error)
 		return nil, err
 	}
 	ws.SetReadLimit(-1) // Read has its own
+	opts.Subprotocols = nil
 	return &Conn{ws: ws, server: h.conn, opts: &opts}, nil
 }
 
