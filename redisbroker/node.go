@@ -83,7 +83,7 @@ func (n *node) run() {
 			n.b.health.up(n) // it is nobody's concern any more
 		}
 	}()
-	n.b.retry(n, func(context.Context) error {
+	n.b.retry(n.ctx, n, func() error {
 		client := n.b.conn(n.ctx)
 		if client == nil {
 			return errDone

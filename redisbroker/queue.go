@@ -153,8 +153,8 @@ func (b *Broker) enqueue(it item) error {
 
 // publish sends what is in the queue, on one connection so that order is kept.
 func (b *Broker) publish() {
-	b.retry(publishing, func(ctx context.Context) (err error) {
-		client := b.conn(ctx)
+	b.retry(b.ctx, publishing, func() (err error) {
+		client := b.conn(b.ctx)
 		if client == nil {
 			return errDone
 		}
@@ -168,16 +168,16 @@ func (b *Broker) publish() {
 		// Nothing is subscribed: the hooks tell when the connection is lost, before
 		// something is that was to be sent on it.
 		lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(rueidis.PubSubMessage) {}})
-		if err := b.ping(ctx, conn); err != nil {
+		if err := b.ping(b.ctx, conn); err != nil {
 			return err
 		}
 		b.health.up(publishing)
 		for {
-			batch, err := b.queue.take(ctx, lost)
+			batch, err := b.queue.take(b.ctx, lost)
 			if err != nil {
 				return err
 			}
-			err = b.send(ctx, conn, batch)
+			err = b.send(b.ctx, conn, batch)
 			b.queue.sent(batch)
 			if err != nil {
 				return err

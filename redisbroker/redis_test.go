@@ -15,7 +15,6 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-
 func optionFor(addr string) rueidis.ClientOption {
 	return rueidis.ClientOption{InitAddress: []string{addr}, DisableCache: true, ForceSingleClient: true}
 }

@@ -59,8 +59,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// OnState is called when Redis has gone away, with the reason, and with nil
-	// when it is back. It is called from one goroutine at a time and should be
-	// quick.
+	// when it is back. It is called from one goroutine at a time, should be quick
+	// and must not close the broker.
 	OnState func(away error)
 
 	// QueueBytes is how much may wait to be published; zero is 8 MiB. What does
@@ -125,6 +125,7 @@ func New(option rueidis.ClientOption, opts *Options) (*Broker, error) {
 		return nil, errors.New("redisbroker: no address in ClientOption.InitAddress")
 	}
 	option.DisableRetry = true // nothing is to arrive twice
+	option.DisableCache = true // nothing is read, and old servers do not know it
 	b := newBroker(opts)
 	if option.ConnWriteTimeout == 0 {
 		option.ConnWriteTimeout = b.opts.RequestTimeout
@@ -155,7 +156,7 @@ func newBroker(opts *Options) *Broker {
 
 // connect makes the client, when Redis is there.
 func (b *Broker) connect() {
-	b.retry(connecting, func(context.Context) error {
+	b.retry(b.ctx, connecting, func() error {
 		client, err := b.dial()
 		if err != nil {
 			return err
@@ -186,13 +187,13 @@ const (
 // errDone ends a retry.
 var errDone = errors.New("redisbroker: done")
 
-// retry calls attempt until it returns errDone, or the broker is closed. An
-// attempt that went well for a while is followed by the next one soon.
-func (b *Broker) retry(part any, attempt func(ctx context.Context) error) {
-	for pause := firstRetry; b.ctx.Err() == nil; pause = min(2*pause, lastRetry) {
+// retry calls attempt until it returns errDone, or ctx is over. An attempt that
+// went well for a while is followed by the next one soon.
+func (b *Broker) retry(ctx context.Context, part any, attempt func() error) {
+	for pause := firstRetry; ctx.Err() == nil; pause = min(2*pause, lastRetry) {
 		begin := time.Now()
-		err := attempt(b.ctx)
-		if err == errDone || b.ctx.Err() != nil {
+		err := attempt()
+		if err == errDone || ctx.Err() != nil {
 			return
 		}
 		b.health.down(part, err)
@@ -201,7 +202,7 @@ func (b *Broker) retry(part any, attempt func(ctx context.Context) error) {
 		}
 		select {
 		case <-time.After(pause):
-		case <-b.ctx.Done():
+		case <-ctx.Done():
 		}
 	}
 }

@@ -170,7 +170,7 @@ func TestGarbageOnEveryChannel(t *testing.T) {
 	w.say(broadcasts+"nobody is here#", hello)
 	w.say("socket.io#/unknown#", hello)
 	w.say(broadcasts, strings.Replace(hello, "\xa1/", "\xa1x", 1)) // of another namespace
-	w.say(broadcasts, mine)                                       // our own
+	w.say(broadcasts, mine)                                        // our own
 	w.say(broadcasts, strings.Replace(hello, "\xa1x", "\xa6"+uid, 1))
 	w.say(broadcasts, hello)
 	client.Expect("hello", nil)

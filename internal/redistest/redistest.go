@@ -16,33 +16,41 @@ import (
 type Server struct {
 	Addr string
 
-	tb  testing.TB
-	dir string
-	cmd *exec.Cmd
+	tb   testing.TB
+	args []string // of redis-server, before those of Restart
+	cmd  *exec.Cmd
 }
 
-// Start starts a server, which ends with the test. A missing redis-server fails
-// the test.
+// Start starts a server with further arguments of redis-server. It ends with the
+// test. A missing redis-server fails the test.
 func Start(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	return start(tb, append([]string{"--dir", tb.TempDir(), "--save", "", "--appendonly", "no"}, args...))
+}
+
+// StartSentinel starts a Sentinel with a configuration, which it writes to.
+func StartSentinel(tb testing.TB, config string) *Server {
+	tb.Helper()
+	return start(tb, []string{config, "--sentinel"})
+}
+
+func start(tb testing.TB, args []string) *Server {
 	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		tb.Fatal("redis-server is missing: install it, on Debian with: apt-get install redis-server")
 	}
-	s := &Server{Addr: freeAddr(tb), tb: tb, dir: tb.TempDir()}
-	s.Restart(args...)
+	s := &Server{Addr: freeAddr(tb), tb: tb, args: args}
+	s.Restart()
 	tb.Cleanup(s.Stop)
 	return s
 }
 
-// Restart starts the server again, on the same port, with further arguments of
-// redis-server, and returns when it answers.
-func (s *Server) Restart(args ...string) {
+// Restart starts the server again, on the same port, and returns when it answers.
+func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Stop()
 	_, port, _ := net.SplitHostPort(s.Addr)
-	s.cmd = exec.Command("redis-server", append([]string{
-		"--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--save", "", "--appendonly", "no",
-	}, args...)...)
+	s.cmd = exec.Command("redis-server", append(s.args[:len(s.args):len(s.args)], "--bind", "127.0.0.1", "--port", port)...)
 	if err := s.cmd.Start(); err != nil {
 		s.tb.Fatal(err)
 	}
