@@ -88,9 +88,10 @@ func (n *node) ids(s wsrouter.Selection) []string {
 	return ids
 }
 
-// rooms are those of this node; in Socket.IO that has the ids.
+// rooms are those of this node; in Socket.IO that has the ids. It is never nil:
+// Node.js takes null for no answer.
 func (n *node) rooms() []string {
-	return append(slices.Collect(n.router.Rooms()), n.ids(wsrouter.Selection{})...)
+	return append(slices.AppendSeq([]string{}, n.router.Rooms()), n.ids(wsrouter.Selection{})...)
 }
 
 // remoteSocket is what other nodes see of a connection.
