@@ -3,7 +3,6 @@ package cluster
 import (
 	"encoding/json"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -28,14 +27,6 @@ var questions = []struct {
 	{"unicode", `["数据 😀"]`, every},
 }
 
-// TestAcksAlone asks among nodes of Node.js.
-func TestAcksAlone(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t)
-	c.start(kindRedis, kindIORedis)
-	c.askAll(kindRedis, kindIORedis)
-}
-
 // askAll asks the questions from a node of each kind.
 func (c *cluster) askAll(kinds ...string) {
 	c.t.Helper()
@@ -43,7 +34,7 @@ func (c *cluster) askAll(kinds ...string) {
 	for _, kind := range kinds {
 		n := c.ofKind(kind)
 		for _, q := range questions {
-			c.run("from "+kind+"/"+q.name, func() {
+			c.run("acks/from "+kind+" "+q.name, func() {
 				to := c.from(n, q.to)
 				begin := time.Now()
 				answers, err := c.question(n, to, q.args, patience)
@@ -57,7 +48,7 @@ func (c *cluster) askAll(kinds ...string) {
 		c.connect(n, "/", "mute", "mute")
 	}
 	for _, kind := range kinds {
-		c.run("from "+kind+"/of some who are mute", func() {
+		c.run("acks/from "+kind+" of some who are mute", func() {
 			to := c.from(c.ofKind(kind), target{rooms: []string{"mute", "r2"}})
 			answers, err := c.question(c.ofKind(kind), to, `["who?"]`, 500*time.Millisecond)
 			require.ErrorContains(c.t, err, "timed out")

@@ -10,10 +10,14 @@ import (
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-// TestCountsAlone counts nodes of Node.js that come and go.
-func TestCountsAlone(t *testing.T) {
-	t.Parallel()
-	newCluster(t).comeAndGo(kindIORedis)
+// TestCounts counts nodes that come and go: of Node.js, and of Go.
+func TestCounts(t *testing.T) {
+	for _, kind := range []string{kindIORedis, kindGo} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			newCluster(t).comeAndGo(kind)
+		})
+	}
 }
 
 // comeAndGo has nodes of a kind come and go beside one of Node.js, which is to
@@ -27,7 +31,7 @@ func (c *cluster) comeAndGo(kind string) {
 	c.counts(n, 2)
 	c.start(kind, kind)
 	c.counts(n, 4)
-	c.start(kindEmitter)
+	c.start(kindEmitter, kindGoEmitter)
 	c.counts(n, 4)
 	c.stop(c.nodes[2])
 	c.counts(n, 3)

@@ -3,9 +3,33 @@ package cluster
 import (
 	"cmp"
 	"slices"
+	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+// TestNodeAlone has nodes of Node.js play among themselves, which proves what is
+// played.
+func TestNodeAlone(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.start(kindRedis, kindIORedis, kindEmitter)
+	c.playAll(kindRedis, kindIORedis, kindEmitter)
+	c.askAll(kindRedis, kindIORedis)
+	c.tellAll(kindRedis, kindIORedis, kindEmitter)
+	c.allStop()
+}
+
+// TestMixed has all kinds of nodes play in one cluster.
+func TestMixed(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.start(kindRedis, kindIORedis, kindNest, kindEmitter, kindGo, kindGo, kindGoEmitter)
+	c.playAll(kindRedis, kindIORedis, kindNest, kindEmitter, kindGo, kindGoEmitter)
+	c.askAll(kindRedis, kindIORedis, kindNest)
+	c.tellAll(kindRedis, kindIORedis, kindNest, kindEmitter)
+	c.allStop()
+}
 
 // playAll plays the table from a node of each kind, with clients of its own.
 func (c *cluster) playAll(kinds ...string) {

@@ -8,10 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReplaceAlone replaces nodes of Node.js by others.
-func TestReplaceAlone(t *testing.T) {
-	t.Parallel()
-	newCluster(t).replaceBy(kindIORedis)
+// TestReplace replaces nodes of Node.js: by others of Node.js, and by nodes of Go.
+func TestReplace(t *testing.T) {
+	for _, kind := range []string{kindIORedis, kindGo} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			newCluster(t).replaceBy(kind)
+		})
+	}
 }
 
 // replaceBy replaces the nodes of a cluster one by one, each at its address, while

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 )
 
 // row is what one node does, and with whom. The other nodes' clients, and its
@@ -128,22 +127,4 @@ var changes = []row{
 	{name: "disconnect of all but a room", to: target{rooms: []string{"r1", "r2"}, except: []string{"1"}}, change: "disconnect", option: "close"},
 	{name: "disconnect of a namespace", to: target{namespace: "/chat"}, change: "disconnect", option: "close"},
 	{name: "disconnect of everybody", to: every, change: "disconnect"},
-}
-
-// TestNodeAlone plays the table among nodes of Node.js, which proves the table.
-func TestNodeAlone(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t)
-	c.start(kindRedis, kindIORedis, kindEmitter)
-	c.playAll(kindRedis, kindIORedis, kindEmitter)
-	c.allStop()
-}
-
-// TestMixed plays it in a cluster of all kinds of nodes.
-func TestMixed(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t)
-	c.start(kindRedis, kindIORedis, kindNest, kindEmitter, kindGo, kindGo, kindGoEmitter)
-	c.playAll(kindRedis, kindIORedis, kindNest, kindEmitter, kindGo, kindGoEmitter)
-	c.allStop()
 }

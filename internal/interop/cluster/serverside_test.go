@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tellAll has a node of each kind, of Node.js, speak to the servers themselves.
+func (c *cluster) tellAll(kinds ...string) {
+	c.t.Helper()
+	told := 0
+	for _, kind := range kinds {
+		for _, namespace := range namespaces {
+			told++
+			c.run(fmt.Sprintf("serverSideEmit/from %s in %s", kind, namespace), func() { c.tell(c.ofKind(kind), namespace, told) })
+		}
+	}
+}
+
+// tell has a node emit to the servers, then ask them. Every other hears both, once.
+func (c *cluster) tell(n *node, namespace string, i int) {
+	c.t.Helper()
+	emitted := []any{i, "数据", map[string]any{"a": []any{nil, 1.5}}}
+	n.do(c.t, "serverSideEmit", order{"namespace": namespace, "args": emitted}, nil)
+	want := []string{canonical(append([]any{namespace}, emitted...))}
+	if n.serves() { // an emitter cannot ask
+		var answers, wanted []string
+		begin := time.Now()
+		n.do(c.t, "serverSideAsk", order{"namespace": namespace, "args": []any{-i}}, &answers)
+		require.Less(c.t, time.Since(begin), 4*time.Second, "somebody does not answer")
+		for _, other := range c.servers() {
+			if other != n {
+				wanted = append(wanted, fmt.Sprintf("%s %d", other.kind, -i))
+			}
+		}
+		slices.Sort(answers)
+		slices.Sort(wanted)
+		require.Equal(c.t, wanted, answers)
+		want = append(want, canonical([]any{namespace, -i}))
+	}
+	for _, other := range c.servers() {
+		var heard []string
+		ofIt := func() bool {
+			var list [][]any
+			other.do(c.t, "heard", nil, &list)
+			heard = nil
+			for _, h := range list {
+				if n := canonical(h[1]); n == fmt.Sprint(i) || n == fmt.Sprint(-i) {
+					heard = append(heard, canonical(h))
+				}
+			}
+			return len(heard) >= len(want) || other == n
+		}
+		require.Eventually(c.t, ofIt, patience, 5*time.Millisecond, "%s heard %s, want %s", other.name, heard, want)
+		if other == n {
+			require.Empty(c.t, heard, "%s heard itself", n.name)
+			continue
+		}
+		slices.Sort(heard)
+		slices.Sort(want)
+		require.Equal(c.t, want, heard, other.name)
+	}
+}
