@@ -30,7 +30,6 @@ var questions = []struct {
 // askAll asks the questions from a node of each kind.
 func (c *cluster) askAll(kinds ...string) {
 	c.t.Helper()
-	c.populate()
 	for _, kind := range kinds {
 		n := c.ofKind(kind)
 		for _, q := range questions {

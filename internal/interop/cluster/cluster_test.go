@@ -41,6 +41,7 @@ type cluster struct {
 	nodes   []*node
 	clients []*client
 	fences  int
+	traffic *traffic // nil if nobody listens
 
 	mu    sync.Mutex // guards byNPM
 	byNPM map[string]*client

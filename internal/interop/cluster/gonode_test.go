@@ -56,7 +56,7 @@ func runGoNode(args []string) error {
 	if kind == kindGoEmitter {
 		return runGoEmitter(option)
 	}
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	n := new(goNode)
 	n.broker, err = redisbroker.New(option, &redisbroker.Options{Logger: logger, ServerSideEmit: n.hello})
 	if err != nil {

@@ -15,6 +15,8 @@ func TestNodeAlone(t *testing.T) {
 	c := newCluster(t)
 	c.start(kindRedis, kindIORedis, kindEmitter)
 	c.playAll(kindRedis, kindIORedis, kindEmitter)
+	c.populate()
+	c.run("all talk", c.allTalk)
 	c.askAll(kindRedis, kindIORedis)
 	c.tellAll(kindRedis, kindIORedis, kindEmitter)
 	c.allStop()
@@ -25,7 +27,11 @@ func TestMixed(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.start(kindRedis, kindIORedis, kindNest, kindEmitter, kindGo, kindGo, kindGoEmitter)
+	c.listen()
 	c.playAll(kindRedis, kindIORedis, kindNest, kindEmitter, kindGo, kindGoEmitter)
+	c.sameBytes(kindRedis, kindGo)
+	c.populate()
+	c.run("all talk", c.allTalk)
 	c.askAll(kindRedis, kindIORedis, kindNest)
 	c.tellAll(kindRedis, kindIORedis, kindNest, kindEmitter)
 	c.allStop()
@@ -68,6 +74,10 @@ func (c *cluster) play(publisher *node, r row) {
 	c.t.Helper()
 	to := c.from(publisher, r.to)
 	selected := c.selected(to)
+	if c.traffic != nil {
+		c.traffic.since(c.t)
+		defer func(clients []*client) { c.keep(publisher, r.name, clients) }(c.clients)
+	}
 	want := make(map[*client][]event)
 	if r.change == "" {
 		for i := range max(r.times, 1) {

@@ -1,0 +1,155 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/require"
+)
+
+// traffic hears all that is published in a cluster, by patterns: those do not
+// count where nodes count each other.
+type traffic struct {
+	client rueidis.Client
+	heard  chan rueidis.PubSubMessage
+	marks  int
+	ofRow  map[string]map[string][]string // by the kind of node and the row's name
+}
+
+func (c *cluster) listen() {
+	c.t.Helper()
+	option, err := rueidis.ParseURL("redis://" + c.redis.Addr)
+	require.NoError(c.t, err)
+	client, err := rueidis.NewClient(option)
+	require.NoError(c.t, err)
+	c.home.Cleanup(client.Close)
+	c.traffic = &traffic{client: client, heard: make(chan rueidis.PubSubMessage, 1<<20), ofRow: make(map[string]map[string][]string)}
+	conn, release := client.Dedicate()
+	c.home.Cleanup(release)
+	subscribed := make(chan struct{}, 1)
+	conn.SetPubSubHooks(rueidis.PubSubHooks{
+		OnMessage:      func(m rueidis.PubSubMessage) { c.traffic.heard <- m },
+		OnSubscription: func(rueidis.PubSubSubscription) { subscribed <- struct{}{} },
+	})
+	require.NoError(c.t, conn.Do(c.t.Context(), conn.B().Psubscribe().Pattern("socket.io*").Build()).Error())
+	<-subscribed
+}
+
+// publish says something in a channel.
+func (tr *traffic) publish(t *testing.T, channel, message string) {
+	t.Helper()
+	require.NoError(t, tr.client.Do(t.Context(), tr.client.B().Publish().Channel(channel).Message(message).Build()).Error())
+}
+
+// since returns what was published since it was last called.
+func (tr *traffic) since(t *testing.T) (list []rueidis.PubSubMessage) {
+	t.Helper()
+	tr.marks++
+	mark := fmt.Sprint(tr.marks)
+	tr.publish(t, "socket.io mark", mark)
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		select {
+		case m := <-tr.heard:
+			if m.Channel != "socket.io mark" {
+				list = append(list, m)
+			} else if m.Message == mark {
+				return list
+			}
+		case <-late.C:
+			require.Fail(t, "the traffic is not heard")
+		}
+	}
+}
+
+// keep notes what a node has published for a row: until its fence. The clients are
+// those of before.
+func (c *cluster) keep(n *node, row string, clients []*client) {
+	c.t.Helper()
+	var list []string
+	for _, m := range c.traffic.since(c.t) {
+		if strings.Contains(m.Message, "\xa5fence") {
+			break
+		}
+		list = append(list, c.anonymous(n, m, clients))
+	}
+	if c.traffic.ofRow[n.kind] == nil {
+		c.traffic.ofRow[n.kind] = make(map[string][]string)
+	}
+	c.traffic.ofRow[n.kind][row] = list
+}
+
+// anonymous is a message as any node would have published it: its uid is taken
+// out, and the ids of clients tell whose they are.
+func (c *cluster) anonymous(n *node, m rueidis.PubSubMessage, clients []*client) string {
+	text := m.Channel + " " + withoutUID(m.Message)
+	for _, cl := range clients {
+		switch cl.node {
+		case n:
+			text = strings.ReplaceAll(text, cl.id, fmt.Sprintf("%20s", "own "+cl.name[len(cl.name)-1:]))
+		case c.other(n):
+			text = strings.ReplaceAll(text, cl.id, fmt.Sprintf("%20s", "other "+cl.name[len(cl.name)-1:]))
+		}
+	}
+	return text
+}
+
+// withoutUID takes out the six characters that a broadcast or a request begins
+// with.
+func withoutUID(message string) string {
+	for _, head := range []string{"\x93\xa6", `{"uid":"`} {
+		if rest, ok := strings.CutPrefix(message, head); ok {
+			return head + "uid..." + rest[6:]
+		}
+	}
+	return message
+}
+
+// ownBytes are the rows in which ours are not those of Node.js.
+var ownBytes = map[string]string{
+	"dates near and far":           "a time of Go is text",
+	"a date":                       "a time of Go is text",
+	"odd keys":                     "JavaScript has keys that are numbers first",
+	"disconnect of all but a room": "ours leave the namespace and keep the connection",
+	"disconnect of a namespace":    "ours leave the namespace and keep the connection",
+}
+
+// sameBytes compares what nodes of two kinds have published for each row.
+func (c *cluster) sameBytes(node, ours string) {
+	c.t.Helper()
+	compared := 0
+	for row, want := range c.traffic.ofRow[node] {
+		got, ok := c.traffic.ofRow[ours][row]
+		if !ok || ownBytes[row] != "" {
+			continue
+		}
+		compared++
+		c.run("bytes of "+row, func() {
+			require.NotEmpty(c.t, got)
+			require.Len(c.t, got, len(want))
+			for i := range want {
+				if got[i] != want[i] {
+					c.t.Fatalf("message %d is\n%s\nand Node's is\n%s", i, around(got[i], want[i]), around(want[i], got[i]))
+				}
+			}
+		})
+	}
+	require.Greater(c.t, compared, 50)
+}
+
+// around shows a message where it begins to differ from another.
+func around(s, other string) string {
+	at := 0
+	for at < min(len(s), len(other)) && s[at] == other[at] {
+		at++
+	}
+	from, to := max(at-40, 0), min(at+40, len(s))
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%d bytes, different from %d on: %.80q", len(s), at, s[from:to])
+	return b.String()
+}
