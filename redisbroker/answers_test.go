@@ -1,24 +1,37 @@
 package redisbroker_test
 
 import (
+	"regexp"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/redistest"
+	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
-// TestANodeWithoutClientsAnswers asks what a node of Node.js asks: an answer
-// without its array would have it wait for its timeout.
-func TestANodeWithoutClientsAnswers(t *testing.T) {
+// Of two nodes each answers in its own manner, and each understands the other.
+func TestAnswersForTheAskerAlone(t *testing.T) {
 	addr := redistest.Start(t).Addr
-	r := newNode(t, newBroker(t, addr, nil))
-	require.NoError(t, r.To("none").Leave("none")) // it is a node now
+	all := newNode(t, newBroker(t, addr, nil))
+	one := newNode(t, newBroker(t, addr, &redisbroker.Options{PublishOnSpecificResponseChannel: true}))
+	connect(t, all)
+	connect(t, one)
 	w := listen(t, addr, "socket.io-response#*")
-	w.say(requests, `{"uid":"u","requestId":"q0","type":0,"rooms":[]}`)
-	w.expect(`{"requestId":"q0","sockets":[]}`, "no id")
-	w.say(requests, `{"uid":"u","requestId":"q1","type":1}`)
-	w.expect(`{"requestId":"q1","rooms":[]}`, "no id")
-	w.say(requests, `{"uid":"u","requestId":"q5","type":5,"opts":{"rooms":[],"except":[]}}`)
-	w.expect(`{"requestId":"q5","sockets":[]}`, "no id")
+
+	members, err := all.Find(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, members, 2)
+	assert.Regexp(t, regexp.MustCompile(`^socket\.io-response#/#[A-Za-z0-9_-]{6}#$`), w.next().Channel)
+
+	members, err = one.Find(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, members, 2)
+	assert.Equal(t, responses, w.next().Channel)
+
+	w.say(requests, `{"uid":"abcdef","requestId":"q","type":1}`)
+	assert.ElementsMatch(t, []string{responses, responses + "abcdef#"}, []string{w.next().Channel, w.next().Channel})
+	w.say(requests, `{"uid":"abcdef","requestId":"q","type":6,"data":["e"]}`)
+	assert.Equal(t, []string{responses, responses}, []string{w.next().Channel, w.next().Channel})
 }

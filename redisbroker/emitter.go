@@ -77,7 +77,7 @@ func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	return e.publish(ctx, channelsOf(e.key, e.namespace).of(e.to), data)
+	return e.publish(ctx, channelsOf(e.key, e.namespace, emitterUID).of(e.to), data)
 }
 
 // Join adds the selected connections to rooms.
@@ -104,7 +104,7 @@ func (e Emitter) operate(ctx context.Context, op *wsrouter.Operation) error {
 	if err != nil {
 		return err
 	}
-	return e.publish(ctx, channelsOf(e.key, e.namespace).request, data)
+	return e.publish(ctx, channelsOf(e.key, e.namespace, emitterUID).request, data)
 }
 
 func (e Emitter) publish(ctx context.Context, channel string, data []byte) error {

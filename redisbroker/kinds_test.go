@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,27 +61,67 @@ func reaches(t *testing.T, a, b rueidis.ClientOption) {
 	cb.Expect("joined", nil)
 }
 
+// Two masters with a replica each. Nodes subscribe at masters: that is where all of
+// Node.js's clients count.
 func TestRedisCluster(t *testing.T) {
-	a := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", freePort(t))
-	busB := freePort(t)
-	b := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", busB)
-	ca, cb := newClient(t, a.Addr), newClient(t, b.Addr)
-	do := func(c rueidis.Client, command ...string) string {
-		result := c.Do(t.Context(), c.B().Arbitrary(command...).Build())
-		require.NoError(t, result.Error(), command)
-		s, _ := result.ToString()
-		return s
+	type server struct {
+		*redistest.Server
+		client rueidis.Client
+		bus    string
 	}
-	do(ca, "CLUSTER", "ADDSLOTSRANGE", "0", "8000")
-	do(cb, "CLUSTER", "ADDSLOTSRANGE", "8001", "16383")
-	host, port, _ := net.SplitHostPort(b.Addr)
-	do(ca, "CLUSTER", "MEET", host, port, busB)
-	for _, c := range []rueidis.Client{ca, cb} {
-		eventually(t, func() bool {
-			return strings.Contains(do(c, "CLUSTER", "INFO"), "cluster_state:ok")
+	start := func() server {
+		bus := freePort(t)
+		s := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--repl-diskless-sync-delay", "0")
+		return server{s, newClient(t, s.Addr), bus}
+	}
+	command := func(s server, words ...string) (string, error) {
+		return s.client.Do(t.Context(), s.client.B().Arbitrary(words...).Build()).ToString()
+	}
+	do := func(s server, words ...string) string {
+		result, err := command(s, words...)
+		require.NoError(t, err, words)
+		return result
+	}
+	a, b := start(), start()
+	servers := []server{a, b, start(), start()}
+	do(a, "CLUSTER", "ADDSLOTSRANGE", "0", "8000")
+	do(b, "CLUSTER", "ADDSLOTSRANGE", "8001", "16383")
+	for _, s := range servers[1:] {
+		host, port, _ := net.SplitHostPort(s.Addr)
+		do(a, "CLUSTER", "MEET", host, port, s.bus)
+	}
+	for i, replica := range servers[2:] {
+		id := do(servers[i], "CLUSTER", "MYID")
+		eventually(t, func() bool { // it has to hear of its master first
+			_, err := command(replica, "CLUSTER", "REPLICATE", id)
+			return err == nil
 		})
 	}
-	reaches(t, rueidis.ClientOption{InitAddress: []string{a.Addr}}, rueidis.ClientOption{InitAddress: []string{b.Addr}})
+	for _, s := range servers {
+		eventually(t, func() bool {
+			if !strings.Contains(do(s, "CLUSTER", "INFO"), "cluster_state:ok") {
+				return false
+			}
+			slots, err := s.client.Do(t.Context(), s.client.B().ClusterSlots().Build()).ToArray()
+			return err == nil && !slices.ContainsFunc(slots, func(part rueidis.RedisMessage) bool {
+				nodes, _ := part.ToArray() // two numbers before them
+				return len(nodes) != 4
+			})
+		})
+	}
+	option := rueidis.ClientOption{InitAddress: []string{a.Addr}}
+	reaches(t, option, rueidis.ClientOption{InitAddress: []string{b.Addr}})
+	for range 5 {
+		broker, err := redisbroker.New(option, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { broker.Close() })
+		connect(t, newNode(t, broker))
+	}
+	for _, replica := range servers[2:] {
+		channels, err := replica.client.Do(t.Context(), replica.client.B().PubsubChannels().Build()).AsStrSlice()
+		require.NoError(t, err)
+		assert.Empty(t, channels)
+	}
 }
 
 func freePort(t *testing.T) string {

@@ -17,15 +17,21 @@ type channels struct {
 	broadcast string // and, with a room and # behind it, that of the room
 	request   string
 	response  string
+	own       string // where nodes answer that speak to the asker alone
 }
 
-func channelsOf(key, namespace string) channels {
-	return channels{
+func channelsOf(key, namespace, uid string) channels {
+	c := channels{
 		broadcast: key + "#" + namespace + "#",
 		request:   key + "-request#" + namespace + "#",
 		response:  key + "-response#" + namespace + "#",
 	}
+	c.own = c.responseTo(uid)
+	return c
 }
+
+// responseTo is the channel that only the node with this uid hears.
+func (c channels) responseTo(uid string) string { return c.response + uid + "#" }
 
 // of is the channel of a broadcast: those for one room have one of their own.
 func (c channels) of(s wsrouter.Selection) string {

@@ -36,8 +36,9 @@ const subscribeWait = 3 * time.Second
 
 // Subscribe implements [wsrouter.Broker].
 func (b *Broker) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) {
+	uid := newID()
 	n := &node{
-		b: b, router: r, uid: newID(), channels: channelsOf(b.opts.Key, r.Name()),
+		b: b, router: r, uid: uid, channels: channelsOf(b.opts.Key, r.Name(), uid),
 		up: make(chan struct{}), ended: make(chan struct{}), serving: make(chan struct{}, maxServing),
 		questions: make(map[string]*question),
 	}
@@ -105,7 +106,8 @@ func (n *node) subscribed(client rueidis.Client) (err error) {
 		}
 		release()
 	}()
-	confirmed := make(chan struct{}, 3)
+	channels := []string{n.channels.request, n.channels.response, n.channels.own}
+	confirmed := make(chan struct{}, 1+len(channels))
 	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{
 		OnMessage: n.receive,
 		OnSubscription: func(s rueidis.PubSubSubscription) {
@@ -119,14 +121,18 @@ func (n *node) subscribed(client rueidis.Client) (err error) {
 	})
 	ctx, cancel := context.WithTimeout(n.ctx, n.b.opts.RequestTimeout)
 	defer cancel()
+	// The key makes it a master in a Redis Cluster: some nodes count at masters only.
+	if err := conn.Do(ctx, conn.B().Arbitrary("PING").Keys(n.channels.request).Build()).Error(); err != nil {
+		return err
+	}
 	err = conn.Do(ctx, conn.B().Psubscribe().Pattern(escapePattern(n.channels.broadcast)+"*").Build()).Error()
 	if err != nil {
 		return err
 	}
-	if err := conn.Do(ctx, conn.B().Subscribe().Channel(n.channels.request, n.channels.response).Build()).Error(); err != nil {
+	if err := conn.Do(ctx, conn.B().Subscribe().Channel(channels...).Build()).Error(); err != nil {
 		return err
 	}
-	for range 3 {
+	for range cap(confirmed) {
 		select {
 		case <-confirmed:
 		case err := <-lost:
@@ -212,7 +218,7 @@ func (n *node) receive(msg rueidis.PubSubMessage) {
 		err = n.receiveBroadcast(msg)
 	case msg.Channel == n.channels.request:
 		err = n.receiveRequest([]byte(msg.Message))
-	case msg.Channel == n.channels.response:
+	case msg.Channel == n.channels.response, msg.Channel == n.channels.own:
 		err = n.receiveAnswer([]byte(msg.Message))
 	}
 	if err != nil {

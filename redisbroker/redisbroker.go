@@ -71,6 +71,11 @@ type Options struct {
 	// and a command for Redis; zero is 5 s.
 	RequestTimeout time.Duration
 
+	// PublishOnSpecificResponseChannel has answers go to the node that asked, alone.
+	// Nodes understand it whether they do so themselves or not; those on Node.js
+	// have an option of the same name.
+	PublishOnSpecificResponseChannel bool
+
 	// ServerSideEmit answers a serverSideEmit of a node on Node.js; its result is
 	// encoded as JSON. If it is nil the answer is null, at once. Calls run
 	// concurrently.

@@ -51,8 +51,16 @@ func (n *node) answer(m *message, answer any) error {
 	if m.requestID == "" {
 		return nil
 	}
-	n.b.enqueueJSON(n.channels.response, answer) // the asker has a timeout
+	n.b.enqueueJSON(n.answersTo(m), answer) // the asker has a timeout
 	return nil
+}
+
+// answersTo is the channel for the answers to a request.
+func (n *node) answersTo(m *message) string {
+	if n.b.opts.PublishOnSpecificResponseChannel && m.uid != "" && m.kind != requestServerSideEmit {
+		return n.channels.responseTo(m.uid)
+	}
+	return n.channels.response // of a serverSideEmit always
 }
 
 // operate does what a request says, or one of the form that old nodes send: for
@@ -237,7 +245,7 @@ func (n *node) callAll(m *message) error {
 				defer func() { done <- struct{}{} }()
 				var answer wsrouter.Encoded
 				if c.Call(ctx, event, args, &answer) == nil {
-					n.ack(m.requestID, answer)
+					n.ack(m, answer)
 				}
 			}()
 		}
@@ -248,12 +256,12 @@ func (n *node) callAll(m *message) error {
 	return nil
 }
 
-func (n *node) ack(requestID string, answer wsrouter.Encoded) {
-	data, err := appendAck(nil, requestID, answer)
+func (n *node) ack(m *message, answer wsrouter.Encoded) {
+	data, err := appendAck(nil, m.requestID, answer)
 	if err != nil { // the client's answer is not for Node.js
-		data, _ = appendAck(nil, requestID, wsrouter.Encoded{})
+		data, _ = appendAck(nil, m.requestID, wsrouter.Encoded{})
 	}
-	n.b.enqueue(item{channel: n.channels.response, size: len(data), encode: func() ([]byte, error) { return data, nil }})
+	n.b.enqueue(item{channel: n.answersTo(m), size: len(data), encode: func() ([]byte, error) { return data, nil }})
 }
 
 // question is one of ours that waits for answers.
