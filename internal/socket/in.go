@@ -85,12 +85,18 @@ const (
 	opBinary = 2
 	opClose  = 8
 	opPing   = 9
+	opPong   = 10
 	final    = 0x80
 )
 
 // isMessage reports whether the frame is a message for itself.
 func (h header) isMessage() bool {
 	return h.masked && h.payload >= 0 && (h.first == final|opText || h.first == final|opBinary)
+}
+
+// isPong reports whether the frame is a pong, as idle clients send.
+func (h header) isPong() bool {
+	return h.masked && h.first == final|opPong && h.payload >= 0 && h.payload < 126
 }
 
 // message returns the next message if it is a single frame that fits into the
@@ -104,10 +110,17 @@ func (c *serverConn) message() (data []byte, text, ok bool) {
 	}
 	for {
 		h, ok := parseHeader(c.unread())
-		if ok && (!h.isMessage() || h.payload > min(c.opts.MaxMessage, int64(readSize-h.size))) {
+		if ok && (!h.isMessage() && !h.isPong() || h.payload > min(c.opts.MaxMessage, int64(readSize-h.size))) {
 			return nil, false, false
 		}
-		if ok && c.to-c.from >= h.size+int(h.payload) {
+		whole := ok && c.to-c.from >= h.size+int(h.payload)
+		if whole && h.isPong() {
+			c.take(h.size + int(h.payload))
+			c.frameEnds()
+			c.opts.Control()
+			continue
+		}
+		if whole {
 			data = make([]byte, h.payload)
 			frame := c.unread()[:h.size+len(data)]
 			unmask(data, frame[h.size:], frame[h.size-4:])

@@ -17,6 +17,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -42,33 +44,26 @@ type Options struct {
 // Conn is one WebSocket. Read is called by one goroutine, Write by one other;
 // Ping, Close and Abort by any.
 type Conn struct {
-	ws     *websocket.Conn
 	server *serverConn // nil on the client's side
 	client conn        // nil on the server's side
 	opts   *Options
-	buf    bytes.Buffer // of Read
+	once   sync.Once                      // makes ws on the server's side
+	ws     atomic.Pointer[websocket.Conn] // nil until it is needed
+	buf    bytes.Buffer                   // of Read
 }
 
 // Accept upgrades a request. On an error it has answered the request. It
 // checks no origin.
 func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
-	h := &hijacker{ResponseWriter: w, opts: &opts}
-	var rw http.ResponseWriter = h
-	if !canHijack(w) {
-		rw = struct{ http.ResponseWriter }{w} // without Hijack: websocket.Accept answers 501
+	if !acceptable(r) || !canHijack(w) {
+		return nil, refuse(w, r)
 	}
-	ws, err := websocket.Accept(rw, r, &websocket.AcceptOptions{
-		Subprotocols:       opts.Subprotocols,
-		InsecureSkipVerify: true,
-		OnPingReceived:     func(context.Context, []byte) bool { opts.Control(); return true },
-		OnPongReceived:     func(context.Context, []byte) { opts.Control() },
-	})
+	server, err := upgrade(w, r, &opts)
 	if err != nil {
 		return nil, err
 	}
-	ws.SetReadLimit(-1) // Read has its own
 	opts.Subprotocols = nil
-	return &Conn{ws: ws, server: h.conn, opts: &opts}, nil
+	return &Conn{server: server, opts: &opts}, nil
 }
 
 // Dial connects to url. The response is not nil where the server answered with
@@ -92,7 +87,17 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 		raw = noDeadlines{} // a RoundTripper of the user's own, without httptrace
 	}
 	ws.SetReadLimit(-1) // Read has its own
-	return &Conn{ws: ws, client: raw, opts: &opts}, nil, nil
+	c := &Conn{client: raw, opts: &opts}
+	c.ws.Store(ws)
+	return c, nil, nil
+}
+
+// full returns the WebSocket that knows all of the protocol.
+func (c *Conn) full() *websocket.Conn {
+	if c.server != nil {
+		c.once.Do(func() { c.ws.Store(c.server.takeOver()) })
+	}
+	return c.ws.Load()
 }
 
 // conn is what is needed of the connection beneath.
@@ -114,7 +119,7 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 			return data, text, nil
 		}
 	}
-	typ, r, err := c.ws.Reader(context.Background())
+	typ, r, err := c.full().Reader(context.Background())
 	if err != nil {
 		return nil, false, c.readError(err)
 	}
@@ -195,7 +200,7 @@ func (c *Conn) Write(prefix string, data []byte, text bool) error {
 	if text {
 		typ = websocket.MessageText
 	}
-	return c.ws.Write(context.Background(), typ, data)
+	return c.full().Write(context.Background(), typ, data)
 }
 
 // End sends the batch, within WriteTimeout.
@@ -220,7 +225,7 @@ func (c *Conn) Ping(timeout time.Duration) {
 	go func() { // ends with the pong, the connection, or the timeout
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		c.ws.Ping(ctx)
+		c.full().Ping(ctx)
 	}()
 }
 
@@ -230,8 +235,15 @@ func (c *Conn) Close(code int, reason string) {
 	if c.client != nil {
 		c.client.SetWriteDeadline(time.Time{}) // coder/websocket has a limit of its own here
 	}
-	c.ws.Close(websocket.StatusCode(code), reason)
+	c.full().Close(websocket.StatusCode(code), reason)
 }
 
 // Abort cuts the connection.
-func (c *Conn) Abort() { c.ws.CloseNow() }
+func (c *Conn) Abort() {
+	if c.server != nil {
+		c.server.Conn.Close()
+	}
+	if ws := c.ws.Load(); ws != nil {
+		ws.CloseNow()
+	}
+}
