@@ -179,28 +179,40 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 		return nil, &CloseError{Code: CloseTryAgainLater, Reason: "not available", Cause: CauseLocal}
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
+	if err := l.adopt(c); err != nil {
+		return nil, err
+	}
+	if r.onConnect.fn == nil && l.app.opts.Trace.Connect == nil { // nothing that could take long
+		c.connected(nil)
+	} else {
+		go c.connect()
+	}
+	return c, nil
+}
+
+// adopt makes the connection one of the link's.
+func (l *Link) adopt(c *Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.ce != nil:
-		return nil, l.ce
+		return l.ce
 	case l.Draining() && len(l.conns) == 0: // it is owed nothing
 		l.closeLocked(l.app.shutdownError())
-		return nil, l.ce
-	case r.isClosing():
-		return nil, l.app.shutdownError()
+		return l.ce
+	case c.router.isClosing():
+		return l.app.shutdownError()
 	case len(l.conns) >= l.app.opts.MaxOpen:
-		return nil, &CloseError{Code: ClosePolicy, Reason: "too many namespaces", Cause: CauseProtocol}
+		return &CloseError{Code: ClosePolicy, Reason: "too many namespaces", Cause: CauseProtocol}
 	}
 	for _, before := range l.conns {
-		if before.router == r {
+		if before.router == c.router {
 			before.parting = false // or the client would take its answers for ours
 		}
 	}
-	r.hub.born(c)
+	c.router.hub.born(c)
 	l.conns = append(l.conns, c)
-	go c.connect()
-	return c, nil
+	return nil
 }
 
 // connect runs OnConnect; it has the turn, so events wait for it.
@@ -448,6 +460,9 @@ func (c *Conn) disconnect(ce *CloseError) {
 func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if c.link.client {
 		level = min(level, slog.LevelDebug) // the server has its line
+	}
+	if !c.link.app.opts.Logger.Enabled(c.ctx, level) {
+		return
 	}
 	attrs = append([]slog.Attr{slog.String("conn", c.id), slog.String("namespace", c.router.name)}, attrs...)
 	c.link.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)

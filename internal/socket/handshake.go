@@ -70,19 +70,24 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*serverConn
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	c := newServerConn(conn, opts, early)
-	header := w.Header()
-	header.Set("Upgrade", "websocket")
-	header.Set("Connection", "Upgrade")
-	header.Set("Sec-WebSocket-Accept", acceptKey(strings.TrimSpace(r.Header.Get("Sec-Websocket-Key"))))
-	if name := subprotocol(r, opts.Subprotocols); name != "" {
-		header.Set("Sec-WebSocket-Protocol", name)
-	}
 	var head strings.Builder
-	head.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
-	header.Write(&head)
+	head.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
+	head.WriteString(acceptKey(strings.TrimSpace(r.Header.Get("Sec-Websocket-Key"))))
+	if name := subprotocol(r, opts.Subprotocols); name != "" {
+		head.WriteString("\r\nSec-WebSocket-Protocol: ")
+		head.WriteString(name)
+	}
+	head.WriteString("\r\n")
+	w.Header().WriteSubset(&head, ours) // of middleware
 	head.WriteString("\r\n")
 	conn.Write([]byte(head.String())) // if the client has gone, Read will tell
 	return c, nil
+}
+
+// ours are the headers that only the handshake may set.
+var ours = map[string]bool{
+	"Upgrade": true, "Connection": true, "Sec-Websocket-Accept": true,
+	"Sec-Websocket-Protocol": true, "Sec-Websocket-Extensions": true,
 }
 
 func acceptKey(key string) string {

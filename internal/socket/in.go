@@ -102,16 +102,16 @@ func (h header) isPong() bool {
 // message returns the next message if it is a single frame that fits into the
 // buffer. It waits for it; false means that coder/websocket has to look at what
 // comes.
-func (c *serverConn) message() (data []byte, text, ok bool) {
+func (c *serverConn) message() (data []byte, text, ok bool, err error) {
 	c.reading.lock()
 	defer c.reading.unlock()
 	if c.left > 0 || c.fragmented {
-		return nil, false, false
+		return nil, false, false, nil
 	}
 	for {
 		h, ok := parseHeader(c.unread())
 		if ok && (!h.isMessage() && !h.isPong() || h.payload > min(c.opts.MaxMessage, int64(readSize-h.size))) {
-			return nil, false, false
+			return nil, false, false, nil
 		}
 		whole := ok && c.to-c.from >= h.size+int(h.payload)
 		if whole && h.isPong() {
@@ -126,10 +126,10 @@ func (c *serverConn) message() (data []byte, text, ok bool) {
 			unmask(data, frame[h.size:], frame[h.size-4:])
 			c.take(len(frame))
 			c.frameEnds()
-			return data, h.first == final|opText, true
+			return data, h.first == final|opText, true, nil
 		}
-		if c.fill() != nil {
-			return nil, false, false // coder/websocket will get the error, too
+		if err := c.fill(); err != nil {
+			return nil, false, false, err
 		}
 	}
 }

@@ -115,8 +115,8 @@ func (noDeadlines) SetWriteDeadline(time.Time) error { return nil }
 // grows with the bytes that arrive, whatever length was announced.
 func (c *Conn) Read() (data []byte, text bool, err error) {
 	if c.server != nil {
-		if data, text, ok := c.server.message(); ok {
-			return data, text, nil
+		if data, text, ok, err := c.server.message(); ok || err != nil {
+			return data, text, c.readError(err)
 		}
 	}
 	typ, r, err := c.full().Reader(context.Background())
@@ -152,6 +152,8 @@ const keepBuffer = 1 << 10
 func (c *Conn) readError(err error) error {
 	var timeout interface{ Timeout() bool }
 	switch {
+	case err == nil:
+		return nil
 	case websocket.CloseStatus(err) != -1:
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():
