@@ -20,10 +20,12 @@ func (p *page) growth() {
 	for _, s := range p.growers("conns") {
 		p.f("- %s\n", p.flatness(s))
 	}
+	p.whyConns()
 	p.f("\n## Growth: message size\n\nServer CPU for an echo over %d connections, 1 in flight on each.\n\n", sizeConns)
 	p.growthTable("size", sizeBytes, size)
 	p.f("\n![Lines: server CPU for an echo against message size](benchmarks-size.svg)\n\n")
-	p.f("A message costs something however small it is, and so does each byte. From these, by the smallest and the largest, follows\nwhere the bytes begin to cost more than all the rest:\n\n")
+	p.f("Each byte is unmasked, copied, looked at for the end of its string, decoded and encoded; and large messages are garbage\n")
+	p.f("to collect. A message costs something however small it is, and so does each byte. By the smallest\nand the largest, and where the bytes begin to cost more than all the rest:\n\n")
 	for _, s := range p.growers("size") {
 		p.f("- %s\n", p.perByte(s))
 	}
@@ -76,6 +78,30 @@ func (p *page) flatness(s server) string {
 	}
 	fmt.Fprintf(&b, "; flat (within %.0f %%) all the way.", (flat-1)*100)
 	return b.String()
+}
+
+// whyConns tells what a measure says in which nearly all connections are idle.
+func (p *page) whyConns() {
+	var idle, busy []float64
+	for _, s := range p.growers("conns") {
+		few := fmt.Sprint("conns", activeConns)
+		idle = append(idle, p.ratioOf("active", few, s.name))
+		busy = append(busy, p.ratioOf(fmt.Sprint("conns", slices.Max(connsCounts)), few, s.name))
+	}
+	most := thousandsOf(slices.Max(connsCounts))
+	p.f("\nWhere %s are connected and only %d of them talk, a message costs %.2f to %.2f × what it costs where %d are connected\n",
+		most, activeConns, slices.Min(idle), slices.Max(idle), activeConns)
+	p.f("(wsrouter: %.2f ×); where all take turns, %.2f to %.2f ×.\n",
+		p.ratioOf("active", fmt.Sprint("conns", activeConns), "wsrouter"), slices.Min(busy), slices.Max(busy))
+	if slices.Max(idle) < flat && slices.Max(busy) > flat {
+		p.f("So it is not open connections that cost, in any of the servers, but to come back to one that has left the processor's\n")
+		p.f("caches: its socket in the kernel, its stack and buffers. At 10 connections the messages in flight share system calls.\n")
+	}
+}
+
+// ratioOf compares two measures of one server.
+func (p *page) ratioOf(measure, to, server string) float64 {
+	return p.value(measure, server, cpu) / p.value(to, server, cpu)
 }
 
 // perByte splits the cost into that of a message and that of its bytes, by the

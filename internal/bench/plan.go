@@ -38,6 +38,9 @@ const (
 	idleWarm  = 500
 	idleConns = 5000
 	sizeConns = 8
+
+	// activeConns talk while the others are idle, to tell which of both costs.
+	activeConns = 100
 )
 
 // plan returns the sessions that cfg asks for.
@@ -72,6 +75,10 @@ func full() []session {
 			name: fmt.Sprintf("conns%d", n), conns: n, cmd: load.Command{Op: "echo", Spread: 64, Size: echoSize},
 		})
 	}
+	conns.steps = append(conns.steps, step{
+		name: "active", conns: slices.Max(connsCounts),
+		cmd: load.Command{Op: "echo", Spread: 64, Active: activeConns, Size: echoSize},
+	})
 	sizes := session{name: "size", takes: 7 * time.Second, of: growing}
 	for _, n := range sizeBytes {
 		sizes.steps = append(sizes.steps, step{

@@ -29,6 +29,7 @@ type Command struct {
 	Size     int           `json:"size,omitempty"`      // bytes of data in a message
 	InFlight int           `json:"in_flight,omitempty"` // per connection; broadcasts of all
 	Spread   int           `json:"spread,omitempty"`    // instead of InFlight: of all connections
+	Active   int           `json:"active,omitempty"`    // with Spread: so many of all take turns; 0 is all
 	Warm     time.Duration `json:"warm,omitempty"`      // before the window
 	For      time.Duration `json:"for,omitempty"`       // the window's length
 }

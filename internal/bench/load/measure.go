@@ -164,7 +164,8 @@ func (l *loop) try(ask, answer, data string) (frame []byte, err error) {
 }
 
 // echo keeps cmd.InFlight messages on their way over every connection or, if
-// cmd.Spread is set, that many over all of them, taking turns.
+// cmd.Spread is set, that many over all of them, taking turns, or over the first
+// cmd.Active.
 func (l *loop) echo(cmd Command) (Result, error) {
 	frame, err := l.prepare("echo", "echo", cmd.Size)
 	if err != nil {
@@ -173,6 +174,10 @@ func (l *loop) echo(cmd Command) (Result, error) {
 	batch := slices.Repeat(frame, max(cmd.InFlight, 1))
 	w := newWindow(cmd)
 	waiting, turn := 0, 0
+	turns := len(l.conns)
+	if cmd.Active > 0 {
+		turns = min(turns, cmd.Active)
+	}
 	ask := func(c *conn, n int) error {
 		t := now()
 		for range n {
@@ -184,7 +189,7 @@ func (l *loop) echo(cmd Command) (Result, error) {
 	}
 	askNext := func(n int) error {
 		for range n {
-			turn = (turn + 1) % len(l.conns)
+			turn = (turn + 1) % turns
 			if err := ask(l.conns[turn], 1); err != nil {
 				return err
 			}
