@@ -25,7 +25,8 @@ func (p *page) growth() {
 	p.growthTable("size", sizeBytes, size)
 	p.f("\n![Lines: server CPU for an echo against message size](benchmarks-size.svg)\n\n")
 	p.f("Each byte is unmasked, copied, looked at for the end of its string, decoded and encoded; and large messages are garbage\n")
-	p.f("to collect. A message costs something however small it is, and so does each byte. By the smallest\nand the largest, and where the bytes begin to cost more than all the rest:\n\n")
+	p.f("to collect. What a message and each of its bytes cost, by the smallest and the largest, and from which size on the bytes\n")
+	p.f("cost more than the rest:\n\n")
 	for _, s := range p.growers("size") {
 		p.f("- %s\n", p.perByte(s))
 	}

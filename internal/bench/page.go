@@ -25,6 +25,7 @@ func writePage(folder string, r *results) error {
 	p := &page{results: r}
 	p.intro()
 	p.targets()
+	p.worse()
 	p.echo()
 	p.broadcast()
 	p.idle()
@@ -73,20 +74,50 @@ func (p *page) targets() {
 	p.table(rows)
 }
 
+// worse lists what costs less elsewhere, so that nobody has to look for it.
+func (p *page) worse() {
+	type row struct {
+		what, measure string
+		metric        metric
+	}
+	rows := []row{{"echo, 1 in flight", "echo1", cpu}, {"echo, 16 in flight", "echo16", cpu}}
+	for _, n := range broadcastCounts {
+		rows = append(rows, row{"broadcast to " + thousandsOf(n), fmt.Sprint("broadcast", n), cpu})
+	}
+	rows = append(rows, row{"memory of an idle connection", "idle", held}, row{"connect", "idle", cpu})
+	for _, n := range connsCounts {
+		rows = append(rows, row{"echo over " + thousandsOf(n) + " connections", fmt.Sprint("conns", n), cpu})
+	}
+	for _, n := range sizeBytes {
+		rows = append(rows, row{"echo of " + size(n), fmt.Sprint("size", n), cpu})
+	}
+	p.f("\nWhat costs less elsewhere, relative to wsrouter over the same protocol:\n\n")
+	for _, own := range []string{"wsrouter", "wsrouter-socketio"} {
+		for _, row := range rows {
+			var better []string
+			for _, s := range p.sorted(row.measure, row.metric, own, func(s server) bool { return !s.ours() && s.protocol() == named(own).protocol() }) {
+				if ratio := p.ratio(row.measure, s.name, own, row.metric); round2(ratio) < 1 {
+					better = append(better, fmt.Sprintf("%s %.2f ×", s.title, ratio))
+				}
+			}
+			if len(better) > 0 {
+				p.f("- %s, %s: %s\n", named(own).protocol(), row.what, strings.Join(better, ", "))
+			}
+		}
+	}
+}
+
 // echo has a table for each number in flight and protocol.
 func (p *page) echo() {
 	p.f("\n## Echo\n\n%d connections, %d bytes of data. Throughput and latency are what the machine's cores give to server and load\n", echoConns, echoSize)
 	p.f("together, so look at the server's time first. Latency is under full load: mostly time in queues.\n")
 	for _, inFlight := range []int{1, 16} {
 		measure := fmt.Sprintf("echo%d", inFlight)
-		for _, dialect := range []string{"plain", "socketio"} {
-			protocol, beside := "WebSocket", "coder"
-			if dialect == "socketio" {
-				protocol, beside = "Socket.IO over WebSocket", "node-socketio"
-			}
+		for _, beside := range []string{"coder", "node-socketio"} {
+			protocol := named(beside).protocol()
 			p.f("\n%s, %d in flight on each connection:\n\n", protocol, inFlight)
 			rows := [][]string{{"", "× " + named(beside).title, "server CPU a message", "messages/s", "p50", "p99"}}
-			for _, s := range p.sorted(measure, cpu, beside, func(s server) bool { return (s.dialect == "socketio") == (dialect == "socketio") }) {
+			for _, s := range p.sorted(measure, cpu, beside, func(s server) bool { return s.protocol() == protocol }) {
 				rows = append(rows, []string{
 					s.label(), times(p.ratio(measure, s.name, beside, cpu)), micros(p.value(measure, s.name, cpu)),
 					thousands(p.value(measure, s.name, rate)), micros(p.value(measure, s.name, p50)), micros(p.value(measure, s.name, p99)),

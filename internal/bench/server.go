@@ -46,3 +46,12 @@ func (s server) label() string {
 func named(name string) server {
 	return servers[slices.IndexFunc(servers, func(s server) bool { return s.name == name })]
 }
+
+// protocol is what a server's dialect is called; those with a framing of their
+// own are compared with plain WebSocket.
+func (s server) protocol() string {
+	if s.dialect == "socketio" {
+		return "Socket.IO over WebSocket"
+	}
+	return "WebSocket"
+}
