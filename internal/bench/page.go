@@ -145,6 +145,15 @@ func (p *page) broadcast() {
 	}
 	p.table(rows)
 	p.f("\n![Lines: server CPU for each delivery against receivers](benchmarks-broadcast.svg)\n")
+	few, many := broadcastCounts[1], broadcastCounts[len(broadcastCounts)-1]
+	p.f("\nA delivery among %s costs wsrouter %.1f × one among %d, gws %.1f ×, the coder loop %.1f ×: each is a write to another\n",
+		thousandsOf(many), p.broadcastGrowth("wsrouter", many, few), few, p.broadcastGrowth("gws", many, few), p.broadcastGrowth("coder", many, few))
+	p.f("socket, whose state the processor's caches hold or do not, see [below](#growth-connections). Among few, broadcasts that\n")
+	p.f("are in flight together also share writes, where a server gathers them.\n")
+}
+
+func (p *page) broadcastGrowth(server string, many, few int) float64 {
+	return p.ratioOf(fmt.Sprint("broadcast", many), fmt.Sprint("broadcast", few), server)
 }
 
 func (p *page) idle() {

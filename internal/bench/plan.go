@@ -15,6 +15,7 @@ type step struct {
 	conns int    // connect until there are as many
 	cmd   load.Command
 	idle  bool // measure the connecting and the memory instead
+	long  bool // take it twice as long, as a message takes a good part of a window
 }
 
 // session is what is done with a server from its start to its end.
@@ -54,12 +55,26 @@ func plan(cfg config) []session {
 		s.steps = slices.DeleteFunc(s.steps, func(step step) bool { return !cfg.wants(step.name) })
 		for j := range s.steps {
 			s.steps[j].cmd.Warm, s.steps[j].cmd.For = cfg.window/4, cfg.window
+			if s.steps[j].long {
+				s.steps[j].cmd.For *= 2
+			}
 		}
 		if len(s.steps) > 0 {
 			s.steps[0].cmd.Warm = cfg.window // some compile what has run for a while
 		}
 	}
 	return slices.DeleteFunc(sessions, func(s session) bool { return len(s.steps) == 0 })
+}
+
+// mostConns returns the most connections that are open at a time.
+func mostConns(sessions []session) int {
+	most := 0
+	for _, s := range sessions {
+		for _, step := range s.steps {
+			most = max(most, step.conns)
+		}
+	}
+	return most
 }
 
 func full() []session {
@@ -109,7 +124,7 @@ func echoStep(inFlight int) step {
 
 func broadcastStep(receivers int) step {
 	return step{
-		name: fmt.Sprintf("broadcast%d", receivers), conns: receivers,
+		name: fmt.Sprintf("broadcast%d", receivers), conns: receivers, long: receivers >= 10_000,
 		cmd: load.Command{Op: "broadcast", InFlight: 4, Size: echoSize},
 	}
 }

@@ -13,10 +13,26 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wsrouter/wsrouter/internal/bench/load"
 )
+
+// allowFiles lets this process and those that it starts open so many files, as
+// each connection is one at either end.
+func allowFiles(need uint64) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	hard := limit.Max
+	limit.Cur, limit.Max = max(limit.Cur, need), max(limit.Max, need)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("%d open files are needed, and ulimit -Hn is %d: %w", need, hard, err)
+	}
+	return nil
+}
 
 // process is a server or a load generator, told by lines what to do.
 type process struct {

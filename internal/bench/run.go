@@ -56,7 +56,8 @@ func newRunner(cfg config) (*runner, error) {
 	if len(r.plan) == 0 {
 		return nil, fmt.Errorf("no measure %q", cfg.measures)
 	}
-	return r, nil
+	const others = 100 // files that a server or this program has open besides
+	return r, allowFiles(uint64(mostConns(r.plan) + others))
 }
 
 func (r *runner) run(ctx context.Context) error {
