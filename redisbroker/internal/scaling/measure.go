@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// measure has n nodes do the work, and returns what it took.
+func measure(w work, n int, lasts time.Duration) (r result, err error) {
+	redis, err := startRedis()
+	if err != nil {
+		return r, err
+	}
+	defer redis.stop()
+	nodes := make([]*process, n)
+	for i := range nodes {
+		job := job{Redis: redis.addr, Work: w, Node: i, Nodes: n, Lasts: lasts}
+		if nodes[i], err = startNode(job); err != nil {
+			return r, err
+		}
+		defer nodes[i].stop()
+	}
+	for _, node := range nodes {
+		if err := node.hears("ready"); err != nil {
+			return r, err
+		}
+	}
+	before, err := redis.cpu()
+	if err != nil {
+		return r, err
+	}
+	return redis.collect(w, nodes, before)
+}
+
+// collect lets the nodes work, and adds up.
+func (redis *redisServer) collect(w work, nodes []*process, before time.Duration) (r result, err error) {
+	for _, node := range nodes {
+		fmt.Fprintln(node.in, "go")
+	}
+	for _, node := range nodes {
+		if err := node.hears("done"); err != nil {
+			return r, err
+		}
+	}
+	after, err := redis.cpu()
+	if err != nil {
+		return r, err
+	}
+	var did, delivered int64
+	for i, node := range nodes {
+		fmt.Fprintln(node.in, "report")
+		var one report
+		if err := json.NewDecoder(node.out).Decode(&one); err != nil {
+			return r, err
+		}
+		did += one.Did
+		delivered += one.Delivered
+		if i == 0 {
+			r.sender = one.CPU
+		} else {
+			r.other += one.CPU
+		}
+	}
+	if want := map[string]int{"room": len(nodes) * members, "user": 1}[w.Kind]; delivered != int64(want)*did {
+		return r, fmt.Errorf("%s: %d deliveries of %d messages, want %d of each", w.Kind, delivered, did, want)
+	}
+	r.sender /= time.Duration(did)
+	r.other /= time.Duration(did) * time.Duration(max(1, len(nodes)-1))
+	r.redis = (after - before) / time.Duration(did)
+	return r, nil
+}
+
+// process is a node, which is told what to do by lines.
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startNode(j job) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := json.Marshal(j)
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(self)}
+	p.cmd.Env = append(os.Environ(), nodeVariable+"="+string(raw), "GOMAXPROCS=1")
+	p.cmd.Stderr = os.Stderr
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.out = bufio.NewReader(out)
+	return p, p.cmd.Start()
+}
+
+func (p *process) hears(word string) error {
+	line, err := p.out.ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != word {
+		return fmt.Errorf("a node said %q, want %q (%v)", line, word, err)
+	}
+	return nil
+}
+
+// stop lets the node end: its input does.
+func (p *process) stop() {
+	p.in.Close()
+	p.cmd.Wait()
+}
+
+type redisServer struct {
+	addr   string
+	cmd    *exec.Cmd
+	client rueidis.Client
+}
+
+func startRedis() (*redisServer, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &redisServer{addr: l.Addr().String()}
+	l.Close()
+	_, port, _ := net.SplitHostPort(s.addr)
+	s.cmd = exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%w; on Debian: apt-get install redis-server", err)
+	}
+	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		s.client, err = rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{s.addr}, DisableCache: true})
+		if err == nil {
+			return s, nil
+		}
+		if time.Since(begin) > 10*time.Second {
+			s.cmd.Process.Kill()
+			return nil, err
+		}
+	}
+}
+
+func (s *redisServer) stop() {
+	s.client.Close()
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+}
+
+// cpu is what the server has used, by the account of its operating system.
+func (s *redisServer) cpu() (total time.Duration, err error) {
+	info, err := s.client.Do(context.Background(), s.client.B().Info().Section("cpu").Build()).ToString()
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(info) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name != "used_cpu_sys" && name != "used_cpu_user" {
+			continue
+		}
+		seconds, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += time.Duration(seconds * float64(time.Second))
+	}
+	return total, nil
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/redisbroker"
+)
+
+// nodeVariable has the job of a process that is a node.
+const nodeVariable = "WSROUTER_SCALING_NODE"
+
+type job struct {
+	Redis       string
+	Work        work
+	Node, Nodes int
+	Lasts       time.Duration
+}
+
+// report is what a node has done.
+type report struct {
+	CPU       time.Duration
+	Did       int64 // messages sent, or questions asked
+	Delivered int64 // messages to its connections
+}
+
+// body is 200 bytes of JSON.
+var body = map[string]any{"from": "ann", "text": strings.Repeat("hello ", 28), "at": 1795392000000}
+
+// runNode talks with measure by lines: it says when it is ready and done.
+func runNode() {
+	var j job
+	if err := json.Unmarshal([]byte(os.Getenv(nodeVariable)), &j); err != nil {
+		log.Fatal(err)
+	}
+	broker, err := redisbroker.New(rueidis.ClientOption{InitAddress: []string{j.Redis}, DisableCache: true}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	router := wsrouter.New(&wsrouter.Options{Broker: broker, Logger: quiet, OutboxBytes: 64 << 20})
+	delivered := connect(router, j.Node)
+
+	lines := bufio.NewScanner(os.Stdin)
+	fmt.Println("ready")
+	lines.Scan()
+	before := used()
+	did := j.work(router)
+	time.Sleep(time.Second) // for what the others have sent
+	r := report{CPU: used() - before, Did: did, Delivered: delivered.Load()}
+	fmt.Println("done")
+	lines.Scan()
+	if stats := broker.BrokerStats(); stats.Dropped > 0 {
+		log.Fatalf("%d were dropped", stats.Dropped)
+	}
+	json.NewEncoder(os.Stdout).Encode(r)
+	for lines.Scan() { // until measure has all
+	}
+	router.Close()
+	broker.Close()
+}
+
+// work sends or asks, if this is the first node, and returns how often.
+func (j job) work(router *wsrouter.Router) (did int64) {
+	if j.Node > 0 {
+		time.Sleep(j.Lasts)
+		return 0
+	}
+	ticker := time.NewTicker(time.Second / time.Duration(j.Work.Rate))
+	defer ticker.Stop()
+	for end := time.Now().Add(j.Lasts); time.Now().Before(end); <-ticker.C {
+		if err := j.once(router); err != nil {
+			log.Fatal(err)
+		}
+		did++
+	}
+	return did
+}
+
+func (j job) once(router *wsrouter.Router) error {
+	switch j.Work.Kind {
+	case "room":
+		return router.To("room").Emit("said", body)
+	case "user":
+		return router.To(user(rand.IntN(j.Nodes), rand.IntN(members))).Emit("said", body)
+	}
+	found, err := router.Find(context.Background())
+	if err == nil && len(found) != j.Nodes*members {
+		err = fmt.Errorf("found %d connections, want %d", len(found), j.Nodes*members)
+	}
+	return err
+}
+
+func user(node, i int) string { return "user:" + strconv.Itoa(node) + "-" + strconv.Itoa(i) }
+
+// connect connects the node's members, and returns the count of what they get.
+func connect(router *wsrouter.Router, node int) *atomic.Int64 {
+	sink := new(sink)
+	for i := range members {
+		request, _ := http.NewRequest(http.MethodGet, "/", nil)
+		link, err := router.NewLink(sink, wsrouter.LinkOptions{Request: request})
+		if err != nil {
+			log.Fatal(err)
+		}
+		conn, err := link.Join(router, wsrouter.JSON, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		conn.Join("room", user(node, i))
+		conn.SetData(map[string]string{"name": user(node, i)})
+	}
+	for router.Stats().Connections < members {
+		time.Sleep(time.Millisecond)
+	}
+	return &sink.frames
+}
+
+// sink is a transport that takes everything, and counts.
+type sink struct{ frames atomic.Int64 }
+
+func (s *sink) Write(batch []wsrouter.Frame) error { s.frames.Add(int64(len(batch))); return nil }
+func (s *sink) Ping()                              {}
+func (s *sink) Close(int, string)                  {}
+func (s *sink) Abort()                             {}
+
+// used is the processor time of this process, by the operating system's account.
+func used() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		log.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
