@@ -137,7 +137,12 @@ func (ch *chat) tellPeople(ctx context.Context) {
 	for {
 		select {
 		case id := <-ch.changed:
-			ch.tell(ctx, false, id)
+			rooms := []string{id}
+			for len(ch.changed) > 0 { // in one question
+				rooms = append(rooms, <-ch.changed)
+			}
+			slices.Sort(rooms)
+			ch.tell(ctx, false, slices.Compact(rooms)...)
 		case <-again.C:
 			ch.tell(ctx, true, slices.Collect(ch.router.Rooms())...)
 		case <-ctx.Done():
