@@ -62,9 +62,12 @@ func (e Emitter) Volatile() Emitter {
 	return e
 }
 
-// Emit sends an event to the selected connections. Arguments are as of
+// Emit sends an event to the selected connections. Event and arguments are as of
 // [wsrouter.Target.Emit].
 func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
+	if isReserved(event) {
+		return fmt.Errorf("redisbroker: event name %q is reserved", event)
+	}
 	op := &wsrouter.Operation{Kind: wsrouter.OpEmit, To: e.to, Event: event, Volatile: e.volatile}
 	for _, arg := range args {
 		encoded, err := wsrouter.Encode(arg)
@@ -78,6 +81,15 @@ func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
 		return err
 	}
 	return e.publish(ctx, channelsOf(e.key, e.namespace, emitterUID).of(e.to), data)
+}
+
+// isReserved reports whether clients would take the event for garbage, and close.
+func isReserved(event string) bool {
+	switch event {
+	case "", "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
+		return true
+	}
+	return false
 }
 
 // Join adds the selected connections to rooms.

@@ -1,7 +1,9 @@
 package redisbroker
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -23,19 +25,38 @@ import (
 // decoder of Node.js runs out of stack some way above it.
 const maxDepth = 512
 
+var errNoJSON = errors.New("redisbroker: an argument is no JSON")
+
 var errDepth = fmt.Errorf("redisbroker: arguments nested deeper than %d", maxDepth)
 
-// appendValue appends an argument.
+// appendValue appends an argument. An empty one, which is what [wsrouter.Conn.Call]
+// has of an answer without data, is null.
 func appendValue(b []byte, e wsrouter.Encoded) ([]byte, error) {
+	if len(e.JSON) == 0 && len(e.Attachments) == 0 {
+		return msgp.AppendNil(b), nil
+	}
 	w := writer{attachments: e.Attachments}
 	w.json = e.Append(make([]byte, 0, len(e.JSON)+len(e.Attachments)), func(b []byte, _ int) []byte {
 		w.gaps = append(w.gaps, len(b))
 		return append(b, '0') // so that it is JSON
 	})
+	if end := scan.Value(w.json, 0); end < 0 || scan.Space(w.json, end) != len(w.json) {
+		return nil, errNoJSON
+	}
 	if err := w.count(); err != nil {
 		return nil, err
 	}
 	return w.value(b), nil
+}
+
+// mayBeDeep reports whether one of the arguments may be too deep, at no cost.
+func mayBeDeep(args []wsrouter.Encoded) bool {
+	for _, e := range args {
+		if bytes.Count(e.JSON, []byte("["))+bytes.Count(e.JSON, []byte("{")) > maxDepth {
+			return true
+		}
+	}
+	return false
 }
 
 // writer goes through a valid JSON text.

@@ -1,13 +1,17 @@
 package redisbroker
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/tinylib/msgp/msgp"
 
 	"github.com/wsrouter/wsrouter"
 )
@@ -87,6 +91,16 @@ func TestWhatIsTooDeepForNodeIsNotSent(t *testing.T) {
 	assert.ErrorIs(t, err, errDepth)
 }
 
+// Such arguments come from calls without an answer's data, or from mistakes: they
+// must not become messages that nobody can read.
+func TestWhatIsNoJSONIsNotSent(t *testing.T) {
+	assert.Equal(t, "c0", packed(t, wsrouter.Encoded{}))
+	for _, text := range []string{" ", "[", "]", "[1 2]", `{"a"}`, `{"a":1`, `"`, "nul", "1,2", "[]]", "-", "{1:2}"} {
+		_, err := appendValue(nil, wsrouter.Encoded{JSON: []byte(text)})
+		assert.ErrorIs(t, err, errNoJSON, text)
+	}
+}
+
 func TestReadValue(t *testing.T) {
 	for _, test := range []struct{ in, want string }{
 		{"d6ff6553f100", `"2023-11-14T22:13:20.000Z"`},
@@ -136,6 +150,14 @@ func TestReadRefusesWhatIsMalformed(t *testing.T) {
 		_, err = readMessage(b)
 		assert.Error(t, err, in)
 	}
+	args := func(n int) []byte {
+		b := append([]byte("\x93\xa1u\x82\xa4data"), msgp.AppendArrayHeader(nil, uint32(n))...)
+		return append(append(b, bytes.Repeat([]byte{0xc0}, n)...), "\xa3nsp\xa1/\x80"...)
+	}
+	_, err := readBroadcast(args(maxArgs))
+	assert.NoError(t, err)
+	_, err = readBroadcast(args(maxArgs + 1))
+	assert.ErrorIs(t, err, errMalformed)
 	for _, text := range []string{"{", `{"type":}`, "[]", "null", `{"type":"x"}`, `{"opts":7}`} {
 		_, err := readMessage([]byte(text))
 		assert.Error(t, err, text)
@@ -198,6 +220,42 @@ func FuzzRead(f *testing.F) {
 		}
 		if len(back.Attachments) != len(e.Attachments) {
 			t.Fatalf("%s lost attachments", text)
+		}
+	})
+}
+
+// FuzzWrite holds the writer to what others read: all of JSON is written as
+// MessagePack that has the same meaning, and nothing else is written at all.
+func FuzzWrite(f *testing.F) {
+	for _, seed := range []string{
+		`null`, ` { "b" : [ ] , "a\"" : { } , "c":[1, {"d":"]"}] } `, `-0`, `1e999`, `[1.5,-129,18446744073709551615]`,
+		`"\ud800\u0000é"`, `[1 2]`, `{"a":1,"a":2}`, "\"\xff\"", `[[[]],{}]`, `123456789012345678901234567890`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		b, err := appendValue(nil, wsrouter.Encoded{JSON: text})
+		if err != nil {
+			if json.Valid(text) && !errors.Is(err, errDepth) {
+				t.Fatalf("%q is refused: %v", text, err)
+			}
+			return
+		}
+		if len(text) > 0 && !json.Valid(text) {
+			t.Fatalf("%q is written", text)
+		}
+		if rest, err := msgp.Skip(b); err != nil || len(rest) > 0 {
+			t.Fatalf("%q is written as %x", text, b)
+		}
+		e, _, err := readValue(b)
+		if err != nil {
+			t.Fatalf("%q cannot be read back: %v", text, err)
+		}
+		var want, got any
+		if utf8.Valid(text) && json.Unmarshal(text, &want) == nil { // it knows no number beyond float64
+			if err := json.Unmarshal(e.JSON, &got); err != nil || !assert.ObjectsAreEqual(want, got) {
+				t.Fatalf("%q comes back as %q", text, e.JSON)
+			}
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package redisbroker
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
@@ -44,6 +43,7 @@ func (c channels) of(s wsrouter.Selection) string {
 const (
 	packetEvent  = 2 // Socket.IO's, with attachments or without
 	emitterUID   = "emitter"
+	maxArgs      = 1 << 16  // of an event that comes in: each costs much more than its byte
 	maxKeepField = 64 << 10 // bytes of a name that is looked at
 )
 
@@ -139,9 +139,6 @@ func readBroadcast(b []byte) (m *message, err error) {
 // readMessage reads a request or an answer.
 func readMessage(data []byte) (*message, error) {
 	if len(data) > 0 && data[0] == '{' {
-		if !json.Valid(data) {
-			return nil, errMalformed
-		}
 		packed, err := appendValue(nil, wsrouter.Encoded{JSON: data}) // one reader is enough
 		if err != nil {
 			return nil, err
@@ -212,6 +209,9 @@ func readArgs(b []byte) (list []wsrouter.Encoded, rest []byte, err error) {
 		return nil, nil, errMalformed
 	}
 	n, b, err := msgp.ReadArrayHeaderBytes(b)
+	if n > maxArgs {
+		return nil, nil, errMalformed
+	}
 	for i := uint32(0); i < n && err == nil; i++ {
 		var e wsrouter.Encoded
 		e, b, err = readValue(b)
@@ -288,7 +288,9 @@ func (m *message) list(b []byte) ([]byte, error) {
 			}
 			return rest, err
 		})
-		m.sockets = append(m.sockets, found)
+		if found.ID != "" {
+			m.sockets = append(m.sockets, found)
+		}
 	}
 	return b, err
 }
@@ -385,9 +387,5 @@ func appendAck(b []byte, requestID string, answer wsrouter.Encoded) ([]byte, err
 	b = msgp.AppendMapHeader(b, 3)
 	b = msgp.AppendUint64(msgp.AppendString(b, "type"), answerAck)
 	b = msgp.AppendString(msgp.AppendString(b, "requestId"), requestID)
-	b = msgp.AppendString(b, "packet")
-	if len(answer.JSON) == 0 && len(answer.Attachments) == 0 {
-		return msgp.AppendNil(b), nil
-	}
-	return appendValue(b, answer)
+	return appendValue(msgp.AppendString(b, "packet"), answer)
 }

@@ -3,7 +3,6 @@ package redisbroker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -173,27 +172,31 @@ func (n *node) Publish(op *wsrouter.Operation) error {
 		return wsrouter.ErrUnreached
 	}
 	if op.Kind == wsrouter.OpEmit {
-		return n.b.enqueue(item{
-			channel: n.channels.of(op.To), size: sizeOf(op),
-			encode: func() ([]byte, error) { return appendBroadcast(nil, n.uid, n.router.Name(), op) },
-		})
+		encode := func() ([]byte, error) { return appendBroadcast(nil, n.uid, n.router.Name(), op) }
+		if mayBeDeep(op.Args) { // whoever emits is told
+			if _, err := encode(); err != nil {
+				return err
+			}
+		}
+		return n.b.enqueue(item{channel: n.channels.of(op.To), size: sizeOf(op), encode: encode})
 	}
 	if (op.Kind == wsrouter.OpJoin || op.Kind == wsrouter.OpLeave) && len(op.Rooms) == 0 {
 		return nil
 	}
-	if n.b.health.isDown(publishing) {
-		n.b.dropped.Add(1)
-		return fmt.Errorf("%w: Redis is away", wsrouter.ErrUnreached)
-	}
 	return n.b.enqueueJSON(n.channels.request, operationRequest(n.uid, op))
 }
 
+// enqueueJSON hands a request or an answer to the queue.
 func (b *Broker) enqueueJSON(channel string, v any) error {
 	data, err := wsrouter.AppendJSON(nil, v)
 	if err != nil {
 		return err
 	}
-	return b.enqueue(item{channel: channel, size: len(data), encode: func() ([]byte, error) { return data, nil }})
+	return b.enqueueUrgent(channel, data)
+}
+
+func (b *Broker) enqueueUrgent(channel string, data []byte) error {
+	return b.enqueue(item{channel: channel, size: len(data), urgent: true, encode: func() ([]byte, error) { return data, nil }})
 }
 
 func sizeOf(op *wsrouter.Operation) int {

@@ -28,6 +28,7 @@ type queue struct {
 type item struct {
 	channel string
 	size    int
+	urgent  bool // it is not kept while Redis is away
 	encode  func() ([]byte, error)
 }
 
@@ -95,14 +96,34 @@ func (q *queue) next() []item {
 	return batch
 }
 
+// forget drops what is urgent, and returns how many that were.
+func (q *queue) forget() (dropped int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	kept := q.items[:0:0]
+	for _, it := range q.items {
+		if it.urgent {
+			q.freeLocked(it)
+			dropped++
+			continue
+		}
+		kept = append(kept, it)
+	}
+	q.items = kept
+	return dropped
+}
+
 // sent frees the room of a batch.
 func (q *queue) sent(batch []item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, it := range batch {
-		q.bytes -= it.size
+		q.freeLocked(it)
 	}
-	if q.bytes == 0 && q.idle != nil {
+}
+
+func (q *queue) freeLocked(it item) {
+	if q.bytes -= it.size; q.bytes == 0 && q.idle != nil {
 		close(q.idle)
 		q.idle = nil
 	}
@@ -143,6 +164,10 @@ func (b *Broker) drain() {
 func (b *Broker) enqueue(it item) error {
 	if b.ctx.Err() != nil {
 		return wsrouter.ErrUnreached
+	}
+	if it.urgent && b.health.isDown(publishing) {
+		b.dropped.Add(1)
+		return fmt.Errorf("%w: Redis is away", wsrouter.ErrUnreached)
 	}
 	if !b.queue.add(it) {
 		b.dropped.Add(1)
@@ -195,12 +220,13 @@ func (b *Broker) ping(ctx context.Context, conn rueidis.DedicatedClient) error {
 // send publishes a batch. An error means that the connection is of no more use,
 // and that nobody knows how much of the batch has arrived: it is not sent again.
 func (b *Broker) send(ctx context.Context, conn rueidis.DedicatedClient, batch []item) (lost error) {
+	var refused error
 	commands := make(rueidis.Commands, 0, len(batch))
 	for _, it := range batch {
 		data, err := it.encode()
 		if err != nil {
 			b.dropped.Add(1)
-			b.opts.Logger.Error("redisbroker: cannot be published", "err", err)
+			refused = err
 			continue
 		}
 		commands = append(commands, conn.B().Publish().Channel(it.channel).Message(rueidis.BinaryString(data)).Build())
@@ -214,11 +240,20 @@ func (b *Broker) send(ctx context.Context, conn rueidis.DedicatedClient, batch [
 			continue
 		}
 		b.dropped.Add(1)
-		if _, refused := rueidis.IsRedisErr(err); refused {
-			b.opts.Logger.Error("redisbroker: Redis refused a message", "err", err)
+		if _, ok := rueidis.IsRedisErr(err); ok {
+			refused = err
 			continue
 		}
 		lost = err
 	}
+	b.tellRefused(refused)
 	return lost
+}
+
+// tellRefused logs the first refusal only, until a batch was published whole.
+func (b *Broker) tellRefused(err error) {
+	if err != nil && !b.refused {
+		b.opts.Logger.Error("redisbroker: messages are refused, and dropped", "err", err)
+	}
+	b.refused = err != nil
 }

@@ -2,6 +2,8 @@ package redisbroker_test
 
 import (
 	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,6 +116,7 @@ func TestEmitter(t *testing.T) {
 	require.NoError(t, emitter.Disconnect(ctx))
 	client.ExpectClose(wsrouter.CloseNormal)
 	assert.Error(t, emitter.Emit(ctx, "d", make(chan int)))
+	assert.ErrorContains(t, emitter.Emit(ctx, "disconnect"), "reserved")
 }
 
 func TestANodeStartsWithoutRedis(t *testing.T) {
@@ -137,4 +140,31 @@ func TestANodeStartsWithoutRedis(t *testing.T) {
 	connect(t, other)
 	require.NoError(t, other.Emit("there"))
 	client.Expect("there", nil)
+}
+
+// lines keeps what is logged.
+type lines struct {
+	mu   sync.Mutex // guards text
+	text []string
+}
+
+func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, string(b))
+	return len(b), nil
+}
+
+// count returns how many lines hold the words.
+func (l *lines) count(words string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.text {
+		if strings.Contains(line, words) {
+			n++
+		}
+	}
+	return n
 }

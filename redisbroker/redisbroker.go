@@ -119,6 +119,8 @@ type Broker struct {
 	mu    sync.Mutex // guards nodes
 	nodes map[*node]struct{}
 
+	refused bool // used by publish's goroutine alone
+
 	published, received, dropped, malformed atomic.Int64
 }
 
@@ -202,6 +204,9 @@ func (b *Broker) retry(ctx context.Context, part any, attempt func() error) {
 			return
 		}
 		b.health.down(part, err)
+		if b.health.isDown(publishing) {
+			b.dropped.Add(b.queue.forget())
+		}
 		if time.Since(begin) > lastRetry {
 			pause = firstRetry
 		}

@@ -261,7 +261,7 @@ func (n *node) ack(m *message, answer wsrouter.Encoded) {
 	if err != nil { // the client's answer is not for Node.js
 		data, _ = appendAck(nil, m.requestID, wsrouter.Encoded{})
 	}
-	n.b.enqueue(item{channel: n.answersTo(m), size: len(data), encode: func() ([]byte, error) { return data, nil }})
+	n.b.enqueueUrgent(n.answersTo(m), data)
 }
 
 // question is one of ours that waits for answers.
