@@ -9,7 +9,7 @@ usage: ./test.sh [-h]
 
 Checks and tests every Go module of this repository, and stops at the first
 part that fails, with its status. It needs Go and Node.js with npm. What else is
-missing it installs: Debian's packages gcc, chromium and redis-server (as root), the npm
+missing it installs: Debian's packages gcc, chromium, nginx and redis-server (as root), the npm
 packages of every package-lock.json, and staticcheck as pinned in tools.mod.
 
 Parts, each printed with its duration:
@@ -83,6 +83,7 @@ install_needs() {
 	need gcc gcc libc6-dev # for -race
 	need /usr/bin/chromium chromium
 	need redis-server redis-server
+	need /usr/sbin/nginx nginx
 	go build -buildvcs=false -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
 }
 

@@ -7,13 +7,13 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/wsrouter/wsrouter v0.0.0-00010101000000-000000000000
 	github.com/wsrouter/wsrouter/redisbroker v0.0.0-00010101000000-000000000000
+	go.yaml.in/yaml/v3 v3.0.5
 )
 
 require (
 	github.com/coder/websocket v1.8.15 // indirect
 	github.com/philhofer/fwd v1.2.0 // indirect
 	github.com/tinylib/msgp v1.6.5 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )
 

@@ -1,0 +1,120 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// outcome is what has become of a client: of ours, or as node/load.mjs prints it.
+type outcome struct {
+	Name                 string
+	Answered, Unanswered []string // ids of requests
+	Connects, Closes     []int64  // when, in Unix milliseconds
+	News                 [][]int  // that came, over each connection
+	Errors               []string // what should not have been
+}
+
+// worker is a client made by Dial that is never without a request.
+type worker struct {
+	*wsrouter.Client
+	mu      sync.Mutex // guards outcome
+	outcome outcome
+}
+
+func startWorker(t *testing.T, c *cluster, name string) *worker {
+	t.Helper()
+	w := &worker{outcome: outcome{Name: name}}
+	handlers := wsrouter.New(nil)
+	handlers.OnConnect(func(*wsrouter.Conn) error {
+		w.note(func(o *outcome) {
+			o.Connects = append(o.Connects, time.Now().UnixMilli())
+			o.News = append(o.News, nil)
+		})
+		return nil
+	})
+	handlers.OnDisconnect(func(context.Context, *wsrouter.Conn, error) {
+		w.note(func(o *outcome) { o.Closes = append(o.Closes, time.Now().UnixMilli()) })
+	})
+	wsrouter.Handle(handlers, "news", func(_ *wsrouter.Context, n int) (any, error) {
+		w.note(func(o *outcome) { o.News[len(o.News)-1] = append(o.News[len(o.News)-1], n) })
+		return nil, nil
+	})
+	var err error
+	w.Client, err = wsrouter.Dial(t.Context(), "wss://"+c.addr+"/ws", &wsrouter.DialOptions{
+		Router: handlers, HTTPClient: c.http, Reconnect: &wsrouter.Reconnect{},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+func (w *worker) note(what func(o *outcome)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	what(&w.outcome)
+}
+
+// retryPause is that of a client whose server has told it to ask elsewhere.
+const retryPause = 100 * time.Millisecond
+
+// work asks until stop is closed, and then once more until that is answered: the
+// client is back.
+func (w *worker) work(ctx context.Context, stop <-chan struct{}) {
+	for n, last := 0, false; ; n++ {
+		if err := w.Ready(ctx); err != nil {
+			w.note(func(o *outcome) { o.Errors = append(o.Errors, err.Error()) })
+			return
+		}
+		in := work{ID: fmt.Sprintf("%s-%d", w.outcome.Name, n), MS: 50 + rand.IntN(400)}
+		if last {
+			in.MS = 0
+		}
+		answer, err := wsrouter.Call[string](ctx, w, "work", in)
+		w.note(func(o *outcome) { o.add(in.ID, answer, err) })
+		if last && err == nil {
+			return
+		}
+		pause := time.Duration(rand.IntN(200)) * time.Millisecond
+		if wsError := new(wsrouter.WsError); errors.As(err, &wsError) {
+			pause = retryPause
+		}
+		select {
+		case <-time.After(pause):
+		case <-stop:
+			last = true
+			stop = nil
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+type work struct {
+	ID string `json:"id"`
+	MS int    `json:"ms"`
+}
+
+func (o *outcome) add(id, answer string, err error) {
+	if err == nil && answer == id {
+		o.Answered = append(o.Answered, id)
+		return
+	}
+	o.Unanswered = append(o.Unanswered, id)
+	var told *wsrouter.WsError
+	var closed *wsrouter.CloseError
+	switch {
+	case errors.As(err, &told) && told.Code == wsrouter.CodeShutdown:
+	case errors.As(err, &closed) && (closed.Code == wsrouter.CloseServiceRestart || closed.Cause == wsrouter.CauseLocal):
+	default:
+		o.Errors = append(o.Errors, fmt.Sprintf("%s: %q, %v", id, answer, err))
+	}
+}
