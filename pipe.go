@@ -72,6 +72,10 @@ func tooBig() *CloseError {
 }
 
 func (p *pipe) Write(batch []Frame) error {
+	batch, err := p.WriteNow(batch)
+	if batch == nil || err != nil {
+		return err
+	}
 	timeout := time.NewTimer(p.opts.WriteTimeout)
 	defer timeout.Stop()
 	for _, f := range batch {
@@ -84,6 +88,24 @@ func (p *pipe) Write(batch []Frame) error {
 		}
 	}
 	return nil
+}
+
+// WriteNow implements [NowWriter]: it hands over frames while the peer waits for
+// them.
+func (p *pipe) WriteNow(batch []Frame) (rest []Frame, err error) {
+	select {
+	case <-p.shared.done:
+		return nil, net.ErrClosed
+	default:
+	}
+	for i, f := range batch {
+		select {
+		case p.peer.frames <- f.Text:
+		default:
+			return batch[i:], nil
+		}
+	}
+	return nil, nil
 }
 
 func (p *pipe) Ping() { offer(p.peer.pings) }

@@ -16,6 +16,8 @@ Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
   every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on,
                 every fuzz target for 5 seconds
+  tiny buffers  the tests of what WebSockets run on once more, with buffers of a
+                few bytes beneath
   benchmarks    every server that is compared answers rightly; no figures
 EOF
 }
@@ -143,4 +145,5 @@ for mod in $(ours -name go.mod); do
 	run "$dir: go test" in_module "$dir" go test -race -shuffle=on ./...
 	fuzz "$dir"
 done
+run "tiny buffers" go test -race -shuffle=on -tags tinybuffers . ./socketio ./internal/socket
 run "internal/bench: answers" in_module internal/bench go run . -quick

@@ -6,10 +6,7 @@ import (
 	"time"
 )
 
-// readSize is the size in bytes of a read buffer. They are shared: an idle
-// connection has none.
-var readSize = 8 << 10
-
+// readBuffers are shared: an idle connection has none.
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }}
 
 // in is the inbound half of a serverConn. It knows where frames begin, and so

@@ -2,18 +2,10 @@ package socket
 
 import (
 	"encoding/binary"
+	"io"
 	"net"
 	"sync"
 	"time"
-)
-
-var (
-	// flushAt is the size in bytes at which a batch is sent before it is
-	// complete. Larger messages are not copied.
-	flushAt = 32 << 10
-
-	// batchSize is the size in bytes of the buffer that a batch begins with.
-	batchSize = 4 << 10
 )
 
 var batchBuffers = sync.Pool{New: func() any { b := make([]byte, 0, batchSize); return &b }}
@@ -114,21 +106,34 @@ func (c *serverConn) flush(more []byte) error {
 	if c.direct != nil && len(more) == 0 && len(*c.batch) > 0 { // mostly there is nothing to wait for
 		c.writeDirect()
 	}
-	var bufs net.Buffers
-	if rest := (*c.batch)[c.sent:]; len(rest) > 0 {
-		bufs = append(bufs, rest)
-	}
-	if len(more) > 0 {
-		bufs = append(bufs, more)
-	}
+	rest := (*c.batch)[c.sent:]
 	*c.batch, c.sent = (*c.batch)[:0], 0
-	if c.writeErr != nil || len(bufs) == 0 {
+	if c.writeErr != nil || len(rest)+len(more) == 0 {
 		return c.writeErr
 	}
 	c.Conn.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
-	_, c.writeErr = bufs.WriteTo(c.Conn)
+	c.writeErr = c.writeAll(rest, more)
 	c.Conn.SetWriteDeadline(time.Time{}) // pongs are written beside the batches
 	return c.writeErr
+}
+
+func (c *serverConn) writeAll(parts ...[]byte) error {
+	if c.direct != nil {
+		bufs := net.Buffers(parts) // one system call
+		_, err := bufs.WriteTo(c.Conn)
+		return err
+	}
+	for _, p := range parts {
+		if len(p) == 0 {
+			continue
+		}
+		if n, err := c.Conn.Write(p); err != nil {
+			return err
+		} else if n < len(p) {
+			return io.ErrShortWrite
+		}
+	}
+	return nil
 }
 
 // Write is coder/websocket's, for its control frames: each is one Write. What is
@@ -144,6 +149,9 @@ func (c *serverConn) Write(p []byte) (int, error) {
 		return 0, c.writeErr
 	}
 	n, err := c.Conn.Write(p)
+	if n < len(p) && err == nil {
+		err = io.ErrShortWrite
+	}
 	if c.writeErr = err; err == nil && p[0] == final|opClose {
 		c.writeErr = net.ErrClosed
 	}

@@ -1,0 +1,364 @@
+package socket_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/leak"
+	"github.com/wsrouter/wsrouter/internal/socket"
+)
+
+func TestMain(m *testing.M) { leak.Main(m) }
+
+// hijackable is the ResponseWriter of a server that would give conn away.
+type hijackable struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+}
+
+func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
+}
+
+// accept upgrades one end of a connection, and takes the 101 off the other.
+func accept(t *testing.T, server, client net.Conn) *socket.Conn {
+	t.Helper()
+	t.Cleanup(func() { client.Close(); server.Close() })
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header = http.Header{
+		"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"WebSocket"},
+		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
+	}
+	head := make(chan string)
+	go func() {
+		var b []byte
+		for one := make([]byte, 1); !bytes.HasSuffix(b, []byte("\r\n\r\n")); b = append(b, one...) {
+			if _, err := client.Read(one); err != nil {
+				break
+			}
+		}
+		head <- string(b)
+	}()
+	conn, err := socket.Accept(hijackable{httptest.NewRecorder(), server}, r, socket.Options{
+		MaxMessage: 1 << 20, MessageTimeout: time.Minute, WriteTimeout: 10 * time.Second,
+		Alive: func() {}, Control: func() {},
+	})
+	require.NoError(t, err)
+	require.Contains(t, <-head, "\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") // RFC 6455 1.3
+	return conn
+}
+
+// tcp returns the two ends of a connection whose server's side takes few bytes at
+// once.
+func tcp(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	client, err = net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	server, err = l.Accept()
+	require.NoError(t, err)
+	require.NoError(t, server.(*net.TCPConn).SetWriteBuffer(4<<10))
+	require.NoError(t, client.(*net.TCPConn).SetReadBuffer(4<<10))
+	return server, client
+}
+
+// frame is one that a server sends.
+func frame(t *testing.T, r io.Reader) (opcode byte, payload []byte, err error) {
+	t.Helper()
+	var head [10]byte
+	if _, err := io.ReadFull(r, head[:2]); err != nil {
+		return 0, nil, err
+	}
+	require.Contains(t, []byte{0x81, 0x82, 0x88, 0x89, 0x8a}, head[0], "not where a frame begins")
+	n := uint64(head[1])
+	switch n {
+	case 126:
+		io.ReadFull(r, head[2:4])
+		n = uint64(binary.BigEndian.Uint16(head[2:]))
+	case 127:
+		io.ReadFull(r, head[2:10])
+		n = binary.BigEndian.Uint64(head[2:])
+	}
+	require.Less(t, n, uint64(1<<21))
+	payload = make([]byte, n)
+	_, err = io.ReadFull(r, payload)
+	return head[0] & 15, payload, err
+}
+
+// masked is a frame that a client sends.
+func masked(first byte, payload string) []byte {
+	b := []byte{first, 0x80 | byte(min(len(payload), 126))}
+	if len(payload) >= 126 {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(payload)))
+	}
+	mask := []byte{1, 2, 3, 4}
+	b = append(b, mask...)
+	for i := range len(payload) {
+		b = append(b, payload[i]^mask[i&3])
+	}
+	return b
+}
+
+// TestRead cuts what a client sends after every number of bytes.
+func TestRead(t *testing.T) {
+	long := strings.Repeat("long ", 2000)
+	sent := bytes.Join([][]byte{
+		masked(0x81, "one"), masked(0x82, ""), masked(0x8a, "unasked"), masked(0x01, "frag"), masked(0x89, "ping"), masked(0x8a, ""),
+		masked(0x80, "ments"), masked(0x81, strings.Repeat("x", 125)), masked(0x81, strings.Repeat("y", 126)), masked(0x81, long), masked(0x81, "last"),
+	}, nil)
+	for _, piece := range []int{1, 2, 3, 7, 16, 41, 1000, 8190, 8200, len(sent)} {
+		synctest.Test(t, func(t *testing.T) {
+			server, client := net.Pipe()
+			conn := accept(t, server, client)
+			go func() {
+				for rest := sent; len(rest) > 0; {
+					n := min(piece, len(rest))
+					client.Write(rest[:n])
+					rest = rest[n:]
+				}
+			}()
+			go io.Copy(io.Discard, client) // the pong
+			for i, want := range []string{"one", "", "fragments", strings.Repeat("x", 125), strings.Repeat("y", 126), long, "last"} {
+				data, text, err := conn.Read()
+				require.NoError(t, err)
+				require.Equal(t, want, string(data))
+				require.Equal(t, i != 1, text)
+			}
+			conn.Abort()
+		})
+	}
+}
+
+// TestWriteNow: what the network does not take at once is sent by the next batch,
+// and nothing gets into the middle of it.
+func TestWriteNow(t *testing.T) {
+	server, client := tcp(t)
+	conn := accept(t, server, client)
+	payload := []byte(strings.Repeat("0123456789", 500))
+	var sent, stuck int
+	for stuck == 0 {
+		require.True(t, conn.BeginNow())
+		require.NoError(t, conn.Write("#", payload, true))
+		all, err := conn.EndNow()
+		require.NoError(t, err)
+		if sent++; !all {
+			stuck = sent
+		}
+	}
+	for range 3 { // more of the same, while there is a rest
+		conn.BeginNow()
+		conn.Write("#", payload, true)
+		conn.EndNow()
+		sent++
+	}
+	conn.Ping(time.Second)
+	done := make(chan error)
+	go func() {
+		conn.Begin()
+		done <- conn.End()
+	}()
+	pings := 0
+	for messages := 0; messages < sent; {
+		opcode, got, err := frame(t, client)
+		require.NoError(t, err)
+		if opcode == 9 {
+			pings++
+			continue
+		}
+		require.Equal(t, "#"+string(payload), string(got))
+		messages++
+	}
+	require.NoError(t, <-done)
+	if pings == 0 {
+		opcode, _, err := frame(t, client)
+		require.NoError(t, err)
+		require.EqualValues(t, 9, opcode)
+	}
+	conn.Abort()
+}
+
+// broken is a net.Conn that takes so many bytes and then fails, or takes less
+// than it is given.
+type broken struct {
+	net.Conn
+	mu   sync.Mutex // guards what follows
+	left int
+	err  error
+	took bytes.Buffer
+}
+
+var errBroken = errors.New("broken")
+
+func (b *broken) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left >= len(p) {
+		b.left -= len(p)
+		b.took.Write(p)
+		return b.Conn.Write(p)
+	}
+	n := b.left
+	b.left = 0
+	b.took.Write(p[:n])
+	return n, b.err
+}
+
+func (b *broken) limit(left int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left, b.err = left, err
+	b.took.Reset()
+}
+
+// TestWriteFails: after a write that failed in the middle of a frame, or was
+// short, nothing more is sent, neither messages nor pings nor a close frame.
+func TestWriteFails(t *testing.T) {
+	for _, test := range []struct {
+		left int
+		err  error
+		want error
+	}{{0, errBroken, errBroken}, {1, errBroken, errBroken}, {7, errBroken, errBroken}, {0, nil, io.ErrShortWrite}, {7, nil, io.ErrShortWrite}} {
+		synctest.Test(t, func(t *testing.T) {
+			server, client := net.Pipe()
+			b := &broken{Conn: server, left: 1 << 20}
+			conn := accept(t, b, client)
+			b.limit(test.left, test.err)
+			conn.Begin()
+			err := conn.Write("", []byte("hello, world"), true)
+			require.ErrorIs(t, errors.Join(err, conn.End()), test.want)
+			b.mu.Lock()
+			b.left = 1 << 20
+			b.mu.Unlock()
+			conn.Begin()
+			require.Error(t, errors.Join(conn.Write("", []byte("more"), true), conn.End()))
+			conn.Ping(time.Second)
+			conn.Close(1000, "")
+			synctest.Wait()
+			require.Equal(t, test.left, b.took.Len())
+		})
+	}
+}
+
+// TestWriteToSlowReader: a peer that reads one byte a second gets what fits into
+// WriteTimeout, whole bytes of one frame, and the writer is told.
+func TestWriteToSlowReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := net.Pipe()
+		conn := accept(t, server, client)
+		got := make(chan []byte)
+		go func() {
+			time.Sleep(time.Second / 2) // or the last read would race the deadline
+			var b []byte
+			for one := make([]byte, 1); ; time.Sleep(time.Second) {
+				if _, err := client.Read(one); err != nil {
+					break
+				}
+				b = append(b, one...)
+			}
+			got <- b
+		}()
+		begin := time.Now()
+		conn.Begin()
+		err := errors.Join(conn.Write("", []byte(strings.Repeat("x", 100)), true), conn.End())
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Equal(t, 10*time.Second, time.Since(begin))
+		conn.Abort()
+		require.Equal(t, "\x81\x64xxxxxxxx", string(<-got))
+	})
+}
+
+// TestWriteRacesClose: whoever writes, pings, closes and cuts at the same time,
+// the peer gets whole frames in order, and nothing after a close frame.
+func TestWriteRacesClose(t *testing.T) {
+	for round := range 30 {
+		server, client := tcp(t)
+		conn := accept(t, server, client)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for n := uint64(0); ; n++ {
+				p := binary.BigEndian.AppendUint64(nil, n)
+				p = append(p, make([]byte, n%3000)...)
+				if n%3 == 0 && conn.BeginNow() {
+					conn.Write("", p, false)
+					if _, err := conn.EndNow(); err != nil {
+						return
+					}
+					continue
+				}
+				conn.Begin()
+				if errors.Join(conn.Write("", p, false), conn.End()) != nil {
+					return
+				}
+			}
+		})
+		wg.Go(func() {
+			for range 20 {
+				conn.Ping(time.Second)
+			}
+		})
+		wg.Go(func() {
+			for {
+				if _, _, err := conn.Read(); err != nil {
+					return
+				}
+			}
+		})
+		begun := make(chan struct{})
+		wg.Go(func() {
+			<-begun
+			if round%2 == 0 {
+				conn.Close(1000, "bye")
+			} else {
+				conn.Abort()
+			}
+		})
+		wg.Go(func() { requireWholeFrames(t, client, uint64(round), begun) })
+		wg.Wait()
+		conn.Abort()
+	}
+}
+
+// requireWholeFrames reads, and pings now and then, to the end. It closes begun
+// after so many messages.
+func requireWholeFrames(t *testing.T, client net.Conn, messages uint64, begun chan struct{}) {
+	r := bufio.NewReader(client)
+	closed := false
+	for next := uint64(0); ; {
+		if next == messages && begun != nil {
+			close(begun)
+			begun = nil
+		}
+		opcode, payload, err := frame(t, r)
+		if err != nil {
+			client.Close()
+			return
+		}
+		require.False(t, closed, "a frame after the close frame")
+		switch opcode {
+		case 8:
+			closed = true
+			client.Write(masked(0x88, string(payload)))
+		case 2:
+			require.Equal(t, next, binary.BigEndian.Uint64(payload))
+			if next++; next%5 == 0 {
+				client.Write(masked(0x89, "ping"))
+			}
+		}
+	}
+}
