@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -294,7 +295,9 @@ func TestTargetOperations(t *testing.T) {
 // and in order; who never is gets none.
 func TestMembershipUnderChurn(t *testing.T) {
 	const rooms, movers, messages = 100, 1000, 50
-	router := newRouter()
+	router := wsrouter.New(&wsrouter.Options{ // no time counts, however busy the machine is
+		Logger: slog.New(slog.DiscardHandler), WriteTimeout: -1, PingInterval: -1,
+	})
 	sink := make(chan *wsrouter.Conn, movers+rooms)
 	router.OnConnect(func(c *wsrouter.Conn) error { sink <- c; return nil })
 	room := func(i int) string { return fmt.Sprint("room:", i%rooms) }
