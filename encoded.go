@@ -39,6 +39,22 @@ func Encode(v any) (Encoded, error) {
 	return m.gaps(b)
 }
 
+// AppendArg appends an argument's JSON to b as [AppendJSON] does, but for each
+// []byte that Encode would take out what attach appends.
+func AppendArg(b []byte, v any, attach func(b, data []byte) []byte) ([]byte, error) {
+	e, ok := v.(Encoded)
+	if t := reflect.TypeOf(v); !ok && (t == nil || !holdsBytes(t)) {
+		return AppendJSON(b, v)
+	}
+	if !ok {
+		var err error
+		if e, err = Encode(v); err != nil {
+			return nil, err
+		}
+	}
+	return e.Append(b, func(b []byte, i int) []byte { return attach(b, e.Attachments[i].Data) }), nil
+}
+
 // Append appends the JSON to b, and into each gap what fill appends for the
 // attachment of that index.
 func (e Encoded) Append(b []byte, fill func(b []byte, i int) []byte) []byte {

@@ -205,6 +205,9 @@ var (
 // holdsBytes reports whether a value of the type can have a []byte in it that
 // encoding/json would encode. The answer is kept for each type.
 func holdsBytes(t reflect.Type) bool {
+	if k := t.Kind(); k <= reflect.Complex128 || k == reflect.String { // most are: no look-up for them
+		return false
+	}
 	if known, ok := plans.Load(t); ok {
 		return known.(bool)
 	}

@@ -14,20 +14,19 @@ var errAttachments = fmt.Errorf("more than %d attachments", maxAttachments)
 // are returned as attachments, and where they were stands
 // {"_placeholder":true,"num":0}.
 func encodeArgs(b []byte, args []any) (_ []byte, attachments [][]byte, err error) {
-	for i, arg := range args {
-		if i > 0 || b[len(b)-1] != '[' {
+	attach := func(b, data []byte) []byte {
+		b = append(b, `{"_placeholder":true,"num":`...)
+		b = append(strconv.AppendInt(b, int64(len(attachments)), 10), '}')
+		attachments = append(attachments, data)
+		return b
+	}
+	for _, arg := range args {
+		if b[len(b)-1] != '[' {
 			b = append(b, ',')
 		}
-		e, err := wsrouter.Encode(arg)
-		if err != nil {
+		if b, err = wsrouter.AppendArg(b, arg, attach); err != nil {
 			return nil, nil, err
 		}
-		b = e.Append(b, func(b []byte, i int) []byte {
-			b = append(b, `{"_placeholder":true,"num":`...)
-			b = append(strconv.AppendInt(b, int64(len(attachments)), 10), '}')
-			attachments = append(attachments, e.Attachments[i].Data)
-			return b
-		})
 	}
 	if len(attachments) > maxAttachments {
 		return nil, nil, errAttachments

@@ -89,28 +89,39 @@ func (f format) both(first, second func() (wsrouter.Frame, error)) (wsrouter.Fra
 }
 
 func (f format) event(event string, args []any, id string) (wsrouter.Frame, error) {
-	data, err := wsrouter.AppendJSON([]byte{'['}, event)
+	p := packet{kind: typeEvent, namespace: f.namespace, id: id}
+	b := p.append(make([]byte, 0, sizeHint+len(event)))
+	head := len(b)
+	b, err := wsrouter.AppendJSON(append(b, '['), event)
 	if err != nil {
 		return wsrouter.Frame{}, err
 	}
-	return f.frame(packet{kind: typeEvent, id: id}, data, args)
+	return p.frame(b, head, args)
 }
 
 func (f format) ack(id string, args []any) (wsrouter.Frame, error) {
-	return f.frame(packet{kind: typeAck, id: id}, []byte{'['}, args)
+	p := packet{kind: typeAck, namespace: f.namespace, id: id}
+	b := p.append(make([]byte, 0, sizeHint))
+	return p.frame(append(b, '['), len(b), args)
 }
 
-// frame completes an event or ack whose array has been begun.
-func (f format) frame(p packet, data []byte, args []any) (wsrouter.Frame, error) {
-	data, attachments, err := encodeArgs(data, args)
+// sizeHint is about what a packet with little data needs.
+const sizeHint = 96
+
+// frame completes an event or ack whose array has been begun in b, behind the
+// packet's head. That is another one if there are attachments, which most have not.
+func (p *packet) frame(b []byte, head int, args []any) (wsrouter.Frame, error) {
+	b, attachments, err := encodeArgs(b, args)
 	if err != nil {
 		return wsrouter.Frame{}, err
 	}
+	b = append(b, ']')
 	if p.attachments = len(attachments); p.attachments > 0 {
 		p.kind += typeBinaryEvent - typeEvent
+		p.data = b[head:]
+		b = p.append(nil)
 	}
-	p.namespace, p.data = f.namespace, append(data, ']')
-	return wsrouter.Frame{Text: p.append(nil), Attachments: attachments}, nil
+	return wsrouter.Frame{Text: b, Attachments: attachments}, nil
 }
 
 // plain encodes a packet with an object, or nothing.

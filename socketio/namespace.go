@@ -12,7 +12,7 @@ import (
 // post that is being handled, or the WebSocket's read loop.
 type client struct {
 	session *session
-	joined  map[string]bool // asked for by the client, and not left by it
+	joined  map[string]*wsrouter.Router // asked for by the client, and not left by it
 	pending *packet
 	parts   [][]byte
 	size    int // of the pending packet and its parts
@@ -75,34 +75,26 @@ func (c *client) handle(p *packet, attachments [][]byte, size int) error {
 		return errPacket
 	}
 	m.Size = size
-	conn, joined := c.conn(p.namespace), c.joined[p.namespace]
+	ns := c.joined[p.namespace]
+	if ns == nil {
+		return errNotJoined
+	}
 	if p.kind == typeDisconnect {
 		delete(c.joined, p.namespace)
 	}
-	switch {
-	case conn != nil:
+	if conn := c.session.link.Conn(ns); conn != nil {
 		conn.Receive(m)
-	case !joined:
-		return errNotJoined
 	} // else our side has ended it, which the client did not know
-	return nil
-}
-
-// conn returns the client's connection in a namespace, nil where it has none.
-func (c *client) conn(namespace string) *wsrouter.Conn {
-	if ns := c.session.handler.router.Lookup(namespace); ns != nil {
-		return c.session.link.Conn(ns)
-	}
 	return nil
 }
 
 // connect joins a namespace. Whether the client is let in the link will say.
 func (c *client) connect(p *packet) error {
 	h, link := c.session.handler, c.session.link
-	if c.conn(p.namespace) != nil {
+	ns := h.router.Lookup(p.namespace)
+	if ns != nil && link.Conn(ns) != nil {
 		return errPacket // twice
 	}
-	ns := h.router.Lookup(p.namespace)
 	if ns == nil || h.opts.Namespaces != nil && !slices.Contains(h.opts.Namespaces, p.namespace) {
 		return c.invalidNamespace(p.namespace)
 	}
@@ -111,7 +103,7 @@ func (c *client) connect(p *packet) error {
 		auth = nil
 	}
 	f := format{namespace: p.namespace, errors: h.opts.Errors}
-	c.joined[p.namespace] = true
+	c.joined[p.namespace] = ns
 	// A client that is refused does not come back by itself: so where all are about
 	// to be sent away, this one is not told, and comes back with them.
 	if _, err := link.Join(ns, f, auth); err != nil && link.Err() == nil && !link.Draining() {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
 // This file is Socket.IO's packets, each the content of one Engine.IO message:
@@ -98,8 +99,10 @@ func cutID(text []byte) (id string, rest []byte, err error) {
 // check applies the rule that each type has for its data.
 func (p *packet) check() error {
 	has := len(p.data) > 0
-	if has && !json.Valid(p.data) {
-		return errPacket
+	if has {
+		if end := scan.Value(p.data, 0); end < 0 || scan.Space(p.data, end) != len(p.data) {
+			return errPacket
+		}
 	}
 	array := has && p.data[0] == '['
 	ok := false
@@ -139,10 +142,10 @@ func (p *packet) message(attachments [][]byte) (*wsrouter.Message, error) {
 		m.Kind = wsrouter.KindDisconnect
 		return m, nil
 	}
-	var args []json.RawMessage
-	if json.Unmarshal(p.data, &args) != nil {
+	if len(p.data) == 0 || p.data[0] != '[' { // a CONNECT
 		return nil, errPacket
 	}
+	args := elements(p.data)
 	m.Kind = wsrouter.KindReply
 	if p.kind == typeEvent || p.kind == typeBinaryEvent {
 		event, err := eventName(args)
@@ -151,7 +154,11 @@ func (p *packet) message(attachments [][]byte) (*wsrouter.Message, error) {
 		}
 		m.Kind, m.Event, args = wsrouter.KindEvent, event, args[1:]
 	}
-	used := make([]bool, len(attachments))
+	var used []bool
+	if len(attachments) > 0 {
+		used = make([]bool, len(attachments))
+	}
+	m.Args = make([]any, 0, len(args))
 	for _, arg := range args {
 		in, err := putBack(arg, attachments, used)
 		if err != nil {
@@ -162,6 +169,19 @@ func (p *packet) message(attachments [][]byte) (*wsrouter.Message, error) {
 	return m, nil
 }
 
+// elements are those of a JSON array, which is known to be valid.
+func elements(array []byte) (list []json.RawMessage) {
+	list = make([]json.RawMessage, 0, 2)
+	for i := scan.Space(array, 1); array[i] != ']'; {
+		end := scan.Value(array, i)
+		list = append(list, array[i:end:end])
+		if i = scan.Space(array, end); array[i] == ',' {
+			i = scan.Space(array, i+1)
+		}
+	}
+	return list
+}
+
 // eventName is the first element of an event's data: a string that is not
 // reserved, or a number.
 func eventName(args []json.RawMessage) (event string, err error) {
@@ -169,6 +189,8 @@ func eventName(args []json.RawMessage) (event string, err error) {
 		return "", errPacket
 	}
 	switch first := args[0]; {
+	case first[0] == '"' && bytes.IndexByte(first, '\\') < 0:
+		event = string(first[1 : len(first)-1])
 	case first[0] == '"':
 		json.Unmarshal(first, &event)
 	case first[0] == '-' || first[0] >= '0' && first[0] <= '9':

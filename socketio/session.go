@@ -51,7 +51,7 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 		changed: make(chan struct{}),
 		polled:  time.Now(),
 	}
-	s.client = &client{session: s, joined: make(map[string]bool)}
+	s.client = &client{session: s, joined: make(map[string]*wsrouter.Router)}
 	s.mu.Lock() // the link may be closed before NewLink returns
 	defer s.mu.Unlock()
 	link, err := h.router.NewLink(s, wsrouter.LinkOptions{Request: r, Multiplexed: true})
