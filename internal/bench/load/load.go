@@ -82,6 +82,9 @@ func (l *loop) do(cmd Command) (Result, error) {
 	if cmd.Op != "connect" && len(l.conns) == 0 {
 		return Result{}, errors.New("not connected")
 	}
+	if max(cmd.InFlight, cmd.Spread) > ring {
+		return Result{}, fmt.Errorf("more than %d in flight", ring)
+	}
 	switch cmd.Op {
 	case "connect":
 		return l.connect(cmd)
