@@ -156,7 +156,8 @@ type command struct {
 	Volatile  bool            `json:"volatile"`
 	Event     string          `json:"event"`
 	Args      json.RawMessage `json:"args"`
-	To        []string        `json:"to"` // rooms to join or leave
+	To        []string        `json:"to"`    // rooms to join or leave
+	Index     int             `json:"index"` // of oddities
 }
 
 // anyTarget is what a Target and an emitter have both.
@@ -191,8 +192,11 @@ func (n *goNode) command(cmd *command) (value any, err error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		return n.heard, nil
-	case "stats":
-		return n.broker.BrokerStats(), nil
+	case "odd":
+		r := n.router.Lookup(cmd.Namespace)
+		return nil, oddities[cmd.Index].do(func(rooms ...string) anyTarget {
+			return r.Select(wsrouter.Selection{Rooms: rooms})
+		})
 	case "stop":
 		return nil, n.stop()
 	}
@@ -231,14 +235,20 @@ func runGoEmitter(option rueidis.ClientOption) error {
 		if cmd.Do == "stop" {
 			return nil, nil
 		}
-		e := all.Of(cmd.Namespace).Except(cmd.Except...)
-		if len(cmd.Rooms) > 0 {
-			e = e.To(cmd.Rooms...)
+		to := func(rooms ...string) anyTarget {
+			e := all.Of(cmd.Namespace).Except(cmd.Except...)
+			if cmd.Volatile {
+				e = e.Volatile()
+			}
+			if len(rooms) > 0 {
+				e = e.To(rooms...)
+			}
+			return emitterTarget{e}
 		}
-		if cmd.Volatile {
-			e = e.Volatile()
+		if cmd.Do == "odd" {
+			return nil, oddities[cmd.Index].do(to)
 		}
-		return nil, cmd.act(emitterTarget{e})
+		return nil, cmd.act(to(cmd.Rooms...))
 	})
 }
 

@@ -45,6 +45,18 @@ func (tr *traffic) publish(t *testing.T, channel, message string) {
 	require.NoError(t, tr.client.Do(t.Context(), tr.client.B().Publish().Channel(channel).Message(message).Build()).Error())
 }
 
+// publishAll says them in no order, as fast as Redis takes them.
+func (tr *traffic) publishAll(t *testing.T, messages map[string]rueidis.PubSubMessage) {
+	t.Helper()
+	var commands rueidis.Commands
+	for _, m := range messages {
+		commands = append(commands, tr.client.B().Publish().Channel(m.Channel).Message(m.Message).Build())
+	}
+	for _, result := range tr.client.DoMulti(t.Context(), commands...) {
+		require.NoError(t, result.Error())
+	}
+}
+
 // since returns what was published since it was last called.
 func (tr *traffic) since(t *testing.T) (list []rueidis.PubSubMessage) {
 	t.Helper()
