@@ -3,6 +3,7 @@ package redisbroker_test
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
@@ -13,34 +14,40 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestBroker runs the suite of all brokers. Each broker reaches Redis through a
-// proxy of its own.
-func TestBroker(t *testing.T) {
+// TestBroker runs the suite of all brokers, with a network that is cut.
+func TestBroker(t *testing.T) { conform(t, (*redistest.Proxy).Cut) }
+
+// TestBrokerInSilence runs it with a network that says nothing any more.
+func TestBrokerInSilence(t *testing.T) { conform(t, (*redistest.Proxy).Hold) }
+
+// conform gives each broker a proxy of its own before Redis.
+func conform(t *testing.T, cut func(*redistest.Proxy)) {
+	t.Parallel()
 	redis := redistest.Start(t)
-	client, err := rueidis.NewClient(optionFor(redis.Addr))
-	require.NoError(t, err)
-	defer client.Close()
+	client := newClient(t, redis.Addr)
 	wsroutertest.TestBroker(t, func(tb testing.TB) *wsroutertest.BrokerCluster {
 		var proxies []*redistest.Proxy
+		each := func(do func(*redistest.Proxy)) func() {
+			return func() {
+				for _, proxy := range proxies {
+					do(proxy)
+				}
+			}
+		}
 		return &wsroutertest.BrokerCluster{
 			Join: func(tb testing.TB) wsrouter.Broker {
 				proxy := redis.NewProxy(tb)
 				proxies = append(proxies, proxy)
-				broker, err := redisbroker.New(optionFor(proxy.Addr), &redisbroker.Options{Logger: slog.New(slog.DiscardHandler)})
+				broker, err := redisbroker.New(optionFor(proxy.Addr), &redisbroker.Options{
+					Logger:         slog.New(slog.DiscardHandler),
+					RequestTimeout: 2 * time.Second, // after which silence is noticed
+				})
 				require.NoError(tb, err)
 				tb.Cleanup(func() { broker.Close() })
 				return broker
 			},
-			Cut: func() {
-				for _, proxy := range proxies {
-					proxy.Cut()
-				}
-			},
-			Heal: func() {
-				for _, proxy := range proxies {
-					proxy.Heal()
-				}
-			},
+			Cut:     each(cut),
+			Heal:    each((*redistest.Proxy).Heal),
 			Garbage: func(message []byte) { publishEverywhere(tb, client, message) },
 		}
 	})

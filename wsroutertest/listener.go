@@ -97,15 +97,15 @@ func (l *listener) wants(events ...string) {
 }
 
 // wantsFirst fails the test unless it hears this at last, and before it nothing
-// but events of the other name.
-func (l *listener) wantsFirst(want, other string) {
+// but events of the other names.
+func (l *listener) wantsFirst(want string, others ...string) {
 	l.tb.Helper()
 	for {
 		got := l.next(want)
 		if got == want {
 			return
 		}
-		if !named(got, other) {
+		if !slices.ContainsFunc(others, func(other string) bool { return named(got, other) }) {
 			l.tb.Fatalf("heard %s, want %s", short(got), short(want))
 		}
 	}
