@@ -74,3 +74,49 @@ func TestRefusedMessagesAreLoggedOnce(t *testing.T) {
 	assert.Zero(t, log.count("secret"), "no content in logs")
 	acl("+publish")
 }
+
+// Redis may end connections, as it does with those that read too slowly. All comes
+// back, and questions do not trip over a connection that is gone.
+func TestRedisEndsConnections(t *testing.T) {
+	addr := redistest.Start(t).Addr
+	states := make(chan error, 100)
+	tell := redisbroker.Options{OnState: func(err error) { states <- err }}
+	ofA, ofB := tell, tell
+	a, b := newNode(t, newBroker(t, addr, &ofA)), newNode(t, newBroker(t, addr, &ofB))
+	client := connect(t, a)
+	connect(t, b)
+	admin := newClient(t, addr)
+	for _, kind := range []string{"pubsub", "normal"} {
+		kill := admin.B().Arbitrary("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Build()
+		require.NoError(t, admin.Do(t.Context(), kill).Error())
+		away := 0
+		for range 4 { // both go, and come back
+			if err := <-states; err != nil {
+				away++
+			}
+		}
+		require.Equal(t, 2, away)
+		require.NoError(t, b.Emit(kind))
+		client.Expect(kind, nil)
+		members, err := a.Find(t.Context())
+		require.NoError(t, err)
+		assert.Len(t, members, 2)
+	}
+}
+
+// A network that swallows everything does not keep a service from ending, nor from
+// beginning.
+func TestCloseWhileTheNetworkHangs(t *testing.T) {
+	proxy := redistest.Start(t).NewProxy(t)
+	for range 2 { // the second begins while it hangs
+		broker := newBroker(t, proxy.Addr, &redisbroker.Options{RequestTimeout: 300 * time.Millisecond})
+		r := newNode(t, broker)
+		connect(t, r)
+		proxy.Hold()
+		require.NoError(t, r.Emit("lost"))
+		begin := time.Now()
+		require.NoError(t, r.Close())
+		require.NoError(t, broker.Close())
+		assert.Less(t, time.Since(begin), 10*time.Second)
+	}
+}

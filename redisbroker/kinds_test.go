@@ -133,6 +133,14 @@ func freePort(t *testing.T) string {
 	return port
 }
 
+// Servers before Redis 6 speak an older protocol.
+func TestRESP2(t *testing.T) {
+	addr := redistest.Start(t).Addr
+	old := optionFor(addr)
+	old.AlwaysRESP2 = true
+	reaches(t, old, optionFor(addr))
+}
+
 func TestSentinel(t *testing.T) {
 	master := redistest.Start(t)
 	host, port, _ := net.SplitHostPort(master.Addr)

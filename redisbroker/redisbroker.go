@@ -23,9 +23,11 @@
 // # With Node.js
 //
 // All nodes have the same [Options.Key], and their servers use createAdapter (not
-// createShardedAdapter, which speaks another language). Close codes and reasons
+// createShardedAdapter, which speaks another language); the RedisIoAdapter of
+// NestJS's documentation does, and stays as it is. Close codes and reasons
 // do not travel, and the JSON of numbers may change (1.0 becomes 1). A date of
-// Node.js arrives as its ISO string, bytes as bytes.
+// Node.js arrives as its ISO string, bytes as bytes. Rooms are texts: a room that
+// Node.js names by a number is found here, but not the other way round.
 //
 // A node counts the others by asking Redis who is subscribed to its request
 // channel: whoever subscribes to that for other purposes makes every question in

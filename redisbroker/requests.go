@@ -3,10 +3,14 @@ package redisbroker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
 
 	"github.com/wsrouter/wsrouter"
 )
@@ -278,9 +282,9 @@ func (n *node) Find(ctx context.Context, s wsrouter.Selection) ([]wsrouter.Membe
 	if n.ctx.Err() != nil || n.b.health.isDown(publishing) || n.b.health.isDown(n) {
 		return nil, fmt.Errorf("%w: Redis is away", wsrouter.ErrUnreached)
 	}
-	others, err := n.others(ctx)
-	if err != nil || others == 0 {
-		return nil, err
+	others, uncounted := n.others(ctx)
+	if others == 0 {
+		return nil, uncounted
 	}
 	id := newID()
 	q := &question{left: others, all: make(chan struct{})}
@@ -306,29 +310,57 @@ func (n *node) Find(ctx context.Context, s wsrouter.Selection) ([]wsrouter.Membe
 	if q.left > 0 {
 		return q.members, fmt.Errorf("%w: %d of %d did not answer", wsrouter.ErrUnreached, q.left, others)
 	}
-	return q.members, nil
+	return q.members, uncounted
 }
 
 // others counts the other nodes of the namespace: in a Redis Cluster each of its
-// nodes knows its own subscribers.
-func (n *node) others(ctx context.Context) (int, error) {
+// servers knows its own subscribers. Servers that do not answer are left out, and
+// the error says so.
+func (n *node) others(ctx context.Context) (count int, err error) {
 	client := n.b.conn(ctx)
 	if client == nil {
 		return 0, wsrouter.ErrUnreached
 	}
-	total := int64(0)
-	for addr, c := range client.Nodes() {
-		counts, err := c.Do(ctx, c.B().PubsubNumsub().Channel(n.channels.request).Build()).ToArray()
-		if err != nil || len(counts) != 2 {
-			return 0, fmt.Errorf("%w: counting at %s: %w", wsrouter.ErrUnreached, addr, err)
-		}
-		count, err := counts[1].AsInt64()
-		if err != nil {
-			return 0, fmt.Errorf("%w: counting at %s: %w", wsrouter.ErrUnreached, addr, err)
-		}
-		total += count
+	deadline, _ := ctx.Deadline() // some of it is for the answers
+	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
+	defer cancel()
+	type result struct {
+		count int
+		err   error
 	}
-	return int(max(total-1, 0)), nil // without this one
+	servers := client.Nodes()
+	results := make(chan result, len(servers))
+	for addr, server := range servers {
+		go func() {
+			count, err := countSubscribers(ctx, server, n.channels.request)
+			if err != nil {
+				err = fmt.Errorf("%w: counting at %s: %w", wsrouter.ErrUnreached, addr, err)
+			}
+			results <- result{count, err}
+		}()
+	}
+	for range servers {
+		r := <-results
+		count += r.count
+		err = errors.Join(err, r.err)
+	}
+	return max(count-1, 0), err // without this one
+}
+
+// countSubscribers tries twice: a connection may have been lost since it was used.
+func countSubscribers(ctx context.Context, server rueidis.Client, channel string) (int, error) {
+	counts, err := server.Do(ctx, server.B().PubsubNumsub().Channel(channel).Build()).ToArray()
+	if _, refused := rueidis.IsRedisErr(err); err != nil && !refused {
+		counts, err = server.Do(ctx, server.B().PubsubNumsub().Channel(channel).Build()).ToArray()
+	}
+	if err != nil {
+		return 0, err
+	}
+	if len(counts) != 2 {
+		return 0, errMalformed
+	}
+	count, err := counts[1].AsInt64()
+	return int(count), err
 }
 
 // receiveAnswer hands an answer to the question. One to nothing is nobody's.
