@@ -21,9 +21,10 @@ type outcome struct {
 	Connects, Closes     []int64  // when, in Unix milliseconds
 	News                 [][]int  // that came, over each connection
 	Errors               []string // what should not have been
+	Told                 int      // how often the server said that it shuts down
 }
 
-// worker is a client made by Dial that is never without a request.
+// worker is a client made by Dial that mostly waits for an answer, or two.
 type worker struct {
 	*wsrouter.Client
 	mu      sync.Mutex // guards outcome
@@ -67,23 +68,26 @@ func (w *worker) note(what func(o *outcome)) {
 const retryPause = 100 * time.Millisecond
 
 // work asks until stop is closed, and then once more until that is answered: the
-// client is back.
-func (w *worker) work(ctx context.Context, stop <-chan struct{}) {
+// client is back. It runs twice at once, in two lanes.
+func (w *worker) work(ctx context.Context, lane int, stop <-chan struct{}) {
 	for n, last := 0, false; ; n++ {
 		if err := w.Ready(ctx); err != nil {
 			w.note(func(o *outcome) { o.Errors = append(o.Errors, err.Error()) })
 			return
 		}
-		in := work{ID: fmt.Sprintf("%s-%d", w.outcome.Name, n), MS: 50 + rand.IntN(400)}
-		if last {
+		in := work{ID: fmt.Sprintf("%s-%d-%d", w.outcome.Name, lane, n), MS: 50 + rand.IntN(400)}
+		switch {
+		case last:
 			in.MS = 0
+		case n%8 == 7:
+			in.MS = 1000
 		}
 		answer, err := wsrouter.Call[string](ctx, w, "work", in)
 		w.note(func(o *outcome) { o.add(in.ID, answer, err) })
 		if last && err == nil {
 			return
 		}
-		pause := time.Duration(rand.IntN(200)) * time.Millisecond
+		pause := time.Duration(rand.IntN(400)) * time.Millisecond
 		if wsError := new(wsrouter.WsError); errors.As(err, &wsError) {
 			pause = retryPause
 		}
@@ -113,6 +117,7 @@ func (o *outcome) add(id, answer string, err error) {
 	var closed *wsrouter.CloseError
 	switch {
 	case errors.As(err, &told) && told.Code == wsrouter.CodeShutdown:
+		o.Told++
 	case errors.As(err, &closed) && (closed.Code == wsrouter.CloseServiceRestart || closed.Cause == wsrouter.CauseLocal):
 	default:
 		o.Errors = append(o.Errors, fmt.Sprintf("%s: %q, %v", id, answer, err))

@@ -1,4 +1,4 @@
-// Clients that are never without a request: node load.mjs URL COUNT
+// Clients that mostly wait for an answer, or two: node load.mjs URL COUNT
 // COUNT of each kind connect to URL. Then it prints "up" and works until a line of
 // input comes; prints "back" when all have been answered once more; reads the
 // number of the last news, waits for that, and prints what has become of each.
@@ -19,7 +19,7 @@ const retryPause = 100; // ms after the code "shutdown"
 
 class Outcome {
   constructor(name) {
-    Object.assign(this, { name, answered: [], unanswered: [], connects: [], closes: [], news: [], errors: [] });
+    Object.assign(this, { name, answered: [], unanswered: [], connects: [], closes: [], news: [], errors: [], told: 0 });
   }
   connected() {
     this.connects.push(Date.now());
@@ -27,6 +27,12 @@ class Outcome {
   }
   closed() {
     this.closes.push(Date.now());
+  }
+  // refused takes an exception: with the code "shutdown" the client may ask again.
+  refused({ code, message }) {
+    if (code === "shutdown") this.told++;
+    else this.errors.push(`${code}: ${message}`);
+    return pause(retryPause);
   }
 }
 
@@ -43,8 +49,7 @@ function plain(name) {
     try {
       return await client.call("work", work);
     } catch (err) {
-      if (err instanceof WsError && err.code !== "shutdown") outcome.errors.push(String(err));
-      if (err instanceof WsError) await pause(retryPause);
+      if (err instanceof WsError) await outcome.refused(err);
       return undefined;
     }
   };
@@ -60,10 +65,7 @@ function socketio(name, transports) {
   socket.on("news", (n) => { outcome.news.at(-1).push(n); });
   const ask = async (work) => {
     const answer = await socket.emitWithAck("work", work).catch(() => undefined); // disconnected
-    if (answer?.status === "error") {
-      if (answer.code !== "shutdown") outcome.errors.push(JSON.stringify(answer));
-      await pause(retryPause);
-    }
+    if (answer?.status === "error") await outcome.refused(answer);
     return answer;
   };
   const ready = async () => {
@@ -74,16 +76,17 @@ function socketio(name, transports) {
 
 let working = true;
 
-async function work(client) {
+async function work(client, lane) {
   const { outcome } = client;
   for (let n = 0; ; n++) {
     await client.ready();
     const last = !working;
-    const id = `${outcome.name}-${n}`;
-    const answer = await client.ask({ id, ms: last ? 0 : 50 + Math.trunc(Math.random() * 400) });
+    const id = `${outcome.name}-${lane}-${n}`;
+    const ms = n % 8 === 7 ? 1000 : 50 + Math.trunc(Math.random() * 400);
+    const answer = await client.ask({ id, ms: last ? 0 : ms });
     (answer === id ? outcome.answered : outcome.unanswered).push(id);
     if (last && answer === id) return; // it is back
-    await pause(Math.random() * 200);
+    await pause(Math.random() * 400);
   }
 }
 
@@ -98,7 +101,7 @@ const clients = Object.entries(kinds).flatMap(([kind, make]) =>
 await Promise.all(clients.map((client) => client.ready()));
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 tell("up");
-const all = Promise.all(clients.map(work));
+const all = Promise.all(clients.flatMap((client) => [work(client, 0), work(client, 1)]));
 await input.next();
 working = false;
 await all;
