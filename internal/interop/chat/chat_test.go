@@ -1,5 +1,5 @@
-// Package chat holds a test only: two people talk through examples/chat, in pages
-// of headless Chromium.
+// Package chat holds tests only: two people talk through examples/chat and
+// examples/cluster, in pages of headless Chromium.
 package chat
 
 import (
@@ -32,25 +32,34 @@ const (
 // TestChat plays steps.mjs. Screenshots go to a folder that is removed, unless
 // CHAT_SCREENSHOTS names another.
 func TestChat(t *testing.T) {
+	node, folder := needs(t)
+	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
+	defer cancel()
+
+	chat := &server{ctx: ctx, binary: build(t, "chat"), args: []string{"-client", socketIO}}
+	chat.start(t, "127.0.0.1:0")
+	play(t, ctx, map[string]func(){
+		"kill":  func() { chat.kill(t) },
+		"start": func() { chat.start(t, chat.addr) },
+	}, node, "drive.mjs", "./steps.mjs", folder, "http://"+chat.addr)
+	require.NotContains(t, chat.stop(t), "ERROR")
+	names, err := filepath.Glob(filepath.Join(folder, "*.png"))
+	require.NoError(t, err)
+	require.NotEmpty(t, names, "no screenshots")
+}
+
+// needs returns Node.js, and the folder for screenshots.
+func needs(t *testing.T) (node, folder string) {
+	t.Helper()
 	need(t, "../node/node_modules/playwright-core")
 	need(t, chromium)
 	need(t, socketIO)
 	node, err := exec.LookPath("node")
 	require.NoError(t, err, "Node.js is missing; run ./test.sh, which says what it needs")
-	folder := os.Getenv("CHAT_SCREENSHOTS")
-	if folder == "" {
+	if folder = os.Getenv("CHAT_SCREENSHOTS"); folder == "" {
 		folder = t.TempDir()
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
-	defer cancel()
-
-	chat := &server{ctx: ctx, binary: build(t)}
-	chat.start(t, "127.0.0.1:0")
-	play(t, ctx, chat, node, "drive.mjs", "http://"+chat.addr, folder)
-	chat.stop(t)
-	names, err := filepath.Glob(filepath.Join(folder, "*.png"))
-	require.NoError(t, err)
-	require.NotEmpty(t, names, "no screenshots")
+	return node, folder
 }
 
 // need fails the test where a part is missing: a test that skips itself says
@@ -62,26 +71,26 @@ func need(t *testing.T, path string) {
 	}
 }
 
-// build returns the path of the program. Where the test looks for data races, so
+// build returns the path of an example's program. Where the test looks for data races, so
 // does the program: it then exits with a status.
-func build(t *testing.T) string {
+func build(t *testing.T, example string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "chat")
+	binary := filepath.Join(t.TempDir(), example)
 	args := []string{"build", "-buildvcs=false", "-o", binary}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	cmd := exec.CommandContext(t.Context(), "go", append(args, "./examples/chat")...)
-	cmd.Dir = repository
+	cmd := exec.CommandContext(t.Context(), "go", append(args, ".")...)
+	cmd.Dir = filepath.Join(repository, "examples", example)
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "go build ./examples/chat:\n%s", out)
+	require.NoError(t, err, "go build examples/%s:\n%s", example, out)
 	return binary
 }
 
 // play runs the script, makes each of its steps a subtest, and does with the
-// server what it wants.
-func play(t *testing.T, ctx context.Context, chat *server, program string, args ...string) {
+// servers what it wants.
+func play(t *testing.T, ctx context.Context, do map[string]func(), program string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it ends its browser first
@@ -97,12 +106,7 @@ func play(t *testing.T, ctx context.Context, chat *server, program string, args 
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		var line struct{ Title, Error, Server string }
 		require.NoError(t, json.Unmarshal(lines.Bytes(), &line), "the script printed %s", lines.Bytes())
-		switch line.Server {
-		case "kill":
-			chat.kill(t)
-		case "start":
-			chat.start(t, chat.addr)
-		default:
+		if line.Server == "" {
 			t.Run(line.Title, func(t *testing.T) {
 				if line.Error != "" {
 					t.Error(line.Error)
@@ -110,6 +114,8 @@ func play(t *testing.T, ctx context.Context, chat *server, program string, args 
 			})
 			continue
 		}
+		require.Contains(t, do, line.Server)
+		do[line.Server]()
 		fmt.Fprintln(stdin, "done")
 	}
 	require.NoError(t, cmd.Wait(), "%s:\n%s", program, &stderr)
@@ -123,10 +129,11 @@ func reap(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// server is examples/chat as a process.
+// server is an example as a process.
 type server struct {
 	ctx    context.Context
 	binary string
+	args   []string // but for -addr
 	addr   string
 	cmd    *exec.Cmd
 	log    *bufio.Reader
@@ -137,7 +144,7 @@ var announcement = regexp.MustCompile(`open http://(\S+)`)
 // start returns when it has said where it listens.
 func (s *server) start(t *testing.T, addr string) {
 	t.Helper()
-	s.cmd = exec.CommandContext(s.ctx, s.binary, "-addr", addr, "-client", socketIO)
+	s.cmd = exec.CommandContext(s.ctx, s.binary, append([]string{"-addr", addr}, s.args...)...)
 	stderr, err := s.cmd.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, s.cmd.Start())
@@ -159,12 +166,12 @@ func (s *server) kill(t *testing.T) {
 	s.cmd.Wait()
 }
 
-// stop lets it shut down, in peace.
-func (s *server) stop(t *testing.T) {
+// stop lets it shut down, in peace, and returns what it has logged.
+func (s *server) stop(t *testing.T) string {
 	t.Helper()
 	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
 	var rest strings.Builder
 	s.log.WriteTo(&rest)
 	require.NoError(t, s.cmd.Wait(), "the chat did not shut down in peace (66 is the race detector's):\n%s", &rest)
-	require.NotContains(t, rest.String(), "ERROR")
+	return rest.String()
 }

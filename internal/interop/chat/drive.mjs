@@ -1,15 +1,15 @@
-// Plays steps.mjs in headless Chromium: node drive.mjs URL FOLDER. It prints one
-// line of JSON a step, {"title", "error"}, and stops at the first that fails.
-// {"server":"kill"} and {"server":"start"} are for the test that runs it, which
-// answers with a line when that is done. Screenshots go into FOLDER.
+// Plays steps in headless Chromium: node drive.mjs STEPS FOLDER URL…, one for each
+// server. It prints one line of JSON a step, {"title", "error"}, and stops at the
+// first that fails. {"server":"kill"} and the like are for the test that runs it,
+// which answers with a line when that is done. Screenshots go into FOLDER.
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
-import { steps } from "./steps.mjs";
 
 const { chromium } = createRequire(new URL("../node/package.json", import.meta.url))("playwright-core");
-const [url, folder] = process.argv.slice(2);
+const [script, folder, ...urls] = process.argv.slice(2);
+const { steps } = await import(script);
 const patience = 15_000; // ms for anything to be seen
 
 // A new browser would otherwise ask for updates, at hosts that tests must not need.
@@ -57,7 +57,7 @@ async function shot(page, name, scheme) {
 }
 
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: quiet });
-const world = { url, pages: [], errors: [], serverDied: false, person, until, shot, server };
+const world = { url: urls[0], urls, pages: [], errors: [], serverDied: false, person, until, shot, server };
 try {
   for (const [title, step] of Object.entries(steps)) {
     try {

@@ -3,18 +3,18 @@
 
 import assert from "node:assert/strict";
 
-const texts = (page) => page.locator(".log:not([hidden]) .message .text").allTextContents();
+export const texts = (page) => page.locator(".log:not([hidden]) .message .text").allTextContents();
 const notices = (page) => page.locator(".log:not([hidden]) .notice").allTextContents();
-const people = (page) => page.locator("#people bdi").allTextContents();
-const state = (page) => page.locator("#state").textContent();
+export const people = (page) => page.locator("#people bdi").allTextContents();
+export const state = (page) => page.locator("#state").textContent();
 const focused = (page) => page.evaluate(() => document.activeElement.id || document.activeElement.ariaLabel || document.activeElement.textContent);
 
-const same = (want, read) => async () => {
+export const same = (want, read) => async () => {
   const got = await read();
   return JSON.stringify(got) === JSON.stringify(want) || got;
 };
 
-async function say(page, ...lines) {
+export async function say(page, ...lines) {
   for (const line of lines) {
     await page.locator("#text").fill(line);
     await page.keyboard.press("Enter");
@@ -32,8 +32,8 @@ async function tabThrough(page) {
   return stops;
 }
 
-async function enter(world, page, name, path = "") {
-  await page.goto(world.url + path);
+export async function enter(world, page, name, path = "", url = world.url) {
+  await page.goto(url + path);
   await page.getByLabel("Your name", { exact: true }).fill(name);
   await page.getByRole("button", { name: "Enter" }).click();
   await world.until("state", same("Connected", () => state(page)));
