@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -47,7 +48,7 @@ func startCluster(t *testing.T, flags ...string) *cluster {
 	c := new(cluster)
 	var wg sync.WaitGroup
 	for _, name := range names {
-		n := &node{t: t, name: name, addr: process.FreeAddr(t), binary: binary, flags: flags, began: make(map[string]int)}
+		n := &node{t: t, name: name, addr: lastingAddr(t), binary: binary, flags: flags, began: make(map[string]int)}
 		c.nodes = append(c.nodes, n)
 		n.start()
 		t.Cleanup(func() { n.process.Kill() }) // unless the test has stopped it
@@ -57,6 +58,21 @@ func startCluster(t *testing.T, flags ...string) *cluster {
 	require.False(t, t.Failed())
 	c.startNginx(t)
 	return c
+}
+
+// lastingAddr returns an address that stays free while a server is away: its port
+// is none of those that connections get.
+func lastingAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(20_000)))
+		if err == nil {
+			defer ln.Close()
+			return ln.Addr().String()
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // build makes the server, which looks for data races where the test does, and then
