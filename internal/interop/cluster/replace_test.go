@@ -23,7 +23,7 @@ func TestReplace(t *testing.T) {
 // other nodes miss nothing.
 func (c *cluster) replaceBy(kind string) {
 	c.t.Helper()
-	c.start(kindRedis, kindIORedis, kindRedis)
+	c.start(kindRedis, kindIORedis, kindNest)
 	for _, n := range c.nodes {
 		for _, name := range []string{"a", "b"} {
 			c.connect(n, "/", name, "r1")

@@ -22,9 +22,7 @@ type traffic struct {
 
 func (c *cluster) listen() {
 	c.t.Helper()
-	option, err := rueidis.ParseURL("redis://" + c.redis.Addr)
-	require.NoError(c.t, err)
-	client, err := rueidis.NewClient(option)
+	client, err := rueidis.NewClient(c.option())
 	require.NoError(c.t, err)
 	c.home.Cleanup(client.Close)
 	c.traffic = &traffic{client: client, heard: make(chan rueidis.PubSubMessage, 1<<20), ofRow: make(map[string]map[string][]string)}
@@ -37,6 +35,11 @@ func (c *cluster) listen() {
 	})
 	require.NoError(c.t, conn.Do(c.t.Context(), conn.B().Psubscribe().Pattern("socket.io*").Build()).Error())
 	<-subscribed
+}
+
+// option is how to reach the cluster's Redis.
+func (c *cluster) option() rueidis.ClientOption {
+	return rueidis.ClientOption{InitAddress: []string{c.redis.Addr}, DisableCache: true}
 }
 
 // publish says something in a channel.

@@ -17,6 +17,9 @@ class RedisIoAdapter extends IoAdapter {
   async connectToRedis(url) {
     this.pubClient = createClient({ url });
     this.subClient = this.pubClient.duplicate();
+    for (const client of [this.pubClient, this.subClient]) {
+      client.on("error", () => {}); // which the documentation leaves out: then Redis's restart ends the process
+    }
     await Promise.all([this.pubClient.connect(), this.subClient.connect()]);
     this.adapterConstructor = createAdapter(this.pubClient, this.subClient);
   }

@@ -26,18 +26,26 @@ async function startNest(options) {
 async function startRedis(options) {
   const pubClient = createClient({ url });
   const subClient = pubClient.duplicate();
+  for (const client of [pubClient, subClient]) {
+    client.on("error", () => {}); // Redis is away: without a listener that ends the process
+  }
   await Promise.all([pubClient.connect(), subClient.connect()]);
   return startServer(options, pubClient, subClient);
 }
 
+// Its nodes answer in the channel of the one who asks, those of redis in that of all.
 function startIORedis(options) {
-  const pubClient = new Redis(url);
-  return startServer(options, pubClient, pubClient.duplicate());
+  const pubClient = new Redis(url, { retryStrategy: () => 50 });
+  const subClient = pubClient.duplicate();
+  for (const client of [pubClient, subClient]) {
+    client.on("error", () => {});
+  }
+  return startServer(options, pubClient, subClient, { publishOnSpecificResponseChannel: true });
 }
 
-async function startServer({ port, namespaces }, pubClient, subClient) {
+async function startServer({ port, namespaces }, pubClient, subClient, adapterOptions) {
   const server = createServer();
-  const io = new Server(server, { adapter: createAdapter(pubClient, subClient) });
+  const io = new Server(server, { adapter: createAdapter(pubClient, subClient, adapterOptions) });
   for (const namespace of namespaces) {
     io.of(namespace).on("connection", (socket) => {
       for (const [name, handle] of Object.entries(events)) {
