@@ -35,8 +35,8 @@ type BrokerCluster struct {
 
 // TestBroker holds a [wsrouter.Broker] to what its documentation promises. Each
 // case is a subtest with a cluster of its own, and logs the promise that it
-// checks: -v shows them. It never sleeps. That something does not arrive it
-// concludes from what was sent after it and has arrived.
+// checks: -v shows them. Times only say when it gives up: that something does not
+// arrive it concludes from what was sent after it and has arrived.
 //
 //	func TestBroker(t *testing.T) {
 //		wsroutertest.TestBroker(t, func(tb testing.TB) *wsroutertest.BrokerCluster {

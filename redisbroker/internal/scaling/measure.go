@@ -43,7 +43,7 @@ func measure(w work, n int, lasts time.Duration) (r result, err error) {
 	return redis.collect(w, nodes, before)
 }
 
-// collect lets the nodes work, and adds up.
+// collect lets the nodes work, and divides what that took by what they did.
 func (redis *redisServer) collect(w work, nodes []*process, before time.Duration) (r result, err error) {
 	for _, node := range nodes {
 		fmt.Fprintln(node.in, "go")
@@ -53,32 +53,49 @@ func (redis *redisServer) collect(w work, nodes []*process, before time.Duration
 			return r, err
 		}
 	}
-	after, err := redis.cpu()
-	if err != nil {
-		return r, err
-	}
-	var did, delivered int64
-	for i, node := range nodes {
-		fmt.Fprintln(node.in, "report")
-		var one report
-		if err := json.NewDecoder(node.out).Decode(&one); err != nil {
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) { // until all has arrived
+		all, did, delivered, err := reports(nodes)
+		if err != nil {
 			return r, err
 		}
+		want := map[string]int64{"room": int64(len(nodes) * members), "user": 1}[w.Kind] * did
+		if delivered < want && time.Since(began) < 20*time.Second {
+			continue
+		}
+		if delivered != want {
+			return r, fmt.Errorf("%s: %d deliveries of %d messages, want %d", w.Kind, delivered, did, want)
+		}
+		after, err := redis.cpu()
+		if err != nil {
+			return r, err
+		}
+		r.sender = all[0] / time.Duration(did)
+		for _, cpu := range all[1:] {
+			r.other += cpu / time.Duration(did) / time.Duration(len(all)-1)
+		}
+		r.redis = (after - before) / time.Duration(did)
+		return r, nil
+	}
+}
+
+// reports asks the nodes for the processor time that they have used, and adds up
+// what they did.
+func reports(nodes []*process) (cpu []time.Duration, did, delivered int64, err error) {
+	for _, node := range nodes {
+		fmt.Fprintln(node.in, "report")
+		line, err := node.out.ReadBytes('\n')
+		if err != nil {
+			return nil, 0, 0, err
+		}
+		var one report
+		if err := json.Unmarshal(line, &one); err != nil {
+			return nil, 0, 0, err
+		}
+		cpu = append(cpu, one.CPU)
 		did += one.Did
 		delivered += one.Delivered
-		if i == 0 {
-			r.sender = one.CPU
-		} else {
-			r.other += one.CPU
-		}
 	}
-	if want := map[string]int{"room": len(nodes) * members, "user": 1}[w.Kind]; delivered != int64(want)*did {
-		return r, fmt.Errorf("%s: %d deliveries of %d messages, want %d of each", w.Kind, delivered, did, want)
-	}
-	r.sender /= time.Duration(did)
-	r.other /= time.Duration(did) * time.Duration(max(1, len(nodes)-1))
-	r.redis = (after - before) / time.Duration(did)
-	return r, nil
+	return cpu, did, delivered, nil
 }
 
 // process is a node, which is told what to do by lines.

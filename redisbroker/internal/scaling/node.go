@@ -56,20 +56,22 @@ func runNode() {
 	router := wsrouter.New(&wsrouter.Options{Broker: broker, Logger: quiet, OutboxBytes: 64 << 20})
 	delivered := connect(router, j.Node)
 
-	lines := bufio.NewScanner(os.Stdin)
 	fmt.Println("ready")
-	lines.Scan()
-	before := used()
-	did := j.work(router)
-	time.Sleep(time.Second) // for what the others have sent
-	r := report{CPU: used() - before, Did: did, Delivered: delivered.Load()}
-	fmt.Println("done")
-	lines.Scan()
-	if stats := broker.BrokerStats(); stats.Dropped > 0 {
-		log.Fatalf("%d were dropped", stats.Dropped)
-	}
-	json.NewEncoder(os.Stdout).Encode(r)
-	for lines.Scan() { // until measure has all
+	var r report
+	var before time.Duration
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		switch lines.Text() {
+		case "go":
+			before = used()
+			r.Did = j.work(router)
+			fmt.Println("done")
+		case "report":
+			r.CPU, r.Delivered = used()-before, delivered.Load()
+			json.NewEncoder(os.Stdout).Encode(r)
+		}
+		if stats := broker.BrokerStats(); stats.Dropped > 0 {
+			log.Fatalf("%d were dropped", stats.Dropped)
+		}
 	}
 	router.Close()
 	broker.Close()
@@ -78,7 +80,6 @@ func runNode() {
 // work sends or asks, if this is the first node, and returns how often.
 func (j job) work(router *wsrouter.Router) (did int64) {
 	if j.Node > 0 {
-		time.Sleep(j.Lasts)
 		return 0
 	}
 	ticker := time.NewTicker(time.Second / time.Duration(j.Work.Rate))
