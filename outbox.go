@@ -154,16 +154,34 @@ func (l *Link) wakeWriterLocked() {
 	}
 }
 
-// writeNow sends the frame in spare as far as that needs no waiting. A writer
-// sends the rest, and what has come meanwhile. The caller has set writing.
+// writeNow sends the frame in spare. The caller has set writing.
 func (l *Link) writeNow() {
 	l.mu.Lock()
 	batch := l.spare
 	l.mu.Unlock()
-	if len(batch) == 0 { // the link was cut
+	if len(batch) > 0 { // else the link was cut
+		l.countOut(int64(batch[0].size()))
+		l.handOver(batch)
+	}
+}
+
+// writeQueued sends what is in the outbox. The caller has set writing.
+func (l *Link) writeQueued() {
+	l.mu.Lock()
+	patient := l.now == nil || l.outBytes > nowBytes || l.ce != nil
+	l.mu.Unlock()
+	if patient {
+		go l.write(nil)
 		return
 	}
-	l.countOut(int64(batch[0].size()))
+	if batch, _ := l.nextBatch(); len(batch) > 0 {
+		l.handOver(batch)
+	}
+}
+
+// handOver sends a batch as far as that needs no waiting. A writer sends the
+// rest, and what has come meanwhile.
+func (l *Link) handOver(batch []Frame) {
 	l.traceOut(batch)
 	rest, err := l.now.WriteNow(batch)
 	if err != nil {
@@ -179,7 +197,15 @@ func (l *Link) writeNow() {
 		go l.write(nil)
 	default:
 		clear(batch) // an idle link keeps no bytes
-		l.writing = false
+		l.restLocked()
+	}
+}
+
+// restLocked is the end of a writer.
+func (l *Link) restLocked() {
+	l.writing = false
+	if cap(l.out) > keepFrames {
+		l.out, l.spare = nil, nil
 	}
 }
 
@@ -263,10 +289,7 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 			l.gone = true
 			return nil, l.ce
 		}
-		l.writing = false
-		if cap(l.out) > keepFrames {
-			l.out, l.spare = nil, nil
-		}
+		l.restLocked()
 		return nil, nil
 	}
 	n, size := 0, 0

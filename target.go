@@ -89,7 +89,10 @@ func (t *Target) emit(event string, args []any) error {
 		return encodeError(event, err)
 	}
 	frames := make(map[Format]Frame, 1)
-	for _, c := range conns {
+	for i, c := range conns {
+		if i > 0 && c.format == conns[i-1].format {
+			continue
+		}
 		if _, ok := frames[c.format]; ok {
 			continue
 		}
@@ -99,9 +102,7 @@ func (t *Target) emit(event string, args []any) error {
 		}
 		frames[c.format] = f
 	}
-	for _, c := range conns {
-		c.sendFrame(frames[c.format], mode)
-	}
+	broadcast(conns, frames, mode)
 	return nil
 }
 
