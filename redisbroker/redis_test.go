@@ -1,6 +1,7 @@
 package redisbroker_test
 
 import (
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"sync"
@@ -44,12 +45,18 @@ func newNode(t *testing.T, b wsrouter.Broker) *wsrouter.Router {
 	return r
 }
 
-// connect returns a client that has been let in, and knows how to double.
+// connect returns a client that has been let in, knows how to double, and is silent
+// when asked to be.
 func connect(t *testing.T, r *wsrouter.Router) *wsroutertest.Client {
 	t.Helper()
 	before := r.Stats().Connects
 	handlers := wsrouter.New(nil)
 	wsrouter.Handle(handlers, "double", func(c *wsrouter.Context, n int) (int, error) { return 2 * n, nil })
+	handlers.On("silence", func(c *wsrouter.Context) error {
+		c.Yield()
+		<-c.Context().Done()
+		return nil
+	})
 	client := wsroutertest.Connect(t, r, &wsrouter.DialOptions{Router: handlers})
 	eventually(t, func() bool { return r.Stats().Connects > before })
 	return client
@@ -167,4 +174,39 @@ func (l *lines) count(words string) (n int) {
 		}
 	}
 	return n
+}
+
+// A client that is shared stays its owner's.
+func TestNewWithClient(t *testing.T) {
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{redistest.Start(t).Addr}})
+	require.NoError(t, err)
+	defer client.Close()
+	opts := &redisbroker.Options{Logger: slog.New(slog.DiscardHandler)}
+	ba, bb := redisbroker.NewWithClient(client, opts), redisbroker.NewWithClient(client, opts)
+	defer bb.Close()
+	a, b := newNode(t, ba), newNode(t, bb)
+	connect(t, a)
+	cb := connect(t, b)
+	require.NoError(t, a.To("room").Emit("e"))
+	cb.Expect("e", nil)
+	members, err := b.Find(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, members, 2)
+	require.NoError(t, a.Close())
+	require.NoError(t, ba.Close())
+	require.NoError(t, client.Do(t.Context(), client.B().Ping().Build()).Error())
+	members, err = b.Find(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, members, 1)
+	assert.Zero(t, b.Stats().Broker.Away)
+}
+
+func TestEmitSaysWhatIsTooDeep(t *testing.T) {
+	r := newNode(t, newBroker(t, redistest.Start(t).Addr, nil))
+	client := connect(t, r)
+	deep := json.RawMessage(strings.Repeat("[", 600) + strings.Repeat("]", 600))
+	assert.ErrorContains(t, r.Emit("deep", deep), "nested deeper")
+	assert.Equal(t, "deep", client.Next(nil), "those of this process have it")
+	wide := json.RawMessage("[" + strings.Repeat("[],", 1000) + "{}]")
+	assert.NoError(t, r.Emit("wide", wide))
 }

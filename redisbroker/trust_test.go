@@ -1,7 +1,10 @@
 package redisbroker_test
 
 import (
+	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,4 +92,33 @@ func TestUsersOfThePage(t *testing.T) {
 	}
 	_, err = rueidis.NewClient(optionFor(redis.Addr))
 	require.Error(t, err, "who has no name may do nothing")
+}
+
+// What lets a client in is not told to other nodes, and stays out of the log.
+func TestSecretsStayHere(t *testing.T) {
+	addr := redistest.Start(t).Addr
+	log := new(lines)
+	r := wsrouter.New(&wsrouter.Options{
+		Broker: newBroker(t, addr, &redisbroker.Options{Logger: log.logger()}), Logger: log.logger(),
+	})
+	t.Cleanup(func() { r.Close() })
+	server := httptest.NewServer(r.Handler(&wsrouter.WSOptions{AuthFrame: true}))
+	t.Cleanup(server.Close)
+	client, err := wsrouter.Dial(t.Context(), "ws"+strings.TrimPrefix(server.URL, "http")+"/?token=secret", &wsrouter.DialOptions{
+		Header: http.Header{
+			"Cookie": {"session=secret"}, "Authorization": {"Bearer secret"}, "X-Api-Key": {"secret"}, "User-Agent": {"test"},
+		},
+		Auth: func(context.Context) (any, error) { return "secret", nil },
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { client.Close() })
+	eventually(t, func() bool { return r.Stats().Connects > 0 })
+
+	w := listen(t, addr, "socket.io*response#*")
+	w.say(requests, `{"uid":"u","requestId":"q","type":5,"opts":{"rooms":[],"except":[]}}`)
+	answer := w.next().Message
+	assert.Contains(t, answer, `"user-agent":"test"`)
+	assert.Contains(t, answer, `"auth":{}`)
+	assert.NotContains(t, answer, "secret")
+	assert.Zero(t, log.count("secret"))
 }

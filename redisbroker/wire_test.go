@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -232,4 +233,46 @@ func TestBytesDatesAndKeysFromNode(t *testing.T) {
 	var raw json.RawMessage
 	assert.Equal(t, "e", client.Next(&raw))
 	assert.Equal(t, `{"z":"AQID","a":"2023-11-14T22:13:20.000Z","n":1.5}`, string(bytes.TrimSpace(raw)))
+}
+
+// JavaScript's names may be numbers. Here they are their text.
+func TestNumbersAreNames(t *testing.T) {
+	addr := redistest.Start(t).Addr
+	r := newNode(t, newBroker(t, addr, nil))
+	client := connect(t, r)
+	require.NoError(t, r.To("room").Join("7", "-8", "1.5"))
+	w := listen(t, addr)
+	for _, room := range []string{"07", "f8", "cb3ff8000000000000"} {
+		// ["u", {data: [42, {1: "a"}]}, {rooms: [room]}]
+		w.say(broadcasts, unhex(t, "93a17581a464617461922a8101a16181a5726f6f6d7391"+room))
+		client.Expect("42", map[string]string{"1": "a"})
+	}
+}
+
+// Questions that clients never answer cost a bound, and keep nothing else waiting.
+func TestAFloodOfQuestions(t *testing.T) {
+	addr := redistest.Start(t).Addr
+	broker := newBroker(t, addr, nil)
+	r := newNode(t, broker)
+	client := connect(t, r)
+	w := listen(t, addr, "socket.io-response#*")
+	const flood = 1000
+	for i := range flood {
+		// {uid, requestId, type: 7, packet: {data: ["silence"]}, opts: {flags: {timeout: 60000}}}
+		w.say(requests, unhex(t, "85a3756964a175a9726571756573744964"+fmt.Sprintf("cd%04x", i)+"a47479706507"+
+			"a67061636b657481a46461746191a773696c656e6365a46f70747381a5666c61677381a774696d656f7574cdea60"))
+	}
+	for range flood {
+		assert.Contains(t, w.next().Message, `"clientCount":1`)
+	}
+	assert.Greater(t, broker.BrokerStats().Dropped, int64(flood/2))
+	require.NoError(t, r.Emit("after"))
+	for client.Next(nil) != "after" {
+	}
+	members, err := newNode(t, newBroker(t, addr, nil)).Find(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, members, 1)
+	begin := time.Now()
+	require.NoError(t, r.Close())
+	assert.Less(t, time.Since(begin), 10*time.Second, "Close does not wait for them")
 }
