@@ -91,9 +91,9 @@ func (h header) isMessage() bool {
 	return h.masked && h.payload >= 0 && (h.first == final|opText || h.first == final|opBinary)
 }
 
-// isPong reports whether the frame is a pong, as idle clients send.
-func (h header) isPong() bool {
-	return h.masked && h.first == final|opPong && h.payload >= 0 && h.payload < 126
+// isHeartbeat reports whether the frame is a ping or a pong, as idle clients send.
+func (h header) isHeartbeat() bool {
+	return h.masked && (h.first == final|opPing || h.first == final|opPong) && h.payload >= 0 && h.payload < 126
 }
 
 // message returns the next message if it is a single frame that fits into the
@@ -107,23 +107,24 @@ func (c *serverConn) message() (data []byte, text, ok bool, err error) {
 	}
 	for {
 		h, ok := parseHeader(c.unread())
-		if ok && (!h.isMessage() && !h.isPong() || h.payload > min(c.opts.MaxMessage, int64(readSize-h.size))) {
+		if ok && (!h.isMessage() && !h.isHeartbeat() || h.payload > min(c.opts.MaxMessage, int64(readSize-h.size))) {
 			return nil, false, false, nil
 		}
 		whole := ok && c.to-c.from >= h.size+int(h.payload)
-		if whole && h.isPong() {
-			c.take(h.size + int(h.payload))
-			c.frameEnds()
-			c.opts.Control()
-			continue
-		}
 		if whole {
 			data = make([]byte, h.payload)
 			frame := c.unread()[:h.size+len(data)]
 			unmask(data, frame[h.size:], frame[h.size-4:])
 			c.take(len(frame))
 			c.frameEnds()
-			return data, h.first == final|opText, true, nil
+			if h.isMessage() {
+				return data, h.first == final|opText, true, nil
+			}
+			c.opts.Control()
+			if h.first == final|opPing {
+				c.pong(data)
+			}
+			continue
 		}
 		if err := c.fill(); err != nil {
 			return nil, false, false, err

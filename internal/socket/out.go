@@ -172,3 +172,26 @@ func (c *serverConn) ping() {
 		c.end()
 	}()
 }
+
+// pong answers a ping. It does not wait either: while nothing can be written, the
+// last of the pings counts, and one goroutine waits to answer that.
+func (c *serverConn) pong(payload []byte) {
+	if c.beginNow() {
+		if c.sent == len(*c.batch) { // nothing is left of the batch before
+			c.add(opPong, "", payload)
+			if all, err := c.endNow(); !all && err == nil {
+				go func() { c.begin(); c.end() }()
+			}
+			return
+		}
+		c.writing.unlock()
+	}
+	if c.owed.Swap(&payload) != nil {
+		return
+	}
+	go func() {
+		c.begin()
+		c.add(opPong, "", *c.owed.Swap(nil))
+		c.end()
+	}()
+}

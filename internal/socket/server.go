@@ -22,8 +22,9 @@ func canHijack(w http.ResponseWriter) bool {
 }
 
 // serverConn is the net.Conn under a server's WebSocket. coder/websocket reads
-// and writes what needs it: pings, fragmented and large messages, mistakes, the
-// closing handshake. Whole messages, which nearly all are, go past it.
+// and writes what needs it: fragmented and large messages, pings between their
+// frames, mistakes, the closing handshake. Whole messages, which nearly all are,
+// and other pings and pongs go past it.
 type serverConn struct {
 	net.Conn
 	direct syscall.RawConn // to the socket itself; nil where there is none
@@ -31,6 +32,8 @@ type serverConn struct {
 
 	broken  atomic.Bool // the network failed, not the peer
 	limited atomic.Bool // there is a deadline for the message that has begun
+
+	owed atomic.Pointer[[]byte] // the pong that a goroutine waits to send
 
 	reading token // guards what follows; whoever reads has it: the reader, or a closer
 	in

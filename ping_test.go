@@ -1,0 +1,59 @@
+package wsrouter_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// TestPingsWhileWriting: a client that pings while it takes its time to read has
+// all of WriteTimeout, costs one goroutine, and is answered the last of its pings
+// when it reads on.
+func TestPingsWhileWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter()
+		conns := make(chan *wsrouter.Conn, 1)
+		router.OnConnect(func(c *wsrouter.Conn) error { conns <- c; return nil })
+		client := upgrade(t, router)
+		c := <-conns
+		synctest.Wait()
+		require.NoError(t, c.Emit("big", make([]byte, 1000)))
+		synctest.Wait()
+		for i := range 100 {
+			client.Write(wsFrame(9, true, fmt.Sprintf("ping %02d", i)))
+			synctest.Wait()
+		}
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		require.Equal(t, 1, bytes.Count(stacks, []byte("socket.(*serverConn).pong.func")), "goroutines that wait to answer")
+		time.Sleep(9 * time.Second)
+		require.NoError(t, c.Context().Err())
+
+		requireFrame(t, client, 0x81, `{"event":"big","data":"`+strings.Repeat("A", 1334)+`=="}`)
+		requireFrame(t, client, 0x8a, "ping 99")
+		client.Write(wsFrame(9, true, "another"))
+		requireFrame(t, client, 0x8a, "another")
+	})
+}
+
+// requireFrame reads a server's frame.
+func requireFrame(t *testing.T, conn io.Reader, first byte, payload string) {
+	t.Helper()
+	want := append([]byte{first, byte(len(payload))}, payload...)
+	if len(payload) > 125 {
+		want = append([]byte{first, 126, byte(len(payload) >> 8), byte(len(payload))}, payload...)
+	}
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(conn, got)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got))
+}
