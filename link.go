@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -187,16 +188,32 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 		done:      make(chan struct{}),
 	}
 	l.now, _ = t.(NowWriter)
-	l.Alive()
+	early := r.app.spreadPing()
+	l.lastRead.Store(time.Now().Add(-early).UnixNano())
 	l.tokens, l.refilled = float64(r.app.opts.FrameBurst), time.Now()
 	l.mu.Lock() // the timer may be quick
-	l.ping = time.AfterFunc(r.app.opts.PingInterval, l.checkAlive)
+	l.ping = time.AfterFunc(r.app.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
 	if err := r.app.add(l); err != nil {
 		l.ping.Stop()
 		return nil, err
 	}
 	return l, nil
+}
+
+// crowd is how many links are so many that their pings are spread.
+const crowd = 1000
+
+// spreadPing is how much earlier than the others a new link is pinged for the first
+// time; from then on each keeps its own time. Thousands may come at the same
+// moment, as after a restart, and would be pinged so for ever.
+func (a *app) spreadPing() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.links) < crowd {
+		return 0
+	}
+	return rand.N(a.opts.PingInterval/4 + 1)
 }
 
 // Request returns the HTTP request with which the client connected.

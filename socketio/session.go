@@ -59,9 +59,8 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 		return nil, err
 	}
 	s.link = link
-	s.heartbeat = time.AfterFunc(h.limits.PingInterval, s.ping)
+	s.heartbeat = time.AfterFunc(h.addSession(s), s.ping)
 	s.connect = time.AfterFunc(h.limits.ConnectTimeout, s.noNamespace)
-	h.addSession(s)
 	return s, nil
 }
 

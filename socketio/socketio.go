@@ -36,10 +36,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/wsrouter/wsrouter"
 )
@@ -209,10 +211,20 @@ func (h *handler) session(sid string) *session {
 	return h.sessions[sid]
 }
 
-func (h *handler) addSession(s *session) {
+// crowd is how many sessions are so many that their heartbeats are spread.
+const crowd = 1000
+
+// addSession returns when the session is first pinged: of many that come at the
+// same moment, some earlier.
+func (h *handler) addSession(s *session) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sessions[s.sid] = s
+	first := h.limits.PingInterval
+	if len(h.sessions) > crowd {
+		first -= mathrand.N(first/4 + 1)
+	}
+	return first
 }
 
 func (h *handler) removeSession(s *session) {

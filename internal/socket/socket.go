@@ -115,8 +115,12 @@ func (noDeadlines) SetWriteDeadline(time.Time) error { return nil }
 // grows with the bytes that arrive, whatever length was announced.
 func (c *Conn) Read() (data []byte, text bool, err error) {
 	if c.server != nil {
-		if data, text, ok, err := c.server.message(); ok || err != nil {
-			return data, text, c.readError(err)
+		data, text, ok, err := c.server.message()
+		if err != nil {
+			return nil, false, c.readError(err)
+		}
+		if ok {
+			return data, text, nil
 		}
 	}
 	typ, r, err := c.full().Reader(context.Background())
@@ -152,8 +156,6 @@ const keepBuffer = 1 << 10
 func (c *Conn) readError(err error) error {
 	var timeout interface{ Timeout() bool }
 	switch {
-	case err == nil:
-		return nil
 	case websocket.CloseStatus(err) != -1:
 		return err
 	case errors.As(err, &timeout) && timeout.Timeout():

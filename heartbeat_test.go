@@ -1,0 +1,63 @@
+package wsrouter_test
+
+import (
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// pinged is a transport whose peer answers each ping at once.
+type pinged struct {
+	sink
+	link atomic.Pointer[wsrouter.Link]
+	note func()
+}
+
+func (p *pinged) Ping() {
+	p.note()
+	p.link.Load().Alive()
+}
+
+// TestPingsAreSpread: of thousands of clients that came at the same moment not all
+// are pinged at the same moment, and none later than PingInterval.
+func TestPingsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 5000
+		router := wsrouter.New(nil)
+		var mu sync.Mutex // guards at
+		at := make(map[time.Duration]int)
+		begin := time.Now()
+		for range clients {
+			p := &pinged{note: func() {
+				mu.Lock()
+				defer mu.Unlock()
+				at[time.Since(begin)]++
+			}}
+			link, err := router.NewLink(p, wsrouter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+			require.NoError(t, err)
+			p.link.Store(link)
+			defer link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
+		}
+		for round := 1; round <= 3; round++ {
+			time.Sleep(25 * time.Second)
+			synctest.Wait()
+			mu.Lock()
+			most, all := 0, 0
+			for when, n := range at {
+				require.Greater(t, when, 25*time.Second*time.Duration(round)-7*time.Second)
+				most, all = max(most, n), all+n
+			}
+			clear(at)
+			mu.Unlock()
+			require.Equal(t, clients, all, "round %d", round)
+			require.LessOrEqual(t, most, 1001, "round %d", round) // the first thousand
+		}
+	})
+}
