@@ -62,9 +62,9 @@ const members = 10
 var works = []work{{"room", 2000}, {"user", 2000}, {"find", 40}}
 
 var titles = map[string]string{
-	"room": fmt.Sprintf("A message for a room with %d members on each node, 2,000 a second:", members),
-	"user": "A message for a user, who is on any of the nodes, 2,000 a second:",
-	"find": fmt.Sprintf("`Find` of all connections, %d on each node, 40 a second:", members),
+	"room": fmt.Sprintf("a message for a room, %d members on each node", members),
+	"user": "a message for a user, on any of the nodes",
+	"find": fmt.Sprintf("a `Find` of all, %d on each node", members),
 }
 
 // times is how often all is measured, in turns; the least counts, as other work on
@@ -91,13 +91,17 @@ func tables(counts []int, lasts time.Duration) (string, error) {
 		}
 	}
 	var page strings.Builder
+	page.WriteString("| | nodes | the node that sends | each other node | Redis | together |\n|---|--:|--:|--:|--:|--:|\n")
 	for _, w := range works {
-		fmt.Fprintf(&page, "%s\n\n%s", titles[w.Kind], header)
-		for _, n := range counts {
-			page.WriteString(best[w][n].row(n))
+		for i, n := range counts {
+			title := ""
+			if i == 0 {
+				title = titles[w.Kind]
+			}
+			fmt.Fprintf(&page, "| %s %s", title, best[w][n].row(n))
 		}
-		page.WriteString("\n")
 	}
+	page.WriteString("\n")
 	if least, most := slices.Min(counts), slices.Max(counts); least < most {
 		page.WriteString(onPaper(best, least, most))
 	}
@@ -125,10 +129,8 @@ func onPaper(best map[work]map[int]result, least, most int) string {
 		}
 		page.WriteString("\n")
 	}
-	return page.String() + "\n"
+	return page.String()
 }
-
-const header = "| nodes | the node that sends | each other node | Redis | together |\n|--:|--:|--:|--:|--:|\n"
 
 // result is processor time for one message or question.
 type result struct{ sender, other, redis time.Duration }
