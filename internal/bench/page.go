@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -188,6 +189,9 @@ func (p *page) machine() {
 	m := p.Machine
 	p.f("\n## Machine and versions\n\n%s, %d cores, %s of memory, Linux %s, %s, Node.js %s. Load average before the run: %s. wsrouter at `%s`, %s.\n",
 		m.CPU, m.Cores, m.Memory, m.Kernel, m.Go, m.Node, m.Load, m.Commit, m.Date)
+	if load, err := strconv.ParseFloat(m.Load, 64); err == nil && load > 1 {
+		p.f("**The machine was busy with other things besides**, which widens every figure: small differences mean nothing here.\n")
+	}
 	p.f("Peers: %s.\n", strings.Join(m.Versions, ", "))
 }
 
