@@ -2,9 +2,11 @@ package redisbroker
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -162,6 +164,49 @@ func TestReadRefusesWhatIsMalformed(t *testing.T) {
 		_, err := readMessage([]byte(text))
 		assert.Error(t, err, text)
 	}
+}
+
+// What is announced costs nothing, and what comes costs little more than its bytes.
+func TestBombsCostLittle(t *testing.T) {
+	const size = 1 << 20
+	many := func(n int, value string) string {
+		return "\xdd" + string(binary.BigEndian.AppendUint32(nil, uint32(n))) + strings.Repeat(value, size/len(value))
+	}
+	for name, array := range map[string]string{
+		"announced": "\xdd\xff\xff\xff\xff" + strings.Repeat("\xdd\xff\xff\xff\xff\xdf\xff\xff\xff\xff", 1000),
+		"nils":      many(size, "\xc0"),
+		"numbers":   many(size, "\x07"),
+		"texts":     many(size, "\xa0"),
+		"bytes":     many(size/2, "\xc4\x00"),
+		"maps":      many(size, "\x80"),
+		"arrays":    many(size, "\x90"),
+		"dates":     many(size/6, "\xd6\xff\x65\x53\xf1\x00"),
+		"ids":       many(size/6, "\x81\xa2id\xa1i"),
+		"controls":  "\x91\xdb\x00\x10\x00\x00" + strings.Repeat("\x01", size),
+	} {
+		for _, message := range []string{
+			"\x93\xa1u\x81\xa4data" + array + "\x80",
+			"\x93\xa1u\x81\xa4data\x92\xa1e" + array + "\x80",
+			"\x93\xa1u\x81\xa4data\x91\xa1e\x81\xa5rooms" + array,
+			"\x81\xa5rooms" + array,
+			"\x81\xa7sockets" + array,
+		} {
+			cost := allocated(func() {
+				readBroadcast([]byte(message))
+				readMessage([]byte(message))
+			})
+			assert.Less(t, cost, uint64(128*size), "%s in %.20q", name, message)
+		}
+	}
+}
+
+// allocated returns how many bytes fn allocates.
+func allocated(fn func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	fn()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
 
 func TestRequestsHaveAllThatNodeReads(t *testing.T) {
