@@ -179,7 +179,7 @@ func (p *page) method() {
 		"All Go servers run on net/http with GOMAXPROCS at the number of cores, Node.js with NODE_ENV=production in one process, as it comes. Nobody compresses. Limits are raised where the largest message would hit them; otherwise settings are the defaults or those of the library's own example.",
 		"The servers on libraries without events share one dispatch: encoding/json into an envelope, a map of handlers, encoding/json again. Broadcasts are encoded once; coder's and gorilla's loops write to one after another (gorilla a prepared message), gws uses its Broadcaster, melody and socket.io their own broadcast, centrifuge a channel that everybody is subscribed to by the server, ws a loop over its clients.",
 		"centrifuge speaks its own JSON protocol: an event is an RPC. Its frames, as wsrouter's, may leave together.",
-		"Before memory is read a server collects its garbage (Go: and gives free memory back) and a second passes.",
+		"Before memory is read a server collects its garbage (Go: and gives free memory back) and " + p.Window.String() + " pass.",
 	} {
 		p.f("- %s\n", line)
 	}
