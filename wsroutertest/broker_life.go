@@ -220,6 +220,7 @@ func testClose(s *stage) {
 	far.wants("who is there?")
 	third.wants("who is there?")
 	s.silence(routers("", other), far, third)
+	settle() // what is on its way to near in this process arrives
 	select {
 	case got := <-near.heard:
 		s.Fatalf("heard %s after Close", got)
