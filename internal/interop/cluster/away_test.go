@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
@@ -32,7 +31,7 @@ func TestRedisRestarts(t *testing.T) {
 		}
 	}
 	c.redis.Restart()
-	require.Eventually(t, func() bool { return c.subscriptions() == subscribed }, patience, 10*time.Millisecond, "not all have subscribed again")
+	c.eventually(func() (any, bool) { n := c.subscriptions(); return n, n == subscribed }, "%d subscriptions", subscribed)
 	// What was said while Redis was away may come now, or not.
 	for _, n := range c.nodes {
 		for cl, events := range c.settle(n) {

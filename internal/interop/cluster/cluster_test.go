@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -124,6 +125,26 @@ func (c *cluster) ready(n *node) {
 	}
 	n.script = converse(c.home, fmt.Sprint(n.kind, same+1), n.Process, nil)
 	c.nodes = append(c.nodes, n)
+}
+
+// eventually waits until look, which also says what it sees, reports true.
+func (c *cluster) eventually(look func() (seen any, ok bool), want string, args ...any) {
+	c.t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		seen, ok := look()
+		if ok {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-late.C:
+			c.t.Fatalf("%v, want %s", seen, fmt.Sprintf(want, args...))
+		}
+	}
 }
 
 // servers are the nodes that have clients.

@@ -47,11 +47,11 @@ func (c *cluster) comeAndGo(kind string) {
 func (c *cluster) counts(n *node, want int) {
 	c.t.Helper()
 	for _, namespace := range namespaces {
-		var count int
-		require.Eventually(c.t, func() bool {
+		c.eventually(func() (any, bool) {
+			var count int
 			n.do(c.t, "count", order{"namespace": namespace}, &count)
-			return count == want
-		}, patience, 5*time.Millisecond, "%s counts %d in %s, want %d", n.name, count, namespace, want)
+			return count, count == want
+		}, "%d nodes in %s", want, namespace)
 		begin := time.Now()
 		var found []member
 		n.do(c.t, "find", order{"namespace": namespace}, &found)

@@ -43,18 +43,10 @@ func (c *cluster) tell(n *node, namespace string, i int) {
 	}
 	for _, other := range c.servers() {
 		var heard []string
-		ofIt := func() bool {
-			var list [][]any
-			other.do(c.t, "heard", nil, &list)
-			heard = nil
-			for _, h := range list {
-				if n := canonical(h[1]); n == fmt.Sprint(i) || n == fmt.Sprint(-i) {
-					heard = append(heard, canonical(h))
-				}
-			}
-			return len(heard) >= len(want) || other == n
-		}
-		require.Eventually(c.t, ofIt, patience, 5*time.Millisecond, "%s heard %s, want %s", other.name, heard, want)
+		c.eventually(func() (any, bool) {
+			heard = c.heard(other, i)
+			return heard, len(heard) >= len(want) || other == n
+		}, "%s to hear %s", other.name, want)
 		if other == n {
 			require.Empty(c.t, heard, "%s heard itself", n.name)
 			continue
@@ -63,4 +55,17 @@ func (c *cluster) tell(n *node, namespace string, i int) {
 		slices.Sort(want)
 		require.Equal(c.t, want, heard, other.name)
 	}
+}
+
+// heard is what a node has heard of what the i-th has told.
+func (c *cluster) heard(n *node, i int) (heard []string) {
+	c.t.Helper()
+	var list [][]any
+	n.do(c.t, "heard", nil, &list)
+	for _, h := range list {
+		if first := canonical(h[1]); first == fmt.Sprint(i) || first == fmt.Sprint(-i) {
+			heard = append(heard, canonical(h))
+		}
+	}
+	return heard
 }
