@@ -1,6 +1,7 @@
 package redisbroker
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/tinylib/msgp/msgp"
@@ -373,9 +374,9 @@ type (
 		ClientCount int    `json:"clientCount"`
 	}
 	emitAnswer struct {
-		Type      int    `json:"type"`
-		RequestID string `json:"requestId"`
-		Data      any    `json:"data"`
+		Type      int             `json:"type"`
+		RequestID string          `json:"requestId"`
+		Data      json.RawMessage `json:"data"`
 	}
 	doneAnswer struct {
 		RequestID string `json:"requestId"`

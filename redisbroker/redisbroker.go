@@ -79,8 +79,8 @@ type Options struct {
 	PublishOnSpecificResponseChannel bool
 
 	// ServerSideEmit answers a serverSideEmit of a node on Node.js; its result is
-	// encoded as JSON. If it is nil the answer is null, at once. Calls run
-	// concurrently.
+	// encoded as JSON. If it is nil the answer is null, at once. An error is logged,
+	// and the asker gets no answer until its time is over. Calls run concurrently.
 	ServerSideEmit func(r *wsrouter.Router, event string, args []json.RawMessage) (any, error)
 }
 

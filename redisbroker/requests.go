@@ -205,20 +205,25 @@ func (n *node) serverSideEmit(m *message) error {
 	return nil
 }
 
-func (n *node) askServer(event string, args []wsrouter.Encoded) (result any, err error) {
+// askServer returns the answer as JSON.
+func (n *node) askServer(event string, args []wsrouter.Encoded) (answer json.RawMessage, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v", v)
 		}
 	}()
 	if n.b.opts.ServerSideEmit == nil {
-		return nil, nil
+		return json.RawMessage("null"), nil
 	}
 	texts := make([]json.RawMessage, len(args))
 	for i, arg := range args {
 		texts[i], _ = wsrouter.AppendJSON(nil, arg)
 	}
-	return n.b.opts.ServerSideEmit(n.router, event, texts)
+	result, err := n.b.opts.ServerSideEmit(n.router, event, texts)
+	if err != nil {
+		return nil, err
+	}
+	return wsrouter.AppendJSON(nil, result)
 }
 
 // callAll sends a request to each selected client, says how many there are, and

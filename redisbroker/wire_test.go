@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -78,8 +79,13 @@ func TestRequestsOfNodeAreAnswered(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	broker := newBroker(t, addr, &redisbroker.Options{
 		ServerSideEmit: func(r *wsrouter.Router, event string, args []json.RawMessage) (any, error) {
-			if event == "panic" {
+			switch event {
+			case "panic":
 				panic("no")
+			case "no JSON":
+				return make(chan int), nil
+			case "error":
+				return nil, errors.New("no")
 			}
 			return []any{r.Name(), event, args}, nil
 		},
@@ -115,7 +121,9 @@ func TestRequestsOfNodeAreAnswered(t *testing.T) {
 	w.say(requests, `{"uid":"u","requestId":"q6","type":6,"data":["sum",1,{"a":[2]}]}`)
 	w.expect(`{"type":6,"requestId":"q6","data":["/","sum",[1,{"a":[2]}]]}`, id)
 	w.say(requests, `{"uid":"emitter","type":6,"data":["no answer wanted"]}`)
-	w.say(requests, `{"uid":"u","requestId":"q6","type":6,"data":["panic"]}`)
+	for _, failing := range []string{"panic", "no JSON", "error"} {
+		w.say(requests, `{"uid":"u","requestId":"q6","type":6,"data":["`+failing+`"]}`)
+	}
 
 	ask := func(event string) string { // {uid:"u",requestId:"q7",type:7,packet:{type:2,data:[event,1],nsp:"/"},opts:{…}}
 		return unhex(t, "85a3756964a175a9726571756573744964a27137a47479706507a67061636b657483a47479706502a46461746192"+
