@@ -33,6 +33,8 @@ func (s *sink) Write(batch []wsrouter.Frame) error {
 	return nil
 }
 
+func (s *sink) WriteNow(batch []wsrouter.Frame) ([]wsrouter.Frame, error) { return nil, s.Write(batch) }
+
 func (s *sink) Ping()             {}
 func (s *sink) Close(int, string) {}
 func (s *sink) Abort()            {}

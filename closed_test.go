@@ -1,11 +1,15 @@
 package wsrouter_test
 
 import (
+	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -78,4 +82,43 @@ func TestSocketsAreClosed(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestOneByteASecond: a client that reads so slowly is closed as slow after
+// WriteTimeout, and keeps nobody else waiting meanwhile.
+func TestOneByteASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		gone := make(chan error, 2)
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+		slow, quick := upgrade(t, router), upgrade(t, router)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			time.Sleep(time.Second / 2)
+			for one := make([]byte, 1); ; time.Sleep(time.Second) {
+				if _, err := slow.Read(one); err != nil {
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		text := strings.Repeat("x", 198)
+		news := `{"event":"news","data":"` + text + `"}`
+		buf := make([]byte, 4+len(news))
+		for range 3 {
+			require.NoError(t, router.Emit("news", text))
+			_, err := io.ReadFull(quick, buf)
+			require.NoError(t, err)
+			require.Equal(t, "\x81\x7e\x00\xe0"+news, string(buf))
+			require.Zero(t, time.Since(begin))
+		}
+		var ce *wsrouter.CloseError
+		require.ErrorAs(t, <-gone, &ce)
+		require.Equal(t, wsrouter.CauseSlow, ce.Cause)
+		require.Equal(t, 10*time.Second, time.Since(begin))
+		require.EqualValues(t, 1, router.Stats().Slow)
+		<-done
+	})
 }

@@ -193,6 +193,11 @@ func (h *hub) find(t *Target) (found []*Conn) {
 	if len(t.rooms) > 1 {
 		seen = make(map[*Conn]struct{})
 	}
+	n := len(t.rooms) // each may be a connection's own
+	for _, room := range t.rooms {
+		n += len(h.rooms[room])
+	}
+	found = make([]*Conn, 0, n)
 	take := func(c *Conn) {
 		if _, dup := seen[c]; dup || h.exceptedLocked(c, t.except) {
 			return
