@@ -102,13 +102,9 @@ package wsrouter
 
 import (
 	"fmt"
-	"log/slog"
-	"math"
-	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
-	"time"
 )
 
 // HandlerFunc handles one event. Handlers of different connections run
@@ -154,141 +150,6 @@ type route struct {
 type hook[F any] struct {
 	fn   F
 	site string
-}
-
-// Options configure a tree of namespaces. The zero value is what most services
-// want. Where zero means a limit, negative means unlimited.
-type Options struct {
-	// Logger gets one line when a client connects, one when it disconnects, and
-	// what goes wrong. Nil is slog.Default(). Queries, cookies, payloads and
-	// event names that are not registered are never logged.
-	Logger *slog.Logger
-
-	// Origins are the other origins from which browsers may connect: host or
-	// scheme://host, as patterns of path.Match. Empty allows the same origin
-	// only; "*" allows all. Requests without an Origin header are allowed.
-	Origins []string
-
-	// MaxConns is how many clients there may be, and MaxConnsPerClient how many
-	// with the same ClientKey; further ones get 503 and 429. Zero and negative
-	// mean no limit.
-	MaxConns          int
-	MaxConnsPerClient int
-
-	// ClientKey tells clients apart for MaxConnsPerClient. Nil is the host of
-	// RemoteAddr: behind a proxy that is the proxy, so read the header there
-	// that your proxy sets. An empty key is not limited. It may be called
-	// concurrently.
-	ClientKey func(*http.Request) string
-
-	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009
-	MaxName    int // bytes of event and room names; zero is 256
-	MaxRooms   int // rooms of one connection; zero is 1,000
-	MaxOpen    int // running handlers, and open calls, of one connection; zero is 1,000
-
-	// FrameRate is how many frames a second one client may send, in the long
-	// run, and FrameBurst how many at once; zero is FrameRate. All frames count,
-	// pings and garbage, too. A client that sends more is closed with 1008. Zero
-	// and negative mean no limit.
-	FrameRate  int
-	FrameBurst int
-
-	// Bytes that wait for one connection besides the message in hand, counting
-	// 256 more for each that came in and 64 for each that goes out; zero is 1
-	// MiB each. See the package doc for what happens when they are full.
-	InboxBytes  int
-	OutboxBytes int
-
-	// MaxBuffered is how many bytes may wait in all inboxes and outboxes
-	// together. Beyond it the connection with the most is closed as slow. Zero
-	// and negative mean no limit.
-	MaxBuffered int
-
-	PingInterval   time.Duration // silence before a client is pinged; zero is 25 s
-	PongTimeout    time.Duration // silence after that before it is closed; zero is 20 s
-	WriteTimeout   time.Duration // for a client to take what was sent; zero is 10 s
-	MessageTimeout time.Duration // to receive one message; zero is 60 s
-	ConnectTimeout time.Duration // for auth and OnConnect; zero is 10 s
-	HookTimeout    time.Duration // of OnDisconnect's context; zero is 10 s
-
-	// HandlerTimeout ends the context of a handler that runs longer. Zero and
-	// negative mean no limit.
-	HandlerTimeout time.Duration
-
-	// ShutdownSpread is the time over which Shutdown closes the connections, one
-	// after another. Zero closes all at once.
-	ShutdownSpread time.Duration
-
-	// ShutdownCode is the close code of Shutdown: zero is 1001, going away; 1012
-	// says that the service restarts.
-	ShutdownCode int
-
-	// ErrorBody returns the data of an exception, encoded as JSON; nil is the
-	// body described at WsError. The error is the handler's: what it returns of
-	// unknown errors the client sees.
-	ErrorBody func(c *Context, err error) any
-
-	// ErrorCause adds NestJS's "cause":{"pattern":event,"data":data} to the
-	// default body.
-	ErrorCause bool
-
-	// Validate checks what Bind has bound; return a *WsError to tell the client.
-	Validate func(v any) error
-
-	// Broker joins this process with others, see there. Nil is this process alone.
-	Broker Broker
-
-	// Trace is told what happens, for logs, metrics and debugging. Nil is nothing.
-	Trace *Trace
-}
-
-func (o *Options) withDefaults() Options {
-	var c Options
-	if o != nil {
-		c = *o
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	c.Origins = append([]string(nil), c.Origins...)
-	setDefault(&c.MaxConns, unlimited, unlimited)
-	setDefault(&c.MaxConnsPerClient, unlimited, unlimited)
-	setDefault(&c.MaxMessage, 1_000_000, unlimited-1)
-	setDefault(&c.MaxName, 256, unlimited)
-	setDefault(&c.MaxRooms, 1000, unlimited)
-	setDefault(&c.MaxOpen, 1000, unlimited)
-	setDefault(&c.FrameRate, unlimited, unlimited)
-	setDefault(&c.FrameBurst, c.FrameRate, unlimited)
-	setDefault(&c.InboxBytes, 1<<20, unlimited)
-	setDefault(&c.OutboxBytes, 1<<20, unlimited)
-	setDefault(&c.MaxBuffered, unlimited, unlimited)
-	setDefault(&c.PingInterval, 25*time.Second, forever)
-	setDefault(&c.PongTimeout, 20*time.Second, forever)
-	setDefault(&c.WriteTimeout, 10*time.Second, forever)
-	setDefault(&c.MessageTimeout, 60*time.Second, forever)
-	setDefault(&c.ConnectTimeout, 10*time.Second, forever)
-	setDefault(&c.HookTimeout, 10*time.Second, forever)
-	setDefault(&c.HandlerTimeout, forever, forever)
-	setDefault(&c.ShutdownCode, CloseGoingAway, CloseGoingAway)
-	c.ShutdownSpread = max(c.ShutdownSpread, 0)
-	var trace Trace
-	if c.Trace != nil {
-		trace = *c.Trace
-	}
-	c.Trace = &trace
-	return c
-}
-
-const unlimited = math.MaxInt
-
-// setDefault replaces zero by the default and a negative value by unlimited.
-func setDefault[T int | time.Duration](v *T, def, unlimited T) {
-	switch {
-	case *v == 0:
-		*v = def
-	case *v < 0:
-		*v = unlimited
-	}
 }
 
 // New returns a router, which is the namespace "/" of a tree of its own. opts
