@@ -56,8 +56,11 @@ func AppendArg(b []byte, v any, attach func(b, data []byte) []byte) ([]byte, err
 }
 
 // Append appends the JSON to b, and into each gap what fill appends for the
-// attachment of that index.
+// attachment of that index. The zero Encoded, an answer without data, is null.
 func (e Encoded) Append(b []byte, fill func(b []byte, i int) []byte) []byte {
+	if len(e.JSON) == 0 && len(e.Attachments) == 0 {
+		return append(b, "null"...)
+	}
 	from := 0
 	for i, a := range e.Attachments {
 		b = append(b, e.JSON[from:a.At]...)

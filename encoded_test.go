@@ -64,6 +64,8 @@ func TestAnEncodedArgumentIsSentAsBase64OnThePlainWire(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, router.Emit("bytes", e))
 		client.Expect("bytes", []any{"YWI=", 1})
+		require.NoError(t, router.Emit("none", wsrouter.Encoded{}, 1))
+		client.Expect("none", []any{nil, 1})
 	})
 }
 
