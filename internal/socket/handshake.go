@@ -2,6 +2,7 @@ package socket
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
@@ -70,7 +71,8 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*serverConn
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	c := newServerConn(conn, opts, early)
-	var head strings.Builder
+	var few [512]byte
+	head := bytes.NewBuffer(few[:0])
 	head.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
 	head.WriteString(acceptKey(strings.TrimSpace(r.Header.Get("Sec-Websocket-Key"))))
 	if name := subprotocol(r, opts.Subprotocols); name != "" {
@@ -78,9 +80,11 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*serverConn
 		head.WriteString(name)
 	}
 	head.WriteString("\r\n")
-	w.Header().WriteSubset(&head, ours) // of middleware
+	if others := w.Header(); len(others) > 0 { // of middleware
+		others.WriteSubset(head, ours)
+	}
 	head.WriteString("\r\n")
-	conn.Write([]byte(head.String())) // if the client has gone, Read will tell
+	conn.Write(head.Bytes()) // if the client has gone, Read will tell
 	return c, nil
 }
 
