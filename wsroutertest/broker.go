@@ -160,6 +160,7 @@ func (s *stage) returns(what string, within time.Duration, fn func()) {
 // anything: each node there says something, which is what they hear next.
 func (s *stage) silence(from []*wsrouter.Router, listeners ...*listener) {
 	s.Helper()
+	s.rest()
 	var fences []string
 	for _, r := range from {
 		s.fences++
@@ -168,6 +169,13 @@ func (s *stage) silence(from []*wsrouter.Router, listeners ...*listener) {
 	}
 	for _, l := range listeners {
 		l.wants(fences...)
+	}
+}
+
+// rest lets all arrive that is under way, where that can be known.
+func (s *stage) rest() {
+	if s.Bubble {
+		synctest.Wait()
 	}
 }
 
