@@ -36,12 +36,17 @@ var (
 	room, other string
 	userKey     = wsrouter.NewKey[string]("user")
 	user        string
+	url, key    string
+	option      rueidis.ClientOption
+	client      rueidis.Client
+	broker      wsrouter.Broker
 )
 `
 
 // packages may be used by them without an import.
 var packages = map[string]string{
 	"context": "context", "errors": "errors", "http": "net/http", "iter": "iter", "time": "time",
+	"rueidis": "github.com/redis/rueidis", "redisbroker": "github.com/wsrouter/wsrouter/redisbroker",
 	"wsrouter": "github.com/wsrouter/wsrouter", "socketio": "github.com/wsrouter/wsrouter/socketio",
 }
 
