@@ -46,7 +46,7 @@ func FuzzAppendJSON(f *testing.F) {
 func TestAppendJSON(t *testing.T) {
 	type named string
 	for _, v := range []any{
-		nil, true, 0, math.MinInt64, int64(math.MaxInt64), uint8(7), 1.5, named("<n>"), []byte(nil), []byte{}, json.RawMessage(nil),
+		nil, true, 0, int64(math.MinInt64), int64(math.MaxInt64), uint8(7), 1.5, named("<n>"), []byte(nil), []byte{}, json.RawMessage(nil),
 		[]string{"<"}, struct{ A any }{json.RawMessage(`{"b": 1}`)}, json.Number("1e3"),
 	} {
 		want, err := byEncoder(v)

@@ -66,7 +66,7 @@ func TestMessagePackIsThatOfNotepack(t *testing.T) {
 		{128, "cc80"},
 		{256, "cd0100"},
 		{70000, "ce00011170"},
-		{1 << 40, "cf0000010000000000"},
+		{int64(1 << 40), "cf0000010000000000"},
 		{json.RawMessage("1e3"), "cd03e8"},
 		{json.RawMessage("-0"), "00"},
 		{json.RawMessage("18446744073709551616"), "cb43f0000000000000"},

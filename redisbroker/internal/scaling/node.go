@@ -40,7 +40,7 @@ type report struct {
 }
 
 // body is 200 bytes of JSON.
-var body = map[string]any{"from": "ann", "text": strings.Repeat("hello ", 28), "at": 1795392000000}
+var body = map[string]any{"from": "ann", "text": strings.Repeat("hello ", 28), "at": int64(1795392000000)}
 
 // runNode talks with measure by lines: it says when it is ready and done.
 func runNode() {
