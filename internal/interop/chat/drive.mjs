@@ -33,8 +33,10 @@ async function person(options = {}) {
   world.pages.push(page);
   page.on("pageerror", (error) => world.errors.push(String(error)));
   page.on("console", (message) => {
-    // Chromium itself complains of a server that is not there.
-    const expected = world.serverDied && /net::ERR_CONNECTION_(REFUSED|RESET)/.test(message.text());
+    // Chromium itself complains of a server that is not there, and of a page that
+    // closes while it connects, as when a name is changed during Socket.IO's upgrade.
+    const expected = (world.serverDied && /net::ERR_CONNECTION_(REFUSED|RESET)/.test(message.text())) ||
+      /WebSocket is closed before the connection is established/.test(message.text());
     if (["error", "warning"].includes(message.type()) && !expected) world.errors.push(message.text());
   });
   return page;
