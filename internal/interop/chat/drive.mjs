@@ -33,10 +33,12 @@ async function person(options = {}) {
   world.pages.push(page);
   page.on("pageerror", (error) => world.errors.push(String(error)));
   page.on("console", (message) => {
-    // Chromium itself complains of a server that is not there, and of a page that
-    // closes while it connects, as when a name is changed during Socket.IO's upgrade.
+    // Chromium itself complains of a server that is not there, and, as when a name
+    // is changed while Socket.IO still connects, of a WebSocket that the page closes
+    // meanwhile and of a poll that finds its session closed.
     const expected = (world.serverDied && /net::ERR_CONNECTION_(REFUSED|RESET)/.test(message.text())) ||
-      /WebSocket is closed before the connection is established/.test(message.text());
+      /WebSocket is closed before the connection is established/.test(message.text()) ||
+      (/status of 400/.test(message.text()) && /\/socket\.io\/\?.*sid=/.test(message.location().url));
     if (["error", "warning"].includes(message.type()) && !expected) world.errors.push(message.text());
   });
   return page;
