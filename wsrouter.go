@@ -93,6 +93,13 @@
 // [Router.Shutdown] before it: new clients get 503, running handlers finish,
 // what is queued is sent, and clients are closed with 1001.
 //
+// # Many servers
+//
+// With a [Broker] in [Options.Broker] emits, room operations and [Router.Find]
+// reach the connections of all servers of a cluster. Module redisbroker has one
+// for Redis, of the format that Socket.IO and NestJS use: both kinds of servers may
+// be in one cluster.
+//
 // # Testing
 //
 // [Router.Connect] connects a [Client] in memory, through the same code as a
