@@ -3,7 +3,6 @@ package wsrouter_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -335,41 +334,6 @@ func TestOverrun(t *testing.T) {
 	})
 }
 
-// TestTyped: the generic fronts bind, validate, reply and fail like handlers
-// written by hand.
-func TestTyped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		type in struct{ A, B int }
-		router := wsrouter.New(&wsrouter.Options{Validate: func(v any) error {
-			if p, ok := v.(*in); ok && p.A < 0 {
-				return wsrouter.NewError("A must not be negative")
-			}
-			return nil
-		}})
-		wsrouter.Handle(router, "sum", func(_ *wsrouter.Context, p in) (int, error) { return p.A + p.B, nil })
-		wsrouter.Handle(router, "fail", func(*wsrouter.Context, any) (string, error) { return "x", errors.New("secret") })
-		wsrouter.HandleStream(router, "refused", func(*wsrouter.Context, any) (<-chan int, error) {
-			return nil, wsrouter.NewError("no stream")
-		})
-		client := wsroutertest.Connect(t, router, nil)
-		sum, err := wsrouter.Call[int](t.Context(), client, "sum", in{2, 3})
-		require.NoError(t, err)
-		require.Equal(t, 5, sum)
-		_, err = wsrouter.Call[int](t.Context(), client, "sum", map[string]string{"A": "x"})
-		require.EqualError(t, err, "A: expected an integer, got a string")
-		_, err = wsrouter.Call[int](t.Context(), client, "sum", in{A: -1})
-		require.EqualError(t, err, "A must not be negative")
-		_, err = wsrouter.Call[string](t.Context(), client, "fail", nil)
-		require.EqualError(t, err, "Internal server error")
-		for _, err := range wsrouter.Pull[int](t.Context(), client, "refused", nil) {
-			require.EqualError(t, err, "no stream")
-		}
-		require.NoError(t, client.Emit("sum", in{1, 1}))
-		client.Expect("sum", 2)
-	})
-	require.Panics(t, func() { wsrouter.Handle[int, int](wsrouter.New(nil), "nil", nil) })
-}
-
 // TestTwentyStreamsCancelled: with producers in the shape of everyone's first
 // try, over every transport, none of them is left.
 func TestTwentyStreamsCancelled(t *testing.T) {
@@ -473,51 +437,5 @@ func TestProducerThatGoesOn(t *testing.T) {
 		require.Equal(t, 1, router.Stats().Producers)
 		require.Equal(t, 1, strings.Count(log.String(), "producer goes on"))
 		close(stop)
-	})
-}
-
-// TestCallsGivenUp: nothing is left of calls whose context ended, and a late
-// answer is nobody's.
-func TestCallsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		router := wsrouter.New(nil)
-		conns := make(chan *wsrouter.Conn, 1)
-		router.OnConnect(func(c *wsrouter.Conn) error { conns <- c; return nil })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
-		conn := <-conns
-		synctest.Wait()
-		requests := make(chan string, 10_000)
-		go func() {
-			for {
-				frame, ce := raw.Read()
-				if ce != nil {
-					return
-				}
-				requests <- frame
-			}
-		}()
-		var calls sync.WaitGroup
-		for range 1000 { // as many as MaxOpen
-			calls.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				defer cancel()
-				require.ErrorIs(t, conn.Call(ctx, "q", nil, nil), context.DeadlineExceeded)
-			})
-		}
-		synctest.Wait()
-		require.ErrorIs(t, conn.Call(t.Context(), "q", nil, nil), wsrouter.ErrTooManyOpen)
-		calls.Wait()
-		synctest.Wait()
-		require.Len(t, requests, 2000, "each was asked and cancelled")
-		for i := range 1000 {
-			raw.Send(fmt.Sprintf(`{"event":"q","data":1,"re":%d}`, i+1))
-		}
-		result := make(chan error)
-		go func() { result <- conn.Call(t.Context(), "q", nil, nil) }()
-		synctest.Wait()
-		raw.Send(`{"event":"q","re":1001}`)
-		require.NoError(t, <-result)
-		raw.Close(1000, "")
-		raw.Wait()
 	})
 }

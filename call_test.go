@@ -1,0 +1,60 @@
+package wsrouter_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// TestCallsGivenUp: nothing is left of calls whose context ended, and a late
+// answer is nobody's.
+func TestCallsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		conns := make(chan *wsrouter.Conn, 1)
+		router.OnConnect(func(c *wsrouter.Conn) error { conns <- c; return nil })
+		raw := wsrouter.ConnectRaw(router, nil, nil)
+		conn := <-conns
+		synctest.Wait()
+		requests := make(chan string, 10_000)
+		go func() {
+			for {
+				frame, ce := raw.Read()
+				if ce != nil {
+					return
+				}
+				requests <- frame
+			}
+		}()
+		var calls sync.WaitGroup
+		for range 1000 { // as many as MaxOpen
+			calls.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				require.ErrorIs(t, conn.Call(ctx, "q", nil, nil), context.DeadlineExceeded)
+			})
+		}
+		synctest.Wait()
+		require.ErrorIs(t, conn.Call(t.Context(), "q", nil, nil), wsrouter.ErrTooManyOpen)
+		calls.Wait()
+		synctest.Wait()
+		require.Len(t, requests, 2000, "each was asked and cancelled")
+		for i := range 1000 {
+			raw.Send(fmt.Sprintf(`{"event":"q","data":1,"re":%d}`, i+1))
+		}
+		result := make(chan error)
+		go func() { result <- conn.Call(t.Context(), "q", nil, nil) }()
+		synctest.Wait()
+		raw.Send(`{"event":"q","re":1001}`)
+		require.NoError(t, <-result)
+		raw.Close(1000, "")
+		raw.Wait()
+	})
+}
