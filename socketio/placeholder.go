@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
 var errPlaceholder = errors.New("invalid placeholder")
@@ -23,7 +24,7 @@ func putBack(arg json.RawMessage, attachments [][]byte, used []bool) (any, error
 	for i := 0; i < len(arg); i++ {
 		switch arg[i] {
 		case '"':
-			end := stringEnd(arg, i)
+			end := scan.String(arg, i)
 			r.string(arg[i:end], arg[end:])
 			r.out.JSON = append(r.out.JSON, arg[i:end]...)
 			i = end - 1
@@ -65,11 +66,11 @@ func (r *restorer) string(text, rest []byte) {
 	if !isPlaceholder && !bytes.Equal(text, numKey) {
 		return
 	}
-	value, isKey := bytes.CutPrefix(skipSpace(rest), []byte{':'})
+	value, isKey := bytes.CutPrefix(rest[scan.Space(rest, 0):], []byte{':'})
 	if !isKey {
 		return
 	}
-	value = skipSpace(value)
+	value = value[scan.Space(value, 0):]
 	top := &r.open[len(r.open)-1]
 	if isPlaceholder {
 		top.placeholder = bytes.HasPrefix(value, []byte("true"))
@@ -108,16 +109,4 @@ func (r *restorer) close() (replaced bool, err error) {
 	}
 	r.out.Attachments = append(r.out.Attachments, wsrouter.Attachment{At: top.out, Data: r.attachments[top.num]})
 	return true, nil
-}
-
-func skipSpace(data []byte) []byte { return bytes.TrimLeft(data, " \t\r\n") }
-
-// stringEnd returns where the string that begins at i ends.
-func stringEnd(data []byte, i int) int {
-	for i++; data[i] != '"'; i++ {
-		if data[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
 }
