@@ -10,21 +10,16 @@ import (
 	"regexp"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-const (
-	repository = "../.."
-
-	// processLimit is far above what any process here takes, and below go test's
-	// own limit, at which nobody would be left to kill it.
-	processLimit = 3 * time.Minute
-)
+const repository = "../.."
 
 // gateway is examples/gateway as a process that runs until the test ends.
 type gateway struct {
@@ -60,8 +55,8 @@ func raceEnabled() bool {
 // down in peace.
 func startGateway(t *testing.T, binary string, flags ...string) *gateway {
 	t.Helper()
-	ctx, kill := context.WithTimeout(context.Background(), processLimit)
-	g := &gateway{addr: freeAddr(t), exited: make(chan struct{})}
+	ctx, kill := context.WithTimeout(context.Background(), process.Limit)
+	g := &gateway{addr: process.FreeAddr(t), exited: make(chan struct{})}
 	cmd := exec.CommandContext(ctx, binary, append([]string{"-addr", g.addr}, flags...)...)
 	cmd.Stderr = &g.stderr
 	if err := cmd.Start(); err != nil {
@@ -78,15 +73,6 @@ func startGateway(t *testing.T, binary string, flags ...string) *gateway {
 	})
 	g.awaitListening(t)
 	return g
-}
-
-// freeAddr returns an address on which nobody listens.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // awaitListening knocks until the gateway opens: it logs its address before it
@@ -108,32 +94,17 @@ func (g *gateway) awaitListening(t *testing.T) {
 	}
 }
 
-func (g *gateway) stop(t *testing.T, process *os.Process) {
-	if err := process.Signal(syscall.SIGTERM); err != nil {
+func (g *gateway) stop(t *testing.T, p *os.Process) {
+	if err := p.Signal(syscall.SIGTERM); err != nil {
 		t.Errorf("the gateway was gone before the end: %v", err)
 	}
-	<-g.exited // or it is killed at processLimit
+	<-g.exited // or it is killed at process.Limit
 	if g.err != nil {
 		t.Errorf("the gateway did not shut down in peace: %v (66 is the race detector's)", g.err)
 	}
 	if t.Failed() {
-		t.Logf("the gateway's log, but for its clients' comings and goings:\n%s", g.log())
+		t.Logf("the gateway's log, but for its clients' comings and goings:\n%s", process.Notable(g.stderr.String()))
 	}
-}
-
-func (g *gateway) log() string {
-	const longest = 200 // bytes of a line: a panic's stack is one
-	var b strings.Builder
-	for line := range strings.Lines(g.stderr.String()) {
-		if strings.Contains(line, " INFO ") {
-			continue
-		}
-		if len(line) > longest {
-			line = line[:longest] + "…\n"
-		}
-		b.WriteString(line)
-	}
-	return b.String()
 }
 
 // gatewayEvents reads the names of the table's events from the gateway's source,

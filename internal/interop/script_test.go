@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
 const chromium = "/usr/bin/chromium" // also in node/chromium.mjs
@@ -47,7 +49,7 @@ func playScript(t *testing.T, script string, args ...string) (events []string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	require.NoError(t, err, "Node.js is missing; install version 20 or later, with npm")
-	ctx, cancel := context.WithTimeout(t.Context(), processLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), process.Limit)
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, node, append([]string{script}, args...)...)

@@ -89,7 +89,7 @@ func Start(t *testing.T, dir, program string, args ...string) *Process {
 		p.Cmd.Process.Signal(syscall.SIGTERM) // with which it ends its browser, too
 		p.Wait()
 		if t.Failed() && p.Stderr.Len() > 0 {
-			t.Logf("%s wrote, but for its clients' comings and goings:\n%s", p.name, p.log())
+			t.Logf("%s wrote, but for its clients' comings and goings:\n%s", p.name, Notable(p.Stderr.String()))
 		}
 	})
 	return p
@@ -110,10 +110,11 @@ func (p *Process) Kill() {
 	p.Wait()
 }
 
-func (p *Process) log() string {
+// Notable is a log of ours but for its clients' comings and goings.
+func Notable(log string) string {
 	const longest = 200 // bytes of a line: a panic's stack is one
 	var b strings.Builder
-	for line := range strings.Lines(p.Stderr.String()) {
+	for line := range strings.Lines(log) {
 		if strings.Contains(line, " INFO ") {
 			continue
 		}
