@@ -4,14 +4,31 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"time"
+	"sync"
 
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
 // Subprotocol is the WebSocket subprotocol of PROTOCOL.md. Our clients offer it;
 // a client that offers none is served all the same.
 const Subprotocol = "wsrouter.v1"
+
+// Codec is a variant of the plain protocol, chosen per mount in
+// [WSOptions.Codec]. The protocol is written up in PROTOCOL.md.
+type Codec uint8
+
+const (
+	// JSON is the protocol of PROTOCOL.md and the default.
+	JSON = Codec(plain.JSON)
+
+	// NestJSON differs in one thing, for browser clients written against
+	// NestJS's WsAdapter: the reply to an event without id is the bare JSON
+	// value, without an envelope (a [Response] keeps its envelope, and a nil
+	// reply is not sent).
+	NestJSON = Codec(plain.NestJSON)
+)
 
 // WSOptions are the choices of one plain WebSocket mount.
 type WSOptions struct {
@@ -54,49 +71,78 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	if err := r.Admit(req); err != nil {
-		err.ServeHTTP(w, req)
+	if refused := r.admit(req, req.Context().Done()); refused != nil {
+		refused.ServeHTTP(w, req)
 		return
 	}
-	t := &wsTransport{}
-	limits := &r.app.opts
-	sock, err := socket.Accept(w, req, socket.Options{
-		Subprotocols:   append([]string{Subprotocol}, opts.Subprotocols...),
-		MaxMessage:     int64(limits.MaxMessage),
-		MessageTimeout: limits.MessageTimeout,
-		WriteTimeout:   limits.WriteTimeout,
-		Alive:          t.alive,
-		Control:        t.control,
-	})
+	t := newWSTransport(r.app.limits())
+	sock, err := socket.Accept(w, req, t.options(append([]string{Subprotocol}, opts.Subprotocols...)))
 	if err != nil { // it has answered
 		r.app.refused(req, RefusedUpgrade, err)
 		return
 	}
-	t.socket, t.pongTimeout = sock, limits.PongTimeout
-	link, err := r.NewLink(t, LinkOptions{Request: req})
+	t.socket = sock
+	link, err := r.app.newLink(t, adapter.LinkOptions{Request: req})
 	if err != nil {
-		ce := new(CloseError)
-		errors.As(err, &ce)
-		sock.Close(ce.Code, ce.Reason)
+		sock.Close(CloseTryAgainLater, err.Error())
 		return
 	}
-	t.link = link
-	p := &plain{router: r, link: link, wire: t, codec: opts.Codec}
+	t.attach(link)
+	s := r.session(link, plain.Codec(opts.Codec))
+	s.WantAuth = opts.AuthFrame
 	if opts.Detach {
-		go p.serve(opts.AuthFrame)
+		go serve(s, t)
 		return
 	}
-	p.serve(opts.AuthFrame)
+	serve(s, t)
 }
 
-// wsTransport is the WebSocket as a [Transport], at either end.
+// session is one end of a connection that speaks the plain protocol.
+func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
+	return &plain.Session{
+		Link: l, Namespace: r, Codec: codec, Limits: r.app.limits(), Dialed: l.dialed,
+		Late: func() { r.app.refused(l.request, RefusedTimeout, nil) },
+		BadFrame: func(problem string) {
+			r.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", problem)
+		},
+	}
+}
+
+func serve(s *plain.Session, w plain.Wire) {
+	defer s.Begin()()
+	s.Serve(w)
+}
+
+// wsTransport is a WebSocket as a [plain.Wire], at either end.
 type wsTransport struct {
-	socket      *socket.Conn
-	link        *Link
-	pongTimeout time.Duration
+	adapter.Gate
+	socket *socket.Conn
+	limits adapter.Limits
+	link   *link
+	once   sync.Once
+	over   chan struct{} // closed when Close or Abort is done
 }
 
-func (t *wsTransport) read() ([]byte, bool, error) {
+func newWSTransport(limits adapter.Limits) *wsTransport {
+	return &wsTransport{Gate: adapter.NewGate(), limits: limits, over: make(chan struct{})}
+}
+
+func (t *wsTransport) options(subprotocols []string) socket.Options {
+	return socket.Options{
+		Subprotocols:   subprotocols,
+		MaxMessage:     int64(t.limits.MaxMessage),
+		MessageTimeout: t.limits.MessageTimeout,
+		WriteTimeout:   t.limits.WriteTimeout,
+		Alive:          t.alive,
+		Control:        t.control,
+	}
+}
+
+// attach tells the transport its link, before anything is read.
+func (t *wsTransport) attach(l *link) { t.link = l }
+
+// Read implements [plain.Wire].
+func (t *wsTransport) Read() (data []byte, text bool, end *adapter.End) {
 	data, text, err := t.socket.Read()
 	if err != nil {
 		return nil, false, readFailure(err)
@@ -104,24 +150,38 @@ func (t *wsTransport) read() ([]byte, bool, error) {
 	return data, text, nil
 }
 
-func readFailure(err error) *CloseError {
+func readFailure(err error) *adapter.End {
 	if code, reason, ok := socket.CloseStatus(err); ok {
-		return &CloseError{Code: code, Reason: reason, Cause: CausePeer}
+		return &adapter.End{Code: code, Reason: reason, Cause: adapter.CausePeer}
 	}
 	switch {
 	case errors.Is(err, socket.ErrTooBig):
-		return tooBig()
+		return &adapter.End{Code: CloseTooBig, Reason: "message too big", Cause: adapter.CauseProtocol}
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return slowClient()
+		return &adapter.End{Code: ClosePolicy, Reason: "slow client", Cause: adapter.CauseSlow}
 	case errors.Is(err, socket.ErrTimeout):
-		return &CloseError{Code: ClosePolicy, Reason: "message took too long", Cause: CauseTimeout}
+		return &adapter.End{Code: ClosePolicy, Reason: "message took too long", Cause: adapter.CauseTimeout}
 	case errors.Is(err, socket.ErrProtocol):
-		return &CloseError{Code: CloseProtocol, Reason: "protocol error", Cause: CauseProtocol, err: err}
+		return &adapter.End{Code: CloseProtocol, Reason: "protocol error", Cause: adapter.CauseProtocol, Err: err}
 	}
-	return &CloseError{Code: CloseAbnormal, Cause: CausePeer, err: err}
+	return &adapter.End{Code: CloseAbnormal, Cause: adapter.CausePeer, Err: err}
 }
 
-func (t *wsTransport) Write(batch []Frame) error {
+// Write implements [adapter.Transport].
+func (t *wsTransport) Write(batch []adapter.Frame) (pending bool, err error) {
+	if t.socket.BeginNow() {
+		t.add(batch)
+		if all, err := t.socket.EndNow(); all || err != nil {
+			return false, err
+		}
+		batch = nil
+	}
+	go func() { t.link.Writable(t.write(batch)) }()
+	return true, nil
+}
+
+// write sends frames, behind what the network did not take before.
+func (t *wsTransport) write(batch []adapter.Frame) error {
 	t.socket.Begin()
 	failed := t.add(batch)
 	if err := t.socket.End(); failed == nil {
@@ -130,19 +190,7 @@ func (t *wsTransport) Write(batch []Frame) error {
 	return failed
 }
 
-// WriteNow implements [NowWriter].
-func (t *wsTransport) WriteNow(batch []Frame) (rest []Frame, err error) {
-	if !t.socket.BeginNow() {
-		return batch, nil
-	}
-	t.add(batch)
-	if all, err := t.socket.EndNow(); all || err != nil {
-		return nil, err
-	}
-	return batch[:0], nil
-}
-
-func (t *wsTransport) add(batch []Frame) error {
+func (t *wsTransport) add(batch []adapter.Frame) error {
 	for _, f := range batch {
 		if err := t.socket.Write("", f.Text, true); err != nil {
 			return err
@@ -161,10 +209,30 @@ func (t *wsTransport) alive() {
 
 func (t *wsTransport) control() {
 	if t.link != nil {
-		t.link.Arrived(Frame{})
+		t.link.Arrived(adapter.Frame{})
 	}
 }
 
-func (t *wsTransport) Ping()                         { t.socket.Ping(t.pongTimeout) }
-func (t *wsTransport) Close(code int, reason string) { t.socket.Close(code, reason) }
-func (t *wsTransport) Abort()                        { t.socket.Abort() }
+// Ping implements [adapter.Transport].
+func (t *wsTransport) Ping() { t.socket.Ping(t.limits.PongTimeout) }
+
+// Close implements [adapter.Transport].
+func (t *wsTransport) Close(e adapter.End) {
+	go func() {
+		defer t.end()
+		t.socket.Close(e.Code, e.Reason)
+	}()
+}
+
+// Abort implements [adapter.Transport].
+func (t *wsTransport) Abort() {
+	go func() { // over TLS it may have to wait
+		defer t.end()
+		t.socket.Abort()
+	}()
+}
+
+func (t *wsTransport) end() { t.once.Do(func() { close(t.over) }) }
+
+// Over implements [plain.Wire].
+func (t *wsTransport) Over() <-chan struct{} { return t.over }

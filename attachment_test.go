@@ -11,18 +11,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // deaf is a transport to nobody.
 type deaf struct{}
 
-func (deaf) Write([]wsrouter.Frame) error { return nil }
-func (deaf) Ping()                        {}
-func (deaf) Close(int, string)            {}
-func (deaf) Abort()                       {}
+func (deaf) Write([]adapter.Frame) (pending bool, err error) { return false, nil }
+func (deaf) Ping()                                           {}
+func (deaf) Resume()                                         {}
+func (deaf) Close(adapter.End)                               {}
+func (deaf) Abort()                                          {}
 
 // handle hands arguments to a handler as an adapter does.
-func handle(t *testing.T, args []any, h func(*wsrouter.Context)) {
+func handle(t *testing.T, args []payload.Value, h func(*wsrouter.Context)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -30,21 +33,30 @@ func handle(t *testing.T, args []any, h func(*wsrouter.Context)) {
 		router.On("event", func(c *wsrouter.Context) error { h(c); ran = true; return nil })
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		require.NoError(t, err)
-		link, err := router.NewLink(deaf{}, wsrouter.LinkOptions{Request: req})
+		link, err := router.Adapter().NewLink(deaf{}, adapter.LinkOptions{Request: req})
 		require.NoError(t, err)
-		conn, err := link.Join(router, wsrouter.JSON, nil)
+		conn, err := link.Join(router, testFormat{}, nil)
 		require.NoError(t, err)
-		conn.Receive(&wsrouter.Message{Kind: wsrouter.KindEvent, Event: "event", Args: args})
+		m := &adapter.Message{Kind: adapter.KindEvent, Event: "event", Data: payload.Join(args), Arity: adapter.ArityUnknown}
+		if len(args) > 1 {
+			m.Arity = adapter.ArityMany
+		}
+		conn.Receive(m)
 		synctest.Wait()
-		link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
+		<-link.End(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 		require.True(t, ran)
 	})
 }
 
+// testFormat is a wire format that has a word for nothing.
+type testFormat struct{}
+
+func (testFormat) Encode(*adapter.Message) (adapter.Frame, error) { return adapter.Frame{}, nil }
+
 // arrived encodes v and is what an adapter makes of it again.
-func arrived(t *testing.T, v any) wsrouter.Encoded {
+func arrived(t *testing.T, v any) payload.Value {
 	t.Helper()
-	e, err := wsrouter.Encode(v)
+	e, err := payload.Encode(v)
 	require.NoError(t, err)
 	return e
 }
@@ -101,7 +113,7 @@ func TestAttachmentsInAny(t *testing.T) {
 		"next": map[string]any{"any": []any{none}}, "raw": []any{one}, "picky": one, "own": map[string]any{"k": one}, "Skip": one, "in": one, "deep": []any{one},
 	}
 	for range 20 { // map order
-		handle(t, []any{arrived(t, in)}, func(c *wsrouter.Context) {
+		handle(t, []payload.Value{arrived(t, in)}, func(c *wsrouter.Context) {
 			v := form{Embedded: &Embedded{}}
 			require.NoError(t, c.Bind(&v))
 			assert.Equal(t, form{
@@ -128,8 +140,8 @@ func TestAttachmentsOfDuplicateKeys(t *testing.T) {
 		{`{"a":,"a":"AQ=="}`, 5, "AQ=="},
 		{`{"a":"AQ==","a":}`, 16, []byte{1}},
 	} {
-		arg := wsrouter.Encoded{JSON: []byte(test.json), Attachments: []wsrouter.Attachment{{At: test.at, Data: []byte{1}}}}
-		handle(t, []any{arg}, func(c *wsrouter.Context) {
+		arg := payload.Value{JSON: []byte(test.json), Attachments: []payload.Attachment{{At: test.at, Data: []byte{1}}}}
+		handle(t, []payload.Value{arg}, func(c *wsrouter.Context) {
 			var v map[string]any
 			require.NoError(t, c.Bind(&v))
 			assert.Equal(t, map[string]any{"a": test.want}, v)
@@ -140,7 +152,7 @@ func TestAttachmentsOfDuplicateKeys(t *testing.T) {
 // TestAttachmentsOfParts: Field, Args and Raw, of one argument and of several.
 func TestAttachmentsOfParts(t *testing.T) {
 	one := []byte{1}
-	handle(t, []any{arrived(t, map[string]any{"a": map[string]any{"b": one}, "c": "AQ=="})}, func(c *wsrouter.Context) {
+	handle(t, []payload.Value{arrived(t, map[string]any{"a": map[string]any{"b": one}, "c": "AQ=="})}, func(c *wsrouter.Context) {
 		var b, a, text any
 		require.NoError(t, c.Field("a.b", &b))
 		require.NoError(t, c.Field("a", &a))
@@ -150,9 +162,9 @@ func TestAttachmentsOfParts(t *testing.T) {
 		require.EqualError(t, c.Field("a.b", &n), "a.b: expected an integer, got a string")
 		assert.Equal(t, `{"a":{"b":"AQ=="},"c":"AQ=="}`, string(c.Raw()))
 	})
-	for _, args := range [][]any{
+	for _, args := range [][]payload.Value{
 		{arrived(t, []any{one, "AQ==", []any{one}})},
-		{arrived(t, one), json.RawMessage(`"AQ=="`), arrived(t, []any{one})},
+		{arrived(t, one), {JSON: []byte(`"AQ=="`)}, arrived(t, []any{one})},
 	} {
 		handle(t, args, func(c *wsrouter.Context) {
 			var a, text any
@@ -169,7 +181,7 @@ func TestAttachmentsOfParts(t *testing.T) {
 
 // TestAttachmentsBoundTwice: who changes what was bound changes no other.
 func TestAttachmentsBoundTwice(t *testing.T) {
-	handle(t, []any{arrived(t, []byte("a"))}, func(c *wsrouter.Context) {
+	handle(t, []payload.Value{arrived(t, []byte("a"))}, func(c *wsrouter.Context) {
 		var first, second any
 		require.NoError(t, c.Bind(&first))
 		first.([]byte)[0] = 'b'

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/plain"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // CONTRIBUTING.md says how to compare what these print. They do without a
@@ -24,19 +28,18 @@ type sink struct {
 	wrote  chan struct{} // gets a value after each Write, if there is space
 }
 
-func (s *sink) Write(batch []wsrouter.Frame) error {
+func (s *sink) Write(batch []adapter.Frame) (pending bool, err error) {
 	s.frames.Add(int64(len(batch)))
 	select {
 	case s.wrote <- struct{}{}:
 	default:
 	}
-	return nil
+	return false, nil
 }
 
-func (s *sink) WriteNow(batch []wsrouter.Frame) ([]wsrouter.Frame, error) { return nil, s.Write(batch) }
-
 func (s *sink) Ping()             {}
-func (s *sink) Close(int, string) {}
+func (s *sink) Resume()           {}
+func (s *sink) Close(adapter.End) {}
 func (s *sink) Abort()            {}
 
 // benchOptions keep the log out of the results.
@@ -47,15 +50,19 @@ func benchOptions() *wsrouter.Options {
 // connectSinks connects n clients that read everything, and returns when all are
 // let in.
 func connectSinks(tb testing.TB, router *wsrouter.Router, n int) ([]*wsrouter.Conn, []*sink) {
-	conns, sinks := make([]*wsrouter.Conn, n), make([]*sink, n)
+	_, sinks := linkSinks(tb, router, n)
+	return slices.Collect(router.Conns()), sinks
+}
+
+// linkSinks also returns where their messages are received.
+func linkSinks(tb testing.TB, router *wsrouter.Router, n int) ([]adapter.Conn, []*sink) {
+	conns, sinks := make([]adapter.Conn, n), make([]*sink, n)
 	for i := range conns {
 		sinks[i] = &sink{wrote: make(chan struct{}, 1)}
-		link, err := router.NewLink(sinks[i], wsrouter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+		link, err := router.Adapter().NewLink(sinks[i], adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
 		require.NoError(tb, err)
-		tb.Cleanup(func() {
-			link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
-		})
-		conns[i], err = link.Join(router, wsrouter.JSON, nil)
+		tb.Cleanup(func() { <-link.End(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer}) })
+		conns[i], err = link.Join(router, plain.JSON, nil)
 		require.NoError(tb, err)
 	}
 	for router.Stats().Connections < n {
@@ -74,30 +81,12 @@ func BenchmarkDispatch(b *testing.B) {
 		}
 		return c.Reply(text)
 	})
-	conns, sinks := connectSinks(b, router, 1)
-	args := []any{json.RawMessage(`"hello"`)}
+	conns, sinks := linkSinks(b, router, 1)
+	data := payload.Value{JSON: []byte(`"hello"`)}
 	b.ReportAllocs()
 	for b.Loop() {
-		conns[0].Receive(&wsrouter.Message{Kind: wsrouter.KindEvent, Event: "echo", Args: args, Size: 40})
+		conns[0].Receive(&adapter.Message{Kind: adapter.KindEvent, Event: "echo", Data: data, Size: 40})
 		<-sinks[0].wrote
-	}
-}
-
-// BenchmarkDecode is a frame of the plain protocol into a Message.
-func BenchmarkDecode(b *testing.B) {
-	for _, test := range []struct{ name, frame string }{
-		{"event", `{"event":"events","data":"hello, world"}`},
-		{"request", `{"event":"message","data":{"room":"lobby","text":"hello, world","to":[1,2,3]},"id":7}`},
-	} {
-		b.Run(test.name, func(b *testing.B) {
-			b.SetBytes(int64(len(test.frame)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if m, _, err := wsrouter.DecodeFrame([]byte(test.frame)); err != nil || m == nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
 
@@ -117,10 +106,10 @@ func BenchmarkEncode(b *testing.B) {
 		{"raw", json.RawMessage(`{"room":"lobby","text":"hello, world","to":[1,2,3]}`)},
 	} {
 		b.Run(test.name, func(b *testing.B) {
-			m := &wsrouter.Message{Kind: wsrouter.KindReply, Event: "message", ID: "7", Args: []any{test.arg}}
+			m := &adapter.Message{Kind: adapter.KindReply, Event: "message", ID: "7", Args: []any{test.arg}}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := wsrouter.JSON.Encode(m); err != nil {
+				if _, err := plain.JSON.Encode(m); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -5,18 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // call is a request of ours that waits for its answer, or for the items of its
-// stream. The read loop never waits for it: there is room for all that may come.
+// stream. Whoever reads never waits for it: there is room for all that may come.
 type call struct {
-	answers chan *Message
+	conn    *Conn
+	link    *link // that it was made over, which holds what has come
+	id      string
+	answers chan *adapter.Message
 	failed  chan struct{} // closed when no answer can come any more
 	err     error         // set before failed is closed
+	queued  int           // answers that nobody has taken; guarded by Conn.mu
 }
 
-// wait returns the next frame of the exchange.
-func (w *call) wait(ctx context.Context) (*Message, error) {
+// wait returns the next frame of the answer, which is the caller's from then on.
+func (w *call) wait(ctx context.Context) (*adapter.Message, error) {
+	m, err := w.next(ctx)
+	if m != nil {
+		w.take(m)
+	}
+	return m, err
+}
+
+func (w *call) next(ctx context.Context) (*adapter.Message, error) {
 	select {
 	case m := <-w.answers:
 		return m, nil
@@ -32,10 +49,23 @@ func (w *call) wait(ctx context.Context) (*Message, error) {
 	}
 }
 
+// take lets go of an answer. A call whose answer has come waits for its caller and
+// not for the client; then for the client again.
+func (w *call) take(m *adapter.Message) {
+	c := w.conn
+	c.mu.Lock()
+	w.queued--
+	var resume *link
+	if w.queued == 0 && c.calls[w.id] == w {
+		resume = c.waitsLocked(1)
+	}
+	c.mu.Unlock()
+	resume.resume(resume != nil)
+	w.link.resume(w.link.bytes.Taken(m.Held()))
+}
+
 // Call sends a request and waits for its answer, which it stores in out, a
 // pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data.
-// For Brokers an in of type []Encoded is several arguments, and an out of type
-// *Encoded the answer as it came.
 // It may be used in handlers: answers are read while a handler blocks, and
 // events that arrive in between are handled in their order.
 //
@@ -44,65 +74,60 @@ func (w *call) wait(ctx context.Context) (*Message, error) {
 // other side is then told to cancel), [ErrNotConnected] in OnConnect,
 // [ErrStream] if a stream came, and [ErrTooManyOpen] beyond [Options.MaxOpen].
 func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
-	answer, err := c.ask(ctx, event, in)
+	answer, err := c.ask(ctx, event, oneArg(in))
 	if err != nil || out == nil {
 		return err
 	}
-	if out, ok := out.(*Encoded); ok {
-		*out = answer
+	return answerShape(bind.Value(answer, out))
+}
+
+// oneArg is what a nil, several, or one value are as arguments.
+func oneArg(in any) []any {
+	switch in := in.(type) {
+	case nil:
 		return nil
+	case Args:
+		return in
 	}
-	return answerShape(answer.bind(out))
+	return []any{in}
 }
 
 // ask is Call; it returns the answer's data.
-func (c *Conn) ask(ctx context.Context, event string, in any) (Encoded, error) {
-	id, waiting, err := c.openCall(1)
+func (c *Conn) ask(ctx context.Context, event string, args []any) (payload.Value, error) {
+	w, err := c.openCall(1)
 	if err != nil {
-		return Encoded{}, err
+		return payload.Value{}, err
 	}
-	defer c.closeCall(id)
-	if err := c.request(requestMessage(event, in, id)); err != nil {
-		return Encoded{}, err
+	defer w.close()
+	if err := c.sendRequest(&adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: args}); err != nil {
+		return payload.Value{}, err
 	}
-	m, err := waiting.wait(ctx)
+	m, err := w.wait(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		c.request(&Message{Kind: KindCancel, ID: id})
-		return Encoded{}, fmt.Errorf("wsrouter: call %q: %w", event, err)
+		c.sendRequest(&adapter.Message{Kind: adapter.KindCancel, ID: w.id})
+		return payload.Value{}, fmt.Errorf("wsrouter: call %q: %w", event, err)
 	case err != nil:
-		return Encoded{}, err
+		return payload.Value{}, err
 	case m.More:
-		c.request(&Message{Kind: KindCancel, ID: id})
-		return Encoded{}, ErrStream
-	case m.Kind == KindError:
-		return Encoded{}, remoteError(m.Args)
+		c.sendRequest(&adapter.Message{Kind: adapter.KindCancel, ID: w.id})
+		return payload.Value{}, ErrStream
+	case m.Kind == adapter.KindError:
+		return payload.Value{}, remoteError(m.Data)
 	}
-	return joinArgs(m.Args), nil
+	return m.Data, nil
 }
 
-func requestMessage(event string, in any, id string) *Message {
-	m := &Message{Kind: KindEvent, Event: event, ID: id}
-	switch in := in.(type) {
-	case nil:
-	case []Encoded:
-		m.Args = anys(in)
-	default:
-		m.Args = []any{in}
-	}
-	return m
-}
-
-// request sends a frame of an exchange of ours. It waits for nobody on the side
-// that was dialled, as Emit does.
-func (c *Conn) request(m *Message) error {
-	if m.Kind == KindEvent {
+// sendRequest sends a frame of a request of ours. It waits for nobody on the side that was
+// dialed, as Emit does.
+func (c *Conn) sendRequest(m *adapter.Message) error {
+	if m.Kind == adapter.KindEvent {
 		if err := checkEvent(m.Event); err != nil {
 			return err
 		}
 	}
 	mode := sendNow
-	if c.link.client {
+	if c.dialed {
 		mode = sendWait
 	}
 	return c.send(m, mode)
@@ -120,64 +145,100 @@ func answerShape(err error) error {
 var errOverrun = errors.New("wsrouter: more items came than were pulled")
 
 // openCall registers a request with room for that many frames.
-func (c *Conn) openCall(room int) (id string, _ *call, err error) {
-	l := c.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (c *Conn) openCall(room int) (*call, error) {
+	c.mu.Lock()
+	w, resume, err := c.openCallLocked(room)
+	c.mu.Unlock()
+	resume.resume(resume != nil)
+	return w, err
+}
+
+func (c *Conn) openCallLocked(room int) (_ *call, resume *link, err error) {
 	switch {
-	case l.ce != nil || c.leaving:
-		return "", nil, c.goneLocked()
-	case !c.live && !l.client:
-		return "", nil, ErrNotConnected
-	case len(c.calls) >= l.app.opts.MaxOpen:
-		return "", nil, ErrTooManyOpen
+	case c.phase >= connParting:
+		return nil, nil, c.ce
+	case c.phase == connConnecting && !c.dialed:
+		return nil, nil, ErrNotConnected
+	case len(c.calls) >= c.router.app.opts.MaxOpen:
+		return nil, nil, ErrTooManyOpen
 	}
 	c.lastID++
-	id = strconv.FormatUint(c.lastID, 10)
 	if c.calls == nil {
 		c.calls = make(map[string]*call)
 	}
-	waiting := &call{answers: make(chan *Message, room), failed: make(chan struct{})}
-	c.calls[id] = waiting
-	l.addWaitLocked(1)
-	return id, waiting, nil
+	w := &call{
+		conn:    c,
+		link:    c.link,
+		id:      strconv.FormatUint(c.lastID, 10),
+		answers: make(chan *adapter.Message, room),
+		failed:  make(chan struct{}),
+	}
+	c.calls[w.id] = w
+	return w, c.waitsLocked(1), nil
 }
 
-func (c *Conn) closeCall(id string) {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	if c.calls[id] != nil {
-		delete(c.calls, id)
-		c.link.addWaitLocked(-1)
+// close ends the request, and lets go of what nobody has taken.
+func (w *call) close() {
+	w.conn.mu.Lock()
+	w.endLocked()
+	w.conn.mu.Unlock()
+	for {
+		select {
+		case m := <-w.answers:
+			w.take(m)
+		default:
+			return
+		}
 	}
+}
+
+// endLocked makes the request one that is not waited for. It reports false if it
+// was none already.
+func (w *call) endLocked() bool {
+	if w.conn.calls[w.id] != w {
+		return false
+	}
+	delete(w.conn.calls, w.id)
+	if w.queued == 0 {
+		w.conn.waitsLocked(-1)
+	}
+	return true
 }
 
 // answer hands a frame to the call that waits for it. A late one, or one to
 // nothing, is nobody's.
-func (c *Conn) answer(m *Message) {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	waiting := c.calls[m.ID]
-	if waiting == nil {
-		return
+func (c *Conn) answer(l *link, m *adapter.Message) adapter.Flow {
+	c.mu.Lock()
+	verdict := budget.Go
+	if w := c.calls[m.ID]; w != nil {
+		verdict = w.answerLocked(m)
 	}
-	select {
-	case waiting.answers <- m:
-	default:
-		c.failCallLocked(m.ID, errOverrun)
-	}
+	c.mu.Unlock()
+	return l.flow(verdict)
 }
 
-func (c *Conn) failCallLocked(id string, err error) {
-	waiting := c.calls[id]
-	waiting.err = err
-	close(waiting.failed)
-	delete(c.calls, id)
-	c.link.addWaitLocked(-1)
+func (w *call) answerLocked(m *adapter.Message) budget.Verdict {
+	select {
+	case w.answers <- m:
+	default:
+		w.failLocked(errOverrun)
+		return budget.Go
+	}
+	if w.queued++; w.queued == 1 {
+		w.conn.waitsLocked(-1)
+	}
+	return w.link.bytes.Answer(m.Held())
+}
+
+func (w *call) failLocked(err error) {
+	if w.endLocked() {
+		w.err = err
+		close(w.failed)
+	}
 }
 
 func (c *Conn) failCallsLocked(ce *CloseError) {
-	for id := range c.calls {
-		c.failCallLocked(id, ce)
+	for _, w := range c.calls {
+		w.failLocked(ce)
 	}
 }

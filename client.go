@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/pipe"
+	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
@@ -114,25 +117,19 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string) (*Conn, error)
 	if err != nil {
 		return nil, err
 	}
-	limits := &o.Router.app.opts
-	t := &wsTransport{pongTimeout: limits.PongTimeout}
-	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, o.Header, socket.Options{
-		Subprotocols:   []string{Subprotocol},
-		MaxMessage:     int64(limits.MaxMessage),
-		MessageTimeout: limits.MessageTimeout,
-		WriteTimeout:   limits.WriteTimeout,
-		Alive:          t.alive,
-		Control:        t.control,
-	})
+	t := newWSTransport(o.Router.app.limits())
+	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, o.Header, t.options([]string{Subprotocol}))
 	if err != nil {
 		return nil, dialFailure(err, resp)
 	}
 	t.socket = sock
-	if t.link, err = o.Router.NewLink(t, LinkOptions{Request: handshake(url, o.Header), client: true}); err != nil {
+	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: handshake(url, o.Header), Dialed: true})
+	if err != nil {
 		sock.Abort()
-		return nil, err
+		return nil, statusError(err)
 	}
-	return o.join(t, t.link, auth)
+	t.attach(l)
+	return o.begin(t, l, auth)
 }
 
 func dialFailure(err error, resp *http.Response) error {
@@ -165,46 +162,52 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router) (*Conn, error) {
 		req = handshake("http://memory/", o.Header)
 		req.RemoteAddr = "pipe"
 	}
-	if err := r.admit(req, ctx.Done()); err != nil {
-		return nil, err
+	if refused := r.admit(req, ctx.Done()); refused != nil {
+		return nil, statusError(refused)
 	}
-	server, client := newPipe(&r.app.opts, &o.Router.app.opts)
-	if server.link, err = r.NewLink(server, LinkOptions{Request: req}); err != nil {
-		return nil, &StatusError{http.StatusServiceUnavailable, err.Error(), ""}
+	server, client := pipe.New(r.app.limits(), o.Router.app.limits())
+	serving, err := r.app.newLink(server, adapter.LinkOptions{Request: req})
+	if err != nil {
+		return nil, statusError(err)
 	}
-	p := &plain{router: r, link: server.link, wire: server}
-	client.link, err = o.Router.NewLink(client, LinkOptions{Request: req, client: true})
-	go p.serve(o.Auth != nil)
+	server.Attach(serving)
+	s := r.session(serving, plain.JSON)
+	s.WantAuth = o.Auth != nil
+	go serve(s, server)
+	l, err := o.Router.app.newLink(client, adapter.LinkOptions{Request: req, Dialed: true})
 	if err != nil {
 		client.Abort()
-		return nil, err
+		return nil, statusError(err)
 	}
-	return o.join(client, client.link, auth)
+	client.Attach(l)
+	return o.begin(client, l, auth)
 }
 
-// join makes the client's Conn, and sends the auth frame before all else.
-func (o *DialOptions) join(w wire, l *Link, auth Frame) (*Conn, error) {
-	l.send(auth, sendNow)
-	p := &plain{router: o.Router, link: l, wire: w}
-	if !p.join() {
-		return nil, l.Err()
+// begin makes the client's Conn, and sends the auth frame before all else.
+func (o *DialOptions) begin(w plain.Wire, l *link, auth adapter.Frame) (*Conn, error) {
+	l.Send(auth)
+	s := o.Router.session(l, plain.JSON)
+	s.Begin()
+	conn := s.Conn()
+	go s.Serve(w)
+	if conn == nil {
+		return nil, l.gone()
 	}
-	go p.readLoop()
-	return p.conn, nil
+	return conn.(*attached).conn, nil
 }
 
 // authFrame returns the connect payload's frame; the zero Frame without Auth.
-func (o *DialOptions) authFrame(ctx context.Context) (Frame, error) {
+func (o *DialOptions) authFrame(ctx context.Context) (adapter.Frame, error) {
 	if o.Auth == nil {
-		return Frame{}, nil
+		return adapter.Frame{}, nil
 	}
 	auth, err := o.Auth(ctx)
 	if err != nil {
-		return Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
+		return adapter.Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
 	}
-	f, err := JSON.Encode(&Message{Kind: KindAuth, Args: []any{auth}})
+	f, err := plain.AuthFrame(auth)
 	if err != nil {
-		return Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
+		return adapter.Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
 	}
 	return f, nil
 }
@@ -235,7 +238,7 @@ func (c *Client) pull(event string, in any) (*pull, error) { return c.Conn().pul
 // Abort cuts the connection without a word, as a broken network does. A client
 // that reconnects comes back: a test can see how it does.
 func (c *Client) Abort() {
-	c.Conn().link.cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
+	c.Conn().cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 }
 
 // Close says goodbye to the server with code 1000, after what was sent before,
@@ -246,7 +249,7 @@ func (c *Client) Close() error {
 	c.cancel()
 	conn := c.Conn()
 	conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-	<-conn.link.done
+	<-conn.ended
 	if c.gone != nil {
 		<-c.gone
 	}

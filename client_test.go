@@ -34,7 +34,7 @@ func TestReconnect(t *testing.T) {
 		handlers := wsrouter.New(nil)
 		connects, disconnects := 0, 0
 		handlers.OnConnect(func(*wsrouter.Conn) error { connects++; return nil })
-		handlers.OnDisconnect(func(context.Context, *wsrouter.Conn, error) { disconnects++ })
+		handlers.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { disconnects++ })
 		auths, retries := 0, 0
 		client, err := router.Connect(t.Context(), &wsrouter.DialOptions{
 			Router: handlers,
@@ -274,7 +274,7 @@ func TestDial(t *testing.T) {
 		return c.Reply(out + "!")
 	})
 	gone := make(chan error, 1)
-	router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+	router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 	handlers := wsrouter.New(nil)
 	events := make(chan string, 10)
 	handlers.On("question", func(c *wsrouter.Context) error { return c.Reply("answer") })

@@ -90,7 +90,7 @@ func TestOneByteASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
 		gone := make(chan error, 2)
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 		slow, quick := upgrade(t, router), upgrade(t, router)
 		done := make(chan struct{})
 		go func() {

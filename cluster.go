@@ -7,94 +7,244 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file is a namespace as a node of a cluster, see Broker.
+// This file is a namespace as a node of a cluster, see [broker.Broker].
 
-// membership is a namespace's subscription to the Broker. It is made when it is
-// first needed; the mutex is not held meanwhile.
+// membership is a namespace as a member of its Broker's cluster. Whatever the
+// Broker does, nobody waits for it without a bound, and an Emit not at all: the
+// Broker is called by goroutines of the membership, never with the lock held.
+//
+//	outside ─► joining ─┬─► joined ─┐
+//	   │          │     └─► failed ─┤
+//	   └──────────┴─────────────────┴─► left
 type membership struct {
-	mu    sync.Mutex    // guards what follows
-	began bool          // somebody subscribes
-	ended bool          // it was closed, perhaps before there was one
-	ready chan struct{} // closed when the subscription is there, or failed
-	sub   Subscription  // set before ready is closed; nil if it failed
+	mu       sync.Mutex // guards what follows
+	state    memberState
+	sub      broker.Subscription // while it is joined
+	kept     []*broker.Operation // emits from while it is joining, in order
+	bytes    int                 // of kept
+	settled  chan struct{}       // from joining on; closed when that is over
+	ctx      context.Context     // from joining on; ends when it leaves
+	cancel   context.CancelFunc  // ends ctx
+	patience <-chan struct{}     // from joining on; closed when nobody is to wait for it any more
+	gone     chan struct{}       // from left on; closed when the Broker has let go of it
 }
 
-// subscription returns the namespace's, and makes it if it is the first who asks;
-// others wait. Nil means that there is none.
-func (r *Router) subscription() Subscription {
-	broker := r.app.opts.Broker
-	if broker == nil {
-		return nil
-	}
+type memberState uint8
+
+const (
+	outside memberState = iota // nobody has needed other nodes yet
+	joining                    // the Broker was asked to subscribe
+	joined
+	failed // the Broker said never
+	left
+)
+
+const (
+	// joinWait is how long serving, and operations on rooms, wait for a Broker
+	// that subscribes. Emits are kept meanwhile, and after that.
+	joinWait = 5 * time.Second
+
+	// maxKept is how many bytes of emits are kept for a Broker that subscribes.
+	maxKept = 1 << 20
+)
+
+// join asks the Broker to subscribe the namespace, unless that was done.
+func (r *Router) join() {
 	m := &r.membership
 	m.mu.Lock()
-	if m.ended {
-		m.mu.Unlock()
-		return nil
+	defer m.mu.Unlock()
+	if m.state != outside || r.app.opts.Broker == nil {
+		return
 	}
-	first := !m.began
-	if first {
-		m.began, m.ready = true, make(chan struct{})
-	}
-	m.mu.Unlock()
-	if first {
-		r.subscribe(broker)
-	}
-	<-m.ready
-	return m.sub
+	m.state, m.settled = joining, make(chan struct{})
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	patience, cancel := context.WithTimeout(m.ctx, joinWait)
+	context.AfterFunc(patience, cancel)
+	m.patience = patience.Done()
+	go r.subscribe(m.ctx)
 }
 
-func (r *Router) subscribe(broker Broker) {
+func (r *Router) subscribe(ctx context.Context) {
 	m := &r.membership
-	defer close(m.ready)
-	sub, err := broker.Subscribe(r)
+	sub, err := r.app.opts.Broker.Subscribe(ctx, node{r})
 	if err != nil {
 		r.app.opts.Logger.Error("wsrouter: not subscribed, other nodes are not reached", "namespace", r.name, "err", err)
-		return
 	}
-	m.sub = sub
+	for kept := m.settle(sub); len(kept) > 0; kept = m.settle(sub) {
+		r.publishKept(sub, kept)
+	}
+	if m.hasLeft() {
+		r.unsubscribe(sub)
+	}
 }
 
-// unsubscribe ends the namespace as a node.
-func (r *Router) unsubscribe() {
+func (m *membership) hasLeft() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state == left
+}
+
+// settle ends joining if nothing is kept; otherwise it returns what is, which has
+// to be published first.
+func (m *membership) settle(sub broker.Subscription) (kept []*broker.Operation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	kept, m.kept, m.bytes = m.kept, nil, 0
+	if len(kept) > 0 {
+		return kept
+	}
+	switch {
+	case m.state == left:
+	case sub == nil:
+		m.state = failed
+	default:
+		m.state, m.sub = joined, sub
+	}
+	close(m.settled)
+	return nil
+}
+
+func (r *Router) publishKept(sub broker.Subscription, kept []*broker.Operation) {
+	if sub == nil {
+		r.app.counters.unpublished.Add(int64(len(kept)))
+		return
+	}
+	for _, op := range kept {
+		if err := sub.Publish(op); err != nil && !errors.Is(err, ErrUnreached) {
+			r.app.opts.Logger.Error("wsrouter: not published", "namespace", r.name, "event", op.Event, "err", err)
+		}
+	}
+}
+
+// subscription returns the namespace's, and joins if it is the first who asks. It
+// waits for that until ctx ends, but for joinWait at most. Nil means that there is
+// none.
+func (r *Router) subscription(ctx context.Context) broker.Subscription {
+	r.join()
+	m := &r.membership
+	sub, settled, patience := m.now()
+	if settled == nil {
+		return sub
+	}
+	select {
+	case <-settled:
+	case <-patience:
+	case <-ctx.Done():
+	}
+	sub, _, _ = m.now()
+	return sub
+}
+
+// now returns the subscription, and while the namespace is joining what to wait for.
+func (m *membership) now() (sub broker.Subscription, settled, patience <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != joining {
+		return m.sub, nil, nil
+	}
+	return nil, m.settled, m.patience
+}
+
+// publishEmit hands an emit to the other nodes, or keeps it for when the namespace
+// has joined them. It never waits.
+func (r *Router) publishEmit(op *broker.Operation) error {
+	r.join()
+	kept, sub := r.membership.keep(op)
+	switch {
+	case kept:
+		return nil
+	case sub == nil:
+		r.app.counters.unpublished.Add(1)
+		return ErrUnreached
+	}
+	return sub.Publish(op)
+}
+
+// keep keeps an emit while the namespace is joining, as far as there is room. Else
+// it returns the subscription, nil if there is none.
+func (m *membership) keep(op *broker.Operation) (kept bool, sub broker.Subscription) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state != joining {
+		return false, m.sub
+	}
+	size := op.Size()
+	if len(m.kept) > 0 && m.bytes+size > maxKept {
+		return false, nil
+	}
+	m.kept = append(m.kept, op)
+	m.bytes += size
+	return true, nil
+}
+
+// leave ends the membership, beside whoever calls it. What it returns is closed
+// when the Broker has let go.
+func (r *Router) leave() (gone <-chan struct{}) {
 	m := &r.membership
 	m.mu.Lock()
-	last := m.began && !m.ended
-	m.ended = true
-	m.mu.Unlock()
-	if !last {
+	defer m.mu.Unlock()
+	was, sub := m.state, m.sub
+	if was == left {
+		return m.gone
+	}
+	m.state, m.sub, m.gone = left, nil, make(chan struct{})
+	switch was {
+	case joining: // subscribe sees to it
+		m.cancel()
+	case joined:
+		m.cancel()
+		go r.unsubscribe(sub)
+	default:
+		close(m.gone)
+	}
+	return m.gone
+}
+
+func (r *Router) unsubscribe(sub broker.Subscription) {
+	defer close(r.membership.gone)
+	if sub == nil {
 		return
 	}
-	if <-m.ready; m.sub == nil {
-		return
-	}
-	if err := m.sub.Close(); err != nil {
+	if err := sub.Close(); err != nil {
 		r.app.opts.Logger.Error("wsrouter: subscription not closed", "namespace", r.name, "err", err)
 	}
 }
 
-// joinCluster makes all namespaces nodes, side by side: each may have to wait for
-// the network.
+// joinCluster makes all namespaces nodes, side by side, and waits for them.
 func (a *app) joinCluster() {
 	if a.opts.Broker == nil {
 		return
 	}
-	var wg sync.WaitGroup
-	for _, r := range a.root.subtree() {
-		wg.Go(func() { r.subscription() })
+	namespaces := a.root.subtree()
+	for _, r := range namespaces {
+		r.join()
 	}
-	wg.Wait()
+	for _, r := range namespaces {
+		r.subscription(context.Background())
+	}
 }
 
-// leaveCluster ends the nodes of the namespace and of those below it.
-func (r *Router) leaveCluster() {
-	var wg sync.WaitGroup
+// leaveCluster ends the nodes of the namespace and of those below it, side by
+// side, and waits for them until ctx ends.
+func (r *Router) leaveCluster(ctx context.Context) error {
+	var all []<-chan struct{}
 	for _, ns := range r.subtree() {
-		wg.Go(ns.unsubscribe)
+		all = append(all, ns.leave())
 	}
-	wg.Wait()
+	for _, gone := range all {
+		select {
+		case <-gone:
+		case <-ctx.Done():
+			return fmt.Errorf("wsrouter: shutdown: leaving the cluster: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 // elsewhere reports whether the Target may select connections of other nodes.
@@ -102,18 +252,23 @@ func (t *Target) elsewhere() bool {
 	return t.router.app.opts.Broker != nil && !t.local && (!t.some || len(t.rooms) > 0)
 }
 
-func (t *Target) selection() Selection { return Selection{Rooms: t.rooms, Except: t.except} }
+func (t *Target) selection() broker.Selection {
+	return broker.Selection{Rooms: t.rooms, Except: t.except}
+}
 
 // publish has the other nodes do what has been done here.
-func (t *Target) publish(op Operation) error {
+func (t *Target) publish(op broker.Operation) error {
 	if !t.elsewhere() {
 		return nil
 	}
-	sub := t.router.subscription()
+	op.To, op.Volatile = t.selection(), t.volatile
+	if op.Kind == broker.OpEmit {
+		return t.router.publishEmit(&op)
+	}
+	sub := t.router.subscription(context.Background())
 	if sub == nil {
 		return ErrUnreached
 	}
-	op.To, op.Volatile = t.selection(), t.volatile
 	return sub.Publish(&op)
 }
 
@@ -122,51 +277,42 @@ func (t *Target) findElsewhere(ctx context.Context) ([]Member, error) {
 	if !t.elsewhere() {
 		return nil, nil
 	}
-	finder, ok := t.router.subscription().(Finder)
+	finder, ok := t.router.subscription(ctx).(broker.Finder)
 	if !ok {
 		return nil, ErrUnreached
 	}
-	members, err := finder.Find(ctx, t.selection())
+	found, err := finder.Find(ctx, t.selection())
+	members := make([]Member, len(found))
+	for i, m := range found {
+		members[i] = Member{ID: m.ID, Rooms: m.Rooms, Data: m.Data}
+	}
 	if err != nil {
 		return members, fmt.Errorf("wsrouter: find: %w", err)
 	}
 	return members, nil
 }
 
-// encodeArgs encodes arguments for all wires.
-func encodeArgs(args []any) (list []Encoded, err error) {
-	for _, arg := range args {
-		e, err := Encode(arg)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, e)
-	}
-	return list, nil
+// node is a namespace as a Broker sees it. It implements [broker.Node].
+type node struct{ router *Router }
+
+// local is the Target of a selection: all of the namespace where it names no rooms.
+func (n node) local(s broker.Selection) Target {
+	return Target{router: n.router, some: len(s.Rooms) > 0, rooms: s.Rooms, except: s.Except, local: true}
 }
 
-func anys(list []Encoded) []any {
-	args := make([]any, len(list))
-	for i, e := range list {
-		args[i] = e
-	}
-	return args
-}
+func (n node) Name() string { return n.router.name }
 
-// Apply does what another node has published, with the connections of this
-// process. It is for Brokers, waits for nobody, and only reads the operation. The
-// error says what is wrong with that, or which connections could not join.
-func (r *Router) Apply(op *Operation) error {
-	t := r.Select(op.To).Local()
+func (n node) Apply(op *broker.Operation) error {
+	t := n.local(op.To)
 	t.volatile = op.Volatile
 	switch op.Kind {
-	case OpEmit:
-		return t.Emit(op.Event, anys(op.Args)...)
-	case OpJoin:
+	case broker.OpEmit:
+		return t.Emit(op.Event, payload.Args(op.Args)...)
+	case broker.OpJoin:
 		return t.Join(op.Rooms...)
-	case OpLeave:
+	case broker.OpLeave:
 		return t.Leave(op.Rooms...)
-	case OpDisconnect:
+	case broker.OpDisconnect:
 		code := op.Code
 		if code == 0 {
 			code = CloseNormal
@@ -176,19 +322,34 @@ func (r *Router) Apply(op *Operation) error {
 	return errors.New("wsrouter: unknown operation")
 }
 
-// Select returns the Target of a selection: all of the namespace where it names
-// no rooms.
-func (r *Router) Select(s Selection) Target {
-	return Target{router: r, some: len(s.Rooms) > 0, rooms: s.Rooms, except: s.Except}
+func (n node) HasRoom(room string) bool { return n.router.rooms.Has(room) }
+
+func (n node) Rooms() iter.Seq[string] {
+	return func(yield func(string) bool) { slices.Values(n.router.rooms.All())(yield) }
 }
 
-// HasRoom reports whether any connection of this process is in the room. A Broker
-// need not decode what is for rooms that are not here.
-func (r *Router) HasRoom(room string) bool { return r.hub.hasRoom(room) }
+func (n node) Members(s broker.Selection) []broker.Member {
+	t := n.local(s)
+	conns := t.conns()
+	members := make([]broker.Member, len(conns))
+	for i, c := range conns {
+		members[i] = broker.Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data(), Request: c.request}
+	}
+	return members
+}
 
-// Rooms iterates over the rooms of this namespace that any connection of this
-// process is in, as they were when the loop began, in no order and without the
-// connections' own.
-func (r *Router) Rooms() iter.Seq[string] {
-	return func(yield func(string) bool) { slices.Values(r.hub.allRooms())(yield) }
+func (n node) Call(ctx context.Context, s broker.Selection, event string, args []payload.Value, answer func(payload.Value)) (int, <-chan struct{}) {
+	t := n.local(s)
+	conns := t.conns()
+	done := make(chan struct{})
+	came := t.ask(ctx, conns, event, payload.Args(args))
+	go func() {
+		defer close(done)
+		for range conns {
+			if a := <-came; a.Err == nil {
+				answer(a.data)
+			}
+		}
+	}()
+	return len(conns), done
 }

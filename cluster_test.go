@@ -14,24 +14,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
 // brokerFunc is a Broker that subscribes as a test says.
-type brokerFunc func(r *wsrouter.Router) (wsrouter.Subscription, error)
+type brokerFunc func(ctx context.Context, n broker.Node) (broker.Subscription, error)
 
-func (f brokerFunc) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) { return f(r) }
+func (f brokerFunc) Subscribe(ctx context.Context, n broker.Node) (broker.Subscription, error) {
+	return f(ctx, n)
+}
 
 // lonely is a subscription that reaches nobody, and cannot be asked.
 type lonely struct {
 	mu        sync.Mutex // guards published
-	published []wsrouter.OpKind
+	published []broker.OpKind
 	closed    chan struct{}
 }
 
 func newLonely() *lonely { return &lonely{closed: make(chan struct{})} }
 
-func (l *lonely) Publish(op *wsrouter.Operation) error {
+func (l *lonely) Publish(op *broker.Operation) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.published = append(l.published, op.Kind)
@@ -40,13 +43,13 @@ func (l *lonely) Publish(op *wsrouter.Operation) error {
 
 func (l *lonely) Close() error { close(l.closed); return nil }
 
-func inCluster(broker wsrouter.Broker) *wsrouter.Router {
-	return wsrouter.New(&wsrouter.Options{Broker: broker, Logger: slog.New(slog.DiscardHandler)})
+func inCluster(b broker.Broker) *wsrouter.Router {
+	return wsrouter.New(&wsrouter.Options{Broker: b, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func TestTheMemoryBrokerJoinsSeveralRouters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cluster wsrouter.MemoryBroker
+		var cluster broker.Memory
 		a, b, c := inCluster(&cluster), inCluster(&cluster), inCluster(&cluster)
 		for _, r := range []*wsrouter.Router{a, b, c} {
 			r.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room") })
@@ -67,7 +70,7 @@ func TestTheMemoryBrokerJoinsSeveralRouters(t *testing.T) {
 
 func TestAnEmitBeforeServingReachesOtherNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cluster wsrouter.MemoryBroker
+		var cluster broker.Memory
 		a, b := inCluster(&cluster), inCluster(&cluster)
 		client := wsroutertest.Connect(t, b, nil)
 		require.NoError(t, a.Emit("early"))
@@ -84,7 +87,7 @@ func TestANodeLeavesWithItsRouter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sub := newLonely()
-				r := inCluster(brokerFunc(func(r *wsrouter.Router) (wsrouter.Subscription, error) { return sub, nil }))
+				r := inCluster(brokerFunc(func(_ context.Context, n broker.Node) (broker.Subscription, error) { return sub, nil }))
 				wsroutertest.Connect(t, r, nil)
 				require.NoError(t, end(r))
 				<-sub.closed
@@ -99,9 +102,9 @@ func TestANodeLeavesWithItsRouter(t *testing.T) {
 // What OnDisconnect tells the others at a shutdown still reaches them.
 func TestShutdownLeavesTheClusterLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cluster wsrouter.MemoryBroker
+		var cluster broker.Memory
 		a, b := inCluster(&cluster), inCluster(&cluster)
-		a.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err error) { a.Emit("left") })
+		a.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err *wsrouter.CloseError) { a.Emit("left") })
 		wsroutertest.Connect(t, a, nil)
 		client := wsroutertest.Connect(t, b, nil)
 		require.NoError(t, a.Shutdown(t.Context()))
@@ -113,11 +116,11 @@ func TestEachNamespaceSubscribesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var names []string
-		r := inCluster(brokerFunc(func(r *wsrouter.Router) (wsrouter.Subscription, error) {
+		r := inCluster(brokerFunc(func(_ context.Context, n broker.Node) (broker.Subscription, error) {
 			time.Sleep(time.Second) // the network is slow
 			mu.Lock()
 			defer mu.Unlock()
-			names = append(names, r.Name())
+			names = append(names, n.Name())
 			return newLonely(), nil
 		}))
 		chat := r.Namespace("/chat")
@@ -136,7 +139,7 @@ func TestEachNamespaceSubscribesOnce(t *testing.T) {
 
 func TestWhatIsLocalStaysOnItsNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cluster wsrouter.MemoryBroker
+		var cluster broker.Memory
 		a, b := inCluster(&cluster), inCluster(&cluster)
 		for _, r := range []*wsrouter.Router{a, b} {
 			r.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room") })
@@ -162,9 +165,9 @@ func TestWhatIsLocalStaysOnItsNode(t *testing.T) {
 
 // Whatever a Broker is like, the connections of this process are served.
 func TestLocalDeliveryGoesOnWithoutABroker(t *testing.T) {
-	for name, broker := range map[string]wsrouter.Broker{
-		"that fails": brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) { return nil, errors.New("no") }),
-		"that is away": brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) {
+	for name, broker := range map[string]broker.Broker{
+		"that fails": brokerFunc(func(context.Context, broker.Node) (broker.Subscription, error) { return nil, errors.New("no") }),
+		"that is away": brokerFunc(func(context.Context, broker.Node) (broker.Subscription, error) {
 			return newLonely(), nil
 		}),
 	} {
@@ -177,7 +180,7 @@ func TestLocalDeliveryGoesOnWithoutABroker(t *testing.T) {
 				require.NoError(t, here.Emit("hello"))
 				client.Expect("hello", nil)
 				assert.ErrorIs(t, here.Join("there"), wsrouter.ErrUnreached)
-				assert.True(t, r.HasRoom("there"))
+				assert.True(t, wsrouter.NodeOf(r).HasRoom("there"))
 				assert.ErrorIs(t, here.Leave("there"), wsrouter.ErrUnreached)
 				assert.NoError(t, here.Local().Join("there"))
 				members, err := here.Find(t.Context())
@@ -194,18 +197,18 @@ func TestApplyRefusesWhatIsNoOperation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := wsrouter.New(nil)
 		client := wsroutertest.Connect(t, r, nil)
-		for _, op := range []wsrouter.Operation{
+		for _, op := range []broker.Operation{
 			{},
 			{Kind: 99},
-			{Kind: wsrouter.OpEmit},
-			{Kind: wsrouter.OpEmit, Event: "disconnect"},
-			{Kind: wsrouter.OpJoin, Rooms: []string{""}},
-			{Kind: wsrouter.OpDisconnect, Code: 1},
+			{Kind: broker.OpEmit},
+			{Kind: broker.OpEmit, Event: "disconnect"},
+			{Kind: broker.OpJoin, Rooms: []string{""}},
+			{Kind: broker.OpDisconnect, Code: 1},
 		} {
-			assert.Error(t, r.Apply(&op), "%+v", op)
+			assert.Error(t, wsrouter.NodeOf(r).Apply(&op), "%+v", op)
 		}
 		client.ExpectNothing()
-		require.NoError(t, r.Apply(&wsrouter.Operation{Kind: wsrouter.OpDisconnect}))
+		require.NoError(t, wsrouter.NodeOf(r).Apply(&broker.Operation{Kind: broker.OpDisconnect}))
 		client.ExpectClose(wsrouter.CloseNormal)
 	})
 }

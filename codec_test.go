@@ -1,7 +1,6 @@
 package wsrouter_test
 
 import (
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -230,39 +229,4 @@ func TestNestJSON(t *testing.T) {
 			})
 		})
 	}
-}
-
-// FuzzDecodeFrame holds that no input makes the decoder panic, and that what it
-// accepts is what encoding/json reads, too.
-func FuzzDecodeFrame(f *testing.F) {
-	for _, seed := range []string{
-		`{"event":"echo","data":{"a":[1,"x\\\"]}"]},"id":7}`, `{"event":"a","id":8,"pull":16}`, `{"id":8,"cancel":true}`,
-		`{"event":"x","data":null,"re":"é","more":true}`, `{"auth":{}}`, `{"ping":1}`, ` { } `, `[]`, `{"event":1}`, "\xff", ``,
-		`{"a":-1.5e+3,"event":"e" }`, `{"event":"exception","re":1}`, `{"id":1,"re":1}`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m, control, err := wsrouter.DecodeFrame(data)
-		if err != nil {
-			return
-		}
-		var keys map[string]json.RawMessage
-		require.NoError(t, json.Unmarshal(data, &keys))
-		if control {
-			return
-		}
-		if event, ok := keys["event"]; ok {
-			var name string
-			require.NoError(t, json.Unmarshal(event, &name))
-			if m.Kind != wsrouter.KindCancel {
-				require.Equal(t, name, m.Event)
-			}
-		}
-		if body, ok := keys["data"]; ok && m.Kind == wsrouter.KindEvent {
-			require.Equal(t, string(body), string(m.Args[0].(json.RawMessage)))
-		}
-		_, err = wsrouter.JSON.Encode(m)
-		require.NoError(t, err)
-	})
 }

@@ -2,75 +2,68 @@ package wsrouter
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/lane"
+	"github.com/wsrouter/wsrouter/internal/outbox"
+	"github.com/wsrouter/wsrouter/internal/plain"
+	"github.com/wsrouter/wsrouter/internal/rooms"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // Conn is one client in one namespace. All its methods are safe for concurrent
 // use, and it may be kept for as long as one likes: after the client has gone,
 // emits and calls fail with a *[CloseError].
 type Conn struct {
-	id     string
-	link   *Link
-	router *Router
-	format Format
-	auth   json.RawMessage
-	born   time.Time
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	values sync.Map // of Key
-	ended  chan struct{}
+	router  *Router
+	request *http.Request
+	format  adapter.Format
+	auth    json.RawMessage
+	dialed  bool // this is the end that has connected
+	born    time.Time
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	values  sync.Map // of Key
+	member  rooms.Member[*Conn]
+	lane    lane.Lane[*request]
+	done    chan struct{} // closed when it begins to leave
+	ending  atomic.Bool   // somebody takes it out of the world
+	ended   chan struct{} // closed when it is gone
 
-	connecting *exchange // stands for OnConnect in running, until that has let it in
-
-	// Guarded by Link.mu.
-	inbox     inbox
-	turn      bool        // some goroutine has the turn
-	running   []*exchange // handlers that have not returned, OnConnect among them
-	streaming map[*exchange]struct{}
-	idle      chan struct{} // closed when nothing runs or waits; nil if nobody asked
-	live      bool          // OnConnect has let it in
-	held      []Frame       // emitted before that
+	mu        sync.Mutex // guards everything below, and the state of its requests
+	phase     connPhase
+	guard     guardPhase
+	link      *link       // nil while it is away
+	ce        *CloseError // how it leaves
+	held      []adapter.Frame
 	heldBytes int
-	draining  bool        // nothing new is handled
-	ce        *CloseError // how, once it is leaving
-	leaving   bool        // it is closed; its link may go on
-	parting   bool        // the client has left, but what it sent before is still answered
-	ending    bool        // end has been called
-	open      map[string]*exchange
+	data      int                 // bytes that SetData keeps
+	open      map[string]*request // those that the client may cancel, by its ids
+	streams   map[*request]struct{}
 	calls     map[string]*call
 	lastID    uint64
-
-	// Guarded by hub.mu.
-	rooms     map[string]struct{}
-	removed   bool // it is no target any more
-	forgotten bool // and has no rooms any more
-	data      json.RawMessage
+	waits     int // calls and streams: reading must go on for them
+	producers producers
 }
 
-// newID returns 20 random URL-safe characters.
-func newID() string {
-	var b [15]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// ID returns the connection's id, 20 random URL-safe characters. It is also the
-// name of a room that only this connection is in. It is no secret.
-func (c *Conn) ID() string { return c.id }
+// ID returns the connection's id, "~" and 19 random URL-safe characters. It is also
+// the name of a room that only this connection is in. It is no secret.
+func (c *Conn) ID() string { return c.member.ID }
 
 // Router returns the namespace.
 func (c *Conn) Router() *Router { return c.router }
 
 // Request returns the HTTP request with which the client connected. Its body is
 // gone, and its context is over; use [Conn.Context].
-func (c *Conn) Request() *http.Request { return c.link.request }
+func (c *Conn) Request() *http.Request { return c.request }
 
 // Context returns the connection's context: the values of the request's, as set
 // by HTTP middleware, without its end. It is cancelled when the connection goes,
@@ -84,7 +77,7 @@ func (c *Conn) Auth(v any) error {
 	if c.auth == nil {
 		return nil
 	}
-	return prefixField("auth", decode(c.auth, v))
+	return c.router.bound(bind.Named("auth", payload.Value{JSON: c.auth}, v), v)
 }
 
 // Emit sends an event to this connection. Arguments are encoded as JSON before
@@ -99,18 +92,15 @@ func (c *Conn) Auth(v any) error {
 func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, sendNow) }
 
 func (c *Conn) emit(event string, args []any, mode sendMode) error {
-	if c.link.client {
-		mode = sendWait // there is no one else whom that could keep
-	}
 	if err := checkEvent(event); err != nil {
 		return err
 	}
-	return c.send(&Message{Kind: KindEvent, Event: event, Args: args}, mode)
+	return c.send(&adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args}, mode)
 }
 
 // checkEvent refuses names that no client could receive.
 func checkEvent(event string) error {
-	if event == "" || reserved[event] && event != exception {
+	if event == "" || reserved[event] && event != plain.Exception {
 		return fmt.Errorf("wsrouter: event name %q is reserved", event)
 	}
 	return nil
@@ -123,87 +113,208 @@ func encodeError(event string, err error) error {
 	return fmt.Errorf("wsrouter: encode %q: %w", event, err)
 }
 
-// send encodes a message and queues it.
-func (c *Conn) send(m *Message, mode sendMode) error {
+// sendMode says what a full outbox means to a sender.
+type sendMode uint8
+
+const (
+	sendWait     sendMode = iota // wait for space in the first half
+	sendNow                      // never wait: full means that the client is slow
+	sendVolatile                 // drop the frame
+	sendReply                    // as sendWait, and likely nothing follows
+)
+
+func (mode sendMode) waits() bool { return mode == sendWait || mode == sendReply }
+
+// send encodes a message and puts it into the outbox.
+func (c *Conn) send(m *adapter.Message, mode sendMode) error {
 	f, err := c.format.Encode(m)
 	if err != nil {
 		return encodeError(m.Event, err)
 	}
-	return c.sendFrame(f, mode)
+	return c.put(f, mode)
 }
 
-func (c *Conn) sendFrame(f Frame, mode sendMode) error {
-	c.link.mu.Lock()
-	err := c.sendFrameLocked(f, mode)
-	c.link.mu.Unlock()
-	return c.link.sent(err)
+// placed is where a frame went, for [Conn.placed] to do what could not be done with
+// the lock held.
+type placed struct {
+	link    *link // nil if it is held, or nothing is sent
+	outcome outbox.Outcome
+	space   <-chan struct{}
 }
 
-func (c *Conn) sendFrameLocked(f Frame, mode sendMode) error {
-	l := c.link
+// put sends a frame. Only sendWait and sendReply block, and at most for
+// WriteTimeout.
+func (c *Conn) put(f adapter.Frame, mode sendMode) error {
+	c.mu.Lock()
+	p, err := c.putLocked(f, mode)
+	c.mu.Unlock()
+	return c.placed(f, mode, p, err)
+}
+
+// putLocked is the one door out: whatever goes to the client passes here.
+func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 	switch {
-	case l.ce != nil || c.leaving && !(c.parting && mode.waits()):
-		return c.goneLocked()
-	case f.empty():
-		return nil
-	case c.live || l.client:
-		l.app.counters.eventsOut.Add(1)
-		return l.sendLocked(f, mode)
+	case c.phase == connLive, c.phase == connConnecting && c.dialed:
+	case c.phase == connConnecting:
+		return placed{}, c.holdLocked(f)
+	case c.phase == connParting && mode.waits(): // what it has sent before is still answered
+	default:
+		return placed{}, c.ce
 	}
-	size := f.size() + frameOverhead
-	if c.heldBytes > 0 && c.heldBytes+size > l.app.opts.OutboxBytes {
-		return errors.New("wsrouter: too much emitted in OnConnect")
+	if f.IsZero() {
+		return placed{}, nil
+	}
+	p.link = c.link
+	p.outcome, p.space = p.link.out.Put(f, c.outboxMode(mode))
+	return p, nil
+}
+
+func (c *Conn) outboxMode(mode sendMode) outbox.Mode {
+	switch mode {
+	case sendReply:
+		if !c.link.bytes.Waiting() {
+			return outbox.Direct
+		}
+		fallthrough
+	case sendWait:
+		return outbox.Wait
+	}
+	return outbox.Now
+}
+
+// holdLocked keeps what is sent in OnConnect until that has let the client in.
+func (c *Conn) holdLocked(f adapter.Frame) error {
+	if f.IsZero() {
+		return nil
+	}
+	size := f.Held()
+	if c.heldBytes > 0 && c.heldBytes+size > c.router.app.opts.OutboxBytes {
+		return fmt.Errorf("wsrouter: too much emitted in OnConnect")
 	}
 	c.held = append(c.held, f)
 	c.heldBytes += size
+	c.link.bytes.Out(size)
 	return nil
 }
 
-// goneError says how the connection ended.
-func (c *Conn) goneError() error {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	return c.goneLocked()
+// placed goes on when a frame was put into the outbox, or could not be.
+func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error {
+	if err != nil || p.link == nil {
+		return err
+	}
+	counters := &c.router.app.counters
+	switch {
+	case p.outcome != outbox.Full:
+		counters.eventsOut.Add(1)
+		return p.link.putDone(f, p.outcome)
+	case mode == sendVolatile:
+		c.router.app.dropped(p.link, 1)
+		return nil
+	case mode == sendNow:
+		return p.link.putDone(f, p.outcome)
+	}
+	return c.putWaiting(f, mode, p)
 }
 
-func (c *Conn) goneLocked() error {
-	if c.link.ce != nil || c.ce == nil {
-		return c.link.ce
+// putWaiting tries again whenever there is space.
+func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
+	timeout := time.NewTimer(c.router.app.opts.WriteTimeout)
+	defer timeout.Stop()
+	for p.outcome == outbox.Full {
+		select {
+		case <-p.space:
+		case <-timeout.C:
+			return p.link.putDone(f, outbox.Full)
+		}
+		c.mu.Lock()
+		next, err := c.putLocked(f, mode)
+		c.mu.Unlock()
+		if err != nil || next.link == nil {
+			return err
+		}
+		p = next
 	}
-	return c.ce // of this namespace only
+	return c.placed(f, mode, p, nil)
+}
+
+// currentLink returns the link that the connection has.
+func (c *Conn) currentLink() *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link
+}
+
+// gone says how the connection leaves, nil if it does not.
+func (c *Conn) gone() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ce == nil {
+		return nil
+	}
+	return c.ce
 }
 
 // Join adds the connection to rooms. In OnConnect that takes effect when the
 // client is let in. It fails with a *[CloseError] for a connection that has gone,
 // and with a *[WsError], which a handler may return, beyond [Options.MaxRooms] and
-// for a name that is empty, longer than [Options.MaxName], or the id of another
-// connection. Prefix names that clients choose ("room:"+name), so that they cannot
-// name a room of yours.
-func (c *Conn) Join(rooms ...string) error { return c.router.hub.join(c, rooms) }
+// for a name that is empty, longer than [Options.MaxName], or has the shape of a
+// connection's id. Prefix names that clients choose ("room:"+name), so that they
+// cannot name a room of yours.
+func (c *Conn) Join(names ...string) error {
+	opts := &c.router.app.opts
+	switch err := c.router.rooms.Join(&c.member, names); err {
+	case rooms.ErrGone:
+		return fmt.Errorf("wsrouter: join: %w", c.gone())
+	case rooms.ErrName:
+		return NewError(fmt.Sprintf("a room's name must have 1 to %d bytes", opts.MaxName)).WithCode(CodeInvalid)
+	case rooms.ErrID:
+		return NewError("a room's name must not be another connection's id").WithCode(CodeInvalid)
+	case rooms.ErrTooMany:
+		return NewError(fmt.Sprintf("more than %d rooms", opts.MaxRooms)).WithCode(CodeTooMany)
+	}
+	return nil
+}
 
 // Leave takes the connection out of rooms. Its own it cannot leave.
-func (c *Conn) Leave(rooms ...string) { c.router.hub.leave(c, rooms) }
+func (c *Conn) Leave(rooms ...string) { c.router.rooms.Leave(&c.member, rooms) }
 
 // Rooms returns the names of the rooms that the connection is in, without its
 // own, sorted. They can still be read in OnDisconnect.
-func (c *Conn) Rooms() []string { return c.router.hub.roomsOf(c) }
+func (c *Conn) Rooms() []string { return c.member.Rooms() }
 
 // SetData sets what [Target.Find] shows of the connection, encoded as JSON: who
 // it is, say, for lists of who is there. The error says why v cannot be encoded.
 func (c *Conn) SetData(v any) error {
-	data, err := AppendJSON(nil, v)
+	data, err := payload.AppendJSON(nil, v)
 	if err != nil {
 		return fmt.Errorf("wsrouter: SetData: %w", err)
 	}
-	c.router.hub.setData(c, data)
+	if !c.keepData(len(data)) {
+		return fmt.Errorf("wsrouter: SetData: %w", c.gone())
+	}
+	c.member.SetData(data)
+	c.router.app.relieve()
 	return nil
 }
 
+// keepData counts what SetData keeps. It reports false when the connection has
+// ended.
+func (c *Conn) keepData(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == connEnded {
+		return false
+	}
+	c.link.bytes.Keep(n - c.data)
+	c.data = n
+	return true
+}
+
 // To selects the connections in any of the rooms, without this one.
-func (c *Conn) To(rooms ...string) Target { return c.router.To(rooms...).Except(c.id) }
+func (c *Conn) To(rooms ...string) Target { return c.router.To(rooms...).Except(c.ID()) }
 
 // Others selects everyone in this namespace but this connection.
-func (c *Conn) Others() Target { return c.router.Except(c.id) }
+func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 
 // Close ends the connection: what was sent before is still delivered, then the
 // client is told code and reason (at most 123 bytes of it), and what it has sent
@@ -219,6 +330,17 @@ func (c *Conn) Close(code int, reason string) error {
 	}
 	c.close(&CloseError{Code: code, Reason: reason, Cause: CauseLocal})
 	return nil
+}
+
+func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
+	if c.dialed {
+		level = min(level, slog.LevelDebug) // the server has its line
+	}
+	if !c.router.app.opts.Logger.Enabled(c.ctx, level) {
+		return
+	}
+	attrs = append([]slog.Attr{slog.String("conn", c.ID()), slog.String("namespace", c.router.name)}, attrs...)
+	c.router.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)
 }
 
 // Key names a value of type T that is kept with a connection. Make one per value

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"strings"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/bind"
 )
 
 // Context is what the handler of one event sees. It is made for one event and
@@ -17,9 +19,9 @@ import (
 // Stream and Yield are meant for the one goroutine that handles the event.
 type Context struct {
 	conn *Conn
-	msg  *Message
+	msg  *adapter.Message
 	ctx  context.Context // of WithContext; nil is the event's
-	ex   *exchange       // shared by the copies of WithContext
+	req  *request        // shared by the copies of WithContext
 }
 
 // Context returns the event's context. It carries the values of the request's
@@ -32,7 +34,7 @@ func (c *Context) Context() context.Context {
 	if c.ctx != nil {
 		return c.ctx
 	}
-	return c.ex.context()
+	return c.req.context()
 }
 
 // WithContext returns a copy with another context, for middleware. The copy
@@ -59,67 +61,36 @@ func (c *Context) Event() string { return c.msg.Event }
 // expected there; return it, and the client is told. [Options.Validate] is run
 // on v at last.
 func (c *Context) Bind(v any) error {
-	if err := c.msg.bind(v); err != nil {
-		return err
-	}
-	return c.validate(v)
+	return c.bound(bind.Value(c.msg.Data, v), v)
 }
 
-func (c *Context) validate(v any) error {
-	if validate := c.router().app.opts.Validate; validate != nil {
-		return validate(v)
-	}
-	return nil
-}
+// bound is the outcome of storing data in v.
+func (c *Context) bound(err error, v ...any) error { return c.router().bound(err, v...) }
 
 // Field stores one field of the data in v, a pointer. The path has names
 // separated by dots, "user.id"; unlike encoding/json's they are case-sensitive.
 // A field that is not there is a *[WsError], as is one of the wrong shape; one
 // that is null leaves v as it is.
 func (c *Context) Field(path string, v any) error {
-	raw, m := joinArgs(c.msg.Args).marked()
-	names := strings.Split(path, ".")
-	for i, name := range names {
-		next, err := member(raw, name)
-		if err != nil {
-			return invalid(strings.Join(names[:i], "."), "an object", raw)
-		}
-		raw = next
-	}
-	if raw == nil {
-		return invalid(path, expectation(v), nil)
-	}
-	return prefixField(path, m.unmark(raw).bind(v))
+	return c.bound(bind.Field(c.msg.Data, path, v), v)
 }
 
 // Args stores the event's arguments in the pointers, one each; arguments that
 // were not sent leave theirs as they are, more are ignored. On the plain
 // protocol several arguments are an array, and are taken from it.
 func (c *Context) Args(ptrs ...any) error {
-	args := c.msg.Args
-	if len(args) == 1 && len(ptrs) > 1 {
-		raw, m := joinArgs(args).marked()
-		var list []json.RawMessage
-		if json.Unmarshal(raw, &list) != nil {
-			return invalid("", "an array", raw)
-		}
-		args = nil
-		for _, raw := range list {
-			args = append(args, m.unmark(raw))
-		}
+	one := c.msg.Arity == adapter.ArityOne || c.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
+	if one && len(ptrs) > 0 {
+		return c.bound(bind.Value(c.msg.Data, ptrs[0]), ptrs[0])
 	}
-	for i, ptr := range ptrs[:min(len(ptrs), len(args))] {
-		if err := received(args[i]).bind(ptr); err != nil {
-			return err
-		}
-	}
-	return nil
+	n, err := bind.Elements(c.msg.Data, ptrs)
+	return c.bound(err, ptrs[:n]...)
 }
 
 // Raw returns the data as it came, byte for byte, or nil if there was none:
 // null is not none. A binary attachment is a base64 string in it. It must not be
 // modified.
-func (c *Context) Raw() json.RawMessage { return joinArgs(c.msg.Args).raw() }
+func (c *Context) Raw() json.RawMessage { return c.msg.Data.Raw() }
 
 // Emit sends an event to this connection. In contrast to [Conn.Emit] it waits
 // when the client reads slower than this handler sends, at most for
@@ -153,14 +124,14 @@ func (c *Context) Logger() *slog.Logger {
 	if c.router().routes[event] == nil {
 		event = "" // a name that a stranger made up does not get into logs
 	}
-	return c.router().app.opts.Logger.With("conn", c.conn.id, "namespace", c.router().name, "event", event)
+	return c.router().app.opts.Logger.With("conn", c.conn.ID(), "namespace", c.router().name, "event", event)
 }
 
 // Yield gives up the connection's turn: its next event is handled while this
 // handler goes on. Without it the events of a connection are handled one after
 // another, in the order in which they arrived. Calling it again does nothing.
 // [Concurrent] is middleware that yields first; [Stream] yields by itself.
-func (c *Context) Yield() { c.conn.passTurn(c.ex) }
+func (c *Context) Yield() { c.req.yield() }
 
 func (c *Context) router() *Router { return c.conn.router }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -284,5 +285,18 @@ func TestMaxOpen(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		require.NoError(t, client.Call(t.Context(), "hold", nil, nil))
+	})
+}
+
+func TestAnEncodedArgumentIsSentAsBase64OnThePlainWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		client := wsroutertest.Connect(t, router, nil)
+		e, err := payload.Encode([]any{[]byte("ab"), 1})
+		require.NoError(t, err)
+		require.NoError(t, router.Emit("bytes", e))
+		client.Expect("bytes", []any{"YWI=", 1})
+		require.NoError(t, router.Emit("none", payload.Value{}, 1))
+		client.Expect("none", []any{nil, 1})
 	})
 }

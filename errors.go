@@ -8,6 +8,12 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/plain"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // Errors that the package returns as they are or wrapped.
@@ -25,6 +31,10 @@ var (
 
 	// ErrTooManyOpen is returned by a call when [Options.MaxOpen] are waiting.
 	ErrTooManyOpen = errors.New("wsrouter: too many open calls")
+
+	// ErrUnreached is wrapped by the errors of cluster-wide operations that did
+	// not reach other nodes, or not all of them. Those of this process are done.
+	ErrUnreached = broker.ErrUnreached
 )
 
 // Codes of the errors that the package itself sends.
@@ -53,6 +63,16 @@ type WsError struct {
 
 	cause  error
 	origin *WsError // what this is a copy of
+}
+
+// Errorf returns an error with a formatted message for the client. As in
+// [fmt.Errorf] a %w keeps the error it stands for as the cause, but the client sees
+// its text.
+func Errorf(format string, args ...any) *WsError {
+	err := fmt.Errorf(format, args...)
+	e := NewError(err.Error())
+	e.cause = errors.Unwrap(err)
+	return e
 }
 
 // NewError returns an error with a message for the client.
@@ -205,6 +225,20 @@ func sendableCode(code int) bool {
 	return code >= CloseNormal && code <= 1014 || code >= 3000 && code <= 4999
 }
 
+// closeError is an end as users see it.
+func closeError(e adapter.End) *CloseError {
+	return &CloseError{Code: e.Code, Reason: e.Reason, Cause: CloseCause(e.Cause), err: e.Err}
+}
+
+// invalid is what the client is told of data that has the wrong shape.
+func invalid(err error) error {
+	var wrong *bind.Error
+	if errors.As(err, &wrong) {
+		return NewError(wrong.Error()).WithCode(CodeInvalid)
+	}
+	return err
+}
+
 // truncate cuts s to n bytes without cutting a character.
 func truncate(s string, n int) string {
 	if len(s) <= n {
@@ -240,30 +274,29 @@ func noTypedNil(err error) error {
 	return err
 }
 
-// protect runs user code and returns a panic as an error. A runtime.Goexit (as
-// from a test's FailNow) cannot be stopped: this goroutine ends without
-// returning, and resume goes on with the error on a new one.
-func protect(fn func() error, resume func(error)) (err error) {
-	returned := false
+// protect runs user code and returns a panic as an error. It cannot stop a
+// runtime.Goexit.
+func protect(fn func() error) (err error) {
 	defer func() {
-		if returned {
-			return
-		}
 		if v := recover(); v != nil {
 			err = &panicError{v, debug.Stack()}
-			return
 		}
-		go resume(&panicError{"runtime.Goexit called", debug.Stack()})
 	}()
-	err = noTypedNil(fn())
-	returned = true
-	return err
+	return noTypedNil(fn())
 }
 
-// protectHook is protect for hooks: it waits for fn, run on a goroutine of its own.
+// errGoexit is how user code that called runtime.Goexit has failed.
+func errGoexit() error { return &panicError{"runtime.Goexit called", debug.Stack()} }
+
+// protectHook is protect on a goroutine of its own, for which it waits, whatever
+// becomes of it.
 func protectHook(fn func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- protect(fn, func(err error) { done <- err }) }()
+	go func() {
+		err := errGoexit()
+		defer func() { done <- err }()
+		err = protect(fn)
+	}()
 	return <-done
 }
 
@@ -329,12 +362,12 @@ func (c *Context) logError(err error) {
 }
 
 // remoteError reads the body of an exception that answers a call of ours.
-func remoteError(args []any) *WsError {
-	e := NewError(exception)
-	if len(args) == 0 {
+func remoteError(data payload.Value) *WsError {
+	e := NewError(plain.Exception)
+	raw := data.Raw()
+	if raw == nil {
 		return e
 	}
-	raw, _ := args[0].(json.RawMessage)
 	var body struct {
 		Status, Message, Code string
 		Data                  any
@@ -347,8 +380,8 @@ func remoteError(args []any) *WsError {
 	return &WsError{Status: body.Status, Message: body.Message, Code: body.Code, Data: body.Data}
 }
 
-// refusal turns what OnConnect returned into how the client is closed.
-func refusal(err error) *CloseError {
+// guardError turns what OnConnect returned into how the client is closed.
+func guardError(err error) *CloseError {
 	var ce *CloseError
 	var ws *WsError
 	switch {

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // newNode returns one server of a cluster, which knows its users: each has a room
 // for all his devices, and shows up in Find.
-func newNode(broker wsrouter.Broker) *wsrouter.Router {
-	router := wsrouter.New(&wsrouter.Options{Broker: broker})
+func newNode(b broker.Broker) *wsrouter.Router {
+	router := wsrouter.New(&wsrouter.Options{Broker: b})
 	router.OnConnect(func(c *wsrouter.Conn) error {
 		var auth struct{ User string } // of a token that you check, say
 		if err := c.Auth(&auth); err != nil {
@@ -43,9 +44,9 @@ func device(router *wsrouter.Router, user, name string) (wait func(n int)) {
 		return nil
 	})
 	ended := make(chan struct{})
-	handlers.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) {
-		if ce := new(wsrouter.CloseError); errors.As(err, &ce) && ce.Code == 4001 {
-			fmt.Printf("%s's %s: %s\n", user, name, ce.Reason)
+	handlers.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) {
+		if err.Code == 4001 {
+			fmt.Printf("%s's %s: %s\n", user, name, err.Reason)
 		}
 		close(ended)
 	})
@@ -70,7 +71,7 @@ func device(router *wsrouter.Router, user, name string) (wait func(n int)) {
 // A room for each user, whom any server reaches on all devices, wherever they are
 // connected. See newNode above for OnConnect, which joins that room.
 func ExampleBroker() {
-	var cluster wsrouter.MemoryBroker // in production one of package redisbroker
+	var cluster broker.Memory // in production one of package redisbroker
 	one, two := newNode(&cluster), newNode(&cluster)
 	phone := device(one, "ann", "phone")
 	laptop := device(two, "ann", "laptop")
@@ -89,7 +90,7 @@ func ExampleBroker() {
 
 // Who is online, on all servers: what Conn.SetData has set in OnConnect.
 func ExampleTarget_Find() {
-	var cluster wsrouter.MemoryBroker
+	var cluster broker.Memory
 	one, two := newNode(&cluster), newNode(&cluster)
 	device(one, "ann", "phone")
 	device(two, "ann", "laptop")
@@ -122,7 +123,7 @@ func ExampleTarget_Find() {
 // A user is signed out on all devices, on all servers. OnConnect has to keep him
 // out from then on.
 func ExampleTarget_Disconnect() {
-	var cluster wsrouter.MemoryBroker
+	var cluster broker.Memory
 	one, two := newNode(&cluster), newNode(&cluster)
 	phone := device(one, "ann", "phone")
 	laptop := device(two, "ann", "laptop")

@@ -147,7 +147,7 @@ func ExampleRouter_OnConnect() {
 func ExampleRouter_OnDisconnect() {
 	done := make(chan struct{})
 	router := wsrouter.New(nil)
-	router.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err error) {
+	router.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err *wsrouter.CloseError) {
 		defer close(done)
 		var ce *wsrouter.CloseError
 		errors.As(err, &ce)
@@ -430,16 +430,16 @@ func ExampleRouter_Handler() {
 // cut to 1 KB.
 func ExampleTrace() {
 	secrets := regexp.MustCompile(`"(auth|token|password)":\s*("(\\.|[^"\\])*"|\{[^}]*\})`)
-	show := func(arrow string, f wsrouter.Frame) {
-		line := secrets.ReplaceAllString(string(f.Text), `"$1":"***"`)
+	show := func(arrow string, data []byte) {
+		line := secrets.ReplaceAllString(string(data), `"$1":"***"`)
 		if len(line) > 1<<10 {
 			line = line[:1<<10] + "…"
 		}
 		fmt.Println(arrow, line)
 	}
 	router := wsrouter.New(&wsrouter.Options{Trace: &wsrouter.Trace{
-		FrameIn:  func(_ *wsrouter.Link, f wsrouter.Frame) { show("→", f) },
-		FrameOut: func(_ *wsrouter.Link, f wsrouter.Frame) { show("←", f) },
+		FrameIn:  func(_ *http.Request, data []byte) { show("→", data) },
+		FrameOut: func(_ *http.Request, data []byte) { show("←", data) },
 	}})
 	router.On("login", func(c *wsrouter.Context) error { return c.Reply("welcome") })
 

@@ -11,18 +11,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // pinged is a transport whose peer answers each ping at once.
 type pinged struct {
 	sink
-	link atomic.Pointer[wsrouter.Link]
+	link atomic.Pointer[adapter.Link]
 	note func()
 }
 
 func (p *pinged) Ping() {
 	p.note()
-	p.link.Load().Alive()
+	(*p.link.Load()).Alive()
 }
 
 // TestPingsAreSpread: of thousands of clients that came at the same moment not all
@@ -40,10 +41,10 @@ func TestPingsAreSpread(t *testing.T) {
 				defer mu.Unlock()
 				at[time.Since(begin)]++
 			}}
-			link, err := router.NewLink(p, wsrouter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+			link, err := router.Adapter().NewLink(p, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
 			require.NoError(t, err)
-			p.link.Store(link)
-			defer link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
+			p.link.Store(&link)
+			defer link.End(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 		}
 		for round := 1; round <= 3; round++ {
 			time.Sleep(25 * time.Second)

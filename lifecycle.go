@@ -1,14 +1,16 @@
 package wsrouter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
+	"reflect"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/rooms"
 )
 
 // This file is a connection's birth and death; shutdown.go has the router's.
@@ -16,6 +18,39 @@ import (
 //	upgrade ─ OnInit once ─ join ─ OnConnect ─┬─ live: events, emits, rooms
 //	                                          └─ refused
 //	the transport ends ─ handlers return ─ OnDisconnect ─ gone
+
+// connPhase is where a Conn is in its life.
+//
+//	connecting ──▶ live ◀──▶ away
+//	    │           │ │        │
+//	    │           │ └▶ parting: its client has left, what it asked before is answered
+//	    ▼           ▼      ▼   │
+//	  leaving ◀────────────────┘
+//	    ▼
+//	  ended: OnDisconnect has run
+type connPhase uint8
+
+const (
+	connConnecting connPhase = iota
+	connLive
+	connAway // it has no link, and may get another: entered by nobody yet
+	connParting
+	connLeaving
+	connEnded
+)
+
+// guardPhase is what OnConnect makes of a client. It goes on although the client
+// leaves meanwhile.
+//
+//	pending ─┬─▶ admitted: OnDisconnect will run
+//	         └─▶ refused
+type guardPhase uint8
+
+const (
+	guardPending guardPhase = iota
+	guardAdmitted
+	guardRefused
+)
 
 // OnInit registers a function that is run once, before the namespace's first
 // client. Clients that come meanwhile wait for it; if it fails they, and all
@@ -37,94 +72,15 @@ func (r *Router) OnConnect(fn func(*Conn) error) {
 	setHook(r, "OnConnect", &r.onConnect, fn, fn == nil)
 }
 
-type disconnectFunc = func(ctx context.Context, c *Conn, err error)
+type disconnectFunc = func(ctx context.Context, c *Conn, err *CloseError)
 
 // OnDisconnect registers a function that is run once for every connection that
-// OnConnect let in, when it has gone and its handlers have returned. err is a
-// *[CloseError]; switch on its Cause. ctx is the function's own, with the values
-// of [Conn.Context] and [Options.HookTimeout]. The connection's rooms can still
-// be read, but it is no target any more. It is not inherited by child namespaces.
-func (r *Router) OnDisconnect(fn func(ctx context.Context, c *Conn, err error)) {
+// OnConnect let in, when it has gone and its handlers have returned. err is never
+// nil; switch on its Cause. ctx is the function's own, with the values of
+// [Conn.Context] and [Options.HookTimeout]. The connection's rooms can still be
+// read, but it is no target any more. It is not inherited by child namespaces.
+func (r *Router) OnDisconnect(fn func(ctx context.Context, c *Conn, err *CloseError)) {
 	setHook(r, "OnDisconnect", &r.onDisconnect, fn, fn == nil)
-}
-
-// app is what the namespaces of one tree share.
-type app struct {
-	opts     Options
-	root     *Router
-	counters counters
-	buffered atomic.Int64  // bytes in all queues, where MaxBuffered is set
-	compiled chan struct{} // closed when the handlers' chains are built
-	broken   error         // why they could not be; set before compiled is closed
-
-	mu         sync.Mutex // guards everything below
-	frozen     bool       // serving has begun
-	namespaces map[string]*Router
-	links      map[*Link]struct{}
-	perClient  map[string]int // links by ClientKey; empty without a limit
-}
-
-// freeze ends registration and builds the handlers' chains.
-func (a *app) freeze() {
-	a.mu.Lock()
-	first := !a.frozen
-	a.frozen = true
-	a.mu.Unlock()
-	if first {
-		a.broken = protectHook(func() error {
-			for _, r := range a.namespaces {
-				r.compile()
-			}
-			return nil
-		})
-		if a.broken != nil {
-			a.opts.Logger.Error("wsrouter: middleware could not be built, no client is served", "err", a.broken)
-		}
-		a.joinCluster()
-		close(a.compiled)
-	}
-	<-a.compiled
-}
-
-func (a *app) allLinks() []*Link {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Collect(maps.Keys(a.links))
-}
-
-// subtree returns the namespace and those below it.
-func (r *Router) subtree() (list []*Router) {
-	r.app.mu.Lock()
-	defer r.app.mu.Unlock()
-	for _, ns := range r.app.namespaces {
-		if ns.isUnder(r) {
-			list = append(list, ns)
-		}
-	}
-	return list
-}
-
-func (r *Router) isUnder(top *Router) bool {
-	for ns := r; ns != nil; ns = ns.parent {
-		if ns == top {
-			return true
-		}
-	}
-	return false
-}
-
-// isClosing reports whether the namespace, or one above it, shuts down.
-func (r *Router) isClosing() bool {
-	for ns := r; ns != nil; ns = ns.parent {
-		if ns.closing.Load() {
-			return true
-		}
-	}
-	return false
-}
-
-func (a *app) shutdownError() *CloseError {
-	return &CloseError{Code: a.opts.ShutdownCode, Reason: "shutting down", Cause: CauseShutdown}
 }
 
 // initState makes OnInit run once. It is no sync.Once, which would hold a mutex
@@ -164,143 +120,191 @@ func (r *Router) runInit() {
 	close(r.init.done)
 }
 
-// Join asks for a connection in a namespace for the link's client, with its
-// connect payload, which may be nil. It returns before OnConnect has run; its
-// outcome is sent as KindConnect or KindRefuse, after which what OnConnect
-// emitted follows. The error is a *[CloseError] if the link or the namespace is
-// closing.
-func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
+// maxNamespaces is how many namespaces one link may be in.
+const maxNamespaces = 1000
+
+// Join implements [adapter.Link].
+func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (adapter.Conn, error) {
+	if !reflect.ValueOf(format).Comparable() {
+		return nil, errors.New("wsrouter: values of this adapter.Format cannot be compared")
+	}
+	r := ns.(*Router)
 	c := &Conn{
-		id: newID(), link: l, router: r, format: format, auth: auth,
-		born: time.Now(), ended: make(chan struct{}), turn: true, connecting: &exchange{},
+		router: r, request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
+		born: time.Now(), done: make(chan struct{}), ended: make(chan struct{}),
 	}
-	c.startLocked(c.connecting)
-	if r.initialize(l.closed) != nil {
-		return nil, &CloseError{Code: CloseTryAgainLater, Reason: "not available", Cause: CauseLocal}
-	}
+	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
-	if err := l.adopt(c); err != nil {
+	a := &attached{conn: c, link: l}
+	if err := l.attach(a); err != nil {
+		c.cancel(err)
 		return nil, err
 	}
-	if r.onConnect.fn == nil && l.app.opts.Trace.Connect == nil { // nothing that could take long
-		c.connected(nil)
-	} else {
-		go c.connect()
+	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
+		c.admit()
+		return a, nil
 	}
-	return c, nil
+	first := &request{conn: c, link: l, msg: new(adapter.Message)}
+	c.lane.Begin(&first.item)
+	go c.connect(first)
+	return a, nil
 }
 
-// adopt makes the connection one of the link's.
-func (l *Link) adopt(c *Conn) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.ce != nil:
-		return l.ce
-	case l.Draining() && len(l.conns) == 0: // it is owed nothing
-		l.closeLocked(l.app.shutdownError())
-		return l.ce
-	case c.router.isClosing():
-		return l.app.shutdownError()
-	case len(l.conns) >= l.app.opts.MaxOpen:
-		return &CloseError{Code: ClosePolicy, Reason: "too many namespaces", Cause: CauseProtocol}
-	}
-	for _, before := range l.conns {
-		if before.router == c.router {
-			before.parting = false // or the client would take its answers for ours
+// attach makes a connection one of the link's.
+func (l *link) attach(a *attached) error {
+	r := a.conn.router
+	for _, c := range l.conns() {
+		if c.router == r {
+			c.hush() // or the client would take its answers for ours
 		}
 	}
-	c.router.hub.born(c)
-	l.conns = append(l.conns, c)
+	l.mu.Lock()
+	err := l.attachLocked(a)
+	idle := len(l.attached) == 0
+	l.mu.Unlock()
+	if err == adapter.ErrClosing && idle { // of a tree that shuts down: it is owed nothing
+		l.close(l.app.shutdownError())
+	}
+	if err == nil {
+		l.bytes.Keep(len(a.conn.auth))
+		l.app.sessions.addConn(a.conn)
+		l.app.relieve()
+	}
+	return err
+}
+
+func (l *link) attachLocked(a *attached) error {
+	switch {
+	case l.phase != linkOpen, l.app.root.isClosing():
+		return adapter.ErrClosing
+	case a.conn.router.isClosing():
+		return refusal(503, "shutting down", RefusedShutdown)
+	case len(l.attached) >= maxNamespaces:
+		return refusal(503, "too many namespaces", RefusedMaxConns)
+	}
+	for _, other := range l.attached {
+		if other.conn.router == a.conn.router && !other.left {
+			return adapter.ErrJoined
+		}
+	}
+	l.attached = append(l.attached, a)
 	return nil
 }
 
-// connect runs OnConnect; it has the turn, so events wait for it.
-func (c *Conn) connect() {
+// connect runs OnConnect; it has the turn, so events wait for it. Should that call
+// runtime.Goexit, another goroutine goes on.
+func (c *Conn) connect(first *request) {
+	returned := false
+	decide := func(err error) {
+		if err == nil {
+			c.admit()
+		} else {
+			c.refuse(err)
+		}
+		if next, _ := c.lane.Next(&first.item); next != nil {
+			c.work(next.Value)
+		}
+	}
+	defer func() {
+		if !returned {
+			go decide(errGoexit())
+		}
+	}()
+	err := c.askGuard()
+	returned = true
+	decide(err)
+}
+
+// askGuard runs OnConnect, and OnInit before if that has not been run.
+func (c *Conn) askGuard() error {
+	if c.router.initialize(c.done) != nil {
+		return &CloseError{Code: CloseTryAgainLater, Reason: "not available", Cause: CauseLocal}
+	}
 	fn := c.router.onConnect.fn
 	if fn == nil {
-		c.connected(nil)
-		return
+		return nil
 	}
-	late := time.AfterFunc(c.link.app.opts.ConnectTimeout, func() {
+	late := time.AfterFunc(c.router.app.opts.ConnectTimeout, func() {
 		c.close(&CloseError{Code: ClosePolicy, Reason: "connect timeout", Cause: CauseTimeout})
 	})
-	done := func(err error) {
-		late.Stop()
-		c.connected(err)
-	}
-	done(protect(func() error { return fn(c) }, done))
+	defer late.Stop()
+	return protect(func() error { return fn(c) })
 }
 
-// connected lets the client in, or not, and goes on with its events.
-func (c *Conn) connected(err error) {
-	if err != nil {
-		c.refuse(err)
-		return
-	}
+// admit lets the client in.
+func (c *Conn) admit() {
+	c.router.rooms.Add(&c.member) // before the client knows; what it is sent is held until then
+	welcome, _ := c.format.Encode(&adapter.Message{Kind: adapter.KindConnect, ID: c.ID()})
+	c.mu.Lock()
+	c.guard = guardAdmitted
 	l := c.link
-	c.router.hub.add(c) // before the client knows; what it is sent is held until then
-	welcome, _ := c.format.Encode(&Message{Kind: KindConnect, ID: c.id})
-	l.mu.Lock()
-	c.live = true
-	if l.ce == nil && !c.leaving {
-		c.sendHeldLocked(welcome)
+	held, bytes := c.takeHeldLocked(welcome)
+	wake := false
+	if c.phase == connConnecting {
+		c.phase = connLive
+		wake = c.forceLocked(held)
 	}
-	l.mu.Unlock()
-	l.app.counters.connects.Add(1)
+	c.mu.Unlock()
+	l.bytes.Out(-bytes)
+	if wake {
+		go l.flush()
+	}
+	app := c.router.app
+	app.counters.connects.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: connected")
-	if t := l.app.opts.Trace; t.Connect != nil {
-		l.app.trace(func() { t.Connect(c) })
+	if t := app.opts.Trace; t.Connect != nil {
+		app.trace(func() { t.Connect(c) })
 	}
-	l.mu.Lock()
-	c.stopLocked(c.connecting)
-	c.connecting = nil
-	l.mu.Unlock()
-	c.work()
 }
 
-// sendHeldLocked sends what was emitted in OnConnect, whatever its size: it was
-// bounded when it was held.
-func (c *Conn) sendHeldLocked(welcome Frame) {
-	l := c.link
-	if !welcome.empty() {
-		c.held = append([]Frame{welcome}, c.held...)
-	}
-	for _, f := range c.held {
-		l.queueLocked(f)
-		l.app.counters.eventsOut.Add(1)
-	}
-	if len(c.held) > 0 {
-		l.wakeWriterLocked()
+// takeHeldLocked returns what was emitted in OnConnect, behind the welcome.
+func (c *Conn) takeHeldLocked(welcome adapter.Frame) (frames []adapter.Frame, bytes int) {
+	frames, bytes = c.held, c.heldBytes
+	if !welcome.IsZero() {
+		frames = append([]adapter.Frame{welcome}, frames...)
 	}
 	c.held, c.heldBytes = nil, 0
+	return frames, bytes
 }
 
+// forceLocked sends frames whatever their size: they were bounded when they were
+// held. It reports whether the caller has to flush.
+func (c *Conn) forceLocked(frames []adapter.Frame) (wake bool) {
+	wake, ok := c.link.out.Force(frames)
+	if ok {
+		for _, f := range frames {
+			c.link.bytes.Out(f.Held())
+		}
+		c.router.app.counters.eventsOut.Add(int64(len(frames)))
+	}
+	return wake
+}
+
+// refuse does not let the client in.
 func (c *Conn) refuse(err error) {
-	ce := refusal(err)
-	l := c.link
+	ce := guardError(err)
 	told := c.refusalFrame(err)
-	l.mu.Lock()
+	c.mu.Lock()
+	c.guard = guardRefused
 	reason := RefusedGuard
 	if c.ce != nil && c.ce.Cause == CauseTimeout {
 		reason = RefusedTimeout
 	}
-	c.held = nil
-	c.draining = true
-	c.dropInboxLocked()
+	_, bytes := c.takeHeldLocked(adapter.Frame{})
+	l, first := c.link, c.leaveLocked(ce)
+	c.mu.Unlock()
+	l.bytes.Out(-bytes)
+	c.lane.Close()
+	c.dropWaiting()
 	switch {
 	case !l.multi:
-		l.closeLocked(ce)
-	case !c.leaving:
-		l.sendLocked(told, sendNow)
-		c.leaving, c.ce = true, ce
+		l.close(ce)
+	case first:
+		l.leaving(c)
+		l.Send(told)
 		go c.end(ce)
 	}
-	c.stopLocked(c.connecting)
-	c.turn = false
-	c.signalIdleLocked()
-	l.mu.Unlock()
-	l.app.refused(l.request, reason, err)
+	c.router.app.refused(c.request, reason, err)
 	level := slog.LevelInfo
 	if ce.Code == CloseInternal {
 		level = slog.LevelError
@@ -310,160 +314,213 @@ func (c *Conn) refuse(err error) {
 
 // refusalFrame tells the client why; data that cannot be encoded keeps it from
 // the details only.
-func (c *Conn) refusalFrame(err error) (f Frame) {
-	failed := protectHook(func() (err2 error) {
-		f, err2 = c.format.Encode(&Message{Kind: KindRefuse, Args: []any{err}})
+func (c *Conn) refusalFrame(err error) (f adapter.Frame) {
+	failed := protect(func() (err2 error) {
+		f, err2 = c.format.Encode(&adapter.Message{Kind: adapter.KindRefuse, Args: []any{toldOf(err)}})
 		return err2
 	})
 	if failed != nil {
-		f, _ = c.format.Encode(&Message{Kind: KindRefuse, Args: []any{errInternal}})
+		f, _ = c.format.Encode(&adapter.Message{Kind: adapter.KindRefuse, Args: []any{adapter.Told{Message: errInternal.Message}}})
 	}
 	return f
 }
 
+// toldOf is what the client may know of a refusal.
+func toldOf(err error) adapter.Told {
+	var ws *WsError
+	var ce *CloseError
+	switch {
+	case errors.As(err, &ws):
+		return adapter.Told{Message: ws.Message, Data: ws.Data}
+	case errors.As(err, &ce):
+		return adapter.Told{Message: ce.Reason}
+	}
+	return adapter.Told{Message: errInternal.Message}
+}
+
+// leaveLocked is the beginning of the end. It reports whether nobody has begun it.
+func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
+	if c.phase >= connParting {
+		return false
+	}
+	c.phase, c.ce = connLeaving, ce
+	c.failCallsLocked(ce)
+	close(c.done)
+	return true
+}
+
 // close begins the end of the connection: of the link, where it is the only one.
 func (c *Conn) close(ce *CloseError) {
-	l := c.link
-	goodbye, _ := c.format.Encode(&Message{Kind: KindDisconnect})
-	refusal, _ := c.format.Encode(&Message{Kind: KindRefuse, Args: []any{error(ce)}})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ce != nil || c.leaving {
+	c.mu.Lock()
+	connecting, l := c.phase == connConnecting, c.link
+	first := c.leaveLocked(ce)
+	c.mu.Unlock()
+	if !first {
 		return
 	}
-	c.dropInboxLocked()
-	c.leaving, c.ce = true, ce
-	if !c.live { // it has never been connected
-		goodbye = refusal
-	}
+	c.dropWaiting()
 	if !l.multi {
-		l.closeLocked(ce)
+		l.close(ce)
 		return
 	}
-	l.sendLocked(goodbye, sendNow)
-	c.failCallsLocked(ce)
+	l.leaving(c)
+	if connecting { // it has never been connected
+		l.Send(c.refusalFrame(ce))
+	} else {
+		goodbye, _ := c.format.Encode(&adapter.Message{Kind: adapter.KindDisconnect})
+		l.Send(goodbye)
+	}
 	go c.end(ce)
+}
+
+// cut ends the link of the connection at once.
+func (c *Conn) cut(ce *CloseError) {
+	c.currentLink().cut(ce)
+}
+
+// lose is called when the link closes.
+func (c *Conn) lose(ce *CloseError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaveLocked(ce)
 }
 
 // left is called when the client has left this namespace, while its link goes
 // on. Events that it sent before are still handled.
 func (c *Conn) left() {
 	ce := &CloseError{Code: CloseNormal, Cause: CausePeer}
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	if c.leaving {
-		return
+	c.mu.Lock()
+	live, l := c.phase == connLive, c.link
+	first := c.leaveLocked(ce)
+	if first && live {
+		c.phase = connParting
 	}
-	c.leaving, c.ce, c.parting = true, ce, c.live
-	c.failCallsLocked(ce)
-	for ex := range c.streaming {
-		ex.leaveLocked(ce)
+	for r := range c.streams {
+		r.leaveLocked(ce)
 	}
-	go c.end(ce)
+	c.mu.Unlock()
+	if first {
+		l.leaving(c)
+		go c.end(ce)
+	}
+}
+
+// hush lets a connection whose client has left answer nothing more.
+func (c *Conn) hush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase == connParting {
+		c.phase = connLeaving
+	}
 }
 
 // leaveLocked ends a stream whose client has left: it hears nothing more of it.
-func (ex *exchange) leaveLocked(ce *CloseError) {
-	ex.answered = true
-	ex.cancelLocked(ce)
+func (r *request) leaveLocked(ce *CloseError) {
+	r.giveLocked()
+	r.cancelLocked(ce)
 }
 
 // end takes the connection out of the world when its client has gone.
 func (c *Conn) end(ce *CloseError) {
-	l := c.link
-	l.mu.Lock()
-	if c.ending {
-		l.mu.Unlock()
+	if c.ending.Swap(true) {
 		<-c.ended
 		return
 	}
-	c.ending = true
-	c.draining = true
-	l.mu.Unlock()
-
 	defer close(c.ended)
-	c.router.hub.remove(c)
-	l.mu.Lock()
+	c.lane.Close()
+	c.router.rooms.Remove(&c.member)
 	if ce.Cause == CausePeer && ce.Code != CloseAbnormal || ce.Cause == CauseProtocol {
-		c.settleLocked() // what came before a goodbye, or a mistake, is handled
+		c.settle() // what came before a goodbye, or a mistake, is handled
 	}
-	c.parting = false
-	c.dropInboxLocked()
-	idle := c.idleLocked()
-	l.mu.Unlock()
-
+	c.hush()
+	c.dropWaiting()
 	c.cancel(ce)
-	c.await(idle)
-	live := c.isLive() // OnConnect may have returned just now
-	if live && c.router.onDisconnect.fn != nil {
+	c.await()
+	admitted := c.wasAdmitted() // OnConnect may have returned just now
+	if admitted && c.router.onDisconnect.fn != nil {
 		c.disconnect(ce)
 	}
-	c.router.hub.forget(c)
-	l.mu.Lock()
-	l.conns = slices.DeleteFunc(slices.Clone(l.conns), func(other *Conn) bool { return other == c })
-	l.mu.Unlock()
-	if live {
-		c.log(slog.LevelInfo, "wsrouter: disconnected", slog.Duration("duration", time.Since(c.born)),
-			slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code),
-			slog.Int64("bytes_in", l.bytesIn.Load()), slog.Int64("bytes_out", l.bytesOut.Load()))
-		if t := l.app.opts.Trace; t.Disconnect != nil {
-			l.app.trace(func() { t.Disconnect(c, ce) })
-		}
+	c.router.rooms.Forget(&c.member)
+	l := c.forget()
+	if !admitted {
+		return
+	}
+	c.log(slog.LevelInfo, "wsrouter: disconnected", slog.Duration("duration", time.Since(c.born)),
+		slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code),
+		slog.Int64("bytes_in", l.bytesIn.Load()), slog.Int64("bytes_out", l.bytesOut.Load()))
+	if t := c.router.app.opts.Trace; t.Disconnect != nil {
+		c.router.app.trace(func() { t.Disconnect(c, ce) })
 	}
 }
 
-// settleLocked gives up the lock until all events have been handled, but not for
-// longer than HookTimeout.
-func (c *Conn) settleLocked() {
-	idle := c.idleLocked()
-	c.link.mu.Unlock()
-	defer c.link.mu.Lock()
-	grace := time.NewTimer(c.link.app.opts.HookTimeout)
+// settle waits until all events have been handled, but not for longer than
+// HookTimeout.
+func (c *Conn) settle() {
+	grace := time.NewTimer(c.router.app.opts.HookTimeout)
 	defer grace.Stop()
 	select {
-	case <-idle:
+	case <-c.lane.Idle():
 	case <-grace.C:
 	}
 }
 
 // await waits for handlers whose context has ended, and complains of those that
 // take no notice.
-func (c *Conn) await(idle <-chan struct{}) {
+func (c *Conn) await() {
+	idle := c.lane.Idle()
 	select {
 	case <-idle:
 		return
 	default:
 	}
-	late := time.AfterFunc(c.link.app.opts.HookTimeout, func() {
+	late := time.AfterFunc(c.router.app.opts.HookTimeout, func() {
 		c.log(slog.LevelWarn, "wsrouter: handler goes on although its connection has ended")
 	})
 	defer late.Stop()
 	<-idle
 }
 
-func (c *Conn) isLive() bool {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	return c.live
+func (c *Conn) wasAdmitted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guard == guardAdmitted
 }
 
 func (c *Conn) disconnect(ce *CloseError) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.link.app.opts.HookTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.router.app.opts.HookTimeout)
 	defer cancel()
 	err := protectHook(func() error { c.router.onDisconnect.fn(ctx, c, ce); return nil })
 	if err != nil {
-		c.link.app.counters.panics.Add(1)
+		c.router.app.counters.panics.Add(1)
 		c.log(slog.LevelError, "wsrouter: OnDisconnect panicked", slog.Any("err", err))
 	}
 }
 
-func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
-	if c.link.client {
-		level = min(level, slog.LevelDebug) // the server has its line
-	}
-	if !c.link.app.opts.Logger.Enabled(c.ctx, level) {
+// forget takes the connection off its link, and out of what the tree knows.
+func (c *Conn) forget() *link {
+	c.mu.Lock()
+	c.phase = connEnded
+	l := c.link
+	l.bytes.Keep(-len(c.auth) - c.data)
+	c.mu.Unlock()
+	l.detach(c)
+	c.router.app.sessions.removeConn(c)
+	return l
+}
+
+// dropWaiting forgets events whose handlers have not been called.
+func (c *Conn) dropWaiting() {
+	dropped := c.lane.Drop()
+	if len(dropped) == 0 {
 		return
 	}
-	attrs = append([]slog.Attr{slog.String("conn", c.id), slog.String("namespace", c.router.name)}, attrs...)
-	c.link.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)
+	c.mu.Lock()
+	for _, r := range dropped {
+		delete(c.open, r.msg.ID)
+	}
+	c.mu.Unlock()
+	for _, r := range dropped {
+		r.letGo()
+	}
+	c.router.app.counters.discarded.Add(int64(len(dropped)))
 }

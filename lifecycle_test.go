@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,7 +120,7 @@ func TestOnConnectRefuses(t *testing.T) {
 					require.NoError(t, c.Emit("welcome"))
 					return test.fn()
 				})
-				router.OnDisconnect(func(context.Context, *wsrouter.Conn, error) { t.Error("was never connected") })
+				router.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { t.Error("was never connected") })
 				client := wsroutertest.Connect(t, router, nil)
 				client.Emit("events", "hi")
 				ce := client.ExpectClose(test.code)
@@ -163,7 +164,7 @@ func TestVanishInOnConnect(t *testing.T) {
 		router := newRouter()
 		ends := 0
 		router.OnConnect(func(c *wsrouter.Conn) error { <-c.Context().Done(); return nil })
-		router.OnDisconnect(func(context.Context, *wsrouter.Conn, error) { ends++ })
+		router.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { ends++ })
 		raw := wsrouter.ConnectRaw(router, nil, nil)
 		synctest.Wait()
 		raw.Abort()
@@ -236,7 +237,7 @@ func TestOnDisconnect(t *testing.T) {
 				var conn *wsrouter.Conn
 				router.OnConnect(func(c *wsrouter.Conn) error { conn = c; return c.Join("room:a", "room:b") })
 				ended := 0
-				router.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err error) {
+				router.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err *wsrouter.CloseError) {
 					ended++
 					var ce *wsrouter.CloseError
 					require.ErrorAs(t, err, &ce)
@@ -264,7 +265,7 @@ func TestOnDisconnectPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, fn := range []func(){func() { panic("x") }, runtime.Goexit} {
 			router := newRouter()
-			router.OnDisconnect(func(context.Context, *wsrouter.Conn, error) { fn() })
+			router.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { fn() })
 			client := wsroutertest.Connect(t, router, nil)
 			synctest.Wait()
 			require.NoError(t, client.Close())
@@ -303,10 +304,10 @@ func TestCloseInsideHandler(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
-		ended := 0
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) {
+		var ended atomic.Int64
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) {
 			time.Sleep(time.Second)
-			ended++
+			ended.Add(1)
 		})
 		router.On("slow", func(c *wsrouter.Context) error { time.Sleep(time.Minute); return c.Reply(c.Raw()) })
 		router.On("endless", func(c *wsrouter.Context) error {
@@ -342,7 +343,7 @@ func TestShutdown(t *testing.T) {
 		require.Equal(t, "shutting down", client.ExpectClose(1001).Reason)
 		require.NoError(t, <-done)
 		require.Equal(t, 2*time.Minute+31*time.Second, time.Since(begin))
-		require.Equal(t, 2, ended)
+		require.EqualValues(t, 2, ended.Load())
 		require.NoError(t, router.Shutdown(t.Context()), "idempotent")
 		require.NoError(t, router.Close())
 	})
@@ -485,7 +486,7 @@ func TestConn(t *testing.T) {
 			require.False(t, ok)
 			require.Equal(t, "user", userKey.String())
 			require.Equal(t, "/?x=1", c.Request().URL.RequestURI())
-			require.Regexp(t, "^[A-Za-z0-9_-]{20}$", c.Conn().ID())
+			require.Regexp(t, "^~[A-Za-z0-9_-]{19}$", c.Conn().ID())
 			return c.Reply(u.Name)
 		})
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, "value"))

@@ -148,9 +148,12 @@ func TestShutdownSpread(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				router := newRouterWith(&wsrouter.Options{ShutdownSpread: 10 * time.Minute, ShutdownCode: 1012})
+				var mu sync.Mutex // guards ends
 				var ends []time.Duration
 				begin := time.Now()
-				router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) {
+				router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) {
+					mu.Lock()
+					defer mu.Unlock()
 					ends = append(ends, time.Since(begin))
 				})
 				clients, _ := crowd(t, router, 10)
@@ -228,8 +231,8 @@ func TestTrace(t *testing.T) {
 			EventEnd: func(c *wsrouter.Context, took time.Duration, err error) {
 				add("end %s %v %v", c.Event(), took, err)
 			},
-			FrameIn:  func(l *wsrouter.Link, f wsrouter.Frame) { add("in %s %s", l.Request().URL, f.Text) },
-			FrameOut: func(_ *wsrouter.Link, f wsrouter.Frame) { add("out %s", f.Text); panic("in a trace") },
+			FrameIn:  func(req *http.Request, data []byte) { add("in %s %s", req.URL, data) },
+			FrameOut: func(_ *http.Request, data []byte) { add("out %s", data); panic("in a trace") },
 		}}
 		router := newRouterWith(opts)
 		router.On("slow", func(*wsrouter.Context) error { time.Sleep(time.Second); panic("boom") })

@@ -1,6 +1,7 @@
 package wsrouter_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // recording is a transport that remembers what it was to do, and a wire format of
@@ -22,15 +25,16 @@ type recording struct {
 	did []string
 }
 
-func (r *recording) Write(batch []wsrouter.Frame) error {
+func (r *recording) Write(batch []adapter.Frame) (pending bool, err error) {
 	for _, f := range batch {
 		r.add(string(f.Text))
 	}
-	return nil
+	return false, nil
 }
 
 func (r *recording) Ping()             { r.add("ping") }
-func (r *recording) Close(int, string) { r.add("close") }
+func (r *recording) Resume()           {}
+func (r *recording) Close(adapter.End) { r.add("close") }
 func (r *recording) Abort()            {}
 
 func (r *recording) add(what string) {
@@ -48,20 +52,20 @@ func (r *recording) wants(t *testing.T, did ...string) {
 	assert.Equal(t, did, r.did)
 }
 
-func (r *recording) Encode(m *wsrouter.Message) (wsrouter.Frame, error) {
-	if m.Kind == wsrouter.KindConnect {
+func (r *recording) Encode(m *adapter.Message) (adapter.Frame, error) {
+	if m.Kind == adapter.KindConnect {
 		r.meet()
-		return wsrouter.Frame{Text: []byte("welcome")}, nil
+		return adapter.Frame{Text: []byte("welcome")}, nil
 	}
-	return wsrouter.Frame{Text: []byte(m.Event)}, nil
+	return adapter.Frame{Text: []byte(m.Event)}, nil
 }
 
 // join makes a link with a connection in r; it ends with the test.
 func (r *recording) join(t *testing.T, router *wsrouter.Router) {
 	t.Helper()
-	link, err := router.NewLink(r, wsrouter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+	link, err := router.Adapter().NewLink(r, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
 	require.NoError(t, err)
-	t.Cleanup(func() { link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal}) })
+	t.Cleanup(func() { <-link.End(adapter.End{Code: wsrouter.CloseNormal}) })
 	_, err = link.Join(router, r, nil)
 	require.NoError(t, err)
 }
@@ -80,10 +84,11 @@ func TestWhoIsWelcomedMissesNothing(t *testing.T) {
 // A transport that has no Link yet cannot be asked for a sign of life.
 func TestNoPingBeforeThereIsALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) {
-			time.Sleep(time.Hour)
-			return newLonely(), nil
+		router := inCluster(brokerFunc(func(ctx context.Context, _ broker.Node) (broker.Subscription, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
 		}))
+		defer router.Close()
 		client := &recording{meet: func() {}}
 		client.join(t, router)
 		client.wants(t, "welcome")

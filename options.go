@@ -5,6 +5,8 @@ import (
 	"math"
 	"net/http"
 	"time"
+
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // Options configure a tree of namespaces. The zero value is what most services
@@ -86,8 +88,9 @@ type Options struct {
 	// Validate checks what Bind has bound; return a *WsError to tell the client.
 	Validate func(v any) error
 
-	// Broker joins this process with others, see there. Nil is this process alone.
-	Broker Broker
+	// Broker joins this process with others: that of module redisbroker, or
+	// broker.Memory. Nil is this process alone.
+	Broker broker.Broker
 
 	// Trace is told what happens, for logs, metrics and debugging. Nil is nothing.
 	Trace *Trace

@@ -3,6 +3,7 @@ package wsrouter_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func TestSlowClient(t *testing.T) {
 			router := wsrouter.New(nil)
 			conns, gone := make(chan *wsrouter.Conn, 1), make(chan error, 1)
 			router.OnConnect(func(c *wsrouter.Conn) error { conns <- c; return nil })
-			router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+			router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 			wait := connect(t, router)
 			conn := <-conns
 			var before, after runtime.MemStats
@@ -204,7 +205,7 @@ func TestVolatile(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{
 			OutboxBytes:  10_000,
 			WriteTimeout: -1,
-			Trace:        &wsrouter.Trace{Drop: func(_ *wsrouter.Link, n int) { dropped += n }},
+			Trace:        &wsrouter.Trace{Drop: func(_ *http.Request, n int) { dropped += n }},
 		})
 		raw := wsrouter.ConnectRaw(router, nil, nil)
 		synctest.Wait()

@@ -397,7 +397,7 @@ func TestLiveness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
 		gone := make(chan *wsrouter.CloseError, 1)
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) {
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) {
 			var ce *wsrouter.CloseError
 			errors.As(err, &ce)
 			gone <- ce
@@ -438,7 +438,7 @@ func TestEventsBeforeCloseFrame(t *testing.T) {
 			trace = append(trace, string(c.Raw()))
 			return nil
 		})
-		router.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err error) {
+		router.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, err *wsrouter.CloseError) {
 			require.NoError(t, ctx.Err())
 			require.Error(t, c.Context().Err())
 			trace = append(trace, "disconnect")

@@ -143,7 +143,7 @@ func TestMessageTimeout(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				router := newRouter()
 				gone := make(chan error, 1)
-				router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+				router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 				conn := upgrade(t, router)
 				all := drainConn(conn)
 				begin := time.Now()
@@ -193,7 +193,7 @@ func TestLivenessWebSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
 		gone := make(chan error, 1)
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 		conn := upgrade(t, router)
 		begin := time.Now()
 		buf := make([]byte, 64)

@@ -54,8 +54,8 @@ func (c *Client) keepConnected() {
 	defer close(c.gone)
 	for {
 		conn := c.Conn()
-		<-conn.link.done
-		next := c.comeBack(conn.link.Err(), time.Since(conn.born))
+		<-conn.ended
+		next := c.comeBack(conn.gone(), time.Since(conn.born))
 		if next == nil {
 			return
 		}
@@ -140,11 +140,12 @@ func (c *Client) Ready(ctx context.Context) error {
 		}
 		back := c.back
 		c.mu.Unlock()
-		if conn.link.isOpen() {
+		err := conn.gone()
+		if err == nil {
 			return nil
 		}
 		if c.gone == nil {
-			return conn.link.Err()
+			return err
 		}
 		select {
 		case <-back:
@@ -162,5 +163,5 @@ func (c *Client) failure() error {
 	if c.err != nil {
 		return c.err
 	}
-	return c.conn.link.Err()
+	return c.conn.gone()
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -187,7 +186,7 @@ func TestTrickleWithPongs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
 		gone := make(chan error, 1)
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 		conn := upgrade(t, router)
 		all := drainConn(conn)
 		begin := time.Now()
@@ -232,22 +231,6 @@ func TestCloseFrameDuringFlood(t *testing.T) {
 		require.NoError(t, conn.Close(websocket.StatusNormalClosure, ""))
 	}
 	require.NoError(t, router.Shutdown(t.Context()))
-}
-
-// TestTraceGoexit: a test's FailNow in a Trace ends nothing of ours.
-func TestTraceGoexit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		exit := func() { runtime.Goexit() }
-		router := newRouterWith(&wsrouter.Options{Trace: &wsrouter.Trace{
-			FrameIn:    func(*wsrouter.Link, wsrouter.Frame) { exit() },
-			FrameOut:   func(*wsrouter.Link, wsrouter.Frame) { exit() },
-			EventStart: func(*wsrouter.Context) { exit() },
-			EventEnd:   func(*wsrouter.Context, time.Duration, error) { exit() },
-		}})
-		client := wsroutertest.Connect(t, router, nil)
-		require.NoError(t, client.Call(t.Context(), "events", 1, nil))
-		require.NoError(t, client.Close())
-	})
 }
 
 // TestOnInitThatBlocks: nobody waits for it longer than its own context.
@@ -301,7 +284,7 @@ func TestSpoiledRequests(t *testing.T) {
 // TestResponseNames are held to the rules of Emit.
 func TestResponseNames(t *testing.T) {
 	c, client := wsroutertest.NewContext(t, "x", nil)
-	require.ErrorContains(t, c.Reply(wsrouter.Response{}), "reserved")
+	require.ErrorContains(t, c.Reply(wsrouter.Response{}), "needs an Event")
 	require.ErrorContains(t, c.Reply(wsrouter.Response{Event: "connect"}), "reserved")
 	require.NoError(t, c.Reply(wsrouter.Response{Event: "exception", Data: 1}))
 	client.Expect("exception", 1)
@@ -369,7 +352,7 @@ func TestLeaveAfterGoodbye(t *testing.T) {
 		})
 		var left []string
 		router.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room:a", "room:b") })
-		router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, _ error) { left = c.Rooms() })
+		router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, _ *wsrouter.CloseError) { left = c.Rooms() })
 		raw := wsrouter.ConnectRaw(router, nil, nil)
 		raw.Send(`{"event":"leave"}`)
 		raw.Close(1000, "")

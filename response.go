@@ -2,8 +2,13 @@ package wsrouter
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"log/slog"
+	"sync"
 	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // Response is a reply, or an item of a stream, under an event name of its own:
@@ -16,9 +21,15 @@ type Response struct {
 	Data  any // encoded as JSON; nil is null
 }
 
+// Args are several values, as a Socket.IO ack may have. They stand wherever one
+// value does: in Reply, as an item of a stream, as the result of a function that
+// [Handle] was given, in [Response] and in a call. On the plain protocol they are an
+// array.
+type Args []any
+
 // Reply answers this event: the request, if the client wants an answer, else
 // with an event of the same name. v is encoded as JSON before Reply returns; a
-// [Response] is sent under its own event.
+// [Response], or a pointer to one, is sent under its own event.
 //
 // Like [Context.Emit], Reply waits while the client reads slower than it is sent
 // to, at most for [Options.WriteTimeout]: so hold no lock meanwhile.
@@ -36,56 +47,65 @@ func (c *Context) Reply(v any) error {
 	if err != nil {
 		return encodeError(m.Event, err)
 	}
-	if err := c.ex.reply(); err != nil {
-		return err
-	}
-	if c.muted() {
-		return nil
-	}
-	return c.conn.sendFrame(f, sendReply)
+	return c.req.reply(f)
 }
+
+// reply sends the last frame of the event.
+func (r *request) reply(f adapter.Frame) error {
+	c := r.conn
+	c.mu.Lock()
+	fresh := r.answer == answerNone
+	cause := r.cause
+	var p placed
+	var err error
+	if fresh && cause != errCanceled && cause != errOver {
+		r.giveLocked()
+		if !r.mutedLocked() {
+			p, err = c.putLocked(f, sendReply)
+		}
+	}
+	c.mu.Unlock()
+	switch {
+	case fresh && cause == errCanceled:
+		return cause
+	case !fresh || cause == errOver:
+		return ErrReplied
+	}
+	return c.placed(f, sendReply, p, err)
+}
+
+// mutedLocked reports whether an answer goes nowhere: an end that dialed answers
+// requests only.
+func (r *request) mutedLocked() bool { return r.msg.ID == "" && r.conn.dialed }
 
 // response makes the message that answers the event, or is an item of its
 // stream.
-func (c *Context) response(v any, more bool) (*Message, error) {
+func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 	var both struct { // in one piece
-		m    Message
+		m    adapter.Message
 		args [1]any
 	}
 	m := &both.m
-	m.Kind, m.Event, m.ID, m.More = KindReply, c.msg.Event, c.msg.ID, more && c.msg.ID != ""
+	m.Kind, m.Event, m.ID, m.More = adapter.KindReply, c.msg.Event, c.msg.ID, more && c.msg.ID != ""
+	if r, ok := v.(*Response); ok && r != nil {
+		v = *r
+	}
 	if r, ok := v.(Response); ok {
+		if r.Event == "" {
+			return nil, fmt.Errorf("wsrouter: a Response needs an Event")
+		}
 		if err := checkEvent(r.Event); err != nil {
 			return nil, err
 		}
 		m.Event, m.Named, v = r.Event, true, r.Data
 	}
+	if args, ok := v.(Args); ok {
+		m.Args = args
+		return m, nil
+	}
 	both.args[0] = v
 	m.Args = both.args[:]
 	return m, nil
-}
-
-// muted reports whether an answer goes nowhere: an end that dialled answers
-// requests only.
-func (c *Context) muted() bool { return c.msg.ID == "" && c.conn.link.client }
-
-// reply takes the last frame in hand for a Reply.
-func (ex *exchange) reply() error {
-	l := ex.conn.link
-	l.mu.Lock()
-	canceled := ex.canceled && !ex.answered && !ex.stream
-	fresh := !ex.canceled && !ex.answered && !ex.stream
-	if fresh {
-		ex.answerLocked()
-	}
-	l.mu.Unlock()
-	switch {
-	case canceled:
-		return context.Cause(ex.context())
-	case !fresh:
-		return ErrReplied
-	}
-	return nil
 }
 
 // Stream answers the event with every value received from ch, in order, until
@@ -109,7 +129,7 @@ func Stream[T any](c *Context, ch <-chan T) error {
 		close(empty)
 		ch = empty
 	}
-	own, event := c.Context().Done(), c.ex.context().Done()
+	own, event := c.Context().Done(), c.req.context().Done()
 	err := c.stream(func(send func(any) error) error {
 		for {
 			select {
@@ -124,14 +144,14 @@ func Stream[T any](c *Context, ch <-chan T) error {
 				return c.cause()
 			case <-event:
 				return c.cause()
-			case <-c.conn.link.closed:
-				return c.conn.link.Err()
+			case <-c.conn.done:
+				return c.conn.gone()
 			}
 		}
 	})
 	if err != nil {
-		c.conn.link.addProducer(1)
-		go drain(c, ch)
+		c.conn.addProducer(1)
+		go drain(c.conn, c.Logger(), ch)
 	}
 	return err
 }
@@ -140,41 +160,53 @@ func Stream[T any](c *Context, ch <-chan T) error {
 // before it is logged.
 const producerPatience = 10 * time.Second
 
-// drain receives what nobody wants any more. Shutdown waits for its end.
-func drain[T any](c *Context, ch <-chan T) {
-	defer c.conn.link.addProducer(-1)
+// drain receives what nobody wants any more. Shutdown waits for its end. It does not
+// hold the event's message.
+func drain[T any](c *Conn, log *slog.Logger, ch <-chan T) {
+	defer c.addProducer(-1)
 	late := time.AfterFunc(producerPatience, func() {
-		c.Logger().Warn("wsrouter: producer goes on although its stream has ended")
+		log.Warn("wsrouter: producer goes on although its stream has ended")
 	})
 	defer late.Stop()
 	for range ch {
 	}
 }
 
-// addProducer counts producers whose streams have ended.
-func (l *Link) addProducer(n int) {
-	l.app.counters.producers.Add(int64(n))
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.producers += n
-	if l.producers == 0 && l.quiet != nil {
-		close(l.quiet)
-		l.quiet = nil
+// producers counts those of a Conn that go on although their streams have ended.
+type producers struct {
+	mu    sync.Mutex // guards what follows
+	n     int
+	quiet chan struct{} // closed when there are none; nil if nobody waits
+}
+
+func (c *Conn) addProducer(n int) {
+	c.router.app.counters.producers.Add(int64(n))
+	c.producers.add(n)
+}
+
+func (p *producers) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.n += n
+	p.signalLocked()
+}
+
+func (p *producers) signalLocked() {
+	if p.n == 0 && p.quiet != nil {
+		close(p.quiet)
+		p.quiet = nil
 	}
 }
 
-// noProducers returns a channel that is closed when none goes on.
-func (l *Link) noProducers() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.quiet == nil {
-		l.quiet = make(chan struct{})
+// none returns a channel that is closed when none goes on.
+func (p *producers) none() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.quiet == nil {
+		p.quiet = make(chan struct{})
 	}
-	quiet := l.quiet
-	if l.producers == 0 {
-		close(l.quiet)
-		l.quiet = nil
-	}
+	quiet := p.quiet
+	p.signalLocked()
 	return quiet
 }
 
@@ -198,7 +230,7 @@ func StreamSeq[T any](c *Context, seq iter.Seq2[T, error]) error {
 // cause says why the event's context has ended: the event itself, or middleware
 // with a context of its own; nil while it goes on.
 func (c *Context) cause() error {
-	if err := context.Cause(c.ex.context()); err != nil {
+	if err := context.Cause(c.req.context()); err != nil {
 		return err
 	}
 	return context.Cause(c.Context())
@@ -207,27 +239,60 @@ func (c *Context) cause() error {
 // stream runs produce with a function that sends an item. The end of the stream
 // is sent like the end of any other event when the handler has returned.
 func (c *Context) stream(produce func(send func(any) error) error) error {
-	if err := c.ex.beginStream(); err != nil {
+	if err := c.req.beginStream(); err != nil {
 		return err
 	}
 	c.Yield()
 	err := produce(c.sendItem)
 	if err != nil {
-		c.conn.link.mu.Lock()
-		c.ex.cancelLocked(err)
-		c.conn.link.mu.Unlock()
+		c.conn.mu.Lock()
+		c.req.cancelLocked(err)
+		c.conn.mu.Unlock()
 	}
 	return err
 }
 
+// beginStream marks the event as answered by a stream.
+func (r *request) beginStream() error {
+	c := r.conn
+	c.mu.Lock()
+	resume, err := r.beginStreamLocked()
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.router.app.counters.streams.Add(1)
+	resume.resume(resume != nil)
+	return nil
+}
+
+func (r *request) beginStreamLocked() (resume *link, err error) {
+	c := r.conn
+	if r.answer != answerNone || r.cause == errOver {
+		return nil, ErrReplied
+	}
+	r.answer = answerStreaming
+	if c.streams == nil {
+		c.streams = make(map[*request]struct{})
+	}
+	c.streams[r] = struct{}{}
+	switch {
+	case c.phase == connParting:
+		r.leaveLocked(c.ce)
+	case c.lane.Closed():
+		r.cancelLocked(errShutdown)
+	}
+	return c.waitsLocked(1), nil
+}
+
 func (c *Context) sendItem(v any) error {
-	if err := c.takeCredit(); err != nil {
+	if err := c.req.takeCredit(c.Context().Done()); err != nil {
 		return err
 	}
 	if err := c.cause(); err != nil {
 		return err
 	}
-	if c.muted() {
+	if c.msg.ID == "" && c.conn.dialed {
 		return nil
 	}
 	m, err := c.response(v, true)
@@ -235,4 +300,42 @@ func (c *Context) sendItem(v any) error {
 		return err
 	}
 	return c.conn.send(m, sendWait)
+}
+
+// takeCredit waits until the asker takes another item; not beyond the end of own,
+// of the event, or of the connection, for which sendItem looks.
+func (r *request) takeCredit(own <-chan struct{}) error {
+	for {
+		more := r.spend()
+		if more == nil {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-own:
+			return nil
+		case <-r.context().Done():
+			return nil
+		case <-r.conn.done:
+			return r.conn.gone()
+		}
+	}
+}
+
+// spend takes one item off the credit; else it returns a channel that is closed
+// when there is more.
+func (r *request) spend() (more <-chan struct{}) {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	switch {
+	case r.credit < 0:
+		return nil
+	case r.credit > 0:
+		r.credit--
+		return nil
+	}
+	if r.more == nil {
+		r.more = make(chan struct{})
+	}
+	return r.more
 }

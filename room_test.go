@@ -373,7 +373,7 @@ func TestHooksThatBroadcast(t *testing.T) {
 			}
 			return router.Emit("here", c.Request().URL.RawQuery)
 		})
-		router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, _ error) {
+		router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, _ *wsrouter.CloseError) {
 			router.Emit("left", c.Request().URL.RawQuery)
 			router.To(c.Rooms()...).Disconnect(4000, "")
 		})

@@ -30,13 +30,14 @@ const (
 // once; until its turn each is served as ever.
 //
 // When ctx ends first, the remaining connections are cut and ctx's error is
-// returned. A handler may call Shutdown with its own context: that handler is
-// not waited for. Calling it again waits again. Call it before
-// [http.Server.Shutdown], which does not know of these connections.
+// returned. Last it leaves the cluster: where the Broker needs longer for that than
+// until ctx's end, it does so beside, and the error says so. A handler may call
+// Shutdown with its own context: that handler is not waited for. Calling it again
+// waits again. Call it before [http.Server.Shutdown], which does not know of these
+// connections.
 func (r *Router) Shutdown(ctx context.Context) error {
 	ctx, cancel := r.outlive(ctx)
 	defer cancel()
-	defer r.leaveCluster()
 	parts := r.stop()
 	abandoned := make(chan struct{})
 	defer close(abandoned)
@@ -52,7 +53,7 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return nil
+		return r.leaveCluster(ctx)
 	case <-ctx.Done():
 	}
 	for _, p := range parts {
@@ -62,6 +63,7 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-time.After(cutGrace):
 	}
+	r.leaveCluster(ctx) // begins to; the error is the same
 	return fmt.Errorf("wsrouter: shutdown: %w", ctx.Err())
 }
 
@@ -76,37 +78,73 @@ func (r *Router) spread(ctx context.Context) time.Duration {
 }
 
 // Close ends the namespace and its children at once: connections are cut, and
-// handlers are not waited for, although their contexts end. It returns nil.
+// handlers are not waited for, although their contexts end. A Broker has a second
+// to let go of it, and goes on beside after that. It returns nil.
 func (r *Router) Close() error {
 	for _, p := range r.stop() {
 		p.cut()
 	}
-	r.leaveCluster()
+	ctx, cancel := context.WithTimeout(context.Background(), cutGrace)
+	defer cancel()
+	r.leaveCluster(ctx)
 	return nil
 }
 
-// stop makes the namespace refuse new clients, and returns what it has.
-func (r *Router) stop() (parts []part) {
-	r.app.mu.Lock()
+// stop makes the namespace refuse new clients, and returns what it has: the
+// connections of one client are one part, wherever they are.
+func (r *Router) stop() (parts []*part) {
+	sessions := r.app.sessions
 	r.closing.Store(true)
-	r.app.mu.Unlock()
-	for _, l := range r.app.allLinks() {
-		if p := l.partOf(r); p.whole || len(p.conns) > 0 {
+	if r.parent == nil {
+		sessions.close()
+	}
+	byLink := make(map[*link]*part)
+	partOf := func(l *link) *part {
+		p := byLink[l]
+		if p == nil {
+			p = &part{link: l, whole: r.parent == nil || !l.multi}
+			byLink[l] = p
 			parts = append(parts, p)
+		}
+		return p
+	}
+	for _, c := range sessions.allConns() {
+		if c.router.isUnder(r) {
+			p := partOf(c.currentLink())
+			p.conns = append(p.conns, c)
+		}
+	}
+	if r.parent == nil {
+		for _, l := range sessions.all() {
+			partOf(l) // who has joined nothing yet
 		}
 	}
 	return parts
+}
+
+// isClosing reports whether the namespace, or one above it, shuts down.
+func (r *Router) isClosing() bool {
+	for ns := r; ns != nil; ns = ns.parent {
+		if ns.closing.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *app) shutdownError() *CloseError {
+	return &CloseError{Code: a.opts.ShutdownCode, Reason: "shutting down", Cause: CauseShutdown}
 }
 
 // outlive returns the context to shut down with. A handler's own context ends
 // with its connection, in the middle of the shutdown that it called for; so its
 // event is released, and only a deadline is kept.
 func (r *Router) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
-	ex, ok := ctx.Value(exchangeKey{}).(*exchange)
-	if !ok || ex.conn.router.app != r.app {
+	req, ok := ctx.Value(requestKey{}).(*request)
+	if !ok || req.conn.router.app != r.app {
 		return ctx, func() {}
 	}
-	ex.release()
+	req.release()
 	inner := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
 		return context.WithDeadline(inner, deadline)
@@ -114,78 +152,64 @@ func (r *Router) outlive(ctx context.Context) (context.Context, context.CancelFu
 	return inner, func() {}
 }
 
-// release makes nobody wait for the event's handler any more.
-func (ex *exchange) release() {
-	l := ex.conn.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ex.released || ex.finished {
-		return
-	}
-	ex.released = true
-	ex.conn.stopLocked(ex)
-	ex.conn.passTurnLocked(ex)
-	ex.conn.signalIdleLocked()
-}
-
-// part is what a link has in a namespace, or below it.
+// part is what one client has in a namespace, or below it.
 type part struct {
-	link  *Link
+	link  *link
 	conns []*Conn
 	whole bool // the link ends with it
 }
 
-func (l *Link) partOf(r *Router) part {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	p := part{link: l}
-	for _, c := range l.conns {
-		if c.router.isUnder(r) {
-			p.conns = append(p.conns, c)
-		}
-	}
-	p.whole = r.parent == nil || !l.multi && len(p.conns) > 0
-	return p
-}
-
 // shutdown waits for the part's turn and serves it to its end.
-func (p part) shutdown(ctx context.Context, wait time.Duration, abandoned <-chan struct{}) {
+func (p *part) shutdown(ctx context.Context, wait time.Duration, abandoned <-chan struct{}) {
 	turn := time.NewTimer(wait)
 	defer turn.Stop()
 	select {
 	case <-turn.C:
-	case <-p.link.closed:
+	case <-p.gone():
 	case <-ctx.Done():
 	}
 	for _, c := range p.conns {
 		c.drain(ctx)
 	}
-	ends := []<-chan struct{}{p.link.done}
 	switch {
 	case ctx.Err() != nil:
 		p.cut()
 	case p.whole:
 		p.link.close(p.link.app.shutdownError())
 	default:
-		ends = nil
 		for _, c := range p.conns {
 			c.close(p.link.app.shutdownError())
-			ends = append(ends, c.ended)
 		}
 	}
-	for _, end := range ends {
-		select {
-		case <-end:
-		case <-abandoned:
-		}
+	if p.whole && !waitFor(p.link.done, abandoned) {
+		return
 	}
-	select { // now that no stream can end any more
-	case <-p.link.noProducers():
-	case <-abandoned:
+	for _, c := range p.conns {
+		if !waitFor(c.ended, abandoned) || !waitFor(c.producers.none(), abandoned) {
+			return
+		}
 	}
 }
 
-func (p part) cut() {
+// gone returns a channel that is closed when the part is over before its turn.
+func (p *part) gone() <-chan struct{} {
+	if len(p.conns) > 0 {
+		return p.conns[0].done
+	}
+	return p.link.done
+}
+
+// waitFor reports false if it was abandoned before.
+func waitFor(done, abandoned <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-abandoned:
+		return false
+	}
+}
+
+func (p *part) cut() {
 	if p.whole {
 		p.link.cut(p.link.app.shutdownError())
 		return
@@ -198,17 +222,15 @@ func (p part) cut() {
 // drain waits until the connection's events have been handled, and lets no new
 // ones in.
 func (c *Conn) drain(ctx context.Context) {
-	l := c.link
-	l.mu.Lock()
-	c.draining = true
-	for ex := range c.streaming {
-		ex.cancelLocked(errShutdown)
+	c.lane.Close()
+	c.mu.Lock()
+	for r := range c.streams {
+		r.cancelLocked(errShutdown)
 	}
-	idle := c.idleLocked()
-	l.mu.Unlock()
+	c.mu.Unlock()
 	select {
-	case <-idle:
-	case <-l.closed:
+	case <-c.lane.Idle():
+	case <-c.done:
 	case <-ctx.Done():
 	}
 }

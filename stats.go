@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // Stats is a snapshot of a tree of namespaces, see [Router.Stats].
@@ -27,7 +29,7 @@ type Stats struct {
 	Panics    int64
 
 	// Of the whole tree, now.
-	Inbox         int           // bytes that wait to be handled
+	Inbox         int           // bytes that are held of what clients have sent, see Options.MaxBuffered
 	Outbox        int           // bytes that wait to be sent
 	Handlers      int           // running, OnConnect among them
 	OldestHandler time.Duration // how long the oldest of them has been running
@@ -40,7 +42,7 @@ type Stats struct {
 type counters struct {
 	connects, eventsIn, eventsOut, bytesIn, bytesOut atomic.Int64
 	dropped, discarded, slow, errors, panics         atomic.Int64
-	streams, producers                               atomic.Int64
+	streams, producers, unpublished                  atomic.Int64
 	refusals                                         refusals
 }
 
@@ -78,32 +80,38 @@ func (r *Router) Stats() Stats {
 		Errors: c.errors.Load(), Panics: c.panics.Load(),
 		Streams: int(c.streams.Load()), Producers: int(c.producers.Load()),
 	}
-	if b, ok := r.app.opts.Broker.(BrokerReporter); ok {
-		s.Broker = b.BrokerStats()
+	if b, ok := r.app.opts.Broker.(broker.Reporter); ok {
+		s.Broker = BrokerStats(b.BrokerStats())
 	}
 	for _, ns := range r.subtree() {
-		conns, rooms := ns.hub.size()
+		conns, rooms := ns.rooms.Size()
 		s.Namespaces[ns.name] = conns
 		s.Connections += conns
 		s.Rooms += rooms
 	}
-	now := time.Now()
-	for _, l := range r.app.allLinks() {
-		l.addStats(&s, now)
+	for _, l := range r.app.sessions.all() {
+		all, out := l.bytes.Held()
+		s.Inbox += all - out
+		s.Outbox += out
 	}
+	now := time.Now()
+	for _, c := range r.app.sessions.allConns() {
+		n, oldest := c.lane.Running()
+		s.Handlers += n
+		if n > 0 {
+			s.OldestHandler = max(s.OldestHandler, now.Sub(oldest))
+		}
+	}
+	s.Broker.Dropped += c.unpublished.Load()
 	return s
 }
 
-// addStats adds what is going on at one link.
-func (l *Link) addStats(s *Stats, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.Inbox += l.inBytes
-	s.Outbox += l.outBytes
-	for _, c := range l.conns {
-		s.Handlers += len(c.running)
-		for _, ex := range c.running {
-			s.OldestHandler = max(s.OldestHandler, now.Sub(ex.began))
-		}
-	}
+// BrokerStats is how the [Options.Broker] is. All counts are since it was made.
+type BrokerStats struct {
+	Away      time.Duration // for how long it cannot reach the others; zero is not
+	Queued    int           // bytes that wait to be published
+	Published int64         // operations
+	Received  int64         // operations and questions of others
+	Dropped   int64         // operations not published, as the queue was full or the network away
+	Malformed int64         // messages that were none
 }

@@ -6,7 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/outbox"
+	"github.com/wsrouter/wsrouter/internal/plain"
+	"github.com/wsrouter/wsrouter/internal/rooms"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // Target selects connections of a namespace to send to. It is a value: each
@@ -62,14 +71,14 @@ func (t Target) Emit(event string, args ...any) error {
 	if !t.elsewhere() {
 		return t.emit(event, args)
 	}
-	encoded, err := encodeArgs(args)
+	encoded, err := payload.EncodeAll(args)
 	if err != nil {
 		return encodeError(event, err)
 	}
-	if err := t.emit(event, anys(encoded)); err != nil {
+	if err := t.emit(event, payload.Args(encoded)); err != nil {
 		return err
 	}
-	err = t.publish(Operation{Kind: OpEmit, Event: event, Args: encoded})
+	err = t.publish(broker.Operation{Kind: broker.OpEmit, Event: event, Args: encoded})
 	if errors.Is(err, ErrUnreached) {
 		return nil
 	}
@@ -78,17 +87,16 @@ func (t Target) Emit(event string, args ...any) error {
 
 // emit sends to the connections of this process.
 func (t *Target) emit(event string, args []any) error {
-	m := &Message{Kind: KindEvent, Event: event, Args: args}
-	mode := sendNow
-	if t.volatile {
-		mode = sendVolatile
+	if err := t.check(); err != nil {
+		return err
 	}
-	conns := t.router.hub.find(t)
+	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args}
+	conns := t.conns()
 	if len(conns) == 0 {
-		_, err := JSON.Encode(m) // a mistake shows however many listen
+		_, err := plain.JSON.Encode(m) // a mistake shows however many listen
 		return encodeError(event, err)
 	}
-	frames := make(map[Format]Frame, 1)
+	frames := make(map[adapter.Format]adapter.Frame, 1)
 	for i, c := range conns {
 		if i > 0 && c.format == conns[i-1].format {
 			continue
@@ -102,8 +110,67 @@ func (t *Target) emit(event string, args []any) error {
 		}
 		frames[c.format] = f
 	}
+	mode := sendNow
+	if t.volatile {
+		mode = sendVolatile
+	}
 	broadcast(conns, frames, mode)
 	return nil
+}
+
+// broadcast puts each connection's frame into its outbox. It is not the emitter who
+// writes it then, who would be kept by a thousand system calls, nor a goroutine for
+// each recipient, which would cost as much again: a few goroutines do that, each for
+// a part of the links, and none waits for a client. What others emit meanwhile goes
+// with it.
+func broadcast(conns []*Conn, frames map[adapter.Format]adapter.Frame, mode sendMode) {
+	var f adapter.Frame
+	var format adapter.Format
+	var idle []*link // for which we have the right to write
+	for _, c := range conns {
+		if c.format != format {
+			format, f = c.format, frames[c.format]
+		}
+		c.mu.Lock()
+		p, err := c.putLocked(f, mode)
+		c.mu.Unlock()
+		if err == nil && p.link != nil && p.outcome == outbox.Wake {
+			idle = append(idle, p.link)
+			p.outcome = outbox.Queued
+		}
+		c.placed(f, mode, p, err)
+	}
+	flushAll(idle)
+}
+
+// minPart is how many links are worth a goroutine.
+const minPart = 16
+
+func flushAll(links []*link) {
+	if len(links) == 0 {
+		return
+	}
+	parts := min(runtime.GOMAXPROCS(0), (len(links)+minPart-1)/minPart)
+	for part := range slices.Chunk(links, (len(links)+parts-1)/parts) {
+		go func() {
+			for _, l := range part {
+				l.flush()
+			}
+		}()
+	}
+}
+
+// check says why the selection cannot be looked up.
+func (t *Target) check() error {
+	if n := len(t.rooms) + len(t.except); n > rooms.MaxNames {
+		return fmt.Errorf("wsrouter: a selection of %d names: at most %d", n, rooms.MaxNames)
+	}
+	return nil
+}
+
+// conns returns the selected connections of this process.
+func (t *Target) conns() []*Conn {
+	return t.router.rooms.Select(&rooms.Selection{All: !t.some, To: t.rooms, Except: t.except})
 }
 
 // Answer is what one client made of a [Target.Call].
@@ -112,7 +179,7 @@ type Answer struct {
 	Raw json.RawMessage // the data of its answer; nil if there was none
 	Err error           // as of Conn.Call
 
-	data Encoded // Raw with what came as bytes
+	data payload.Value // Raw with what came as bytes
 }
 
 // Bind stores the answer's data in v, a pointer, or returns Err.
@@ -120,7 +187,7 @@ func (a Answer) Bind(v any) error {
 	if a.Err != nil {
 		return a.Err
 	}
-	return a.data.bind(v)
+	return answerShape(bind.Value(a.data, v))
 }
 
 // Call sends a request to each selected connection of this process, and returns
@@ -129,26 +196,15 @@ func (a Answer) Bind(v any) error {
 // are returned together with its error; nothing waits for the others any more.
 // An argument that cannot be encoded is an error, too. A nil in sends no data.
 func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error) {
-	if in != nil {
-		encoded, err := Encode(in)
-		if err != nil {
-			return nil, encodeError(event, err)
-		}
-		in = encoded // once, however many there are
+	encoded, err := payload.EncodeAll(oneArg(in)) // once, however many there are
+	if err != nil {
+		return nil, encodeError(event, err)
 	}
-	if err := checkEvent(event); err != nil {
+	if err := errors.Join(checkEvent(event), t.check()); err != nil {
 		return nil, err
 	}
-	conns := t.router.hub.find(&t)
-	came := make(chan Answer, len(conns))
-	for _, c := range conns {
-		go func() {
-			a := Answer{ID: c.id}
-			a.data, a.Err = c.ask(ctx, event, in)
-			a.Raw = a.data.raw()
-			came <- a
-		}()
-	}
+	conns := t.conns()
+	came := t.ask(ctx, conns, event, payload.Args(encoded))
 	answers := make([]Answer, 0, len(conns))
 	for range conns {
 		if a := <-came; a.Err == nil || ctx.Err() == nil {
@@ -161,26 +217,46 @@ func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error
 	return answers, nil
 }
 
+// ask sends a request to each of the connections. One answer of each comes.
+func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []any) <-chan Answer {
+	came := make(chan Answer, len(conns))
+	for _, c := range conns {
+		go func() {
+			a := Answer{ID: c.ID()}
+			a.data, a.Err = c.ask(ctx, event, args)
+			a.Raw = a.data.Raw()
+			came <- a
+		}()
+	}
+	return came
+}
+
 // Join adds the selected connections to rooms, see [Conn.Join]. Connections that
 // cannot join are passed over; the error is the first of theirs on this process,
 // or wraps [ErrUnreached].
 func (t Target) Join(rooms ...string) error {
+	if err := t.check(); err != nil {
+		return err
+	}
 	var first error
-	for _, c := range t.router.hub.find(&t) {
+	for _, c := range t.conns() {
 		if err := c.Join(rooms...); err != nil && first == nil {
 			first = err
 		}
 	}
-	return errors.Join(first, t.publish(Operation{Kind: OpJoin, Rooms: rooms}))
+	return errors.Join(first, t.publish(broker.Operation{Kind: broker.OpJoin, Rooms: rooms}))
 }
 
 // Leave takes the selected connections out of rooms. The error wraps
 // [ErrUnreached].
 func (t Target) Leave(rooms ...string) error {
-	for _, c := range t.router.hub.find(&t) {
+	if err := t.check(); err != nil {
+		return err
+	}
+	for _, c := range t.conns() {
 		c.Leave(rooms...)
 	}
-	return t.publish(Operation{Kind: OpLeave, Rooms: rooms})
+	return t.publish(broker.Operation{Kind: broker.OpLeave, Rooms: rooms})
 }
 
 // Disconnect closes the selected connections as [Conn.Close] does. The error
@@ -190,10 +266,13 @@ func (t Target) Disconnect(code int, reason string) error {
 	if !sendableCode(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
 	}
-	for _, c := range t.router.hub.find(&t) {
+	if err := t.check(); err != nil {
+		return err
+	}
+	for _, c := range t.conns() {
 		c.Close(code, reason)
 	}
-	return t.publish(Operation{Kind: OpDisconnect, Code: code, Reason: reason})
+	return t.publish(broker.Operation{Kind: broker.OpDisconnect, Code: code, Reason: reason})
 }
 
 // Member is a connection as [Target.Find] sees it.
@@ -207,20 +286,31 @@ type Member struct {
 // not all answer in time, at the latest when ctx ends, the error wraps
 // [ErrUnreached], and those who were found are returned together with it.
 func (t Target) Find(ctx context.Context) ([]Member, error) {
-	conns := t.router.hub.find(&t)
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	conns := t.conns()
 	members := make([]Member, len(conns))
 	for i, c := range conns {
-		members[i] = t.router.hub.member(c)
+		members[i] = Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data()}
 	}
 	found, err := t.findElsewhere(ctx)
 	return append(members, found...), err
 }
 
+// Count returns how many connections of this process are selected.
+func (t Target) Count() int {
+	return t.router.rooms.Count(&rooms.Selection{All: !t.some, To: t.rooms, Except: t.except})
+}
+
 // Conns iterates over the selected connections of this process, as they were when
 // the loop began, in no order.
 func (t Target) Conns() iter.Seq[*Conn] {
-	return func(yield func(*Conn) bool) { slices.Values(t.router.hub.find(&t))(yield) }
+	return func(yield func(*Conn) bool) { slices.Values(t.conns())(yield) }
 }
+
+// All selects the connections of this namespace.
+func (r *Router) All() Target { return Target{router: r} }
 
 // Emit sends an event to everyone in this namespace. See [Target.Emit].
 func (r *Router) Emit(event string, args ...any) error { return Target{router: r}.Emit(event, args...) }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/bind"
 )
 
 // Handle registers a handler that takes the event's data as a value of type In
@@ -95,14 +98,15 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 		for {
 			m, err := p.next(ctx)
 			var item T
-			if err == nil && m.Args != nil {
-				err = answerShape(m.bind(&item))
+			none := err == nil && m.Data.IsZero()
+			if err == nil {
+				err = answerShape(bind.Value(m.Data, &item))
 			}
 			switch {
 			case err != nil:
 				yield(zero, err)
 				return
-			case m.Args == nil && !m.More: // the bare end
+			case none && !m.More: // the bare end
 				return
 			case !yield(item, nil) || !m.More:
 				return
@@ -114,7 +118,6 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 // pull is the asking side of a stream.
 type pull struct {
 	conn    *Conn
-	id      string
 	event   string
 	waiting *call
 	taken   int64 // items since credit was given last
@@ -122,21 +125,20 @@ type pull struct {
 }
 
 func (c *Conn) pull(event string, in any) (*pull, error) {
-	id, waiting, err := c.openCall(pullWindow + 1)
+	w, err := c.openCall(pullWindow + 1)
 	if err != nil {
 		return nil, err
 	}
-	m := requestMessage(event, in, id)
-	m.Credit = pullWindow
-	if err := c.request(m); err != nil {
-		c.closeCall(id)
+	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Credit: pullWindow}
+	if err := c.sendRequest(m); err != nil {
+		w.close()
 		return nil, err
 	}
-	return &pull{conn: c, id: id, event: event, waiting: waiting}, nil
+	return &pull{conn: c, event: event, waiting: w}, nil
 }
 
 // next waits for an item or the last frame, and gives new credit in time.
-func (p *pull) next(ctx context.Context) (*Message, error) {
+func (p *pull) next(ctx context.Context) (*adapter.Message, error) {
 	m, err := p.waiting.wait(ctx)
 	switch {
 	case err == nil:
@@ -148,13 +150,13 @@ func (p *pull) next(ctx context.Context) (*Message, error) {
 	}
 	if !m.More {
 		p.ended = true
-		if m.Kind == KindError {
-			return nil, remoteError(m.Args)
+		if m.Kind == adapter.KindError {
+			return nil, remoteError(m.Data)
 		}
 		return m, nil
 	}
 	if p.taken++; p.taken == pullWindow/2 {
-		p.conn.request(&Message{Kind: KindPull, ID: p.id, Credit: p.taken})
+		p.conn.sendRequest(&adapter.Message{Kind: adapter.KindPull, ID: p.waiting.id, Credit: p.taken})
 		p.taken = 0
 	}
 	return m, nil
@@ -162,8 +164,8 @@ func (p *pull) next(ctx context.Context) (*Message, error) {
 
 // close cancels the stream unless it has ended.
 func (p *pull) close() {
-	p.conn.closeCall(p.id)
+	p.waiting.close()
 	if !p.ended {
-		p.conn.request(&Message{Kind: KindCancel, ID: p.id})
+		p.conn.sendRequest(&adapter.Message{Kind: adapter.KindCancel, ID: p.waiting.id})
 	}
 }

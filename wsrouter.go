@@ -112,6 +112,9 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+
+	"github.com/wsrouter/wsrouter/internal/plain"
+	"github.com/wsrouter/wsrouter/internal/rooms"
 )
 
 // HandlerFunc handles one event. Handlers of different connections run
@@ -140,10 +143,10 @@ type Router struct {
 	onConnect    hook[func(*Conn) error]
 	onDisconnect hook[disconnectFunc]
 
-	hub        *hub
+	rooms      *rooms.Registry[*Conn]
 	init       initState
 	membership membership
-	closing    atomic.Bool // set with app.mu held
+	closing    atomic.Bool
 }
 
 type route struct {
@@ -162,21 +165,17 @@ type hook[F any] struct {
 // New returns a router, which is the namespace "/" of a tree of its own. opts
 // may be nil and is copied.
 func New(opts *Options) *Router {
-	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{})}
+	a := newApp(opts)
 	if !sendableCode(a.opts.ShutdownCode) {
 		panic(fmt.Sprintf("wsrouter: Options.ShutdownCode %d cannot be sent", a.opts.ShutdownCode))
 	}
 	checkOrigins(a.opts.Origins)
-	a.namespaces = make(map[string]*Router)
-	a.links = make(map[*Link]struct{})
-	a.perClient = make(map[string]int)
-	a.root = a.newRouter("/", nil)
 	return a.root
 }
 
 func (a *app) newRouter(name string, parent *Router) *Router {
 	r := &Router{app: a, parent: parent, name: name, routes: make(map[string]*route)}
-	r.hub = newHub(&a.opts)
+	r.rooms = rooms.New[*Conn](a.opts.MaxRooms, a.opts.MaxName)
 	a.namespaces[name] = r
 	return r
 }
@@ -202,23 +201,12 @@ func (r *Router) Namespace(name string) *Router {
 	return r.app.newRouter(name, r)
 }
 
-// Lookup returns the namespace of that full name in this tree, nil if there is
-// none.
-func (r *Router) Lookup(name string) *Router {
-	r.app.mu.Lock()
-	defer r.app.mu.Unlock()
-	return r.app.namespaces[name]
-}
-
-// Options returns the options of the tree, with the defaults in place of zeros.
-func (r *Router) Options() Options { return r.app.opts }
-
 // Name returns the namespace's full name, "/" for the root.
 func (r *Router) Name() string { return r.name }
 
 // reserved are the names that mean something on one of the wires.
 var reserved = map[string]bool{
-	exception: true, "connect": true, "connect_error": true, "disconnect": true,
+	plain.Exception: true, "connect": true, "connect_error": true, "disconnect": true,
 	"disconnecting": true, "newListener": true, "removeListener": true,
 }
 
@@ -343,27 +331,42 @@ func chain(h HandlerFunc, mws []Middleware) HandlerFunc {
 	return h
 }
 
+// bound is the outcome of storing data in v: what the client is told if that
+// failed, or what Options.Validate says.
+func (r *Router) bound(err error, v ...any) error {
+	if err != nil {
+		return invalid(err)
+	}
+	if r.app.opts.Validate == nil {
+		return nil
+	}
+	for _, v := range v {
+		if err := r.app.opts.Validate(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // dispatch runs the handler of an event.
 func (r *Router) dispatch(c *Context) error {
 	rt := r.routes[c.msg.Event]
 	switch {
-	case c.ex.refused:
-		return errTooMany
 	case rt != nil:
 		return r.run(rt, c)
 	case r.notFound != nil:
 		return r.run(r.notFound, c)
 	case c.msg.ID != "":
 		return errNotFound
-	case c.msg.Event == exception: // only clients get here, see Receive
-		c.Logger().Warn("wsrouter: exception from the server", "code", remoteError(c.msg.Args).Code)
+	case c.msg.Event == plain.Exception: // only clients get here, see Receive
+		c.Logger().Warn("wsrouter: exception from the server", "code", remoteError(c.msg.Data).Code)
 	}
 	return nil
 }
 
 func (r *Router) run(rt *route, c *Context) error {
 	if t := r.app.opts.Trace; t.EventStart != nil || t.EventEnd != nil {
-		c.ex.traced = true
+		c.req.trace()
 		if t.EventStart != nil {
 			r.app.trace(func() { t.EventStart(c) })
 		}

@@ -1,6 +1,7 @@
 package wsroutertest
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // BrokerCluster is where the nodes of one case of [TestBroker] meet.
@@ -17,7 +20,7 @@ type BrokerCluster struct {
 	// Join returns the broker of one more process: one with connections of its
 	// own, where there are such. It is closed by tb's cleanup, which runs after
 	// its routers have been closed.
-	Join func(tb testing.TB) wsrouter.Broker
+	Join func(tb testing.TB) broker.Broker
 
 	// Cut parts all brokers from each other, as a network that is down, and Heal
 	// mends that. Brokers may take a minute to notice either. Nil if that cannot
@@ -33,16 +36,16 @@ type BrokerCluster struct {
 	Bubble bool
 }
 
-// TestBroker holds a [wsrouter.Broker] to what its documentation promises. Each
+// TestBroker holds a [broker.Broker] to what its documentation promises. Each
 // case is a subtest with a cluster of its own, and logs the promise that it
 // checks: -v shows them. Times only say when it gives up: that something does not
 // arrive it concludes from what was sent after it and has arrived.
 //
 //	func TestBroker(t *testing.T) {
 //		wsroutertest.TestBroker(t, func(tb testing.TB) *wsroutertest.BrokerCluster {
-//			broker := new(wsrouter.MemoryBroker)
+//			broker := new(broker.Memory)
 //			return &wsroutertest.BrokerCluster{
-//				Join:   func(testing.TB) wsrouter.Broker { return broker },
+//				Join:   func(testing.TB) broker.Broker { return broker },
 //				Bubble: true,
 //			}
 //		})
@@ -63,7 +66,7 @@ func TestBroker(t *testing.T, newCluster func(tb testing.TB) *BrokerCluster) {
 // brokerCase is one way to break a promise.
 type brokerCase struct {
 	name    string
-	promise int // its number in the documentation of wsrouter.Broker
+	promise int // its number in the documentation of broker.Broker
 	text    string
 	run     func(s *stage)
 }
@@ -88,7 +91,7 @@ type stage struct {
 type node struct {
 	*wsrouter.Router
 	stage  *stage
-	broker wsrouter.Broker
+	broker broker.Broker
 }
 
 // join adds a node of a process of its own, with namespaces below "/".
@@ -106,7 +109,7 @@ func (s *stage) nodes(n int) (all []*node) {
 	return all
 }
 
-func (s *stage) nodeOf(broker wsrouter.Broker, namespaces ...string) *node {
+func (s *stage) nodeOf(broker broker.Broker, namespaces ...string) *node {
 	s.Helper()
 	r := wsrouter.New(&wsrouter.Options{Broker: broker, Logger: slog.New(slog.DiscardHandler)})
 	for _, name := range namespaces {
@@ -184,7 +187,7 @@ func routers(name string, nodes ...*node) (rs []*wsrouter.Router) {
 	for _, n := range nodes {
 		r := n.Router
 		if name != "" {
-			r = r.Lookup(name)
+			r = r.Namespace(name)
 		}
 		rs = append(rs, r)
 	}
@@ -192,10 +195,10 @@ func routers(name string, nodes ...*node) (rs []*wsrouter.Router) {
 }
 
 // stats returns what the broker tells of itself, if it does.
-func (n *node) stats() (wsrouter.BrokerStats, bool) {
-	reporter, ok := n.broker.(wsrouter.BrokerReporter)
+func (n *node) stats() (broker.Stats, bool) {
+	reporter, ok := n.broker.(broker.Reporter)
 	if !ok {
-		return wsrouter.BrokerStats{}, false
+		return broker.Stats{}, false
 	}
 	return reporter.BrokerStats(), true
 }
@@ -209,28 +212,55 @@ func (n *node) away() {
 // listen connects somebody to a namespace, in these rooms.
 func listen(s *stage, r *wsrouter.Router, rooms ...string) *listener {
 	s.Helper()
-	l := &listener{tb: s, in: make(chan struct{}), heard: make(chan string, 1<<16), closing: make(chan struct{})}
+	l := &listener{tb: s, in: make(chan string, 1), heard: make(chan string, 1<<16), closing: make(chan struct{})}
 	request, err := http.NewRequest(http.MethodGet, "/", nil)
 	s.must(err)
-	link, err := r.NewLink(l, wsrouter.LinkOptions{Request: request})
+	l.link, err = r.Adapter().NewLink(l, adapter.LinkOptions{Request: request})
 	s.must(err)
-	l.link = link
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		<-l.closing
-		link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
+		<-l.link.End(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 	}()
 	s.Cleanup(func() {
 		l.Abort()
 		<-ended
 	})
-	l.Conn, err = link.Join(r, l, nil)
+	_, err = l.link.Join(r, l, nil)
 	s.must(err)
-	<-l.in
+	id := <-l.in
+	for c := range r.To(id).Conns() {
+		l.Conn = c
+	}
 	s.must(l.Join(rooms...))
 	return l
 }
+
+// bystander is a router whose node belongs to whoever calls: its own Broker reaches
+// nobody, so what arrives at it comes from a subscription of that node.
+func (s *stage) bystander() (*wsrouter.Router, broker.Node) {
+	s.Helper()
+	nodes := make(capture, 1)
+	r := wsrouter.New(&wsrouter.Options{Broker: nodes})
+	s.Cleanup(func() { r.Close() })
+	s.must(r.Emit("wake")) // subscribes
+	return r, <-nodes
+}
+
+// capture is a Broker that hands out its node.
+type capture chan broker.Node
+
+func (c capture) Subscribe(_ context.Context, n broker.Node) (broker.Subscription, error) {
+	c <- n
+	return alone{}, nil
+}
+
+// alone is a Subscription without others.
+type alone struct{}
+
+func (alone) Publish(*broker.Operation) error { return nil }
+func (alone) Close() error                    { return nil }
 
 // goroutines returns how many there are, once those that are about to end had
 // their chance.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // awayCases are about a network that is down. They need a cluster that can be cut.
@@ -38,7 +39,7 @@ func testNoWait(s *stage) {
 	here, there := listen(s, a.Router, "here"), listen(s, b.Router)
 	s.Cut()
 	a.away()
-	text, err := wsrouter.Encode(strings.Repeat("x", 1_000_000))
+	text, err := payload.Encode(strings.Repeat("x", 1_000_000))
 	s.must(err)
 	before, _ := a.stats()
 	most := 0
@@ -219,7 +220,7 @@ func testCloseWhileAway(s *stage) {
 	a, b, c := s.join("/chat"), s.join("/chat"), s.join()
 	for _, n := range []*node{a, b} {
 		listen(s, n.Router)
-		listen(s, n.Lookup("/chat"))
+		listen(s, n.Namespace("/chat"))
 	}
 	l := listen(s, c.Router)
 	s.Cut()

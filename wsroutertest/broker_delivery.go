@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // deliveryCases are about who gets what another node says, and in which order.
@@ -96,13 +98,13 @@ func testNamespaces(s *stage) {
 	names = append(names, "/")
 	heard := make(map[string]*listener)
 	for _, name := range names {
-		listen(s, a.Lookup(name), "b", "room") // so that both nodes are there
-		heard[name] = listen(s, b.Lookup(name), "b", "room")
+		listen(s, a.Namespace(name), "b", "room") // so that both nodes are there
+		heard[name] = listen(s, b.Namespace(name), "b", "room")
 	}
 	for _, name := range names {
-		s.must(a.Lookup(name).Emit("to all of", name))
-		s.must(a.Lookup(name).To("b").Emit("to a room of", name))
-		s.must(a.Lookup(name).To("b", "room").Emit("to rooms of", name))
+		s.must(a.Namespace(name).Emit("to all of", name))
+		s.must(a.Namespace(name).To("b").Emit("to a room of", name))
+		s.must(a.Namespace(name).To("b", "room").Emit("to rooms of", name))
 	}
 	for name, l := range heard {
 		l.wants(spell("to all of", name), spell("to a room of", name), spell("to rooms of", name))
@@ -249,7 +251,7 @@ func (s *stage) found(members []wsrouter.Member, want map[string]string) {
 		if m.Data != nil {
 			s.must(json.Unmarshal(m.Data, &data))
 		}
-		raw, err := wsrouter.AppendJSON(nil, data)
+		raw, err := payload.AppendJSON(nil, data)
 		s.must(err)
 		if got := fmt.Sprint(m.Rooms) + " " + string(raw); got != want[m.ID] {
 			s.Fatalf("found %s with %s, want %s", m.ID, got, want[m.ID])
@@ -258,18 +260,17 @@ func (s *stage) found(members []wsrouter.Member, want map[string]string) {
 }
 
 func testOwnMessages(s *stage) {
-	broker := s.Join(s)
-	r := wsrouter.New(nil) // has no Broker: what arrives here comes from the subscription
-	sub, err := broker.Subscribe(r)
+	r, n := s.bystander()
+	sub, err := s.Join(s).Subscribe(s.Context(), n)
 	s.must(err)
 	defer sub.Close()
 	other := s.join()
 	l, far := listen(s, r, "room"), listen(s, other.Router, "room")
-	to := wsrouter.Selection{Rooms: []string{"room"}}
-	for _, op := range []wsrouter.Operation{
-		{Kind: wsrouter.OpJoin, To: to, Rooms: []string{"joined"}},
-		{Kind: wsrouter.OpEmit, To: to, Event: "hello"},
-		{Kind: wsrouter.OpLeave, Rooms: []string{"room"}},
+	to := broker.Selection{Rooms: []string{"room"}}
+	for _, op := range []broker.Operation{
+		{Kind: broker.OpJoin, To: to, Rooms: []string{"joined"}},
+		{Kind: broker.OpEmit, To: to, Event: "hello"},
+		{Kind: broker.OpLeave, Rooms: []string{"room"}},
 	} {
 		s.must(sub.Publish(&op))
 	}
@@ -279,7 +280,7 @@ func testOwnMessages(s *stage) {
 	if rooms := l.Rooms(); !slices.Equal(rooms, []string{"room"}) {
 		s.Fatalf("the own connection is in %q, want room", rooms)
 	}
-	s.must(sub.Publish(&wsrouter.Operation{Kind: wsrouter.OpDisconnect}))
+	s.must(sub.Publish(&broker.Operation{Kind: broker.OpDisconnect}))
 	far.wantsEnd()
 	s.silence(routers("", other), l)
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // contentCases are about what arrives.
@@ -91,17 +93,17 @@ func testBig(s *stage) {
 
 func testOperationsAreReadOnly(s *stage) {
 	publisher, _, far := s.bare()
-	ops := func() (list []*wsrouter.Operation) {
-		to := wsrouter.Selection{Rooms: []string{"a", "room"}, Except: []string{"b", "c"}}
+	ops := func() (list []*broker.Operation) {
+		to := broker.Selection{Rooms: []string{"a", "room"}, Except: []string{"b", "c"}}
 		for _, arg := range []any{"text <>& ü", 1.0, []byte{1, 2, 3}, map[string]any{"b": []byte{4}, "a": []any{nil, true}}} {
-			encoded, err := wsrouter.Encode(arg)
+			encoded, err := payload.Encode(arg)
 			s.must(err)
-			list = append(list, &wsrouter.Operation{Kind: wsrouter.OpEmit, To: to, Event: "e", Args: []wsrouter.Encoded{encoded, encoded}})
+			list = append(list, &broker.Operation{Kind: broker.OpEmit, To: to, Event: "e", Args: []payload.Value{encoded, encoded}})
 		}
 		return append(list,
-			&wsrouter.Operation{Kind: wsrouter.OpJoin, To: to, Rooms: []string{"z", "y"}},
-			&wsrouter.Operation{Kind: wsrouter.OpLeave, To: to, Rooms: []string{"z", "y"}},
-			&wsrouter.Operation{Kind: wsrouter.OpDisconnect, To: wsrouter.Selection{Rooms: []string{"nobody"}}, Reason: "bye"},
+			&broker.Operation{Kind: broker.OpJoin, To: to, Rooms: []string{"z", "y"}},
+			&broker.Operation{Kind: broker.OpLeave, To: to, Rooms: []string{"z", "y"}},
+			&broker.Operation{Kind: broker.OpDisconnect, To: broker.Selection{Rooms: []string{"nobody"}}, Reason: "bye"},
 		)
 	}
 	published := ops()
@@ -111,7 +113,7 @@ func testOperationsAreReadOnly(s *stage) {
 	for range 4 {
 		far.next("the emits")
 	}
-	s.must(publisher.Publish(&wsrouter.Operation{Kind: wsrouter.OpEmit, Event: "last"}))
+	s.must(publisher.Publish(&broker.Operation{Kind: broker.OpEmit, Event: "last"}))
 	far.wants("last")
 	for i, want := range ops() {
 		if !reflect.DeepEqual(published[i], want) {
@@ -122,12 +124,10 @@ func testOperationsAreReadOnly(s *stage) {
 
 // bare returns a subscription without a router that uses it, the connection of
 // its namespace, and one on another node. Both are in "room".
-func (s *stage) bare() (sub wsrouter.Subscription, near, far *listener) {
+func (s *stage) bare() (sub broker.Subscription, near, far *listener) {
 	s.Helper()
-	broker := s.Join(s)
-	r := wsrouter.New(nil)
-	s.Cleanup(func() { r.Close() })
-	sub, err := broker.Subscribe(r)
+	r, n := s.bystander()
+	sub, err := s.Join(s).Subscribe(s.Context(), n)
 	s.must(err)
 	s.Cleanup(func() { sub.Close() })
 	return sub, listen(s, r, "room"), listen(s, s.join().Router, "room")
@@ -186,10 +186,9 @@ func testSubscribe(s *stage) {
 	a := s.join()
 	listen(s, a.Router)
 	for i := range 20 {
-		r := wsrouter.New(nil)
-		s.Cleanup(func() { r.Close() })
+		r, n := s.bystander()
 		l := listen(s, r)
-		sub, err := s.Join(s).Subscribe(r)
+		sub, err := s.Join(s).Subscribe(s.Context(), n)
 		s.must(err)
 		s.must(a.Emit("first", i))
 		l.wants(spell("first", i))
@@ -201,18 +200,18 @@ func testClose(s *stage) {
 	sub, near, far := s.bare()
 	other := s.join()
 	third := listen(s, other.Router, "room")
-	hello := &wsrouter.Operation{Kind: wsrouter.OpEmit, Event: "hello"}
+	hello := &broker.Operation{Kind: broker.OpEmit, Event: "hello"}
 	s.must(sub.Publish(hello))
 	far.wants("hello")
 	third.wants("hello")
 	s.returns("Close", time.Minute, func() { s.must(sub.Close()) })
-	for _, op := range []*wsrouter.Operation{hello, {Kind: wsrouter.OpJoin, Rooms: []string{"wrong"}}} {
+	for _, op := range []*broker.Operation{hello, {Kind: broker.OpJoin, Rooms: []string{"wrong"}}} {
 		if err := sub.Publish(op); !errors.Is(err, wsrouter.ErrUnreached) {
 			s.Fatalf("Publish after Close returns %v, want ErrUnreached", err)
 		}
 	}
-	if finder, ok := sub.(wsrouter.Finder); ok {
-		if _, err := finder.Find(s.Context(), wsrouter.Selection{}); !errors.Is(err, wsrouter.ErrUnreached) {
+	if finder, ok := sub.(broker.Finder); ok {
+		if _, err := finder.Find(s.Context(), broker.Selection{}); !errors.Is(err, wsrouter.ErrUnreached) {
 			s.Fatalf("Find after Close returns %v, want ErrUnreached", err)
 		}
 	}
@@ -235,8 +234,8 @@ func testShutdown(s *stage) {
 	a, b, c := s.join("/chat"), s.join("/chat"), s.join("/chat")
 	listen(s, a.Router)
 	lb, lc := listen(s, b.Router), listen(s, c.Router)
-	listen(s, c.Lookup("/chat"))
-	chat := listen(s, b.Lookup("/chat"))
+	listen(s, c.Namespace("/chat"))
+	chat := listen(s, b.Namespace("/chat"))
 	s.must(a.Shutdown(s.Context()))
 	s.must(b.Emit("still here"))
 	lb.wants("still here")
@@ -245,11 +244,11 @@ func testShutdown(s *stage) {
 	if err != nil || len(members) != 2 {
 		s.Fatalf("found %d connections, want 2 (%v)", len(members), err)
 	}
-	s.must(c.Lookup("/chat").Shutdown(s.Context())) // a part of its node
+	s.must(c.Namespace("/chat").Shutdown(s.Context())) // a part of its node
 	s.must(c.Emit("partly"))
 	lb.wants("partly")
 	lc.wants("partly")
-	if err := c.Lookup("/chat").To("room").Join("wrong"); !errors.Is(err, wsrouter.ErrUnreached) {
+	if err := c.Namespace("/chat").To("room").Join("wrong"); !errors.Is(err, wsrouter.ErrUnreached) {
 		s.Fatalf("Join of a closed namespace returns %v, want ErrUnreached", err)
 	}
 	s.silence(routers("/chat", b), chat)
@@ -257,12 +256,12 @@ func testShutdown(s *stage) {
 
 func testLeaks(s *stage) {
 	const times = 50
-	broker := s.Join(s)
+	b := s.Join(s)
+	_, n := s.bystander()
 	around := func() {
-		r := wsrouter.New(nil)
-		sub, err := broker.Subscribe(r)
+		sub, err := b.Subscribe(s.Context(), n)
 		s.must(err)
-		s.must(sub.Publish(&wsrouter.Operation{Kind: wsrouter.OpEmit, Event: "hello"}))
+		s.must(sub.Publish(&broker.Operation{Kind: broker.OpEmit, Event: "hello"}))
 		s.must(sub.Close())
 	}
 	around() // what the broker makes but once

@@ -3,15 +3,15 @@ package wsroutertest_test
 import (
 	"testing"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
 func TestMemoryBroker(t *testing.T) {
 	wsroutertest.TestBroker(t, func(testing.TB) *wsroutertest.BrokerCluster {
-		broker := new(wsrouter.MemoryBroker)
+		b := new(broker.Memory)
 		return &wsroutertest.BrokerCluster{
-			Join:   func(testing.TB) wsrouter.Broker { return broker },
+			Join:   func(testing.TB) broker.Broker { return b },
 			Bubble: true,
 		}
 	})

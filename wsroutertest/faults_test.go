@@ -11,7 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -93,14 +94,14 @@ func TestFaultsAreFound(t *testing.T) {
 }
 
 // distort is what a faulty node makes of an operation.
-func (n *wireNode) distort(op *wsrouter.Operation) []*wsrouter.Operation {
+func (n *wireNode) distort(op *broker.Operation) []*broker.Operation {
 	switch n.fault {
 	case "loses some":
 		if n.turn++; n.turn%20 == 3 {
 			return nil
 		}
 	case "delivers twice":
-		return []*wsrouter.Operation{op, op}
+		return []*broker.Operation{op, op}
 	case "swaps neighbours":
 		if n.held == nil && op.Event != "fence" {
 			n.held = op
@@ -108,7 +109,7 @@ func (n *wireNode) distort(op *wsrouter.Operation) []*wsrouter.Operation {
 		}
 		held := n.held
 		if n.held = nil; held != nil {
-			return []*wsrouter.Operation{op, held}
+			return []*broker.Operation{op, held}
 		}
 	case "once for each room":
 		return eachRoom(op)
@@ -129,10 +130,10 @@ func (n *wireNode) distort(op *wsrouter.Operation) []*wsrouter.Operation {
 	default:
 		return n.distortArgs(op)
 	}
-	return []*wsrouter.Operation{op}
+	return []*broker.Operation{op}
 }
 
-func eachRoom(op *wsrouter.Operation) (each []*wsrouter.Operation) {
+func eachRoom(op *broker.Operation) (each []*broker.Operation) {
 	if len(op.To.Rooms) == 0 {
 		return append(each, op)
 	}
@@ -144,20 +145,20 @@ func eachRoom(op *wsrouter.Operation) (each []*wsrouter.Operation) {
 	return each
 }
 
-func (n *wireNode) distortOperation(op *wsrouter.Operation) []*wsrouter.Operation {
-	broken := map[string]wsrouter.OpKind{
-		"joins nobody": wsrouter.OpJoin, "leaves nobody": wsrouter.OpLeave, "disconnects nobody": wsrouter.OpDisconnect,
+func (n *wireNode) distortOperation(op *broker.Operation) []*broker.Operation {
+	broken := map[string]broker.OpKind{
+		"joins nobody": broker.OpJoin, "leaves nobody": broker.OpLeave, "disconnects nobody": broker.OpDisconnect,
 	}
 	if op.Kind == broken[n.fault] {
 		return nil
 	}
-	if n.fault == "disconnects everybody" && op.Kind == wsrouter.OpDisconnect {
-		op.To = wsrouter.Selection{}
+	if n.fault == "disconnects everybody" && op.Kind == broker.OpDisconnect {
+		op.To = broker.Selection{}
 	}
-	return []*wsrouter.Operation{op}
+	return []*broker.Operation{op}
 }
 
-func (n *wireNode) distortArgs(op *wsrouter.Operation) []*wsrouter.Operation {
+func (n *wireNode) distortArgs(op *broker.Operation) []*broker.Operation {
 	switch n.fault {
 	case "first argument only":
 		op.Args = op.Args[:min(1, len(op.Args))]
@@ -167,7 +168,7 @@ func (n *wireNode) distortArgs(op *wsrouter.Operation) []*wsrouter.Operation {
 			for _, arg := range op.Args {
 				all = append(all, arg.JSON)
 			}
-			op.Args = []wsrouter.Encoded{{JSON: append(append([]byte{'['}, bytes.Join(all, []byte{','})...), ']')}}
+			op.Args = []payload.Value{{JSON: append(append([]byte{'['}, bytes.Join(all, []byte{','})...), ']')}}
 		}
 	}
 	for i := range op.Args {
@@ -175,7 +176,7 @@ func (n *wireNode) distortArgs(op *wsrouter.Operation) []*wsrouter.Operation {
 		case "garbles text":
 			arg.JSON = []byte(strings.ToValidUTF8(string(bytes.ReplaceAll(arg.JSON, []byte("ü"), []byte("\xfc"))), "?"))
 		case "bytes as text":
-			*arg = wsrouter.Encoded{JSON: arg.Append(nil, func(b []byte, i int) []byte {
+			*arg = payload.Value{JSON: arg.Append(nil, func(b []byte, i int) []byte {
 				return append(b, `"`+base64.StdEncoding.EncodeToString(arg.Attachments[i].Data)+`"`...)
 			})}
 		case "loses a byte":
@@ -188,5 +189,5 @@ func (n *wireNode) distortArgs(op *wsrouter.Operation) []*wsrouter.Operation {
 			}
 		}
 	}
-	return []*wsrouter.Operation{op}
+	return []*broker.Operation{op}
 }

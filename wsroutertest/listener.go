@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // listener is a connection, its transport and its wire format in one. It hears
@@ -19,37 +21,38 @@ import (
 type listener struct {
 	*wsrouter.Conn
 	tb    testing.TB
-	link  *wsrouter.Link
-	in    chan struct{} // closed when it was let in
-	heard chan string   // as of spell
+	link  adapter.Link
+	in    chan string // its id, when it was let in
+	heard chan string // as of spell
 
 	once    sync.Once
 	closing chan struct{} // closed when the router ends the connection
 }
 
-// Encode implements wsrouter.Format. The zero Frame is not sent.
-func (l *listener) Encode(m *wsrouter.Message) (wsrouter.Frame, error) {
+// Encode implements [adapter.Format]. The zero Frame is not sent.
+func (l *listener) Encode(m *adapter.Message) (adapter.Frame, error) {
 	switch m.Kind {
-	case wsrouter.KindConnect:
-		close(l.in)
-	case wsrouter.KindEvent:
+	case adapter.KindConnect:
+		l.in <- m.ID
+	case adapter.KindEvent:
 		l.heard <- spell(m.Event, m.Args...)
 	}
-	return wsrouter.Frame{}, nil
+	return adapter.Frame{}, nil
 }
 
-// The listener is a wsrouter.Transport that writes nothing.
-func (l *listener) Write([]wsrouter.Frame) error { return nil }
-func (l *listener) Ping()                        { l.link.Alive() }
-func (l *listener) Close(int, string)            { l.Abort() }
-func (l *listener) Abort()                       { l.once.Do(func() { close(l.closing) }) }
+// The listener is an adapter.Transport that writes nothing.
+func (l *listener) Write([]adapter.Frame) (pending bool, err error) { return false, nil }
+func (l *listener) Ping()                                           { l.link.Alive() }
+func (l *listener) Resume()                                         {}
+func (l *listener) Close(adapter.End)                               { l.Abort() }
+func (l *listener) Abort()                                          { l.once.Do(func() { close(l.closing) }) }
 
 // spell writes an event and its arguments so that equal ones are equal strings:
 // bytes as such, numbers as float64, objects with sorted keys.
 func spell(name string, args ...any) string {
 	text := name
 	for _, arg := range args {
-		encoded, err := wsrouter.Encode(arg)
+		encoded, err := payload.Encode(arg)
 		if err != nil {
 			return fmt.Sprintf("%s, which cannot be encoded: %v", text, err)
 		}

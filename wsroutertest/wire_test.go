@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -30,7 +31,7 @@ type wire struct {
 type wireBroker struct {
 	*wire
 	done  chan struct{} // closed at the end of the test
-	stats wsrouter.BrokerStats
+	stats broker.Stats
 	queue []wireMessage // waits for the network
 }
 
@@ -38,20 +39,20 @@ type wireBroker struct {
 type wireNode struct {
 	*wireBroker
 	id       int
-	router   *wsrouter.Router
+	node     broker.Node
 	incoming [][]byte
 	wake     chan struct{}
 	closed   bool
 	stop     chan struct{}
 	ended    chan struct{}
-	held     *wsrouter.Operation // by a fault
-	turn     int                 // of a fault that comes now and then
+	held     *broker.Operation // by a fault
+	turn     int               // of a fault that comes now and then
 }
 
 type wireMessage struct {
 	From      int
 	Namespace string
-	Op        *wsrouter.Operation
+	Op        *broker.Operation
 }
 
 const wireQueue = 8 << 20
@@ -70,7 +71,7 @@ func newWire(fault string) *wsroutertest.BrokerCluster {
 	}
 }
 
-func (w *wire) join(tb testing.TB) wsrouter.Broker {
+func (w *wire) join(tb testing.TB) broker.Broker {
 	b := &wireBroker{wire: w, done: make(chan struct{})}
 	tb.Cleanup(func() { close(b.done) })
 	return b
@@ -117,8 +118,8 @@ func (w *wire) heal() {
 func (w *wire) sendLocked(m wireMessage) {
 	raw, _ := json.Marshal(m)
 	for _, n := range w.nodes {
-		same := n.router.Name() == m.Namespace ||
-			w.fault == "confuses namespaces" && strings.HasPrefix(n.router.Name(), m.Namespace)
+		same := n.node.Name() == m.Namespace ||
+			w.fault == "confuses namespaces" && strings.HasPrefix(n.node.Name(), m.Namespace)
 		if !same || n.id == m.From && w.fault != "echoes" {
 			continue
 		}
@@ -147,13 +148,13 @@ func (b *wireBroker) stall() {
 	}
 }
 
-// Subscribe implements wsrouter.Broker.
-func (b *wireBroker) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) {
+// Subscribe implements broker.Broker.
+func (b *wireBroker) Subscribe(_ context.Context, node broker.Node) (broker.Subscription, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lastID++
 	n := &wireNode{
-		wireBroker: b, id: b.lastID, router: r,
+		wireBroker: b, id: b.lastID, node: node,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	switch {
@@ -207,7 +208,7 @@ func (n *wireNode) receive(raw []byte) (ok bool) {
 	var m wireMessage
 	if json.Unmarshal(raw, &m) == nil && m.Op != nil {
 		for _, op := range n.distort(m.Op) {
-			n.router.Apply(op)
+			n.node.Apply(op)
 		}
 		return true
 	}
@@ -215,7 +216,7 @@ func (n *wireNode) receive(raw []byte) (ok bool) {
 	case "stops at garbage":
 		return false
 	case "emits garbage":
-		n.router.Apply(&wsrouter.Operation{Kind: wsrouter.OpEmit, Event: "garbage"})
+		n.node.Apply(&broker.Operation{Kind: broker.OpEmit, Event: "garbage"})
 	case "does not count garbage":
 		return true
 	}
@@ -225,20 +226,20 @@ func (n *wireNode) receive(raw []byte) (ok bool) {
 	return true
 }
 
-// Publish implements wsrouter.Subscription.
-func (n *wireNode) Publish(op *wsrouter.Operation) error {
+// Publish implements broker.Subscription.
+func (n *wireNode) Publish(op *broker.Operation) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m := wireMessage{n.id, n.router.Name(), op}
+	m := wireMessage{n.id, n.node.Name(), op}
 	switch {
 	case n.closed && n.fault != "publishes after Close":
 		return wsrouter.ErrUnreached
 	case n.fault == "writes to operations":
 		slices.Sort(op.Rooms)
-	case n.fault == "rooms overtake" && op.Kind != wsrouter.OpEmit:
+	case n.fault == "rooms overtake" && op.Kind != broker.OpEmit:
 		for _, other := range n.nodes {
-			if other != n && other.router.Name() == m.Namespace {
-				other.router.Apply(op)
+			if other != n && other.node.Name() == m.Namespace {
+				other.node.Apply(op)
 			}
 		}
 		return nil
@@ -256,7 +257,7 @@ func (n *wireNode) awayLocked(m wireMessage) error {
 	for _, arg := range m.Op.Args {
 		size += len(arg.JSON)
 	}
-	if m.Op.Kind != wsrouter.OpEmit {
+	if m.Op.Kind != broker.OpEmit {
 		n.stats.Dropped++
 		switch n.fault {
 		case "keeps operations":
@@ -282,8 +283,8 @@ func (n *wireNode) awayLocked(m wireMessage) error {
 	return nil
 }
 
-// Find implements wsrouter.Finder.
-func (n *wireNode) Find(ctx context.Context, s wsrouter.Selection) (found []wsrouter.Member, err error) {
+// Find implements broker.Finder.
+func (n *wireNode) Find(_ context.Context, s broker.Selection) (found []broker.Member, err error) {
 	n.mu.Lock()
 	nodes, away := slices.Clone(n.nodes), n.away
 	closed := n.closed
@@ -295,9 +296,8 @@ func (n *wireNode) Find(ctx context.Context, s wsrouter.Selection) (found []wsro
 		return nil, wsrouter.ErrUnreached
 	}
 	for _, other := range nodes {
-		if (other != n || n.fault == "finds its own") && other.router.Name() == n.router.Name() {
-			members, _ := other.router.Select(s).Local().Find(ctx)
-			found = append(found, members...)
+		if (other != n || n.fault == "finds its own") && other.node.Name() == n.node.Name() {
+			found = append(found, other.node.Members(s)...)
 		}
 	}
 	for i := range found {
@@ -311,7 +311,7 @@ func (n *wireNode) Find(ctx context.Context, s wsrouter.Selection) (found []wsro
 	return found, nil
 }
 
-// Close implements wsrouter.Subscription.
+// Close implements broker.Subscription.
 func (n *wireNode) Close() error {
 	n.mu.Lock()
 	if n.fault == "Close waits for the network" && n.away {
@@ -322,7 +322,7 @@ func (n *wireNode) Close() error {
 	first := !n.closed
 	n.closed = true
 	n.nodes = slices.DeleteFunc(slices.Clone(n.nodes), func(other *wireNode) bool {
-		return other == n || n.fault == "Close ends others" && other.router.Name() == n.router.Name()
+		return other == n || n.fault == "Close ends others" && other.node.Name() == n.node.Name()
 	})
 	if n.fault == "hears after Close" {
 		n.nodes = append(n.nodes, n)
@@ -336,8 +336,8 @@ func (n *wireNode) Close() error {
 	return nil
 }
 
-// BrokerStats implements wsrouter.BrokerReporter.
-func (b *wireBroker) BrokerStats() wsrouter.BrokerStats {
+// BrokerStats implements broker.Reporter.
+func (b *wireBroker) BrokerStats() broker.Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	stats := b.stats

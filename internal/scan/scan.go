@@ -3,6 +3,11 @@
 // that are not very deep.
 package scan
 
+import (
+	"bytes"
+	"encoding/json"
+)
+
 // maxDepth is one less than encoding/json's, which counts the object or array
 // around a value, too.
 const maxDepth = 10_000 - 1
@@ -176,3 +181,13 @@ func digits(data []byte, i int) int {
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// Text decodes a JSON string, quotes included, that is known to be well formed.
+func Text(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1])
+	}
+	var s string
+	json.Unmarshal(raw, &s)
+	return s
+}

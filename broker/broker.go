@@ -1,18 +1,24 @@
-package wsrouter
+// Package broker is the seam between wsrouter and what joins the routers of many
+// processes into a cluster. Whoever writes handlers does not need it, but for a
+// Broker to put into Options.Broker: [Memory] for tests, or that of module
+// redisbroker for Redis.
+package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"slices"
-	"sync"
+	"iter"
+	"net/http"
 	"time"
+
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // Broker joins routers, mostly those of several processes, into a cluster: with
-// one in [Options.Broker], [Target], [Router.Emit] and [Router.Find] reach the
+// one in Options.Broker, Target, Router.Emit and Router.Find reach the
 // connections of all nodes, unless the Target is Local. A node is a namespace of
-// one router. Package redisbroker has a Broker for Redis; [MemoryBroker] is for
-// tests. A Broker may be shared by several routers, its methods are called
+// one router. A Broker may be shared by several routers, its methods are called
 // concurrently.
 //
 // Every Broker promises what follows; wsroutertest.TestBroker holds it to that.
@@ -30,23 +36,62 @@ import (
 //     may be written differently, as 1.0 for 1; bytes arrive as bytes.
 //  6. Subscribe returns when what other nodes publish from then on arrives. It
 //     waits for the network a few seconds at most: if that is away it returns nil,
-//     and the node joins as soon as it is back. An error means never.
+//     and the node joins as soon as it is back. An error means never. Nobody emits
+//     later for it: what is emitted meanwhile is kept, up to 1 MiB.
 //  7. Away. While the network is away nothing arrives, and what others published
 //     meanwhile is lost. The Broker comes back by itself. Emits that are published
 //     may wait in the queue until then; operations on rooms are not kept, and
 //     Publish says [ErrUnreached].
 //  8. Close of a Subscription ends its node: after it has returned nothing more is
-//     begun, and Publish says ErrUnreached. The Broker itself belongs to whoever
-//     made it, and is closed after the routers have been shut down.
+//     begun, and Publish says ErrUnreached. It waits for the network a few seconds
+//     at most, and Shutdown for it until its ctx ends. The Broker itself belongs to
+//     whoever made it, and is closed after the routers have been shut down.
 //  9. Garbage. What is no Operation is dropped and counted. Nothing that comes in
 //     panics, blocks for ever or grows without a bound.
-//
-// A Broker acts on a node by [Router.Apply], and by what else a Router has: for
-// the connections of this process that is Local of a [Target].
 type Broker interface {
 	// Subscribe makes a namespace a node. It is called once for each namespace
-	// when serving begins, or before its first operation.
-	Subscribe(r *Router) (Subscription, error)
+	// when serving begins, or before its first operation. When ctx ends it
+	// returns soon: the namespace is to be no node any more.
+	Subscribe(ctx context.Context, n Node) (Subscription, error)
+}
+
+// Node is a namespace of a router as a Broker sees it. Its methods may be called
+// concurrently, act on the connections of this process only, and wait for nobody.
+type Node interface {
+	// Name returns the namespace's full name.
+	Name() string
+
+	// Apply does what another node has published. It only reads the operation.
+	// The error says what is wrong with that, or which connections could not
+	// join.
+	Apply(op *Operation) error
+
+	// HasRoom reports whether any connection is in the room, or has that id. What
+	// is for rooms that are not here need not be decoded.
+	HasRoom(room string) bool
+
+	// Rooms iterates over the rooms that any connection is in, as they were when
+	// the loop began, in no order and without the connections' own.
+	Rooms() iter.Seq[string]
+
+	// Members returns the connections of a selection.
+	Members(s Selection) []Member
+
+	// Call sends a request to each connection of a selection, and returns how
+	// many they are. The answers of those that answer before ctx ends are passed
+	// to answer, one after another; done is closed after the last.
+	Call(ctx context.Context, s Selection, event string, args []payload.Value, answer func(payload.Value)) (asked int, done <-chan struct{})
+}
+
+// Member is a connection.
+type Member struct {
+	ID    string
+	Rooms []string        // sorted, without its own
+	Data  json.RawMessage // what Conn.SetData has set; nil if nothing
+
+	// Request is what the client came with, if it is one of this process; else
+	// nil.
+	Request *http.Request `json:"-"`
 }
 
 // Subscription is one node's end of a [Broker]. Its methods are called
@@ -68,13 +113,13 @@ type Finder interface {
 	Find(ctx context.Context, s Selection) ([]Member, error)
 }
 
-// BrokerReporter is implemented by Brokers that can tell how they are.
-type BrokerReporter interface {
-	BrokerStats() BrokerStats
+// Reporter is implemented by Brokers that can tell how they are.
+type Reporter interface {
+	BrokerStats() Stats
 }
 
-// BrokerStats is a part of [Stats]. All counts are since the Broker was made.
-type BrokerStats struct {
+// Stats says how a Broker is. All counts are since the Broker was made.
+type Stats struct {
 	Away      time.Duration // for how long it cannot reach the others; zero is not
 	Queued    int           // bytes that wait to be published
 	Published int64         // operations
@@ -87,7 +132,7 @@ type BrokerStats struct {
 // reach other nodes, or not all of them. Those of this process are done.
 var ErrUnreached = errors.New("wsrouter: other nodes were not reached")
 
-// Selection is what a [Target] selects.
+// Selection is what a Target selects.
 type Selection struct {
 	Rooms  []string // the connections in any of them; none selects all
 	Except []string // but for those in any of these
@@ -110,9 +155,9 @@ type Operation struct {
 	Kind OpKind
 	To   Selection
 
-	Event    string    // of OpEmit
-	Args     []Encoded // of OpEmit
-	Volatile bool      // of OpEmit, see [Target.Volatile]
+	Event    string          // of OpEmit
+	Args     []payload.Value // of OpEmit
+	Volatile bool            // of OpEmit, see Target.Volatile
 
 	Rooms []string // of OpJoin and OpLeave
 
@@ -120,70 +165,28 @@ type Operation struct {
 	Reason string
 }
 
-// MemoryBroker joins routers of one process, for tests of what happens in a
-// cluster. The zero value is ready for use. It delivers before Publish returns,
-// starts no goroutine, and works in a testing/synctest bubble.
-type MemoryBroker struct {
-	mu    sync.Mutex // guards nodes
-	nodes []*memoryNode
-}
+// What an operation, and each of its parts, holds besides names and bytes.
+const (
+	opOverhead         = 256
+	nameOverhead       = 16
+	argOverhead        = 64
+	attachmentOverhead = 48
+)
 
-type memoryNode struct {
-	broker *MemoryBroker
-	router *Router
-}
-
-// Subscribe implements [Broker].
-func (b *MemoryBroker) Subscribe(r *Router) (Subscription, error) {
-	node := &memoryNode{b, r}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.nodes = append(slices.Clip(b.nodes), node)
-	return node, nil
-}
-
-// others returns the nodes of the same namespace; false if n is none any more.
-func (n *memoryNode) others() (others []*Router, subscribed bool) {
-	n.broker.mu.Lock()
-	defer n.broker.mu.Unlock()
-	for _, other := range n.broker.nodes {
-		switch {
-		case other == n:
-			subscribed = true
-		case other.router.Name() == n.router.Name():
-			others = append(others, other.router)
+// Size returns how many bytes of memory the operation holds, about, with what it
+// shares with others: what a Broker's queue charges for it.
+func (op *Operation) Size() int {
+	size := opOverhead + len(op.Event) + len(op.Reason)
+	for _, names := range [][]string{op.To.Rooms, op.To.Except, op.Rooms} {
+		for _, name := range names {
+			size += nameOverhead + len(name)
 		}
 	}
-	return others, subscribed
-}
-
-func (n *memoryNode) Publish(op *Operation) error {
-	others, subscribed := n.others()
-	if !subscribed {
-		return ErrUnreached
+	for _, arg := range op.Args {
+		size += argOverhead + cap(arg.JSON)
+		for _, a := range arg.Attachments {
+			size += attachmentOverhead + len(a.Data)
+		}
 	}
-	for _, r := range others {
-		r.Apply(op)
-	}
-	return nil
-}
-
-// Find implements [Finder].
-func (n *memoryNode) Find(ctx context.Context, s Selection) (found []Member, err error) {
-	others, subscribed := n.others()
-	if !subscribed {
-		return nil, ErrUnreached
-	}
-	for _, r := range others {
-		members, _ := r.Select(s).Local().Find(ctx)
-		found = append(found, members...)
-	}
-	return found, nil
-}
-
-func (n *memoryNode) Close() error {
-	n.broker.mu.Lock()
-	defer n.broker.mu.Unlock()
-	n.broker.nodes = slices.DeleteFunc(slices.Clone(n.broker.nodes), func(other *memoryNode) bool { return other == n })
-	return nil
+	return size
 }

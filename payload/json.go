@@ -1,4 +1,4 @@
-package wsrouter
+package payload
 
 import (
 	"bytes"
@@ -14,13 +14,13 @@ import (
 )
 
 // AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
-// [json.RawMessage] and an [Encoded] go through byte for byte. It is how all
-// arguments are encoded, and exported for adapters.
+// [json.RawMessage] and a [Value], its bytes as base64, go through as they are.
+// All arguments are encoded this way. The error says why v cannot be encoded.
 func AppendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, "null"...), nil
-	case Encoded:
+	case Value:
 		return v.appendBase64(b), nil
 	case json.RawMessage:
 		return appendRaw(b, v)
@@ -69,16 +69,6 @@ func plainString(s string) bool {
 		}
 	}
 	return ascii || utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029")
-}
-
-// unmarshal is json.Unmarshal, with a short way for strings.
-func unmarshal(raw json.RawMessage, v any) error {
-	if s, ok := v.(*string); ok && s != nil && scan.String(raw, 0) == len(raw) &&
-		bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
-		*s = string(raw[1 : len(raw)-1])
-		return nil
-	}
-	return json.Unmarshal(raw, v)
 }
 
 // encoder is one of encoding/json's, and what it writes to.

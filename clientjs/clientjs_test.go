@@ -7,8 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/clientjs"
 )
 
 func TestClientJS(t *testing.T) {
@@ -32,7 +31,7 @@ func TestClientJS(t *testing.T) {
 		{"GET", "/wsrouter/..%2fclientjs.go", 404, "text/plain; charset=utf-8", ""},
 		{"POST", "/nothing", 404, "text/plain; charset=utf-8", ""},
 	}
-	handler := wsrouter.ClientJS()
+	handler := clientjs.Handler()
 	for _, test := range tests {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
 			got := serveClientJS(handler, test.method, test.path, nil)
@@ -55,7 +54,7 @@ func TestClientJS(t *testing.T) {
 
 // TestClientJSCaching holds that a browser which has a file is not sent it again.
 func TestClientJSCaching(t *testing.T) {
-	handler := wsrouter.ClientJS()
+	handler := clientjs.Handler()
 	etags := make(map[string]bool)
 	for _, path := range []string{"/wsrouter.js", "/wsrouter.d.ts"} {
 		first := serveClientJS(handler, "GET", path, nil)
@@ -72,7 +71,7 @@ func TestClientJSCaching(t *testing.T) {
 			require.Equal(t, "no-cache", again.Header().Get("Cache-Control"))
 			require.Equal(t, status == 304, again.Body.Len() == 0)
 		}
-		require.Equal(t, etag, serveClientJS(wsrouter.ClientJS(), "GET", path, nil).Header().Get("ETag"), "on every server")
+		require.Equal(t, etag, serveClientJS(clientjs.Handler(), "GET", path, nil).Header().Get("ETag"), "on every server")
 	}
 }
 

@@ -1,12 +1,16 @@
-package wsrouter
+package bind
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
+	"strconv"
+
+	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file binds arguments that came with bytes beside their JSON. Where the
+// This file puts bytes that came beside the JSON where they belong. Where the
 // JSON has gaps stands base64 while it is decoded: that is what encoding/json
 // reads into a []byte, and what all others get that take a string. Only in an any
 // it stays a string, although it should be a []byte.
@@ -16,99 +20,37 @@ import (
 // thrown away, with marks in the gaps, strings that nobody else can have. Where
 // that value has a mark in an any the first one gets its bytes.
 
-// received is an argument of an inbound message.
-func received(arg any) Encoded {
-	switch arg := arg.(type) {
-	case json.RawMessage:
-		return Encoded{JSON: arg}
-	case Encoded:
-		return arg
-	}
-	return Encoded{}
+// markPrefix is drawn once per process; a mark is the base64 of the prefix and a
+// number.
+var markPrefix = rand.Text()
+
+func newMark(i int) string {
+	return base64.StdEncoding.EncodeToString(strconv.AppendInt([]byte(markPrefix), int64(i), 10))
 }
 
-// joinArgs returns the only argument, the array of several, or the zero Encoded.
-func joinArgs(args []any) (e Encoded) {
-	switch len(args) {
-	case 0:
-		return e
-	case 1:
-		return received(args[0])
+func restore(v payload.Value, bound reflect.Value) {
+	if restoreSome(v, bound, func(int) bool { return true }) {
+		return
 	}
-	e.JSON = []byte{'['}
-	for i, arg := range args {
-		if i > 0 {
-			e.JSON = append(e.JSON, ',')
-		}
-		part := received(arg)
-		for _, a := range part.Attachments {
-			e.Attachments = append(e.Attachments, Attachment{At: len(e.JSON) + a.At, Data: a.Data})
-		}
-		e.JSON = append(e.JSON, part.JSON...)
+	for i := range v.Attachments { // one of them is in what has an UnmarshalJSON of its own, to which marks mean nothing
+		restoreSome(v, bound, func(j int) bool { return i == j })
 	}
-	e.JSON = append(e.JSON, ']')
-	return e
 }
 
-// raw is the JSON with base64 in its gaps, nil if there is none.
-func (e Encoded) raw() json.RawMessage {
-	if len(e.Attachments) == 0 {
-		return e.JSON
-	}
-	return e.appendBase64(nil)
-}
-
-// marked is the JSON with marks in its gaps, to be taken apart: [marks.unmark]
-// makes an Encoded of each part.
-func (e Encoded) marked() (json.RawMessage, *marks) {
-	m := &marks{}
-	for _, a := range e.Attachments {
-		m.found = append(m.found, a.Data)
-	}
-	if len(m.found) == 0 {
-		return e.JSON, m
-	}
-	return e.Append(nil, func(b []byte, i int) []byte { return appendBytes(b, newMark(i)) }), m
-}
-
-func (m *marks) unmark(raw json.RawMessage) Encoded {
-	if len(m.found) == 0 {
-		return Encoded{JSON: raw}
-	}
-	e, _ := m.gaps(raw) // which are marks of ours
-	return e
-}
-
-// bind stores the value in out, a pointer. None leaves it as it is.
-func (e Encoded) bind(out any) error {
-	raw := e.raw()
-	if raw == nil {
-		return nil
-	}
-	if err := decode(raw, out); err != nil || len(e.Attachments) == 0 {
-		return err
-	}
-	bound := reflect.ValueOf(out)
-	if e.restore(bound, func(int) bool { return true }) {
-		return nil
-	}
-	for i := range e.Attachments { // one of them is in what has an UnmarshalJSON of its own, to which marks mean nothing
-		e.restore(bound, func(j int) bool { return i == j })
-	}
-	return nil
-}
-
-// restore puts the chosen attachments into the anys of what has been bound.
-func (e Encoded) restore(bound reflect.Value, chosen func(i int) bool) bool {
-	found := make(restored, len(e.Attachments))
-	raw := e.Append(nil, func(b []byte, i int) []byte {
-		data := e.Attachments[i].Data
+// restoreSome puts the chosen attachments into the anys of what has been bound.
+func restoreSome(v payload.Value, bound reflect.Value, chosen func(i int) bool) bool {
+	found := make(restored, len(v.Attachments))
+	raw := v.Append(nil, func(b []byte, i int) []byte {
+		data := v.Attachments[i].Data
+		b = append(b, '"')
 		if chosen(i) {
 			mark := newMark(i)
-			found[base64.StdEncoding.EncodeToString(mark)] = append([]byte{}, data...) // never nil, which would be null
-			data = mark
+			found[mark] = append([]byte{}, data...) // never nil, which would be null
+			b = append(b, mark...)
+		} else {
+			b = base64.StdEncoding.AppendEncode(b, data)
 		}
-		return appendBytes(b, data)
+		return append(b, '"')
 	})
 	marked := reflect.New(bound.Type().Elem())
 	if json.Unmarshal(raw, marked.Interface()) != nil {

@@ -1,4 +1,4 @@
-package wsrouter_test
+package payload_test
 
 import (
 	"bytes"
@@ -7,8 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // byEncoder is v as encoding/json writes it.
@@ -30,11 +29,11 @@ func FuzzAppendJSON(f *testing.F) {
 		for _, v := range []any{s, []byte(s), map[string]any{s: s}, len(s), -int64(len(s)), s == ""} {
 			want, err := byEncoder(v)
 			require.NoError(t, err)
-			got, err := wsrouter.AppendJSON([]byte("x"), v)
+			got, err := payload.AppendJSON([]byte("x"), v)
 			require.NoError(t, err)
 			require.Equal(t, "x"+string(want), string(got))
 		}
-		got, err := wsrouter.AppendJSON(nil, json.RawMessage(s))
+		got, err := payload.AppendJSON(nil, json.RawMessage(s))
 		if s == "" || !json.Valid([]byte(s)) {
 			require.Error(t, err)
 			return
@@ -51,29 +50,15 @@ func TestAppendJSON(t *testing.T) {
 	} {
 		want, err := byEncoder(v)
 		require.NoError(t, err)
-		got, err := wsrouter.AppendJSON(nil, v)
+		got, err := payload.AppendJSON(nil, v)
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got), "%T", v)
 	}
 	for _, v := range []any{make(chan int), math.NaN(), func() {}, json.RawMessage("{")} {
-		_, err := wsrouter.AppendJSON(nil, v)
+		_, err := payload.AppendJSON(nil, v)
 		require.Error(t, err, "%T", v)
-		got, err := wsrouter.AppendJSON(nil, []int{1}) // encoders are used again
+		got, err := payload.AppendJSON(nil, []int{1}) // encoders are used again
 		require.NoError(t, err)
 		require.Equal(t, "[1]", string(got))
 	}
-}
-
-// TestBindString holds strings that Bind takes the short way, or must not, to
-// encoding/json.
-func TestBindString(t *testing.T) {
-	for _, raw := range []string{`"hi"`, `"a\n\u00e9"`, `""`, `"é"`, "\"\xff\"", `null`, `7`, `{}`, ` "x" `, "\"\n\"", `"`} {
-		want, got := "before", "before"
-		wantErr := json.Unmarshal([]byte(raw), &want)
-		m := &wsrouter.Message{Args: []any{json.RawMessage(raw)}}
-		err := wsrouter.BindMessage(m, &got)
-		require.Equal(t, wantErr == nil, err == nil, raw)
-		require.Equal(t, want, got, raw)
-	}
-	require.Error(t, wsrouter.BindMessage(&wsrouter.Message{Args: []any{json.RawMessage(`"x"`)}}, (*string)(nil)))
 }

@@ -1,20 +1,17 @@
-package wsrouter_test
+package payload_test
 
 import (
 	"encoding/json"
 	"strconv"
 	"testing"
-	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/wsrouter/wsrouter"
-	"github.com/wsrouter/wsrouter/wsroutertest"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // placeholders shows where the gaps are.
-func placeholders(e wsrouter.Encoded) string {
+func placeholders(e payload.Value) string {
 	return string(e.Append(nil, func(b []byte, i int) []byte { return strconv.AppendInt(append(b, '#'), int64(i), 10) }))
 }
 
@@ -39,7 +36,7 @@ func TestEncodeLeavesAGapForEachByteSlice(t *testing.T) {
 		{"no HTML", "<&>", `"<&>"`, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e, err := wsrouter.Encode(test.in)
+			e, err := payload.Encode(test.in)
 			require.NoError(t, err)
 			assert.Equal(t, test.want, placeholders(e))
 			var data []string
@@ -47,32 +44,19 @@ func TestEncodeLeavesAGapForEachByteSlice(t *testing.T) {
 				data = append(data, string(a.Data))
 			}
 			assert.Equal(t, test.data, data)
-			again, err := wsrouter.Encode(e)
+			again, err := payload.Encode(e)
 			require.NoError(t, err)
 			assert.Equal(t, e, again)
 		})
 	}
-	_, err := wsrouter.Encode(make(chan int))
+	_, err := payload.Encode(make(chan int))
 	assert.Error(t, err)
-}
-
-func TestAnEncodedArgumentIsSentAsBase64OnThePlainWire(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		router := wsrouter.New(nil)
-		client := wsroutertest.Connect(t, router, nil)
-		e, err := wsrouter.Encode([]any{[]byte("ab"), 1})
-		require.NoError(t, err)
-		require.NoError(t, router.Emit("bytes", e))
-		client.Expect("bytes", []any{"YWI=", 1})
-		require.NoError(t, router.Emit("none", wsrouter.Encoded{}, 1))
-		client.Expect("none", []any{nil, 1})
-	})
 }
 
 // What a caller does to its bytes after Encode is not seen by anybody.
 func TestEncodeCopiesBytes(t *testing.T) {
 	data := []byte("before")
-	e, err := wsrouter.Encode(data)
+	e, err := payload.Encode(data)
 	require.NoError(t, err)
 	copy(data, "after!")
 	assert.Equal(t, "before", string(e.Attachments[0].Data))

@@ -1,4 +1,4 @@
-package wsrouter
+package payload
 
 import (
 	"bytes"
@@ -175,9 +175,9 @@ func (m *marks) copyOf(v reflect.Value, depth int) reflect.Value {
 }
 
 // gaps takes the marks out of the JSON.
-func (m *marks) gaps(b []byte) (Encoded, error) {
+func (m *marks) gaps(b []byte) (Value, error) {
 	begin := append([]byte{'"'}, base64.StdEncoding.EncodeToString(markPrefix[:])...)
-	var e Encoded
+	var e Value
 	for {
 		i := bytes.Index(b, begin)
 		if i < 0 {
@@ -187,7 +187,7 @@ func (m *marks) gaps(b []byte) (Encoded, error) {
 		end := i + 1 + base64.StdEncoding.EncodedLen(markBytes)
 		mark, err := base64.StdEncoding.DecodeString(string(b[i+1 : end]))
 		if err != nil {
-			return Encoded{}, err
+			return Value{}, err
 		}
 		e.JSON = append(e.JSON, b[:i]...)
 		data := m.found[binary.BigEndian.Uint32(mark[len(markPrefix)+2:])]

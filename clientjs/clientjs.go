@@ -1,4 +1,6 @@
-package wsrouter
+// Package clientjs is the client for browsers, wsrouter.js, and the handler that serves
+// it.
+package clientjs
 
 import (
 	"crypto/sha256"
@@ -11,14 +13,14 @@ import (
 	"time"
 )
 
-//go:embed clientjs/wsrouter.js clientjs/wsrouter.d.ts
-var clientJS embed.FS
+//go:embed wsrouter.js wsrouter.d.ts
+var files embed.FS
 
-// ClientJS returns a handler that serves the browser client, an ES module without
+// Handler returns a handler that serves the browser client, an ES module without
 // dependencies, as wsrouter.js, and its types as wsrouter.d.ts: whatever path they
 // are asked for under. With
 //
-//	http.Handle("/wsrouter/", wsrouter.ClientJS())
+//	http.Handle("/wsrouter/", clientjs.Handler())
 //
 // a page connects to a router mounted at /ws so:
 //
@@ -32,19 +34,19 @@ var clientJS embed.FS
 // The types are the manual. Browsers keep the files, and ask each time whether
 // they have changed, so page and server are of one version. Other names are 404,
 // and methods other than GET and HEAD are 405.
-func ClientJS() http.Handler {
-	files := make(map[string]servedFile)
+func Handler() http.Handler {
+	served := make(map[string]servedFile)
 	for name, contentType := range map[string]string{
 		"wsrouter.js":   "text/javascript; charset=utf-8",
 		"wsrouter.d.ts": "text/plain; charset=utf-8", // TypeScript has no type of its own
 	} {
-		text, _ := fs.ReadFile(clientJS, "clientjs/"+name) // there, or this did not compile
+		text, _ := fs.ReadFile(files, name) // there, or this did not compile
 		sum := sha256.Sum256(text)
-		files[name] = servedFile{string(text), contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
+		served[name] = servedFile{string(text), contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := path.Base(r.URL.Path)
-		file, ok := files[name]
+		file, ok := served[name]
 		switch {
 		case !ok:
 			http.NotFound(w, r)

@@ -1,0 +1,174 @@
+// Package adapter is the seam between wsrouter and wire formats. Whoever writes
+// handlers does not need it.
+//
+// An adapter moves [Frame]s over a [Transport], turns what it reads into
+// [Message]s, and hands those to a [Conn] of its [Link]. The router does the
+// rest: it bounds the queues, keeps the order, watches for life, and closes.
+//
+//	adapter's reader ─ Conn.Receive ─▶ lane ─ one turn at a time ─▶ handlers
+//	                                                                   │ Emit, Reply
+//	Transport.Write ◀─ whoever has the right to write ─ outbox ◀───────┘
+//
+// Nothing in the seam waits. A transport that can take no more for now says that
+// it is pending, and [Link.Writable] goes on later; a Conn that takes no more for
+// now says [Pause], and [Transport.Resume] goes on later. Transports that are
+// simpler to write with calls that block are made of a [BlockingTransport] by
+// [NewBlocking]. wsroutertest.TestTransport holds a transport to what it
+// promises.
+package adapter
+
+import (
+	"net/http"
+	"time"
+)
+
+// Host is a router's tree, as [Router.Adapter] returns it. Its methods may be
+// called concurrently.
+type Host interface {
+	// Admit checks whether a client may connect: its origin, that there is room,
+	// that nothing shuts down, and that OnInit has succeeded, for which it may
+	// wait until the request's context ends. Nil lets it in. An adapter calls it
+	// before it takes a client's first request.
+	Admit(*http.Request) *Refusal
+
+	// AllowsOrigin reports whether a page of the request's origin may connect.
+	AllowsOrigin(*http.Request) bool
+
+	// Refused counts, logs and traces a client that the adapter has refused by
+	// itself, with one of a few reasons. err may be nil.
+	Refused(r *http.Request, reason string, err error)
+
+	// Limits returns the options that an adapter applies.
+	Limits() Limits
+
+	// Lookup returns the namespace of that full name, nil if there is none.
+	Lookup(name string) Namespace
+
+	// NewLink registers a client's transport. The error is a *[Refusal]: no more
+	// clients are taken. Whoever made a Link must call its End.
+	NewLink(Transport, LinkOptions) (Link, error)
+}
+
+// Limits are the options of a router that an adapter applies. Sizes are in bytes;
+// none is zero, and what is unlimited is very large.
+type Limits struct {
+	MaxMessage     int           // of one message with all that belongs to it
+	MaxName        int           // of names of events and rooms
+	PingInterval   time.Duration // silence before the peer is pinged
+	PongTimeout    time.Duration // silence after that before it is given up
+	WriteTimeout   time.Duration // for the peer to take a batch
+	MessageTimeout time.Duration // from a message's first byte to its last
+	ConnectTimeout time.Duration // until there is a Conn that is let in
+	Origins        []string      // of which browsers may connect besides the same
+}
+
+// Refusal is why a client is not let in, before there is a connection.
+type Refusal struct {
+	Status int    // an HTTP status
+	Text   string // for the client
+	Reason string // of a few, for counting
+}
+
+// Error returns the text.
+func (r *Refusal) Error() string { return r.Text }
+
+// ServeHTTP answers a request with status and text. Where it makes sense it asks
+// the client to try again in a few seconds.
+func (r *Refusal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	if r.Status != http.StatusForbidden {
+		w.Header().Set("Retry-After", "5")
+	}
+	http.Error(w, r.Text, r.Status)
+}
+
+// Namespace is one of a Host's.
+type Namespace interface {
+	Name() string // the full name, "/" for the root
+}
+
+// LinkOptions are an adapter's choices for a Link.
+type LinkOptions struct {
+	// Request is the HTTP request that the client came with.
+	Request *http.Request
+
+	// Multiplexed links carry several namespaces, and outlive them. Others have
+	// one Conn and end with it.
+	Multiplexed bool
+
+	// Dialed says that this is the end that has connected: it waits for room
+	// where a server closes slow clients, and answers nothing but requests.
+	Dialed bool
+}
+
+// Link is one client's transport as the router sees it. All methods may be called
+// concurrently, and none waits.
+type Link interface {
+	// Join asks for a connection in a namespace, with the client's connect
+	// payload, which may be nil. It returns before OnConnect has run; what came
+	// of that is sent as KindConnect or KindRefuse. The error is ErrJoined,
+	// ErrClosing or a *Refusal that the client may be told.
+	Join(ns Namespace, f Format, auth []byte) (Conn, error)
+
+	// Send queues a frame of the adapter's own. A client whose outbox is full is
+	// closed as slow. It reports false when the frame was not queued.
+	Send(f Frame) bool
+
+	// Alive tells that bytes have arrived from the peer.
+	Alive()
+
+	// Arrived tells that a frame is complete; the zero Frame is one without
+	// content, as a ping. It reports false when the link is closing, as it is
+	// when the client exceeds Options.FrameRate: then the frame is to be ignored.
+	Arrived(f Frame) bool
+
+	// Writable tells that what Transport.Write left pending has been handed to
+	// the network, or has failed with err, which is or wraps
+	// os.ErrDeadlineExceeded if the peer did not take it in time.
+	Writable(err error)
+
+	// Close begins the end, unless it has begun: what is queued is sent, then
+	// Transport.Close is called with the end that came first.
+	Close(End)
+
+	// End tells that the transport has ended: nothing can be read any more. The
+	// channel is closed when handlers have returned and OnDisconnect has run.
+	End(End) (done <-chan struct{})
+}
+
+// Flow is what a Conn says to the adapter that reads for it.
+type Flow uint8
+
+const (
+	Go     Flow = iota // read on
+	Pause              // do not read before Transport.Resume is called, which may be already
+	Closed             // nothing more is taken: read to the end only
+)
+
+// Conn is a client in one namespace, at one Link.
+type Conn interface {
+	// Receive takes a message that the client has sent to the namespace. It is
+	// called by one goroutine at a time, and does not wait. The message is the
+	// Conn's from then on.
+	Receive(m *Message) Flow
+}
+
+// Cause says who, or what, ended a connection.
+type Cause uint8
+
+// The causes.
+const (
+	CausePeer     Cause = iota + 1 // the peer closed, or the network was cut
+	CauseLocal                     // our side closed
+	CauseTimeout                   // the peer fell silent, or took too long
+	CauseSlow                      // the peer did not read as fast as it was sent to
+	CauseShutdown                  // our side shuts down
+	CauseProtocol                  // the peer broke the protocol or a limit
+)
+
+// End is how a connection ends.
+type End struct {
+	Code   int    // a WebSocket close code; 1006 is the network's end
+	Reason string // for the peer, at most 123 bytes
+	Cause  Cause
+	Err    error // what was behind it, for logs; may be nil
+}

@@ -1,0 +1,129 @@
+package adapter
+
+import (
+	"errors"
+
+	"github.com/wsrouter/wsrouter/payload"
+)
+
+// Errors of Link.Join that a client is not told.
+var (
+	ErrJoined  = errors.New("wsrouter: namespace is joined already")
+	ErrClosing = errors.New("wsrouter: link is closing")
+)
+
+// Kind says what a [Message] is.
+type Kind uint8
+
+// The kinds. An adapter receives the first five, and KindDisconnect, from its
+// client, and encodes all of them; a kind that its wire format has no word for is
+// encoded as the zero Frame, which is not sent.
+const (
+	KindEvent  Kind = iota + 1 // an event; a request if it has an ID
+	KindReply                  // the answer to ID, or an item of its stream if More is set
+	KindError                  // an exception: the end of ID, or of an event without one
+	KindCancel                 // the asker of ID wants no more
+	KindPull                   // the asker of ID takes Credit more items
+
+	KindAuth       // the connect payload, sent by a client
+	KindConnect    // OnConnect has let the client in; ID is its connection's id
+	KindRefuse     // OnConnect has refused it; the argument is a Told
+	KindDisconnect // the sender leaves this namespace, but not the link
+)
+
+// Message is what goes over a link, whatever the wire format.
+type Message struct {
+	Kind  Kind
+	Event string
+
+	// ID names the exchange, as JSON text (7 or "a"); empty is none. It is the
+	// asker's: in a KindReply or KindError it is the receiver's own.
+	ID     string
+	More   bool  // of KindReply: an item, not the end
+	Named  bool  // of KindReply: Event was chosen by the handler
+	Credit int64 // of KindEvent and KindPull: items the asker takes; 0 is no limit
+
+	// Args are what is to be encoded: none, one, or several.
+	Args []any
+
+	// Data is what has come: the only argument, or the array of all, as Arity
+	// says. It is taken apart as far as a handler asks for it: half a million
+	// empty arguments cost a megabyte, and not fifty.
+	Data  payload.Value
+	Arity Arity
+
+	// Size is how many bytes a message that has come keeps: mostly those on the
+	// wire.
+	Size int
+}
+
+// Arity says how Message.Data stands for the arguments.
+type Arity uint8
+
+const (
+	ArityUnknown Arity = iota // the wire does not tell several from one array
+	ArityOne                  // it is the only argument
+	ArityMany                 // it is the array of all
+)
+
+// What things cost in memory besides their bytes.
+const (
+	messageOverhead    = 256 // and the event that it becomes
+	frameOverhead      = 64
+	attachmentOverhead = 64
+)
+
+// Held returns about how many bytes of memory a message costs that has come.
+func (m *Message) Held() int {
+	return m.Size + messageOverhead + len(m.Data.Attachments)*attachmentOverhead
+}
+
+// Told is the argument of KindRefuse: what the client may know.
+type Told struct {
+	Message string
+	Data    any // encoded as JSON; nil is none
+}
+
+// Frame is an encoded message. A frame may be shared by many links and is never
+// written to.
+type Frame struct {
+	Text        []byte
+	Attachments [][]byte // sent as binary after Text, with nothing in between
+	Next        *Frame   // another one that goes with it; nil is none
+}
+
+// Size returns the bytes that are sent.
+func (f Frame) Size() int {
+	n := len(f.Text)
+	for _, a := range f.Attachments {
+		n += len(a)
+	}
+	if f.Next != nil {
+		n += f.Next.Size()
+	}
+	return n
+}
+
+// Held returns about how many bytes of memory the frame costs in a queue.
+func (f Frame) Held() int {
+	n := frameOverhead + len(f.Text)
+	for _, a := range f.Attachments {
+		n += attachmentOverhead + len(a)
+	}
+	if f.Next != nil {
+		n += f.Next.Held()
+	}
+	return n
+}
+
+// IsZero reports whether there is nothing to send.
+func (f Frame) IsZero() bool { return f.Text == nil && f.Attachments == nil }
+
+// Format encodes messages for the wire. Values of it are compared: a broadcast is
+// encoded once for all connections whose Formats are equal, so an implementation
+// is a small comparable value; Join refuses others. Encode may be called
+// concurrently and must not keep m; its error says which argument cannot be
+// encoded.
+type Format interface {
+	Encode(m *Message) (Frame, error)
+}

@@ -1,0 +1,144 @@
+package wsrouter
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/budget"
+)
+
+// app is what the namespaces of one tree share.
+type app struct {
+	opts     Options
+	root     *Router
+	counters counters
+	pool     *budget.Pool
+	sessions *sessions
+	compiled chan struct{} // closed when the handlers' chains are built
+	broken   error         // why they could not be; set before compiled is closed
+
+	mu         sync.Mutex // guards everything below
+	frozen     bool       // serving has begun
+	namespaces map[string]*Router
+}
+
+func newApp(opts *Options) *app {
+	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{}), namespaces: make(map[string]*Router)}
+	a.pool = budget.NewPool(a.opts.MaxBuffered)
+	a.sessions = newSessions(&a.opts)
+	a.root = a.newRouter("/", nil)
+	return a
+}
+
+// freeze ends registration and builds the handlers' chains.
+func (a *app) freeze() {
+	a.mu.Lock()
+	first := !a.frozen
+	a.frozen = true
+	a.mu.Unlock()
+	if first {
+		a.broken = protect(func() error {
+			for _, r := range a.namespaces {
+				r.compile()
+			}
+			return nil
+		})
+		if a.broken != nil {
+			a.opts.Logger.Error("wsrouter: middleware could not be built, no client is served", "err", a.broken)
+		}
+		a.joinCluster()
+		close(a.compiled)
+	}
+	<-a.compiled
+}
+
+// lookup returns the namespace of that full name, nil if there is none.
+func (a *app) lookup(name string) *Router {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.namespaces[name]
+}
+
+// subtree returns the namespace and those below it.
+func (r *Router) subtree() (list []*Router) {
+	r.app.mu.Lock()
+	defer r.app.mu.Unlock()
+	for _, ns := range r.app.namespaces {
+		if ns.isUnder(r) {
+			list = append(list, ns)
+		}
+	}
+	return list
+}
+
+func (r *Router) isUnder(top *Router) bool {
+	for ns := r; ns != nil; ns = ns.parent {
+		if ns == top {
+			return true
+		}
+	}
+	return false
+}
+
+// relieve cuts the fullest clients while more than MaxBuffered is held.
+func (a *app) relieve() {
+	for a.pool.Over() {
+		var fullest *link
+		most := 0
+		for _, l := range a.sessions.all() {
+			if held, _ := l.bytes.Held(); held > most && !l.bytes.Gone() {
+				fullest, most = l, held
+			}
+		}
+		if fullest == nil {
+			return
+		}
+		fullest.cut(slowClient())
+	}
+}
+
+// Adapter returns the tree as adapters of wire formats see it.
+func (r *Router) Adapter() adapter.Host { return host{r} }
+
+// host implements [adapter.Host] for clients of a namespace, or of those below.
+type host struct{ router *Router }
+
+func (h host) Admit(req *http.Request) *adapter.Refusal {
+	return h.router.admit(req, req.Context().Done())
+}
+
+func (h host) AllowsOrigin(req *http.Request) bool {
+	return originAllowed(req, h.router.app.opts.Origins)
+}
+
+func (h host) Refused(req *http.Request, reason string, err error) {
+	h.router.app.refused(req, Refusal(reason), err)
+}
+
+func (h host) Limits() adapter.Limits { return h.router.app.limits() }
+
+func (h host) Lookup(name string) adapter.Namespace {
+	if r := h.router.app.lookup(name); r != nil {
+		return r
+	}
+	return nil
+}
+
+func (h host) NewLink(t adapter.Transport, opts adapter.LinkOptions) (adapter.Link, error) {
+	l, err := h.router.app.newLink(t, opts)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (a *app) limits() adapter.Limits {
+	o := &a.opts
+	return adapter.Limits{
+		MaxMessage: o.MaxMessage, MaxName: o.MaxName,
+		PingInterval: o.PingInterval, PongTimeout: o.PongTimeout, WriteTimeout: o.WriteTimeout,
+		MessageTimeout: o.MessageTimeout, ConnectTimeout: o.ConnectTimeout,
+		Origins: o.Origins,
+	}
+}

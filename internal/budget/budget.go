@@ -1,0 +1,230 @@
+// Package budget counts the bytes that are held for clients: by one link, and by
+// the process. It blocks nobody and calls nothing, it says what its caller has to
+// do next. All methods may be called concurrently, and most take no lock.
+package budget
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Pool counts the bytes of all accounts.
+type Pool struct {
+	limit int64
+	held  atomic.Int64
+}
+
+// NewPool returns a pool for limit bytes.
+func NewPool(limit int) *Pool { return &Pool{limit: int64(limit)} }
+
+// Over reports whether more is held than the pool is for.
+func (p *Pool) Over() bool { return p.held.Load() > p.limit }
+
+const (
+	// overrun is how many times the limit may wait while a call or a stream is
+	// open, for which what comes next may be needed.
+	overrun = 4
+
+	// freeKept is how many bytes of what is kept are part of what every
+	// connection costs.
+	freeKept = 4 << 10
+)
+
+// Verdict says how reading goes on.
+type Verdict uint8
+
+const (
+	Go    Verdict = iota
+	Pause         // until the account says resume
+	Stuck         // likewise, and for a bounded time: see Account.Stuck
+	Over          // the client sends on and on while it is waited for
+)
+
+// Account counts what one link's client makes the process hold: messages from
+// their arrival until their handlers have returned, answers until somebody has
+// taken them, what is kept as long as the connection lasts, and what waits to be
+// sent. When too much waits, reading stops. But a handler may be waiting for just
+// what the client sends next: the answer to a call, the cancel of a stream. So
+// while one of those is open reading goes on, to four times the limit.
+type Account struct {
+	pool  *Pool
+	limit int64 // of what waits
+	large int64 // of what handlers that have yielded hold, as a quarter
+
+	held    atomic.Int64 // all of it
+	out     atomic.Int64 // of it: the outbox
+	waiting atomic.Int64 // of it: messages whose handlers have not been called
+	answers atomic.Int64 // of it: answers that nobody has taken
+	yielded atomic.Int64 // of it: messages whose handlers have given up their turn
+	kept    atomic.Int64 // what is kept, freeKept included
+	paused  atomic.Bool  // written with mu held
+	gone    atomic.Bool
+
+	mu    sync.Mutex // guards what follows, and the decision to pause
+	open  int        // calls and streams
+	ended bool       // nothing is paused any more
+}
+
+// NewAccount returns an account of the pool, for limit bytes that wait, in
+// messages of at most maxMessage bytes.
+func (p *Pool) NewAccount(limit, maxMessage int) *Account {
+	return &Account{pool: p, limit: int64(limit), large: int64(max(limit, maxMessage))}
+}
+
+// left is added to what an account holds when it leaves the pool.
+const left = -1 << 62
+
+// hold counts bytes that begin or, negative, cease to be held.
+func (a *Account) hold(n int) {
+	if now := a.held.Add(int64(n)); now > left/2 {
+		a.pool.held.Add(int64(n))
+	}
+}
+
+// Leave takes the account out of the pool: what it still holds, as user code or the
+// network does not let go of it yet, is not charged to others. Leaving again does
+// nothing.
+func (a *Account) Leave() {
+	if !a.gone.Swap(true) {
+		a.pool.held.Add(-(a.held.Add(left) - left))
+	}
+}
+
+// Gone reports whether the account has left the pool.
+func (a *Account) Gone() bool { return a.gone.Load() }
+
+// Held returns how many bytes are held, and how many of them are for sending.
+func (a *Account) Held() (all, out int) {
+	n := a.held.Load()
+	if n < left/2 {
+		n -= left
+	}
+	return int(n), int(a.out.Load())
+}
+
+// Waiting reports whether a message waits for its handler.
+func (a *Account) Waiting() bool { return a.waiting.Load() > 0 }
+
+// Out counts bytes that wait, or negative no longer, to be sent.
+func (a *Account) Out(n int) {
+	a.out.Add(int64(n))
+	a.hold(n)
+}
+
+// Keep counts bytes that are kept for as long as the connection lasts.
+func (a *Account) Keep(n int) {
+	now := a.kept.Add(int64(n))
+	a.hold(int(max(now-freeKept, 0) - max(now-int64(n)-freeKept, 0)))
+}
+
+// Wait counts a message that waits for its handler.
+func (a *Account) Wait(n int) Verdict {
+	a.hold(n)
+	total := a.waiting.Add(int64(n)) + a.answers.Load()
+	return a.judge(total, n)
+}
+
+// Answer counts an answer that waits for its caller.
+func (a *Account) Answer(n int) Verdict {
+	a.hold(n)
+	total := a.answers.Add(int64(n)) + a.waiting.Load()
+	return a.judge(total, 0)
+}
+
+// judge decides when n bytes of a message have come.
+func (a *Account) judge(total int64, n int) Verdict {
+	if total < a.limit {
+		return Go
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.paused.Store(true) // before it is looked once more: those who let go decide by it
+	verdict := a.verdictLocked(int64(n))
+	if verdict == Go || verdict == Over {
+		a.paused.Store(false)
+	}
+	return verdict
+}
+
+func (a *Account) verdictLocked(n int64) Verdict {
+	waiting := a.waiting.Load()
+	full := (waiting+a.answers.Load())/overrun >= a.limit
+	switch {
+	case a.ended:
+		return Go
+	case a.open == 0 && (full || waiting >= a.limit):
+		return Pause
+	case !full:
+		return Go
+	case (waiting-n)/overrun >= a.limit:
+		return Over
+	case waiting/overrun >= a.limit:
+		return Go // the message that has come is the last that is let in
+	}
+	return Stuck // answers are in the way of what somebody waits for
+}
+
+// Stuck reports whether reading has stopped although somebody waits for what comes
+// next. After some time of that the client is to be closed.
+func (a *Account) Stuck() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.paused.Load() && a.open > 0
+}
+
+// Handle moves a message that waited into a handler's hand. It reports, as others
+// do, whether reading is to be resumed.
+func (a *Account) Handle(n int) (resume bool) {
+	a.waiting.Add(int64(-n))
+	return a.paused.Load() && a.reconsider(0)
+}
+
+// Yield moves a message from the hand of a handler that has given up its turn.
+func (a *Account) Yield(n int) { a.yielded.Add(int64(n)) }
+
+// Crowded reports whether handlers that have yielded hold too much for another
+// message beside theirs.
+func (a *Account) Crowded(n int) bool {
+	yielded := a.yielded.Load()
+	return yielded > 0 && (yielded+int64(n))/overrun >= a.large
+}
+
+// Done lets go of a message whose handler has returned.
+func (a *Account) Done(n int, yielded bool) {
+	if yielded {
+		a.yielded.Add(int64(-n))
+	}
+	a.hold(-n)
+}
+
+// Taken lets go of an answer that its caller has.
+func (a *Account) Taken(n int) (resume bool) {
+	a.hold(-n)
+	a.answers.Add(int64(-n))
+	return a.paused.Load() && a.reconsider(0)
+}
+
+// Open counts calls and streams that are open, for which reading has to go on.
+func (a *Account) Open(n int) (resume bool) { return a.reconsider(n) }
+
+func (a *Account) reconsider(open int) (resume bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open += open
+	if !a.paused.Load() || a.verdictLocked(0) != Go {
+		return false
+	}
+	a.paused.Store(false)
+	return true
+}
+
+// End lets nothing be paused any more.
+func (a *Account) End() (resume bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+	return a.paused.Swap(false)
+}
+
+// Paused reports whether reading has stopped.
+func (a *Account) Paused() bool { return a.paused.Load() }

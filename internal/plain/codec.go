@@ -1,0 +1,115 @@
+// Package plain is the protocol of PROTOCOL.md: one JSON object a frame. codec.go
+// writes frames, frame.go takes them apart, session.go is one end of a connection.
+package plain
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/payload"
+)
+
+// Codec is a variant of the protocol. It is an [adapter.Format].
+type Codec uint8
+
+// The variants.
+const (
+	JSON     Codec = iota // as PROTOCOL.md has it
+	NestJSON              // replies to events without id are bare JSON values
+)
+
+// Exception is the event that carries errors.
+const Exception = "exception"
+
+// Encode implements [adapter.Format].
+func (codec Codec) Encode(m *adapter.Message) (adapter.Frame, error) {
+	var b []byte
+	var err error
+	switch m.Kind {
+	case adapter.KindEvent:
+		b, err = beginEnvelope(m.Event, m.Args)
+		if m.ID != "" {
+			b = append(append(b, `,"id":`...), m.ID...)
+		}
+		if m.Credit > 0 {
+			b = strconv.AppendInt(append(b, `,"pull":`...), m.Credit, 10)
+		}
+	case adapter.KindReply:
+		if m.ID == "" && codec == NestJSON && !m.Named {
+			return nestReply(m.Args)
+		}
+		b, err = beginAnswer(m.Event, m)
+	case adapter.KindError:
+		b, err = beginAnswer(Exception, m)
+	case adapter.KindCancel:
+		return textFrame(`{"id":` + m.ID + `,"cancel":true}`), nil
+	case adapter.KindPull:
+		return textFrame(`{"id":` + m.ID + `,"pull":` + strconv.FormatInt(m.Credit, 10) + `}`), nil
+	case adapter.KindAuth:
+		if b, err = payload.AppendJSON([]byte(`{"auth":`), m.Args[0]); err == nil {
+			return adapter.Frame{Text: append(b, '}')}, nil
+		}
+	}
+	if err != nil || b == nil {
+		return adapter.Frame{}, err
+	}
+	return adapter.Frame{Text: append(b, '}')}, nil
+}
+
+func textFrame(s string) adapter.Frame { return adapter.Frame{Text: []byte(s)} }
+
+func nestReply(args []any) (adapter.Frame, error) {
+	if len(args) == 0 || args[0] == nil {
+		return adapter.Frame{}, nil
+	}
+	b, err := payload.AppendJSON(nil, args[0])
+	return adapter.Frame{Text: b}, err
+}
+
+// beginAnswer leaves the closing brace to the caller, as beginEnvelope does.
+func beginAnswer(event string, m *adapter.Message) ([]byte, error) {
+	b, err := beginEnvelope(event, m.Args)
+	if m.ID == "" || err != nil {
+		return b, err
+	}
+	b = append(append(b, `,"re":`...), m.ID...)
+	if m.More {
+		b = append(b, `,"more":true`...)
+	}
+	return b, nil
+}
+
+// beginEnvelope makes `{"event":…,"data":…`: no data without arguments, the
+// argument itself if there is one, an array of several.
+func beginEnvelope(event string, args []any) ([]byte, error) {
+	b := make([]byte, 0, 64+len(event)+sizeHint(args))
+	b, err := payload.AppendJSON(append(b, `{"event":`...), event)
+	if err != nil || len(args) == 0 {
+		return b, err
+	}
+	b = append(b, `,"data":`...)
+	if len(args) == 1 {
+		return payload.AppendJSON(b, args[0])
+	}
+	for i, arg := range args {
+		b = append(b, "[,"[min(i, 1)])
+		if b, err = payload.AppendJSON(b, arg); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, ']'), nil
+}
+
+// sizeHint is about what the arguments need, where that is known.
+func sizeHint(args []any) (n int) {
+	for _, arg := range args {
+		switch arg := arg.(type) {
+		case string:
+			n += len(arg)
+		case json.RawMessage:
+			n += len(arg)
+		}
+	}
+	return n
+}

@@ -1,0 +1,64 @@
+package plain
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/adapter"
+)
+
+// FuzzDecode holds that no input makes the decoder panic, and that what it accepts
+// is what encoding/json reads, too.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"event":"echo","data":{"a":[1,"x\\\"]}"]},"id":7}`, `{"event":"a","id":8,"pull":16}`, `{"id":8,"cancel":true}`,
+		`{"event":"x","data":null,"re":"é","more":true}`, `{"auth":{}}`, `{"ping":1}`, ` { } `, `[]`, `{"event":1}`, "\xff", ``,
+		`{"a":-1.5e+3,"event":"e" }`, `{"event":"exception","re":1}`, `{"id":1,"re":1}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, ctl, err := decode(data, 256)
+		if err != nil {
+			return
+		}
+		var keys map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(data, &keys))
+		if ctl.auth != nil || ctl.ping != nil || ctl.pong {
+			return
+		}
+		if event, ok := keys["event"]; ok {
+			var name string
+			require.NoError(t, json.Unmarshal(event, &name))
+			if m.Kind != adapter.KindCancel {
+				require.Equal(t, name, m.Event)
+			}
+		}
+		if body, ok := keys["data"]; ok && m.Kind == adapter.KindEvent {
+			require.Equal(t, string(body), string(m.Data.JSON))
+		}
+		m.Args = []any{m.Data}
+		_, err = JSON.Encode(m)
+		require.NoError(t, err)
+	})
+}
+
+// BenchmarkDecode is a frame of the plain protocol into a Message.
+func BenchmarkDecode(b *testing.B) {
+	for _, test := range []struct{ name, frame string }{
+		{"event", `{"event":"events","data":"hello, world"}`},
+		{"request", `{"event":"message","data":{"room":"lobby","text":"hello, world","to":[1,2,3]},"id":7}`},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			b.SetBytes(int64(len(test.frame)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if m, _, err := decode([]byte(test.frame), 256); err != nil || m == nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,180 @@
+package plain
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
+)
+
+// Wire moves the frames of the protocol: a WebSocket or a pipe, whose two ends are
+// alike.
+type Wire interface {
+	adapter.Transport
+
+	// Read returns the next frame, and whether it was a text frame; or how the
+	// wire ends. Unless the cause is the peer, the wire still has to be closed.
+	Read() (data []byte, text bool, end *adapter.End)
+
+	// Wait waits for the Resume after a Pause.
+	Wait()
+
+	// Over returns a channel that is closed when Close or Abort is done.
+	Over() <-chan struct{}
+}
+
+// Session is one end of a connection. It has one Conn, which it asks for when the
+// auth frame has come, or at once where none is wanted. Its exported fields are set
+// before it is used.
+type Session struct {
+	Link      adapter.Link
+	Namespace adapter.Namespace
+	Codec     Codec
+	Limits    adapter.Limits
+	WantAuth  bool // {"auth":…} comes first
+	Dialed    bool
+
+	// Late is called when no auth frame came in time, BadFrame, on the side that
+	// dialed, for what is no frame of the protocol.
+	Late     func()
+	BadFrame func(problem string)
+
+	auth atomic.Uint32 // an authState
+	conn adapter.Conn  // nil until there has been an auth frame
+}
+
+type authState = uint32
+
+const (
+	authAwaited authState = iota
+	authCame
+	authLate
+)
+
+// Begin asks for the Conn, or waits for the auth frame. stop ends the waiting.
+func (s *Session) Begin() (stop func()) {
+	if !s.WantAuth {
+		s.join(nil)
+		return func() {}
+	}
+	late := time.AfterFunc(s.Limits.ConnectTimeout, s.lateAuth)
+	return func() { late.Stop() }
+}
+
+// Serve reads until the connection has ended, and everything of it is gone.
+func (s *Session) Serve(w Wire) {
+	for {
+		data, text, end := w.Read()
+		if end != nil {
+			s.end(w, *end)
+			return
+		}
+		if s.Link.Arrived(adapter.Frame{Text: data}) && s.Frame(data, text) == adapter.Pause {
+			w.Wait()
+		} // else it is read only to get to the close frame
+	}
+}
+
+func (s *Session) end(w Wire, e adapter.End) {
+	if e.Cause == adapter.CausePeer {
+		w.Abort() // nobody else lets go of what the peer has left
+	} else {
+		s.Link.Close(e)
+		<-w.Over()
+	}
+	<-s.Link.End(e)
+}
+
+// Conn returns the connection, nil if there is none.
+func (s *Session) Conn() adapter.Conn { return s.conn }
+
+// join asks for a connection; without one the link ends.
+func (s *Session) join(auth []byte) {
+	conn, err := s.Link.Join(s.Namespace, s.Codec, auth)
+	if err == nil {
+		s.conn = conn
+		return
+	}
+	var refusal *adapter.Refusal
+	if errors.As(err, &refusal) {
+		s.Link.Close(adapter.End{Code: tryAgainLater, Reason: refusal.Text, Cause: adapter.CauseLocal})
+	}
+}
+
+// Close codes of RFC 6455, section 7.4.1, and of IANA's registry behind it.
+const (
+	protocolError = 1002
+	invalidUTF8   = 1007
+	policy        = 1008
+	tryAgainLater = 1013
+)
+
+func (s *Session) lateAuth() {
+	if s.auth.CompareAndSwap(authAwaited, authLate) {
+		s.Link.Close(adapter.End{Code: policy, Reason: "connect timeout", Cause: adapter.CauseTimeout})
+		s.Late()
+	}
+}
+
+// Frame handles one inbound frame.
+func (s *Session) Frame(data []byte, text bool) adapter.Flow {
+	m, ctl, err := decode(data, s.Limits.MaxName)
+	switch {
+	case err == errUTF8 && text:
+		s.Link.Close(adapter.End{Code: invalidUTF8, Reason: "invalid UTF-8", Cause: adapter.CauseProtocol})
+	case err != nil && s.conn != nil:
+		s.badFrame(err)
+	case ctl.ping != nil:
+		s.Link.Send(textFrame(`{"pong":` + string(ctl.ping) + `}`))
+	case ctl.pong:
+	case s.conn == nil:
+		s.authFrame(ctl)
+	case ctl.auth != nil:
+		s.badFrame(&frameError{msg: "unexpected auth frame"})
+	default:
+		return s.conn.Receive(m)
+	}
+	return adapter.Go
+}
+
+func (s *Session) authFrame(ctl control) {
+	switch {
+	case !s.WantAuth: // it could not join, and the link ends
+	case ctl.auth == nil:
+		s.Link.Close(adapter.End{Code: policy, Reason: "auth expected", Cause: adapter.CauseProtocol})
+	case s.auth.CompareAndSwap(authAwaited, authCame):
+		s.join(ctl.auth)
+	}
+}
+
+// badFrame answers what is no frame of the protocol. An end that dialed answers
+// nothing but requests.
+func (s *Session) badFrame(err error) {
+	var bad *frameError
+	errors.As(err, &bad)
+	if bad.fatal {
+		s.Link.Close(adapter.End{Code: protocolError, Reason: bad.msg, Cause: adapter.CauseProtocol})
+		return
+	}
+	if s.Dialed {
+		s.BadFrame(bad.msg)
+		return
+	}
+	f, _ := s.Codec.Encode(&adapter.Message{Kind: adapter.KindError, ID: bad.id, Args: []any{
+		body{Status: "error", Message: bad.msg, Code: "invalid"}}})
+	s.Link.Send(f)
+}
+
+// body is that of an exception.
+type body struct {
+	Status  string `json:"status"`
+	Message string `json:"message"`
+	Code    string `json:"code"`
+}
+
+// AuthFrame returns the frame that carries a connect payload. The error says why
+// it cannot be encoded.
+func AuthFrame(auth any) (adapter.Frame, error) {
+	return JSON.Encode(&adapter.Message{Kind: adapter.KindAuth, Args: []any{auth}})
+}

@@ -1,0 +1,131 @@
+package rooms
+
+// Selection names members: those in any of the rooms To, or with All everybody,
+// but for those in any of the rooms Except. Both are sets: names may be repeated.
+type Selection struct {
+	All    bool
+	To     []string
+	Except []string
+}
+
+// Names returns how many names the selection has.
+func (s *Selection) Names() int { return len(s.To) + len(s.Except) }
+
+// Select returns the members of a selection, each once, in no order. A selection
+// with more than MaxNames names has none.
+func (g *Registry[T]) Select(s *Selection) []T {
+	if s.Names() > MaxNames {
+		return nil
+	}
+	to, except := unique(s.To), unique(s.Except)
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	excepted := g.exceptedLocked(except)
+	switch {
+	case s.All:
+		return g.everyoneLocked(excepted)
+	case len(to) == 1:
+		return g.roomLocked(to[0], excepted)
+	}
+	return g.unionLocked(to, excepted)
+}
+
+// Count returns how many members Select would return.
+func (g *Registry[T]) Count(s *Selection) int {
+	if len(s.Except) == 0 && s.All {
+		n, _ := g.Size()
+		return n
+	}
+	return len(g.Select(s))
+}
+
+// unique returns the names without those that are repeated.
+func unique(names []string) []string {
+	if len(names) < 2 {
+		return names
+	}
+	seen := make(map[string]struct{}, len(names))
+	list := make([]string, 0, len(names))
+	for _, name := range names {
+		if _, dup := seen[name]; !dup {
+			seen[name] = struct{}{}
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// exceptedLocked returns a function that tells who is in any of the rooms. Asking
+// costs the same however many they are.
+func (g *Registry[T]) exceptedLocked(rooms []string) func(*Member[T]) bool {
+	switch len(rooms) {
+	case 0:
+		return func(*Member[T]) bool { return false }
+	case 1:
+		id, members := rooms[0], g.rooms[rooms[0]]
+		return func(m *Member[T]) bool {
+			_, in := members[m]
+			return in || m.ID == id
+		}
+	}
+	out := make(map[*Member[T]]struct{})
+	for _, room := range rooms {
+		if m := g.members[room]; m != nil {
+			out[m] = struct{}{}
+		}
+		for m := range g.rooms[room] {
+			out[m] = struct{}{}
+		}
+	}
+	return func(m *Member[T]) bool { _, in := out[m]; return in }
+}
+
+func (g *Registry[T]) everyoneLocked(excepted func(*Member[T]) bool) []T {
+	list := make([]T, 0, len(g.members))
+	for _, m := range g.members {
+		if !excepted(m) {
+			list = append(list, m.Value)
+		}
+	}
+	return list
+}
+
+func (g *Registry[T]) roomLocked(room string, excepted func(*Member[T]) bool) []T {
+	members := g.rooms[room]
+	own := g.members[room]
+	n := len(members)
+	if own != nil {
+		n++
+	}
+	list := make([]T, 0, n)
+	if own != nil && !excepted(own) {
+		list = append(list, own.Value)
+	}
+	for m := range members {
+		if m != own && !excepted(m) {
+			list = append(list, m.Value)
+		}
+	}
+	return list
+}
+
+func (g *Registry[T]) unionLocked(rooms []string, excepted func(*Member[T]) bool) []T {
+	seen := make(map[*Member[T]]struct{})
+	var list []T
+	take := func(m *Member[T]) {
+		if _, dup := seen[m]; dup || excepted(m) {
+			return
+		}
+		seen[m] = struct{}{}
+		list = append(list, m.Value)
+	}
+	for _, room := range rooms {
+		if m := g.members[room]; m != nil {
+			take(m)
+		}
+		for m := range g.rooms[room] {
+			take(m)
+		}
+	}
+	return list
+}

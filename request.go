@@ -1,0 +1,446 @@
+package wsrouter
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/internal/lane"
+	"github.com/wsrouter/wsrouter/internal/plain"
+)
+
+// request is one event from the peer, from the queue to its last frame. It waits
+// for its turn, is handled, and is over when its handler has returned, which is
+// for finish to say. Beside that goes its answer:
+//
+//	none ── Stream ──▶ streaming
+//	  │                  │ finish, or the client has left
+//	  └─ Reply, finish ──┴──▶ given: the last frame is out, or was taken in hand
+type request struct {
+	conn *Conn
+	msg  *adapter.Message
+	item lane.Item[*request]
+	own  Context // what its handler gets
+	link *link   // that it came over, which holds its bytes
+
+	// Guarded by Conn.mu.
+	answer answerPhase
+	ctx    context.Context // nil until somebody wants it, which most handlers do not
+	cancel context.CancelCauseFunc
+	cause  error // why ctx ends, or is to as soon as it is made; nil while it goes on
+	credit int64 // items that the asker takes; negative is any number
+	more   chan struct{}
+	traced bool // EventStart was called
+}
+
+type answerPhase uint8
+
+const (
+	answerNone answerPhase = iota
+	answerStreaming
+	answerGiven
+)
+
+// Causes with which an event's context ends.
+var (
+	errCanceled = NewError("canceled").WithCode(CodeCanceled).WithCause(context.Canceled)
+	errTimeout  = NewError("timed out").WithCode(CodeTimeout).WithCause(context.DeadlineExceeded)
+	errShutdown = NewError("shutting down").WithCode(CodeShutdown)
+	errTooMany  = NewError("too many open requests").WithCode(CodeTooMany)
+	errNotFound = NewError("no such event").WithCode(CodeNotFound)
+)
+
+// errOver is the cause of a context whose handler has returned.
+var errOver = context.Canceled
+
+type requestKey struct{}
+
+const forever = time.Duration(1<<63 - 1)
+
+// Receive implements [adapter.Conn].
+func (a *attached) Receive(m *adapter.Message) adapter.Flow {
+	c := a.conn
+	switch m.Kind {
+	case adapter.KindReply, adapter.KindError:
+		if m.ID != "" || !c.dialed {
+			return c.answer(a.link, m)
+		}
+		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
+	case adapter.KindCancel:
+		c.cancelRequest(m.ID)
+		return adapter.Go
+	case adapter.KindPull:
+		c.addCredit(m.ID, m.Credit)
+		return adapter.Go
+	case adapter.KindDisconnect:
+		c.left()
+		return adapter.Go
+	}
+	return c.receive(a.link, m)
+}
+
+// reception is what has become of an event.
+type reception uint8
+
+const (
+	accepted reception = iota
+	begun              // its handler is to be called
+	rejected           // the connection drains
+	repeated           // likewise, and its id is that of an open request
+	foreign            // the connection leaves, or has another link
+	inUse              // its id is that of an open request
+	flooding           // too much waits
+)
+
+// receive gives an event its place. What it says to the reader is about the link.
+func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
+	r := &request{conn: c, msg: m, link: l, credit: -1}
+	r.item.Value = r
+	if m.Credit > 0 {
+		r.credit = m.Credit
+	}
+	c.mu.Lock()
+	got, verdict := c.receiveLocked(l, r)
+	c.mu.Unlock()
+	counters := &c.router.app.counters
+	switch got {
+	case begun:
+		counters.eventsIn.Add(1)
+		go c.work(r)
+	case accepted:
+		counters.eventsIn.Add(1)
+	case inUse:
+		l.close(&CloseError{Code: CloseProtocol, Reason: "id in use", Cause: CauseProtocol})
+		return adapter.Closed
+	case flooding:
+		l.close(inboxFull())
+		return adapter.Closed
+	case rejected, repeated:
+		counters.discarded.Add(1)
+		if got == rejected {
+			r.rejected()
+		}
+		return adapter.Go
+	case foreign:
+		counters.discarded.Add(1)
+		return adapter.Closed
+	}
+	return l.flow(verdict)
+}
+
+func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
+	if c.link != l || c.phase >= connParting {
+		return foreign, budget.Go
+	}
+	if r.msg.ID != "" && c.open[r.msg.ID] != nil {
+		if c.lane.Closed() {
+			return repeated, budget.Go
+		}
+		return inUse, budget.Go
+	}
+	verdict := r.link.bytes.Wait(r.msg.Held())
+	if verdict == budget.Over {
+		r.letGo()
+		return flooding, verdict
+	}
+	got := accepted
+	switch c.lane.Push(&r.item) {
+	case lane.Refused:
+		r.letGo()
+		return rejected, budget.Go
+	case lane.Start:
+		got = begun
+	}
+	if r.msg.ID != "" {
+		if c.open == nil {
+			c.open = make(map[string]*request)
+		}
+		c.open[r.msg.ID] = r
+	}
+	return got, verdict
+}
+
+// letGo takes a message that is not handled out of the account.
+func (r *request) letGo() {
+	r.link.resume(r.link.bytes.Handle(r.msg.Held()))
+	r.link.bytes.Done(r.msg.Held(), false)
+}
+
+// rejected answers a request that came while its connection drained: the asker
+// need not wait for the close to ask elsewhere.
+func (r *request) rejected() {
+	if r.msg.ID == "" {
+		return
+	}
+	c := r.conn
+	r.own = Context{conn: c, msg: r.msg, req: r}
+	r.own.sendLast(errShutdown, sendNow) // the reader waits for nobody
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r.cancelLocked(errOver)
+}
+
+// work has requests handled, one after another, for as long as there is a turn.
+func (c *Conn) work(r *request) {
+	for r != nil {
+		r = r.handle()
+	}
+}
+
+// handle calls the handler, and returns the next request to handle, if the turn is
+// still here. A handler that calls runtime.Goexit, as a test's FailNow does, ends
+// this goroutine: then another one goes on.
+func (r *request) handle() (next *request) {
+	r.link.resume(r.link.bytes.Handle(r.msg.Held()))
+	returned := false
+	defer func() {
+		if !returned {
+			go func() { r.conn.work(r.finish(errGoexit())) }()
+		}
+	}()
+	r.own = Context{conn: r.conn, msg: r.msg, req: r}
+	err := protect(r.dispatch)
+	returned = true
+	return r.finish(err)
+}
+
+func (r *request) dispatch() error {
+	opts := &r.conn.router.app.opts
+	if n, _ := r.conn.lane.Running(); n > opts.MaxOpen || r.link.bytes.Crowded(r.msg.Held()) {
+		return errTooMany
+	}
+	if opts.HandlerTimeout < forever {
+		r.context() // whose time begins now
+	}
+	return r.conn.router.dispatch(&r.own)
+}
+
+// trace notes that EventEnd is to be called.
+func (r *request) trace() {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	r.traced = true
+}
+
+// yield lets the next event begin while this one's handler goes on.
+func (r *request) yield() { r.passedTurn(r.conn.lane.Yield(&r.item)) }
+
+func (r *request) passedTurn(next *lane.Item[*request], had bool) {
+	if had {
+		r.link.bytes.Yield(r.msg.Held())
+	}
+	if next != nil {
+		go r.conn.work(next.Value)
+	}
+}
+
+// release makes nobody wait for the handler any more.
+func (r *request) release() { r.passedTurn(r.conn.lane.Release(&r.item)) }
+
+// context returns the event's context.
+func (r *request) context() context.Context {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if r.ctx == nil {
+		r.ctx, r.cancel = r.newContext()
+		if r.cause != nil {
+			r.cancel(r.cause)
+		}
+	}
+	return r.ctx
+}
+
+func (r *request) newContext() (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(r.conn.ctx)
+	if d := r.conn.router.app.opts.HandlerTimeout; d < forever {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, d, errTimeout)
+		inner := cancel
+		cancel = func(cause error) { inner(cause); stop() }
+	}
+	return context.WithValue(ctx, requestKey{}, r), cancel
+}
+
+// cancelLocked ends the event's context. The first cause counts.
+func (r *request) cancelLocked(cause error) {
+	if r.cause != nil {
+		return
+	}
+	r.cause = cause
+	if r.cancel != nil {
+		r.cancel(cause)
+	}
+}
+
+// finish ends an event whose handler returned err: it answers what has not been
+// answered, and returns the next request to handle if the turn is still here.
+func (r *request) finish(err error) (next *request) {
+	c := r.conn
+	if !r.over(err) {
+		r.settle(err)
+	}
+	c.mu.Lock()
+	streaming := c.endLocked(r)
+	c.mu.Unlock()
+	if streaming {
+		c.router.app.counters.streams.Add(-1)
+	}
+	item, gaveUp := c.lane.Next(&r.item)
+	r.link.bytes.Done(r.msg.Held(), gaveUp)
+	if item != nil {
+		return item.Value
+	}
+	return nil
+}
+
+// over reports whether nothing is left to be said, as mostly.
+func (r *request) over(err error) bool {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	return err == nil && r.answer == answerGiven && !r.traced
+}
+
+func (c *Conn) endLocked(r *request) (streaming bool) {
+	r.cancelLocked(errOver)
+	if _, streaming = c.streams[r]; streaming {
+		delete(c.streams, r)
+		c.waitsLocked(-1)
+	}
+	return streaming
+}
+
+// settle logs and traces how an event ended, and answers what is still to be
+// answered.
+func (r *request) settle(err error) {
+	c := &r.own
+	if err != nil {
+		err = c.explain(err)
+	} else {
+		err = c.outcome(nil)
+	}
+	app := r.conn.router.app
+	if t := app.opts.Trace; r.wasTraced() && t.EventEnd != nil {
+		app.trace(func() { t.EventEnd(c, time.Since(r.conn.lane.Began(&r.item)), err) })
+	}
+	r.conn.mu.Lock()
+	first := r.answer != answerGiven
+	r.giveLocked()
+	r.conn.mu.Unlock()
+	if first {
+		c.sendLast(err, sendReply)
+	}
+}
+
+func (r *request) wasTraced() bool {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	return r.traced
+}
+
+// giveLocked takes the last frame of the event in hand, and frees its id, since the
+// peer may use it again as soon as it has that frame.
+func (r *request) giveLocked() {
+	if r.answer != answerGiven && r.msg.ID != "" {
+		delete(r.conn.open, r.msg.ID)
+	}
+	r.answer = answerGiven
+}
+
+// explain decides what a handler's error means, and logs it. An error is user code,
+// too: its methods may panic.
+func (c *Context) explain(err error) error {
+	explained := err
+	failed := protect(func() error {
+		if abortsConnection(err) {
+			c.conn.cut(&CloseError{Code: CloseAbnormal, Cause: CauseLocal, err: err})
+			explained = nil
+			return nil
+		}
+		explained = c.outcome(err)
+		c.logError(explained)
+		return nil
+	})
+	if failed != nil {
+		c.Logger().Error("wsrouter: error of a handler panicked", "panic", failed.Error())
+		return errInternal
+	}
+	return explained
+}
+
+// outcome is err as the asker shall see it: a request that was cancelled, or whose
+// time was up, ends so whatever the handler made of it.
+func (c *Context) outcome(err error) error {
+	c.conn.mu.Lock()
+	canceled := c.req.cause == errCanceled && c.req.answer != answerGiven
+	c.conn.mu.Unlock()
+	switch {
+	case canceled:
+		return errCanceled
+	case err != nil && errors.Is(err, context.DeadlineExceeded) && context.Cause(c.req.context()) == errTimeout:
+		return errTimeout
+	case err != nil && context.Cause(c.req.context()) == errShutdown && errors.Is(err, context.Canceled):
+		return errShutdown
+	}
+	return err
+}
+
+// sendLast sends the last frame of an event: the exception, or to a request the
+// empty answer. An end that dialed answers requests only, so that two ends never
+// answer each other for ever.
+func (c *Context) sendLast(err error, mode sendMode) {
+	m := &adapter.Message{Kind: adapter.KindReply, Event: c.msg.Event, ID: c.msg.ID}
+	if m.ID == "" && (err == nil || c.conn.dialed) {
+		return
+	}
+	if err == nil {
+		c.conn.send(m, mode)
+		return
+	}
+	m.Kind = adapter.KindError
+	var f adapter.Frame
+	failed := protect(func() (err2 error) { // ErrorBody, MarshalJSON: user code
+		m.Args = []any{c.errorBody(err)}
+		f, err2 = c.conn.format.Encode(m)
+		return err2
+	})
+	if failed != nil {
+		c.Logger().Error("wsrouter: exception cannot be encoded", "err", failed)
+		m.Args = []any{wireError{Status: "error", Message: errInternal.Message}}
+		f, _ = c.conn.format.Encode(m)
+	}
+	c.conn.put(f, mode)
+}
+
+func (c *Conn) cancelRequest(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.open[id]; r != nil && r.answer != answerGiven {
+		r.cancelLocked(errCanceled)
+	}
+}
+
+func (c *Conn) addCredit(id string, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.open[id]
+	if r == nil || r.credit < 0 {
+		return
+	}
+	r.credit = min(r.credit+n, plain.MaxInteger)
+	if r.more != nil {
+		close(r.more)
+		r.more = nil
+	}
+}
+
+// waitsLocked counts calls and streams, for which reading has to go on. It reports
+// whether the reader of that link is to be resumed.
+func (c *Conn) waitsLocked(n int) (resume *link) {
+	c.waits += n
+	if c.link != nil && c.link.bytes.Open(n) {
+		return c.link
+	}
+	return nil
+}
