@@ -185,6 +185,9 @@ func (c *serverConn) beginFrame() error {
 			c.left = int64(h.size) + max(h.payload, 0)
 			if h.first&0x08 == 0 { // else it is a control frame, which may come in between
 				c.fragmented = h.first&final == 0
+				if h.first&0x0f == 0 { // its message counts one of its frames
+					c.opts.Control()
+				}
 			}
 			return nil
 		}

@@ -38,7 +38,7 @@ type Options struct {
 	MessageTimeout time.Duration // from a message's first byte to its last
 	WriteTimeout   time.Duration // for one batch
 	Alive          func()        // called whenever bytes arrive
-	Control        func()        // called when a ping or pong has arrived
+	Control        func()        // called for every frame that arrives but a message's first
 }
 
 // Conn is one WebSocket. Read is called by one goroutine, Write by one other;
