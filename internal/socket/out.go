@@ -158,12 +158,20 @@ func (c *serverConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// endSoon is endNow for those who do not send a batch after it: a goroutine sends
+// what the network does not take at once, for WriteTimeout at most.
+func (c *serverConn) endSoon() {
+	if all, err := c.endNow(); !all && err == nil {
+		go func() { c.begin(); c.end() }()
+	}
+}
+
 // ping sends a ping. It does not wait: where it would have to, a goroutine does,
 // for WriteTimeout at most.
 func (c *serverConn) ping() {
 	if c.beginNow() {
 		c.add(opPing, "", nil)
-		c.endNow()
+		c.endSoon()
 		return
 	}
 	go func() {
@@ -179,9 +187,7 @@ func (c *serverConn) pong(payload []byte) {
 	if c.beginNow() {
 		if c.sent == len(*c.batch) { // nothing is left of the batch before
 			c.add(opPong, "", payload)
-			if all, err := c.endNow(); !all && err == nil {
-				go func() { c.begin(); c.end() }()
-			}
+			c.endSoon()
 			return
 		}
 		c.writing.unlock()

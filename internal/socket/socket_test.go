@@ -193,6 +193,33 @@ func TestWriteNow(t *testing.T) {
 	conn.Abort()
 }
 
+// TestPingIsSent: a ping that does not fit is sent when the peer reads on, also if
+// nothing else is sent then.
+func TestPingIsSent(t *testing.T) {
+	server, client := tcp(t)
+	conn := accept(t, server, client)
+	payload := []byte(strings.Repeat("0123456789", 500))
+	messages := 0
+	for all := true; all; messages++ {
+		require.True(t, conn.BeginNow())
+		require.NoError(t, conn.Write("", payload, true))
+		var err error
+		all, err = conn.EndNow()
+		require.NoError(t, err)
+	}
+	conn.Ping(time.Second)
+	client.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for range messages {
+		opcode, _, err := frame(t, client)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, opcode)
+	}
+	opcode, _, err := frame(t, client)
+	require.NoError(t, err)
+	require.EqualValues(t, 9, opcode)
+	conn.Abort()
+}
+
 // broken is a net.Conn that takes so many bytes and then fails, or takes less
 // than it is given.
 type broken struct {
