@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
@@ -72,7 +71,7 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 		r.app.refused(req, RefusedUpgrade, err)
 		return
 	}
-	t.socket, t.pongTimeout = sock, limits.PongTimeout
+	t.socket = sock
 	link, err := r.NewLink(t, LinkOptions{Request: req})
 	if err != nil {
 		ce := new(CloseError)
@@ -91,9 +90,8 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 
 // wsTransport is the WebSocket as a [Transport], at either end.
 type wsTransport struct {
-	socket      *socket.Conn
-	link        *Link
-	pongTimeout time.Duration
+	socket *socket.Conn
+	link   *Link
 }
 
 func (t *wsTransport) read() ([]byte, bool, error) {
@@ -115,6 +113,8 @@ func readFailure(err error) *CloseError {
 		return slowClient()
 	case errors.Is(err, socket.ErrTimeout):
 		return &CloseError{Code: ClosePolicy, Reason: "message took too long", Cause: CauseTimeout}
+	case errors.Is(err, socket.ErrUTF8):
+		return &CloseError{Code: CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: CauseProtocol}
 	case errors.Is(err, socket.ErrProtocol):
 		return &CloseError{Code: CloseProtocol, Reason: "protocol error", Cause: CauseProtocol, err: err}
 	}
@@ -165,6 +165,6 @@ func (t *wsTransport) control() {
 	}
 }
 
-func (t *wsTransport) Ping()                         { t.socket.Ping(t.pongTimeout) }
+func (t *wsTransport) Ping()                         { t.socket.Ping() }
 func (t *wsTransport) Close(code int, reason string) { t.socket.Close(code, reason) }
 func (t *wsTransport) Abort()                        { t.socket.Abort() }

@@ -115,7 +115,7 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string) (*Conn, error)
 		return nil, err
 	}
 	limits := &o.Router.app.opts
-	t := &wsTransport{pongTimeout: limits.PongTimeout}
+	t := &wsTransport{}
 	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, o.Header, socket.Options{
 		Subprotocols:   []string{Subprotocol},
 		MaxMessage:     int64(limits.MaxMessage),

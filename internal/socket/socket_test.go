@@ -167,7 +167,7 @@ func TestWriteNow(t *testing.T) {
 		conn.EndNow()
 		sent++
 	}
-	conn.Ping(time.Second)
+	conn.Ping()
 	done := make(chan error)
 	go func() {
 		conn.Begin()
@@ -207,7 +207,7 @@ func TestPingIsSent(t *testing.T) {
 		all, err = conn.EndNow()
 		require.NoError(t, err)
 	}
-	conn.Ping(time.Second)
+	conn.Ping()
 	client.SetReadDeadline(time.Now().Add(10 * time.Second))
 	for range messages {
 		opcode, _, err := frame(t, client)
@@ -274,7 +274,7 @@ func TestWriteFails(t *testing.T) {
 			b.mu.Unlock()
 			conn.Begin()
 			require.Error(t, errors.Join(conn.Write("", []byte("more"), true), conn.End()))
-			conn.Ping(time.Second)
+			conn.Ping()
 			conn.Close(1000, "")
 			synctest.Wait()
 			require.Equal(t, test.left, b.took.Len())
@@ -336,7 +336,7 @@ func TestWriteRacesClose(t *testing.T) {
 		})
 		wg.Go(func() {
 			for range 20 {
-				conn.Ping(time.Second)
+				conn.Ping()
 			}
 		})
 		wg.Go(func() {
