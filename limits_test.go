@@ -138,6 +138,25 @@ func TestFrameRateOfPings(t *testing.T) {
 	})
 }
 
+// TestFrameRateOfFragments: every fragment counts, whatever it holds.
+func TestFrameRateOfFragments(t *testing.T) {
+	for name, payload := range map[string]string{"empty": "", "bytes": "12345678"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				router := newRouterWith(&wsrouter.Options{FrameRate: 10})
+				conn := upgrade(t, router)
+				all := drainConn(conn)
+				conn.SetWriteDeadline(time.Now().Add(time.Minute))
+				conn.Write(wsFrame(1, false, payload))
+				for range 11 {
+					conn.Write(wsFrame(0, false, payload))
+				}
+				require.Contains(t, <-all, "too many frames")
+			})
+		})
+	}
+}
+
 // TestShutdownSpread: connections end one after another, and each is served until
 // its turn; never past the context's deadline.
 func TestShutdownSpread(t *testing.T) {

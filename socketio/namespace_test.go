@@ -390,3 +390,18 @@ func TestFrameRate(t *testing.T) {
 		requireCause(t, wsrouter.CauseProtocol, <-gone)
 	})
 }
+
+// TestFrameRateOfFragments: every fragment of a packet counts.
+func TestFrameRateOfFragments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router, gone := watched(&wsrouter.Options{FrameRate: 10})
+		ws := serveInBubble(t, router, nil).connected()
+		w, err := ws.Writer(t.Context(), websocket.MessageText)
+		require.NoError(t, err)
+		for range 11 {
+			w.Write([]byte("3"))
+		}
+		w.Close()
+		requireCause(t, wsrouter.CauseProtocol, <-gone)
+	})
+}

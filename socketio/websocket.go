@@ -105,6 +105,8 @@ func readFailure(err error) *wsrouter.CloseError {
 		return &wsrouter.CloseError{Code: wsrouter.CloseTooBig, Reason: "message too big", Cause: wsrouter.CauseProtocol}
 	case errors.Is(err, socket.ErrTimeout):
 		return tookTooLong()
+	case errors.Is(err, socket.ErrUTF8):
+		return &wsrouter.CloseError{Code: wsrouter.CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: wsrouter.CauseProtocol}
 	case errors.Is(err, socket.ErrProtocol):
 		return &wsrouter.CloseError{Code: wsrouter.CloseProtocol, Reason: "protocol error", Cause: wsrouter.CauseProtocol}
 	}

@@ -4,11 +4,10 @@ package socket
 
 import (
 	"errors"
-	"net"
 	"syscall"
 )
 
-func direct(net.Conn) syscall.RawConn { return nil }
+func direct(network) syscall.RawConn { return nil }
 
 func readDirect(syscall.RawConn) (*[]byte, int, error) { return nil, 0, errors.ErrUnsupported }
 

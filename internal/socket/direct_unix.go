@@ -15,7 +15,7 @@ import (
 
 // direct returns what is needed for that, nil if conn is something else than a
 // plain socket. A type that embeds one may have a Read and a Write of its own.
-func direct(conn net.Conn) syscall.RawConn {
+func direct(conn network) syscall.RawConn {
 	var raw syscall.RawConn
 	switch conn := conn.(type) {
 	case *net.TCPConn:

@@ -1,23 +1,44 @@
 package socket
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 
 	"github.com/coder/websocket"
 )
 
-// A connection that is idle, or sends and receives whole messages only, needs no
-// websocket.Conn, which is most of its memory. So the handshake is made here, and
-// coder/websocket is given the connection when it is needed; a handshake that is
-// not quite right it answers from the start.
+// RFC 6455 section 4.2: a server's side of the handshake.
+
+// Accept upgrades a request. On an error it has answered the request. It checks no
+// origin.
+func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
+	if !acceptable(r) || !canHijack(w) {
+		return nil, refuse(w, r)
+	}
+	if r.ContentLength != 0 { // or it would be read as frames
+		http.Error(w, "a WebSocket handshake has no body", http.StatusBadRequest)
+		return nil, errors.New("handshake with a body")
+	}
+	return upgrade(w, r, &opts)
+}
+
+// canHijack reports whether the server's own ResponseWriter, beneath all wrappers
+// that offer Unwrap, can give its connection away. Wrappers such as gin's have a
+// Hijack in any case, which panics if theirs cannot.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			_, ok = w.(http.Hijacker)
+			return ok
+		}
+		w = wrapper.Unwrap()
+	}
+}
 
 // acceptable reports whether a request asks for a WebSocket as RFC 6455 4.2.1
 // wants it.
@@ -63,14 +84,18 @@ func subprotocol(r *http.Request, ours []string) string {
 // compress keep a header back until there is a body. What the server has read
 // may be the first bytes of a client that did not wait for the 101; they come
 // first.
-func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*serverConn, error) {
+func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, error) {
 	conn, brw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 		return nil, err
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	c := newServerConn(conn, opts, early)
+	c := newConn(conn, *opts, false)
+	if len(early) > 0 {
+		early = bytes.Clone(early)
+		c.buf, c.unread = &early, early
+	}
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])
 	head.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
@@ -92,6 +117,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*serverConn
 var ours = map[string]bool{
 	"Upgrade": true, "Connection": true, "Sec-Websocket-Accept": true,
 	"Sec-Websocket-Protocol": true, "Sec-Websocket-Extensions": true,
+	"Content-Length": true, "Transfer-Encoding": true, // there is no body
 }
 
 func acceptKey(key string) string {
@@ -103,39 +129,4 @@ func acceptKey(key string) string {
 func refuse(w http.ResponseWriter, r *http.Request) error {
 	_, err := websocket.Accept(struct{ http.ResponseWriter }{w}, r, nil)
 	return err
-}
-
-// upgraded is a ResponseWriter whose connection has been upgraded already.
-type upgraded struct {
-	header http.Header
-	conn   *serverConn
-}
-
-func (u upgraded) Header() http.Header         { return u.header }
-func (u upgraded) Write(p []byte) (int, error) { return len(p), nil }
-func (u upgraded) WriteHeader(int)             {}
-
-// maxControl is the size in bytes of a server's largest control frame. With a
-// smaller buffer coder/websocket would write those in pieces.
-const maxControl = 2 + 125
-
-func (u upgraded) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return u.conn, bufio.NewReadWriter(bufio.NewReaderSize(u.conn, 16), bufio.NewWriterSize(u.conn, maxControl)), nil
-}
-
-// takeOver gives the connection to coder/websocket.
-func (c *serverConn) takeOver() *websocket.Conn {
-	r := &http.Request{Method: http.MethodGet, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{
-		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
-		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"AAAAAAAAAAAAAAAAAAAAAA=="},
-	}}
-	ws, err := websocket.Accept(upgraded{make(http.Header), c}, r, &websocket.AcceptOptions{
-		OnPingReceived: func(context.Context, []byte) bool { c.opts.Control(); return true },
-		OnPongReceived: func(context.Context, []byte) { c.opts.Control() },
-	})
-	if err != nil {
-		panic(errors.Join(errors.New("socket: coder/websocket has new wishes for a handshake"), err))
-	}
-	ws.SetReadLimit(-1) // Conn.Read has its own
-	return ws
 }

@@ -1,257 +1,267 @@
 package socket
 
 import (
-	"encoding/binary"
-	"sync"
-	"time"
+	"bytes"
+	"fmt"
+	"math"
+	"unicode/utf8"
 )
 
-// readBuffers are shared: an idle connection has none.
-var readBuffers = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }}
-
-// in is the inbound half of a serverConn. It knows where frames begin, and so
-// never gives coder/websocket bytes of the frame after the one that it reads.
+// in is the receiving half of an endpoint, without I/O: next is given the bytes
+// that have arrived and says what they mean. It keeps the bytes of the message
+// that is under way, and none between messages. RFC 6455 sections 5.4 to 5.6 and
+// 8.1.
 type in struct {
-	buf        *[]byte // nil if nothing is unread
-	from, to   int     // what of buf is unread
-	left       int64   // of the frame that coder/websocket is reading
-	fragmented bool    // more frames of its message will come
+	client bool  // the peer is a server, whose frames have no mask
+	max    int64 // bytes of a message
+
+	head  [maxHeader]byte // the beginning of a header that is not complete
+	heads uint8           // how many bytes of it there are
+
+	frame   header
+	inFrame bool   // its header has come, but not all of its payload
+	left    uint64 // bytes of its payload that are to come
+
+	message header // the first frame of the message under way; no opcode if there is none
+	data    []byte // of the message
+	checked int    // bytes of data that are known to be UTF-8
+	control []byte // the payload of a control frame, which may come in between
+
+	failed error // nothing is parsed after it
 }
 
-func (b *in) unread() []byte {
-	if b.buf == nil {
-		return nil
-	}
-	return (*b.buf)[b.from:b.to]
+// event is what arriving bytes mean.
+type event struct {
+	kind eventKind
+	text bool   // of gotMessage
+	code int    // of gotClose; 1005 if there is none
+	data []byte // a message, or a ping's payload, or a close frame's reason: the receiver's to keep
+	err  error  // of gotFailure: wraps ErrTooBig, ErrProtocol or ErrUTF8
 }
 
-// put makes bytes unread that come from elsewhere.
-func (b *in) put(p []byte) {
-	large := append(make([]byte, 0, max(len(p), readSize)), p...)
-	large = large[:cap(large)]
-	b.buf, b.to = &large, len(p)
-}
-
-// take passes n bytes, and gives an empty buffer back.
-func (b *in) take(n int) {
-	if b.from += n; b.from == b.to {
-		if len(*b.buf) == readSize {
-			readBuffers.Put(b.buf)
-		}
-		b.buf, b.from, b.to = nil, 0, 0
-	}
-}
-
-// header is the beginning of a client's frame.
-type header struct {
-	first   byte // FIN, three bits that are reserved, and the opcode
-	masked  bool
-	size    int   // of the header
-	payload int64 // bytes; negative ones are coder/websocket's to refuse
-}
-
-// parseHeader reports false if there are too few bytes.
-func parseHeader(p []byte) (h header, ok bool) {
-	if len(p) < 2 {
-		return h, false
-	}
-	h = header{first: p[0], masked: p[1]&0x80 != 0, size: 2, payload: int64(p[1] & 0x7f)}
-	switch h.payload {
-	case 126:
-		h.size = 4
-	case 127:
-		h.size = 10
-	}
-	if len(p) < h.size {
-		return h, false
-	}
-	switch h.size {
-	case 4:
-		h.payload = int64(binary.BigEndian.Uint16(p[2:]))
-	case 10:
-		h.payload = int64(binary.BigEndian.Uint64(p[2:]))
-	}
-	if h.masked {
-		h.size += 4
-	}
-	return h, len(p) >= h.size
-}
+type eventKind uint8
 
 const (
-	opText   = 1
-	opBinary = 2
-	opClose  = 8
-	opPing   = 9
-	opPong   = 10
-	final    = 0x80
+	gotNothing  eventKind = iota // all bytes are used up, more are needed
+	gotMessage                   // whole
+	gotFragment                  // a frame that continues a message has begun
+	gotPing
+	gotPong
+	gotClose
+	gotFailure // the peer broke the rules, or a limit
 )
 
-// isMessage reports whether the frame is a message for itself.
-func (h header) isMessage() bool {
-	return h.masked && h.payload >= 0 && (h.first == final|opText || h.first == final|opBinary)
-}
+// begun reports whether part of a frame, or of a message, has arrived.
+func (r *in) begun() bool { return r.heads > 0 || r.inFrame || r.message.first != 0 }
 
-// isHeartbeat reports whether the frame is a ping or a pong, as idle clients send.
-func (h header) isHeartbeat() bool {
-	return h.masked && (h.first == final|opPing || h.first == final|opPong) && h.payload >= 0 && h.payload < 126
-}
-
-// message returns the next message if it is a single frame that fits into the
-// buffer. It waits for it; false means that coder/websocket has to look at what
-// comes.
-func (c *serverConn) message() (data []byte, text, ok bool, err error) {
-	c.reading.lock()
-	defer c.reading.unlock()
-	if c.left > 0 || c.fragmented {
-		return nil, false, false, nil
-	}
-	for {
-		h, ok := parseHeader(c.unread())
-		if ok && (!h.isMessage() && !h.isHeartbeat() || h.payload > min(c.opts.MaxMessage, int64(readSize-h.size))) {
-			return nil, false, false, nil
-		}
-		whole := ok && c.to-c.from >= h.size+int(h.payload)
-		if whole {
-			data = make([]byte, h.payload)
-			frame := c.unread()[:h.size+len(data)]
-			unmask(data, frame[h.size:], frame[h.size-4:])
-			c.take(len(frame))
-			c.frameEnds()
-			if h.isMessage() {
-				return data, h.first == final|opText, true, nil
+// next uses up the first n bytes of p, all of them where they mean nothing yet.
+// p is not kept.
+func (r *in) next(p []byte) (n int, ev event) {
+	for r.failed == nil {
+		if !r.inFrame {
+			size, ok := r.header(p[n:])
+			n += size
+			if !ok {
+				return n, event{}
 			}
-			c.opts.Control()
-			if h.first == final|opPing {
-				c.pong(data)
+			if ev := r.beginFrame(); ev.kind != gotNothing {
+				return n, ev
 			}
-			continue
 		}
-		if err := c.fill(); err != nil {
-			return nil, false, false, err
+		size := r.payload(p[n:])
+		n += size
+		if ev := r.arrived(uint64(size)); ev.kind != gotNothing {
+			return n, ev
+		}
+		if r.inFrame {
+			return n, event{}
 		}
 	}
+	return len(p), event{kind: gotFailure, err: r.failed}
 }
 
-// unmask stores src in dst, by turns XORed with the four bytes of mask.
-func unmask(dst, src, mask []byte) {
-	key := uint64(binary.LittleEndian.Uint32(mask))
-	key |= key << 32
-	i := 0
-	for ; i+8 <= len(src); i += 8 {
-		binary.LittleEndian.PutUint64(dst[i:], binary.LittleEndian.Uint64(src[i:])^key)
-	}
-	for ; i < len(src); i++ {
-		dst[i] = src[i] ^ mask[i&3]
-	}
-}
-
-// Read is coder/websocket's.
-func (c *serverConn) Read(p []byte) (int, error) {
-	c.reading.lock()
-	defer c.reading.unlock()
-	if c.left == 0 {
-		if err := c.beginFrame(); err != nil {
-			return 0, err
+// header takes a frame's header, or what there is of it, off p.
+func (r *in) header(p []byte) (n int, ok bool) {
+	if r.heads == 0 {
+		if r.frame, ok = parseHeader(p); ok {
+			return r.frame.size, true
 		}
 	}
-	p = p[:min(int64(len(p)), c.left)]
-	n := 0
+	before := int(r.heads)
+	n = copy(r.head[before:], p)
+	r.heads += uint8(n)
+	if r.frame, ok = parseHeader(r.head[:r.heads]); ok {
+		r.heads = 0
+		return r.frame.size - before, true
+	}
+	return n, false
+}
+
+func (r *in) fail(kind error, detail string) event {
+	r.failed = fmt.Errorf("%w: %s", kind, detail)
+	r.data, r.control = nil, nil
+	return event{kind: gotFailure, err: r.failed}
+}
+
+// beginFrame looks at a header that is complete.
+func (r *in) beginFrame() event {
+	h := &r.frame
+	r.inFrame, r.left = true, h.payload
 	switch {
-	case c.from < c.to:
-		n = copy(p, c.unread())
-		c.take(n)
-	case len(p) >= readSize: // a buffer would not save a thing
-		var err error
-		if n, err = c.receive(p); err != nil {
-			return n, err
+	case h.first&reserved != 0:
+		return r.fail(ErrProtocol, "reserved bits")
+	case h.masked == r.client:
+		return r.fail(ErrProtocol, "masked wrongly")
+	case h.payload > math.MaxInt64:
+		return r.fail(ErrProtocol, "length beyond 63 bits")
+	case h.isControl():
+		return r.beginControl()
+	}
+	switch h.opcode() {
+	case opContinuation:
+		if r.message.first == 0 {
+			return r.fail(ErrProtocol, "continuation of nothing")
 		}
+	case opText, opBinary:
+		if r.message.first != 0 {
+			return r.fail(ErrProtocol, "message within a message")
+		}
+		r.message = *h
 	default:
-		if err := c.fill(); err != nil {
-			return 0, err
-		}
-		n = copy(p, c.unread())
-		c.take(n)
+		return r.fail(ErrProtocol, "unknown opcode")
 	}
-	if c.left -= int64(n); c.left == 0 && !c.fragmented {
-		c.frameEnds()
+	if h.payload > uint64(r.max-int64(len(r.data))) {
+		return r.fail(ErrTooBig, "announced")
 	}
-	return n, nil
+	if h.opcode() == opContinuation {
+		return event{kind: gotFragment}
+	}
+	return event{}
 }
 
-// beginFrame waits for a frame's header.
-func (c *serverConn) beginFrame() error {
-	for {
-		if h, ok := parseHeader(c.unread()); ok {
-			c.left = int64(h.size) + max(h.payload, 0)
-			if h.first&0x08 == 0 { // else it is a control frame, which may come in between
-				c.fragmented = h.first&final == 0
-			}
-			return nil
-		}
-		if err := c.fill(); err != nil {
-			return err
-		}
+func (r *in) beginControl() event {
+	switch h := &r.frame; {
+	case !h.isFinal() || h.payload > maxControl:
+		return r.fail(ErrProtocol, "control frame in pieces, or too long")
+	case h.opcode() > opPong:
+		return r.fail(ErrProtocol, "unknown opcode")
+	case h.payload > 0:
+		r.control = make([]byte, 0, h.payload)
 	}
+	return event{}
 }
 
-// fill waits for more bytes behind those that are unread.
-func (c *serverConn) fill() error {
-	if c.buf == nil && c.direct != nil && c.readErr == nil {
-		c.limit()
-		buf, n, err := readDirect(c.direct)
-		c.buf, c.to = buf, n
-		return c.received(n, err)
+// payload takes bytes of the frame's payload off p.
+func (r *in) payload(p []byte) (n int) {
+	p = p[:min(uint64(len(p)), r.left)]
+	to := &r.control
+	if !r.frame.isControl() {
+		r.grow(len(p))
+		to = &r.data
 	}
-	if c.buf == nil {
-		c.buf = readBuffers.Get().(*[]byte)
-	}
-	if c.from > 0 {
-		c.to = copy(*c.buf, c.unread())
-		c.from = 0
-	}
-	n, err := c.receive((*c.buf)[c.to:])
-	if c.to += n; c.to == 0 {
-		c.take(0)
-	}
-	return err
+	at := len(*to)
+	*to = (*to)[:at+len(p)]
+	mask((*to)[at:], p, r.frame.mask, r.frame.payload-r.left)
+	return len(p)
 }
 
-// receive is the network's Read. A message gets MessageTimeout from the second
-// time that bytes of it have to be waited for: most arrive whole and cost no
-// deadline.
-func (c *serverConn) receive(p []byte) (int, error) {
-	if c.readErr != nil {
-		return 0, c.readErr
+// room returns where the next bytes of a long payload belong, for who can have
+// them put there; nil where that would save nothing. placed tells how many came.
+func (r *in) room() []byte {
+	if !r.inFrame || r.frame.isControl() || r.left < readSize {
+		return nil
 	}
-	c.limit()
-	n, err := c.Conn.Read(p)
-	return n, c.received(n, err)
+	r.grow(readSize)
+	at := len(r.data)
+	return r.data[at : at+int(min(uint64(cap(r.data)-at), r.left))]
 }
 
-func (c *serverConn) limit() {
-	begun := c.from < c.to || c.left > 0 || c.fragmented
-	if begun && !c.limited.Load() {
-		c.limited.Store(true)
-		c.Conn.SetReadDeadline(time.Now().Add(c.opts.MessageTimeout))
-	}
+func (r *in) placed(n int) event {
+	at := len(r.data)
+	r.data = r.data[:at+n]
+	mask(r.data[at:], r.data[at:], r.frame.mask, r.frame.payload-r.left)
+	return r.arrived(uint64(n))
 }
 
-func (c *serverConn) received(n int, err error) error {
-	if n > 0 {
-		c.opts.Alive()
-		return nil // what went wrong will go wrong again
+// grow makes room for n bytes of the frame. Memory grows with what has arrived,
+// whatever length was announced: a short frame gets its own size at once, a long
+// one twice what is there.
+func (r *in) grow(n int) {
+	if cap(r.data)-len(r.data) >= n {
+		return
 	}
+	more := int(min(r.left, uint64(max(n, readSize, len(r.data)))))
+	if !r.frame.isFinal() || r.frame.opcode() == opContinuation {
+		more = max(more, len(r.data)) // there may be many such frames
+	}
+	r.data = append(make([]byte, 0, len(r.data)+more), r.data...)
+}
+
+// arrived is called when n more bytes of the payload have been stored.
+func (r *in) arrived(n uint64) event {
+	r.left -= n
+	r.inFrame = r.left > 0
+	switch {
+	case !r.frame.isControl():
+		return r.dataArrived()
+	case r.inFrame:
+		return event{}
+	}
+	data := r.control
+	r.control = nil
+	switch r.frame.opcode() {
+	case opPing:
+		return event{kind: gotPing, data: data}
+	case opPong:
+		return event{kind: gotPong, data: data}
+	}
+	code, reason, err := parseClose(data)
 	if err != nil {
-		c.broken.Store(true)
-		c.readErr = err
+		return r.fail(err, "in a close frame")
 	}
-	return err
+	return event{kind: gotClose, code: code, data: reason}
 }
 
-// frameEnds tells that no message is under way any more.
-func (c *serverConn) frameEnds() {
-	if c.limited.Load() {
-		c.limited.Store(false)
-		c.Conn.SetReadDeadline(time.Time{})
+func (r *in) dataArrived() event {
+	whole := !r.inFrame && r.frame.isFinal()
+	text := r.message.opcode() == opText
+	if text && !r.isText(whole) {
+		return r.fail(ErrUTF8, "in a text message")
 	}
+	if !whole {
+		return event{}
+	}
+	data := r.data
+	r.data, r.checked, r.message = nil, 0, header{}
+	if spare := cap(data) - len(data); spare > 64+len(data)/8 {
+		data = bytes.Clone(data) // of the right size: it may wait for long
+	}
+	if data == nil {
+		data = []byte{}
+	}
+	return event{kind: gotMessage, text: text, data: data}
+}
+
+// isText checks the bytes that have not been looked at. Where the message is not
+// whole its last character need not be.
+func (r *in) isText(whole bool) bool {
+	p := r.data[r.checked:]
+	if !whole {
+		p = p[:len(p)-partialRune(p)]
+	}
+	r.checked += len(p)
+	return utf8.Valid(p)
+}
+
+// partialRune returns how many bytes at p's end are the beginning of a character.
+func partialRune(p []byte) int {
+	for n := 1; n <= min(len(p), utf8.UTFMax-1); n++ {
+		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
+			if utf8.FullRune(tail) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
 }

@@ -1,197 +1,93 @@
 package socket
 
 import (
-	"encoding/binary"
-	"io"
-	"net"
+	"crypto/rand"
 	"sync"
-	"time"
 )
 
+// batchBuffers are shared: a connection that sends nothing has none.
 var batchBuffers = sync.Pool{New: func() any { b := make([]byte, 0, batchSize); return &b }}
 
-// out is the outbound half of a serverConn.
+// out is the sending half of an endpoint, without I/O: frames are added to a
+// batch, which whoever has the connection writes.
 type out struct {
-	batch    *[]byte // whole frames, or what is left of them; nil if there is none
-	sent     int     // bytes of the batch
-	now      bool    // nothing may wait
-	writeErr error   // after one, and after a close frame, nothing more is sent
+	client bool    // frames have a mask
+	batch  *[]byte // whole frames, or what is left of them; nil if there is none
+	sent   int     // bytes of the batch that have been written
 }
 
-// begin is called before the messages of a batch are added.
-func (c *serverConn) begin() {
-	c.writing.lock()
-	c.beginLocked(false)
-}
-
-// beginNow reports false where it would have to wait.
-func (c *serverConn) beginNow() bool {
-	if c.direct == nil || !c.writing.tryLock() {
-		return false
-	}
-	c.beginLocked(true)
-	return true
-}
-
-func (c *serverConn) beginLocked(now bool) {
-	if c.now = now; c.batch == nil {
-		c.batch = batchBuffers.Get().(*[]byte)
+// start makes sure that there is a batch. It may hold what is left of the one
+// before.
+func (o *out) start() {
+	if o.batch == nil {
+		o.batch = batchBuffers.Get().(*[]byte)
 	}
 }
 
-// add adds a frame to the batch. A server's frames have no mask, so they are put
-// there as they go out. prefix is a part of the message.
-func (c *serverConn) add(opcode byte, prefix string, data []byte) error {
-	b := appendHeader(*c.batch, opcode, len(prefix)+len(data))
-	b = append(b, prefix...)
-	if c.now || len(b)+len(data) <= flushAt {
-		*c.batch = append(b, data...)
+// rest returns what has not been written.
+func (o *out) rest() []byte { return (*o.batch)[o.sent:] }
+
+// wrote tells that n bytes of it have been.
+func (o *out) wrote(n int) {
+	if o.sent += n; o.sent == len(*o.batch) {
+		*o.batch, o.sent = (*o.batch)[:0], 0
+	}
+}
+
+// message adds a message of prefix and data. Where the batch has become long, data
+// may not be copied but returned: it has to be written after the batch.
+func (o *out) message(opcode byte, prefix string, data []byte, mayReturn bool) (more []byte) {
+	b := appendHeader(*o.batch, final|opcode, len(prefix)+len(data))
+	if o.client {
+		b, key := appendKey(b, len(prefix)+len(data))
+		at := len(b)
+		b = append(append(b, prefix...), data...)
+		mask(b[at:], b[at:], key, 0)
+		*o.batch = b
 		return nil
 	}
-	*c.batch = b
-	return c.flush(data)
+	b = append(b, prefix...)
+	if !mayReturn || len(b)+len(data) <= flushAt {
+		*o.batch = append(b, data...)
+		return nil
+	}
+	*o.batch = b
+	return data
 }
 
-func appendHeader(b []byte, opcode byte, size int) []byte {
-	b = append(b, final|opcode)
-	switch {
+// appendKey makes the header at the end of b, of a frame with so many bytes, one
+// with a mask.
+func appendKey(b []byte, size int) (_ []byte, key [4]byte) {
+	rand.Read(key[:])
+	switch length := len(b) - 1; {
 	case size < 126:
-		return append(b, byte(size))
+		b[length] |= masked
 	case size < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, 126), uint16(size))
+		b[length-2] |= masked
+	default:
+		b[length-8] |= masked
 	}
-	return binary.BigEndian.AppendUint64(append(b, 127), uint64(size))
+	return append(b, key[:]...), key
 }
 
-// end sends the batch.
-func (c *serverConn) end() error {
-	defer c.writing.unlock()
-	err := c.flush(nil)
-	c.release()
-	return err
+// appendControl appends a control frame.
+func (o *out) appendControl(b []byte, opcode byte, payload []byte) []byte {
+	b = appendHeader(b, final|opcode, len(payload))
+	if !o.client {
+		return append(b, payload...)
+	}
+	b, key := appendKey(b, len(payload))
+	at := len(b)
+	b = append(b, payload...)
+	mask(b[at:], b[at:], key, 0)
+	return b
 }
 
-// endNow sends as much of the batch as the network takes at once. It reports
-// whether that was all; the rest goes before the next batch.
-func (c *serverConn) endNow() (all bool, err error) {
-	defer c.writing.unlock()
-	if err = c.writeDirect(); err == nil && c.sent < len(*c.batch) {
-		return false, nil
+// free gives the buffer back.
+func (o *out) free() {
+	if cap(*o.batch) == batchSize {
+		*o.batch = (*o.batch)[:0]
+		batchBuffers.Put(o.batch)
 	}
-	c.release()
-	return err == nil, err
-}
-
-func (c *serverConn) writeDirect() error {
-	if c.writeErr != nil {
-		return c.writeErr
-	}
-	n, err := writeDirect(c.direct, (*c.batch)[c.sent:])
-	c.sent += n
-	c.writeErr = err
-	return err
-}
-
-// release gives the buffer back.
-func (c *serverConn) release() {
-	if cap(*c.batch) == batchSize {
-		*c.batch = (*c.batch)[:0]
-		batchBuffers.Put(c.batch)
-	}
-	c.batch, c.sent = nil, 0
-}
-
-// flush writes the batch, and then more, within WriteTimeout.
-func (c *serverConn) flush(more []byte) error {
-	if c.direct != nil && len(more) == 0 && len(*c.batch) > 0 { // mostly there is nothing to wait for
-		c.writeDirect()
-	}
-	rest := (*c.batch)[c.sent:]
-	*c.batch, c.sent = (*c.batch)[:0], 0
-	if c.writeErr != nil || len(rest)+len(more) == 0 {
-		return c.writeErr
-	}
-	c.Conn.SetWriteDeadline(time.Now().Add(c.opts.WriteTimeout))
-	c.writeErr = c.writeAll(rest, more)
-	c.Conn.SetWriteDeadline(time.Time{}) // pongs are written beside the batches
-	return c.writeErr
-}
-
-func (c *serverConn) writeAll(parts ...[]byte) error {
-	if c.direct != nil {
-		bufs := net.Buffers(parts) // one system call
-		_, err := bufs.WriteTo(c.Conn)
-		return err
-	}
-	for _, p := range parts {
-		if len(p) == 0 {
-			continue
-		}
-		if n, err := c.Conn.Write(p); err != nil {
-			return err
-		} else if n < len(p) {
-			return io.ErrShortWrite
-		}
-	}
-	return nil
-}
-
-// Write is coder/websocket's, for its control frames: each is one Write. What is
-// left of a batch has to go before.
-func (c *serverConn) Write(p []byte) (int, error) {
-	c.writing.lock()
-	defer c.writing.unlock()
-	if c.batch != nil {
-		c.flush(nil)
-		c.release()
-	}
-	if c.writeErr != nil {
-		return 0, c.writeErr
-	}
-	n, err := c.Conn.Write(p)
-	if n < len(p) && err == nil {
-		err = io.ErrShortWrite
-	}
-	if c.writeErr = err; err == nil && p[0] == final|opClose {
-		c.writeErr = net.ErrClosed
-	}
-	return n, err
-}
-
-// ping sends a ping. It does not wait: where it would have to, a goroutine does,
-// for WriteTimeout at most.
-func (c *serverConn) ping() {
-	if c.beginNow() {
-		c.add(opPing, "", nil)
-		c.endNow()
-		return
-	}
-	go func() {
-		c.begin()
-		c.add(opPing, "", nil)
-		c.end()
-	}()
-}
-
-// pong answers a ping. It does not wait either: while nothing can be written, the
-// last of the pings counts, and one goroutine waits to answer that.
-func (c *serverConn) pong(payload []byte) {
-	if c.beginNow() {
-		if c.sent == len(*c.batch) { // nothing is left of the batch before
-			c.add(opPong, "", payload)
-			if all, err := c.endNow(); !all && err == nil {
-				go func() { c.begin(); c.end() }()
-			}
-			return
-		}
-		c.writing.unlock()
-	}
-	if c.owed.Swap(&payload) != nil {
-		return
-	}
-	go func() {
-		c.begin()
-		c.add(opPong, "", *c.owed.Swap(nil))
-		c.end()
-	}()
+	o.batch, o.sent = nil, 0
 }

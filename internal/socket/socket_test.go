@@ -167,7 +167,7 @@ func TestWriteNow(t *testing.T) {
 		conn.EndNow()
 		sent++
 	}
-	conn.Ping(time.Second)
+	conn.Ping()
 	done := make(chan error)
 	go func() {
 		conn.Begin()
@@ -190,6 +190,33 @@ func TestWriteNow(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 9, opcode)
 	}
+	conn.Abort()
+}
+
+// TestPingIsSent: a ping that does not fit is sent when the peer reads on, also if
+// nothing else is sent then.
+func TestPingIsSent(t *testing.T) {
+	server, client := tcp(t)
+	conn := accept(t, server, client)
+	payload := []byte(strings.Repeat("0123456789", 500))
+	messages := 0
+	for all := true; all; messages++ {
+		require.True(t, conn.BeginNow())
+		require.NoError(t, conn.Write("", payload, true))
+		var err error
+		all, err = conn.EndNow()
+		require.NoError(t, err)
+	}
+	conn.Ping()
+	client.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for range messages {
+		opcode, _, err := frame(t, client)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, opcode)
+	}
+	opcode, _, err := frame(t, client)
+	require.NoError(t, err)
+	require.EqualValues(t, 9, opcode)
 	conn.Abort()
 }
 
@@ -247,7 +274,7 @@ func TestWriteFails(t *testing.T) {
 			b.mu.Unlock()
 			conn.Begin()
 			require.Error(t, errors.Join(conn.Write("", []byte("more"), true), conn.End()))
-			conn.Ping(time.Second)
+			conn.Ping()
 			conn.Close(1000, "")
 			synctest.Wait()
 			require.Equal(t, test.left, b.took.Len())
@@ -309,7 +336,7 @@ func TestWriteRacesClose(t *testing.T) {
 		})
 		wg.Go(func() {
 			for range 20 {
-				conn.Ping(time.Second)
+				conn.Ping()
 			}
 		})
 		wg.Go(func() {

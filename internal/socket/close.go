@@ -1,0 +1,133 @@
+package socket
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// RFC 6455 section 7: how a connection ends.
+
+const (
+	codeNone     = 1005 // a close frame without a code
+	codeProtocol = 1002
+
+	closeWait  = 5 * time.Second // for our close frame to go, and for the peer's to come
+	lingerWait = time.Second     // in which what still comes is discarded
+)
+
+// CloseError is the error of Read after the peer's close frame.
+type CloseError struct {
+	Code   int // 1005 if it had none
+	Reason string
+}
+
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("close frame: code %d, reason %q", e.Code, e.Reason)
+}
+
+// CloseStatus returns the code and reason of a close frame that ended a Read.
+func CloseStatus(err error) (code int, reason string, ok bool) {
+	var ce *CloseError
+	if !errors.As(err, &ce) {
+		return 0, "", false
+	}
+	return ce.Code, ce.Reason, true
+}
+
+// parseClose returns the code and reason of a close frame's payload.
+func parseClose(p []byte) (code int, reason []byte, err error) {
+	switch {
+	case len(p) == 0:
+		return codeNone, nil, nil
+	case len(p) == 1:
+		return 0, nil, ErrProtocol
+	}
+	code, reason = int(binary.BigEndian.Uint16(p)), p[2:]
+	switch {
+	case !isCloseCode(code):
+		return 0, nil, ErrProtocol
+	case !utf8.Valid(reason):
+		return 0, nil, ErrUTF8
+	}
+	return code, reason, nil
+}
+
+// isCloseCode reports whether a close frame may hold the code, section 7.4 and
+// IANA's registry.
+func isCloseCode(code int) bool {
+	switch code {
+	case 1004, 1005, 1006:
+		return false
+	}
+	return 1000 <= code && code <= 1014 || 3000 <= code && code <= 4999
+}
+
+// closePayload is the payload of a close frame: none with code 1005, and a reason
+// that is cut to what fits, and is text.
+func closePayload(code int, reason string) []byte {
+	if code == codeNone {
+		return nil
+	}
+	if !isCloseCode(code) {
+		code = codeProtocol
+	}
+	var p [maxControl]byte
+	binary.BigEndian.PutUint16(p[:], uint16(code))
+	n := 2
+	for _, r := range reason { // what is not UTF-8 becomes U+FFFD
+		if n+utf8.RuneLen(r) > maxControl {
+			break
+		}
+		n += utf8.EncodeRune(p[n:], r)
+	}
+	return p[:n]
+}
+
+// ending is the closing handshake as a state machine: what has happened goes in,
+// what is to be done is its phase, and until when is data.
+//
+//	open ── our close frame is sent ──▶ waiting ── the peer's has come ──▶ lingering ──▶ over
+//	  │                                    └── the peer broke the rules ──────▲
+//	  └── the peer's has come, or it broke the rules ──▶ owing ── ours is sent ┘
+//
+// Every phase but the first ends over when the network does, or its time.
+type ending struct {
+	phase phase
+	until time.Time // when the phase has lasted too long; zero while it may last
+}
+
+type phase uint8
+
+const (
+	open      phase = iota // frames go both ways
+	waiting                // what the peer sends is read, but nothing is sent any more
+	owing                  // nothing is read any more; our close frame is to be sent
+	lingering              // the write side is closed, and what comes is discarded
+	over                   // the connection is to be closed
+)
+
+// sent tells that our close frame has been written.
+func (e *ending) sent(now time.Time) {
+	switch e.phase {
+	case open:
+		e.phase, e.until = waiting, now.Add(closeWait)
+	case owing:
+		e.phase, e.until = lingering, now.Add(lingerWait)
+	}
+}
+
+// heard tells that the peer's close frame has come, or that it broke the rules.
+func (e *ending) heard(now time.Time) {
+	switch e.phase {
+	case open:
+		e.phase, e.until = owing, now.Add(closeWait)
+	case waiting:
+		e.phase, e.until = lingering, now.Add(lingerWait)
+	}
+}
+
+// end tells that nothing can be read or written any more.
+func (e *ending) end(time.Time) { e.phase, e.until = over, time.Time{} }

@@ -1,0 +1,129 @@
+package socket
+
+import (
+	"io"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Conn is one WebSocket: the protocol of this package driven over a net.Conn. Read
+// is called by one goroutine, a batch from Begin to End by one other; Ping, Close
+// and Abort by any.
+type Conn struct {
+	net    network
+	direct syscall.RawConn // to the socket itself; nil where there is none
+	opts   Options
+
+	reading token // guards what follows; whoever reads has it: the reader, or a closer
+	in      in
+	buf     *[]byte // nil if nothing is unread
+	unread  []byte  // of buf
+	late    bool    // a message has had to be waited for twice: it has a deadline
+	readErr error   // every Read from now on fails with it
+
+	writing  token // guards what follows
+	out      out
+	now      bool  // the batch must not wait
+	writeErr error // after one, and after a close frame, nothing more is sent
+
+	mu      sync.Mutex // guards what follows; nothing waits while it is held
+	ending  ending
+	until   time.Time // when the message under way has taken too long
+	pings   int       // to be sent
+	pongs   []byte    // to be sent: whole frames, in the order of their pings
+	failure error     // why the connection was cut from this side
+}
+
+// network is what is needed of a net.Conn.
+type network interface {
+	io.ReadWriteCloser
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// token is a mutex that a testing/synctest bubble sees somebody wait for.
+type token chan struct{}
+
+func newToken() token   { return make(token, 1) }
+func (t token) lock()   { t <- struct{}{} }
+func (t token) unlock() { <-t }
+
+func (t token) tryLock() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func newConn(conn network, opts Options, client bool) *Conn {
+	opts.Subprotocols = nil // of the handshake
+	c := &Conn{net: conn, direct: direct(conn), opts: opts, reading: newToken(), writing: newToken()}
+	c.in = in{client: client, max: opts.MaxMessage}
+	c.out = out{client: client}
+	return c
+}
+
+// Ping asks the peer for a pong, which will be heard through Options.Alive. It
+// does not wait, neither for the pong nor for the ping to be sent.
+func (c *Conn) Ping() {
+	c.mu.Lock()
+	c.pings++
+	c.mu.Unlock()
+	c.sendControls()
+}
+
+// Close sends a close frame, after what has been written, and waits for the
+// peer's, each at most 5 s; after a mistake of the peer's nothing is waited for.
+// Then it closes the connection, and Read fails. It needs somebody in Read, or
+// nobody, meanwhile.
+func (c *Conn) Close(code int, reason string) {
+	if !c.sendClose(closePayload(code, reason)) {
+		c.Abort() // lets the reader go
+	}
+	c.reading.lock()
+	defer c.reading.unlock()
+	c.finish()
+}
+
+// Abort cuts the connection.
+func (c *Conn) Abort() {
+	c.step((*ending).end)
+	c.net.Close()
+}
+
+// step lets something happen to the closing handshake.
+func (c *Conn) step(happen func(*ending, time.Time)) phase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	happen(&c.ending, time.Now())
+	c.setReadDeadline()
+	return c.ending.phase
+}
+
+func (c *Conn) phase() phase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ending.phase
+}
+
+// setReadDeadline sets the earlier of the message's and the handshake's deadlines.
+func (c *Conn) setReadDeadline() {
+	until := c.until
+	if end := c.ending.until; until.IsZero() || !end.IsZero() && end.Before(until) {
+		until = end
+	}
+	c.net.SetReadDeadline(until)
+}
+
+// cut ends a connection that cannot be written to.
+func (c *Conn) cut(err error) {
+	c.mu.Lock()
+	if c.failure == nil {
+		c.failure = err
+	}
+	c.mu.Unlock()
+	c.Abort()
+}
