@@ -1,37 +1,33 @@
 package wsrouter
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"path"
-	"strings"
+	"net/netip"
+
+	"github.com/wsrouter/wsrouter/internal/origin"
 )
 
 // Admit checks whether a client may connect to this namespace: its Origin header
 // (403), that there is room for another client (503) of that [Options.ClientKey]
 // (429), and that the namespace is neither shutting down nor failed to initialize
-// (503). It runs OnInit if nobody has yet. Adapters call it before they take a
-// client's first request; nil lets it in.
+// (503). It runs OnInit if nobody has yet, and waits for it for as long as the client
+// does. Adapters call it before they take a client's first request; nil lets it in.
+//
+// A client that waits, or is let in, counts as a connection until NewLink is called
+// with the same request, or the request's context ends.
 func (r *Router) Admit(req *http.Request) *StatusError {
-	return r.admit(req, req.Context().Done())
-}
-
-// admit waits for OnInit until gone is closed.
-func (r *Router) admit(req *http.Request, gone <-chan struct{}) *StatusError {
-	r.app.freeze()
-	key := r.app.clientKey(req)
-	r.app.mu.Lock()
-	err := r.app.crowdedLocked(key)
-	r.app.mu.Unlock()
-	switch {
-	case !originAllowed(req, r.app.opts.Origins):
-		err = &StatusError{http.StatusForbidden, "origin not allowed", RefusedOrigin}
-	case r.isClosing():
-		err = &StatusError{http.StatusServiceUnavailable, "shutting down", RefusedShutdown}
-	case err != nil:
-	case r.app.broken != nil, r.initialize(gone) != nil:
+	err := r.mayConnect(req)
+	if err == nil {
+		err = r.app.hold(req)
+	}
+	if req.Context().Done() == nil { // of no server: nothing would end it
+		defer r.app.letGo(req)
+	}
+	if err == nil && r.ready(req.Context()) != nil {
+		r.app.letGo(req)
 		err = &StatusError{http.StatusServiceUnavailable, "not available", RefusedInit}
 	}
 	if err != nil {
@@ -40,10 +36,62 @@ func (r *Router) admit(req *http.Request, gone <-chan struct{}) *StatusError {
 	return err
 }
 
+func (r *Router) mayConnect(req *http.Request) *StatusError {
+	switch {
+	case !r.AllowsOrigin(req):
+		return &StatusError{http.StatusForbidden, "origin not allowed", RefusedOrigin}
+	case r.isClosing():
+		return &StatusError{http.StatusServiceUnavailable, "shutting down", RefusedShutdown}
+	case !r.app.take(serving):
+		return notServing()
+	}
+	return nil
+}
+
+func notServing() *StatusError {
+	return &StatusError{http.StatusServiceUnavailable, "this router dials and serves no clients", RefusedInit}
+}
+
+// ready says why the namespace has no connections. What it waits for is OnInit,
+// which may wait for a network itself: ctx bounds it.
+func (r *Router) ready(ctx context.Context) error {
+	r.app.freeze()
+	if r.app.broken != nil {
+		return r.app.broken
+	}
+	return r.initialize(ctx.Done())
+}
+
 // AllowsOrigin reports whether a page of the request's Origin may connect, as
 // Admit checks.
 func (r *Router) AllowsOrigin(req *http.Request) bool {
-	return originAllowed(req, r.app.opts.Origins)
+	header := req.Header.Get("Origin")
+	if header == "" {
+		return !embedded(req.Header)
+	}
+	o := origin.Parse(header)
+	for _, pattern := range r.app.origins {
+		if pattern.Match(o) {
+			return true
+		}
+	}
+	if allow := r.app.opts.AllowOrigin; allow != nil {
+		return allow(req)
+	}
+	return o.SameAs(req.Host, req.TLS != nil)
+}
+
+// embedded reports whether a page of somebody else's makes a browser ask by a way
+// that sends no Origin: as an image, say, or in a frame (W3C Fetch Metadata).
+func embedded(h http.Header) bool {
+	switch h.Get("Sec-Fetch-Mode") {
+	case "no-cors":
+		return true
+	case "navigate", "nested-navigate":
+		site := h.Get("Sec-Fetch-Site")
+		return site == "cross-site" || site == "same-site"
+	}
+	return false
 }
 
 // Refusal is why a client was not let in, see [Stats] and [Trace].
@@ -81,13 +129,27 @@ func (a *app) clientKey(req *http.Request) string {
 	if err != nil {
 		return req.RemoteAddr
 	}
-	return host
+	return addressKey(host)
+}
+
+// addressKey is the address of an IPv4 client, and the network of an IPv6 client:
+// whoever has one address of a /64 has them all (RFC 4291 section 2.5.1).
+func addressKey(host string) string {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if addr = addr.Unmap(); addr.Is4() {
+		return addr.String()
+	}
+	network, _ := addr.Prefix(64) // without a zone
+	return network.String()
 }
 
 // crowdedLocked says why there is no room for another client.
 func (a *app) crowdedLocked(key string) *StatusError {
 	switch {
-	case len(a.links) >= a.opts.MaxConns:
+	case len(a.links)+len(a.places) >= a.opts.MaxConns:
 		return &StatusError{http.StatusServiceUnavailable, "too many connections", RefusedMaxConns}
 	case a.perClient[key] >= a.opts.MaxConnsPerClient:
 		return &StatusError{http.StatusTooManyRequests, "too many connections from you", RefusedClient}
@@ -95,18 +157,69 @@ func (a *app) crowdedLocked(key string) *StatusError {
 	return nil
 }
 
-// add registers a link. What Admit has checked is checked again: others may have
-// come meanwhile.
+// A place is kept for a client that has been admitted and has no link yet: it may
+// wait long for OnInit, and then all who wait come at once.
+type place struct {
+	key  string
+	stop func() bool // forgets to let go at the end of the request
+}
+
+// hold keeps a place for the client of a request, until add or letGo, or the end of
+// the request. Without limits there are none.
+func (a *app) hold(req *http.Request) *StatusError {
+	key := a.clientKey(req)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.crowdedLocked(key); err != nil {
+		return err
+	}
+	if a.places[req] != nil || a.opts.MaxConns == unlimited && key == "" {
+		return nil
+	}
+	a.places[req] = &place{key, context.AfterFunc(req.Context(), func() { a.letGo(req) })}
+	a.countLocked(key, 1)
+	return nil
+}
+
+func (a *app) letGo(req *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.letGoLocked(req)
+}
+
+func (a *app) letGoLocked(req *http.Request) {
+	if p := a.places[req]; p != nil {
+		p.stop()
+		delete(a.places, req)
+		a.countLocked(p.key, -1)
+	}
+}
+
+// countLocked counts the connections of a client, and the places kept for it.
+func (a *app) countLocked(key string, n int) {
+	if key == "" {
+		return
+	}
+	if a.perClient[key] += n; a.perClient[key] == 0 {
+		delete(a.perClient, key)
+	}
+}
+
+// add registers a link, in the place that Admit has kept. What Admit has checked is
+// checked again: there may have been no Admit, and the router may close meanwhile.
 func (a *app) add(l *Link) error {
 	key := a.clientKey(l.request)
 	a.mu.Lock()
+	a.letGoLocked(l.request)
 	crowded := a.crowdedLocked(key)
+	if !l.client && !a.take(serving) {
+		crowded = notServing()
+	}
 	closing := a.root.closing.Load() || a.broken != nil
 	if crowded == nil && !closing {
 		a.links[l] = struct{}{}
-		if l.clientKey = key; key != "" {
-			a.perClient[key]++
-		}
+		l.clientKey = key
+		a.countLocked(key, 1)
 	}
 	a.mu.Unlock()
 	switch {
@@ -124,12 +237,7 @@ func (a *app) remove(l *Link) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.links, l)
-	if l.clientKey == "" {
-		return
-	}
-	if a.perClient[l.clientKey]--; a.perClient[l.clientKey] == 0 {
-		delete(a.perClient, l.clientKey)
-	}
+	a.countLocked(l.clientKey, -1)
 }
 
 // StatusError is returned by [Dial] and [Router.Connect] when the server answers
@@ -154,36 +262,14 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("wsrouter: server answered %d %s: %s", e.StatusCode, http.StatusText(e.StatusCode), e.Text)
 }
 
-// originAllowed reports whether a browser's page may connect. Others send no
-// Origin header.
-func originAllowed(req *http.Request, patterns []string) bool {
-	origin := req.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" { // "null", from a file or a sandboxed frame
-		u = &url.URL{Scheme: "null", Host: "null"}
-	} else if strings.EqualFold(u.Host, req.Host) {
-		return true
-	}
-	host := strings.ToLower(u.Host)
+// parseOrigins panics for what is no origin, and for what none can be.
+func parseOrigins(patterns []string) (list []origin.Pattern) {
 	for _, pattern := range patterns {
-		target := host
-		if strings.Contains(pattern, "://") {
-			target = strings.ToLower(u.Scheme) + "://" + host
+		p, err := origin.ParsePattern(pattern)
+		if err != nil {
+			panic(fmt.Sprintf("wsrouter: invalid pattern %q in Options.Origins: %v", pattern, err))
 		}
-		if ok, _ := path.Match(strings.ToLower(pattern), target); ok {
-			return true
-		}
+		list = append(list, p)
 	}
-	return false
-}
-
-func checkOrigins(patterns []string) {
-	for _, pattern := range patterns {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			panic(fmt.Sprintf("wsrouter: invalid pattern %q in Options.Origins", pattern))
-		}
-	}
+	return list
 }

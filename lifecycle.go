@@ -5,10 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wsrouter/wsrouter/internal/origin"
 )
 
 // This file is a connection's birth and death; shutdown.go has the router's.
@@ -51,6 +54,8 @@ func (r *Router) OnDisconnect(fn func(ctx context.Context, c *Conn, err error)) 
 // app is what the namespaces of one tree share.
 type app struct {
 	opts     Options
+	origins  []origin.Pattern // of opts
+	side     atomic.Int32     // a side
 	root     *Router
 	counters counters
 	buffered atomic.Int64  // bytes in all queues, where MaxBuffered is set
@@ -61,7 +66,8 @@ type app struct {
 	frozen     bool       // serving has begun
 	namespaces map[string]*Router
 	links      map[*Link]struct{}
-	perClient  map[string]int // links by ClientKey; empty without a limit
+	places     map[*http.Request]*place // of clients that will have a link
+	perClient  map[string]int           // both by ClientKey; empty without a limit
 }
 
 // freeze ends registration and builds the handlers' chains.
@@ -84,6 +90,20 @@ func (a *app) freeze() {
 		close(a.compiled)
 	}
 	<-a.compiled
+}
+
+// side is the end of its connections that a tree of namespaces is at. It is settled
+// by the first of them.
+type side int32
+
+const (
+	serving side = iota + 1
+	dialling
+)
+
+// take settles the side, and reports false where it is the other.
+func (a *app) take(s side) bool {
+	return a.side.CompareAndSwap(0, int32(s)) || a.side.Load() == int32(s)
 }
 
 func (a *app) allLinks() []*Link {

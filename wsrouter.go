@@ -109,6 +109,7 @@ package wsrouter
 
 import (
 	"fmt"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -166,9 +167,10 @@ func New(opts *Options) *Router {
 	if !sendableCode(a.opts.ShutdownCode) {
 		panic(fmt.Sprintf("wsrouter: Options.ShutdownCode %d cannot be sent", a.opts.ShutdownCode))
 	}
-	checkOrigins(a.opts.Origins)
+	a.origins = parseOrigins(a.opts.Origins)
 	a.namespaces = make(map[string]*Router)
 	a.links = make(map[*Link]struct{})
+	a.places = make(map[*http.Request]*place)
 	a.perClient = make(map[string]int)
 	a.root = a.newRouter("/", nil)
 	return a.root
