@@ -190,6 +190,9 @@ func (l *Link) handOver(batch []Frame) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if rest == nil {
+		l.spare = l.spare[:0] // nothing is in hand
+	}
 	switch {
 	case rest != nil:
 		go l.write(rest)
@@ -284,6 +287,7 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.spare) // the batch before has been written
+	l.spare = l.spare[:0]
 	if l.gone || len(l.out) == 0 {
 		if l.ce != nil && !l.gone {
 			l.gone = true
@@ -312,10 +316,16 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 	return batch, nil
 }
 
+// dropOutboxLocked counts what the writer has in its hand, too: of that nobody knows
+// what arrives.
 func (l *Link) dropOutboxLocked() {
 	l.gone = true
-	l.app.counters.dropped.Add(int64(len(l.out)))
-	l.lost += len(l.out)
+	dropped := len(l.out)
+	if l.writing {
+		dropped += len(l.spare)
+	}
+	l.app.counters.dropped.Add(int64(dropped))
+	l.lost += dropped
 	l.bufferLocked(-l.outBytes)
 	l.out, l.spare, l.outBytes = nil, nil, 0
 }
