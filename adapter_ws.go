@@ -67,6 +67,7 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 		o = *opts
 		o.Subprotocols = append([]string(nil), opts.Subprotocols...)
 	}
+	r.app.take(serving)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serveWS(w, req, &o) })
 }
 

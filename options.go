@@ -17,21 +17,43 @@ type Options struct {
 	// event names that are not registered are never logged.
 	Logger *slog.Logger
 
-	// Origins are the other origins from which browsers may connect: host or
-	// scheme://host, as patterns of path.Match. Empty allows the same origin
-	// only; "*" allows all. Requests without an Origin header are allowed.
+	// Origins are the other origins whose pages may connect, besides the one that
+	// the request is for: as scheme://host:port, each part a pattern of path.Match,
+	// in which a * also stands for dots. Empty allows the same origin only.
+	//
+	//	https://app.example.com    port 443, as it names none
+	//	*.example.com              http and https, on the port of each
+	//	https://*.example.com:*    any port
+	//	http://[::1]:5173          an IPv6 address
+	//	capacitor://localhost      the pages of an app
+	//	file://                    Chromium's and Electron's pages of files
+	//	null                       other pages of files, and sandboxed frames: anybody's
+	//	*                          all, these two among them
+	//
+	// International names are written in ASCII (xn--…), as browsers send them. New
+	// panics for what can match no page. Requests without an Origin header come
+	// from no page and are allowed, unless the browser says otherwise
+	// (Sec-Fetch-Mode), as for an <img>.
 	Origins []string
 
+	// AllowOrigin decides, in place of the comparison with the request's own
+	// scheme, host and port, whether a page may connect that is not in Origins.
+	// It is for what the request itself does not show, such as the scheme behind a
+	// proxy that ends TLS: nil lets pages of both http and https connect there, if
+	// host and port are the same. It is called for requests with an Origin header,
+	// maybe more than once, and concurrently.
+	AllowOrigin func(*http.Request) bool
+
 	// MaxConns is how many clients there may be, and MaxConnsPerClient how many
-	// with the same ClientKey; further ones get 503 and 429. Zero and negative
-	// mean no limit.
+	// with the same ClientKey; further ones get 503 and 429. Those who wait for
+	// OnInit count. Zero and negative mean no limit.
 	MaxConns          int
 	MaxConnsPerClient int
 
 	// ClientKey tells clients apart for MaxConnsPerClient. Nil is the host of
-	// RemoteAddr: behind a proxy that is the proxy, so read the header there
-	// that your proxy sets. An empty key is not limited. It may be called
-	// concurrently.
+	// RemoteAddr, or the /64 of an IPv6 address, all of which one client has:
+	// behind a proxy that is the proxy, so read the header there that your proxy
+	// sets. An empty key is not limited. It may be called concurrently.
 	ClientKey func(*http.Request) string
 
 	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009

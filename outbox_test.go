@@ -2,10 +2,12 @@ package wsrouter_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -229,5 +231,65 @@ func TestVolatile(t *testing.T) {
 		require.EqualValues(t, 0, router.Stats().Slow)
 		raw.Close(1000, "")
 		raw.Wait()
+	})
+}
+
+// stuck is a transport whose network takes nothing.
+type stuck struct {
+	writing chan int
+	aborted chan struct{}
+	once    *sync.Once
+}
+
+func (s stuck) Write(batch []wsrouter.Frame) error {
+	s.writing <- len(batch)
+	<-s.aborted
+	return errors.New("cut")
+}
+func (stuck) Ping()             {}
+func (stuck) Close(int, string) {}
+func (s stuck) Abort()          { s.once.Do(func() { close(s.aborted) }) }
+
+// TestDroppedInHand: frames that the writer had in its hand when the connection was
+// cut were dropped like those in the outbox.
+func TestDroppedInHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := 0
+		router := wsrouter.New(&wsrouter.Options{OutboxBytes: 1000, Trace: &wsrouter.Trace{Drop: func(_ *wsrouter.Link, n int) { lost += n }}})
+		transport := stuck{make(chan int, 10), make(chan struct{}), new(sync.Once)}
+		link, err := router.NewLink(transport, wsrouter.LinkOptions{Request: request("http://h/")})
+		require.NoError(t, err)
+		conn, err := link.Join(router, wsrouter.JSON, nil)
+		require.NoError(t, err)
+		synctest.Wait()
+		require.NoError(t, conn.Emit("a"))
+		require.Equal(t, 1, <-transport.writing)
+		require.NoError(t, conn.Emit("b"))
+		require.NoError(t, conn.Emit("c"))
+		require.Error(t, conn.Emit("d", strings.Repeat("d", 2000)), "full")
+		synctest.Wait()
+		link.End(&wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CausePeer})
+		require.EqualValues(t, 3, router.Stats().Dropped)
+		require.Equal(t, 3, lost)
+	})
+}
+
+// TestNothingDroppedAtRest: what has been written is not dropped when the connection
+// ends, whoever wrote it.
+func TestNothingDroppedAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter()
+		client, err := router.Connect(t.Context(), nil)
+		require.NoError(t, err)
+		for range 3 {
+			require.NoError(t, client.Call(t.Context(), "events", "x", nil))
+			require.NoError(t, router.Emit("news"))
+			synctest.Wait()
+		}
+		client.Abort()
+		synctest.Wait()
+		require.Zero(t, router.Stats().Dropped)
+		require.Zero(t, client.Conn().Router().Stats().Dropped)
+		require.NoError(t, client.Close())
 	})
 }

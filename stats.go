@@ -22,7 +22,7 @@ type Stats struct {
 	EventsOut int64
 	BytesIn   int64
 	BytesOut  int64
-	Dropped   int64 // frames not sent: volatile ones, and the outboxes of cut connections
+	Dropped   int64 // frames not sent: volatile ones, and of cut connections the outbox and what was being written
 	Discarded int64 // events that were read and not handled, as their connection ended
 	Slow      int64 // connections closed because their client did not read
 	Errors    int64 // handlers that failed with an error the client does not see
