@@ -10,13 +10,24 @@ import (
 // call is a request of ours that waits for its answer, or for the items of its
 // stream. The read loop never waits for it: there is room for all that may come.
 type call struct {
+	conn    *Conn
+	id      string
 	answers chan *Message
 	failed  chan struct{} // closed when no answer can come any more
 	err     error         // set before failed is closed
+	queued  int           // answers that are charged; guarded by Link.mu
 }
 
-// wait returns the next frame of the exchange.
+// wait returns the next frame of the exchange, whose caller holds it from then on.
 func (w *call) wait(ctx context.Context) (*Message, error) {
+	m, err := w.next(ctx)
+	if m != nil {
+		w.took(m)
+	}
+	return m, err
+}
+
+func (w *call) next(ctx context.Context) (*Message, error) {
 	select {
 	case m := <-w.answers:
 		return m, nil
@@ -57,23 +68,23 @@ func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 
 // ask is Call; it returns the answer's data.
 func (c *Conn) ask(ctx context.Context, event string, in any) (Encoded, error) {
-	id, waiting, err := c.openCall(1)
+	w, err := c.openCall(1)
 	if err != nil {
 		return Encoded{}, err
 	}
-	defer c.closeCall(id)
-	if err := c.request(requestMessage(event, in, id)); err != nil {
+	defer w.close()
+	if err := c.request(requestMessage(event, in, w.id)); err != nil {
 		return Encoded{}, err
 	}
-	m, err := waiting.wait(ctx)
+	m, err := w.wait(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		c.request(&Message{Kind: KindCancel, ID: id})
+		c.request(&Message{Kind: KindCancel, ID: w.id})
 		return Encoded{}, fmt.Errorf("wsrouter: call %q: %w", event, err)
 	case err != nil:
 		return Encoded{}, err
 	case m.More:
-		c.request(&Message{Kind: KindCancel, ID: id})
+		c.request(&Message{Kind: KindCancel, ID: w.id})
 		return Encoded{}, ErrStream
 	case m.Kind == KindError:
 		return Encoded{}, remoteError(m.Args)
@@ -120,64 +131,110 @@ func answerShape(err error) error {
 var errOverrun = errors.New("wsrouter: more items came than were pulled")
 
 // openCall registers a request with room for that many frames.
-func (c *Conn) openCall(room int) (id string, _ *call, err error) {
+func (c *Conn) openCall(room int) (*call, error) {
 	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.ce != nil || c.leaving:
-		return "", nil, c.goneLocked()
+		return nil, c.goneLocked()
 	case !c.live && !l.client:
-		return "", nil, ErrNotConnected
+		return nil, ErrNotConnected
 	case len(c.calls) >= l.app.opts.MaxOpen:
-		return "", nil, ErrTooManyOpen
+		return nil, ErrTooManyOpen
 	}
 	c.lastID++
-	id = strconv.FormatUint(c.lastID, 10)
 	if c.calls == nil {
 		c.calls = make(map[string]*call)
 	}
-	waiting := &call{answers: make(chan *Message, room), failed: make(chan struct{})}
-	c.calls[id] = waiting
+	w := &call{
+		conn:    c,
+		id:      strconv.FormatUint(c.lastID, 10),
+		answers: make(chan *Message, room),
+		failed:  make(chan struct{}),
+	}
+	c.calls[w.id] = w
 	l.addWaitLocked(1)
-	return id, waiting, nil
+	return w, nil
 }
 
-func (c *Conn) closeCall(id string) {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	if c.calls[id] != nil {
-		delete(c.calls, id)
-		c.link.addWaitLocked(-1)
+// close ends the request, and lets go of what nobody has taken.
+func (w *call) close() {
+	l := w.conn.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.endLocked()
+	for w.queued > 0 {
+		w.letGoLocked(<-w.answers)
 	}
+	l.makeSpaceLocked()
+}
+
+// endLocked makes the request one that is not waited for. It reports false if it
+// was none already.
+func (w *call) endLocked() bool {
+	if w.conn.calls[w.id] == nil {
+		return false
+	}
+	delete(w.conn.calls, w.id)
+	if w.queued == 0 {
+		w.conn.link.addWaitLocked(-1)
+	}
+	return true
+}
+
+// took lets go of an answer that its caller has.
+func (w *call) took(m *Message) {
+	l := w.conn.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.letGoLocked(m)
+	if w.queued == 0 && w.conn.calls[w.id] != nil {
+		l.addWaitLocked(1)
+	}
+	l.makeSpaceLocked()
+}
+
+func (w *call) letGoLocked(m *Message) {
+	w.queued--
+	w.conn.link.holdLocked(&w.conn.link.in.answers, -m.held())
 }
 
 // answer hands a frame to the call that waits for it. A late one, or one to
-// nothing, is nobody's.
-func (c *Conn) answer(m *Message) {
-	c.link.mu.Lock()
-	defer c.link.mu.Unlock()
-	waiting := c.calls[m.ID]
-	if waiting == nil {
-		return
+// nothing, is nobody's. It reports false when the link takes no more.
+func (c *Conn) answer(m *Message) bool {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.waitForInboxLocked() {
+		return false
+	}
+	w := c.calls[m.ID]
+	if w == nil {
+		return true
 	}
 	select {
-	case waiting.answers <- m:
+	case w.answers <- m:
 	default:
-		c.failCallLocked(m.ID, errOverrun)
+		w.failLocked(errOverrun)
+		return true
 	}
+	l.holdLocked(&l.in.answers, m.held())
+	if w.queued++; w.queued == 1 {
+		l.addWaitLocked(-1)
+	}
+	return true
 }
 
-func (c *Conn) failCallLocked(id string, err error) {
-	waiting := c.calls[id]
-	waiting.err = err
-	close(waiting.failed)
-	delete(c.calls, id)
-	c.link.addWaitLocked(-1)
+func (w *call) failLocked(err error) {
+	if w.endLocked() {
+		w.err = err
+		close(w.failed)
+	}
 }
 
 func (c *Conn) failCallsLocked(ce *CloseError) {
-	for id := range c.calls {
-		c.failCallLocked(id, ce)
+	for _, w := range c.calls {
+		w.failLocked(ce)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -38,6 +39,7 @@ type Conn struct {
 	live      bool          // OnConnect has let it in
 	held      []Frame       // emitted before that
 	heldBytes int
+	dataBytes int         // of data
 	draining  bool        // nothing new is handled
 	ce        *CloseError // how, once it is leaving
 	leaving   bool        // it is closed; its link may go on
@@ -150,12 +152,13 @@ func (c *Conn) sendFrameLocked(f Frame, mode sendMode) error {
 		l.app.counters.eventsOut.Add(1)
 		return l.sendLocked(f, mode)
 	}
-	size := f.size() + frameOverhead
+	size := f.held()
 	if c.heldBytes > 0 && c.heldBytes+size > l.app.opts.OutboxBytes {
 		return errors.New("wsrouter: too much emitted in OnConnect")
 	}
 	c.held = append(c.held, f)
 	c.heldBytes += size
+	l.bufferLocked(size)
 	return nil
 }
 
@@ -195,8 +198,21 @@ func (c *Conn) SetData(v any) error {
 	if err != nil {
 		return fmt.Errorf("wsrouter: SetData: %w", err)
 	}
+	c.link.mu.Lock()
+	if slices.Contains(c.link.conns, c) { // else it has ended, and so have its charges
+		c.link.keepLocked(len(data) - c.dataBytes)
+		c.dataBytes = len(data)
+	}
+	c.link.mu.Unlock()
 	c.router.hub.setData(c, data)
+	c.link.app.relieve()
 	return nil
+}
+
+// dropHeldLocked forgets what was emitted in OnConnect.
+func (c *Conn) dropHeldLocked() {
+	c.link.bufferLocked(-c.heldBytes)
+	c.held, c.heldBytes = nil, 0
 }
 
 // To selects the connections in any of the rooms, without this one.

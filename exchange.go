@@ -11,6 +11,7 @@ import (
 type exchange struct {
 	conn *Conn
 	msg  *Message
+	held int     // bytes that are charged for it, from the inbox to the handler's return
 	own  Context // what its handler gets
 
 	// Guarded by Link.mu.
@@ -124,6 +125,7 @@ func (c *Context) settle(err error) {
 func (ex *exchange) finishLocked() bool {
 	ex.cancelLocked(nil)
 	ex.finished = true
+	ex.conn.link.letGoLocked(ex)
 	if ex.stream {
 		ex.conn.endStreamLocked(ex)
 	}

@@ -11,11 +11,10 @@ import "time"
 // A full inbox stops the read loop. But a handler may be waiting for just what
 // the client sends next: the answer to a Call, the cancel of a stream. So while
 // one of those is open reading goes on, to maxInboxes times the limit, and then
-// the client is closed.
+// the client is closed. A call whose answer has come waits for its caller, not for
+// the client; but what nobody takes of such answers stops reading at the same
+// point.
 const maxInboxes = 4
-
-// messageOverhead is what a message in the inbox costs besides its bytes.
-const messageOverhead = 256
 
 // inbox is a list, as most are empty or have one event.
 type inbox struct{ first, last *exchange }
@@ -50,8 +49,9 @@ func (c *Conn) Receive(m *Message) bool {
 	switch m.Kind {
 	case KindReply, KindError:
 		if m.ID != "" || !l.client {
-			c.answer(m)
-			return true
+			taken := c.answer(m)
+			l.app.relieve()
+			return taken
 		}
 		m.Kind, m.Event = KindEvent, exception // for the client's NotFound
 	case KindCancel:
@@ -85,7 +85,7 @@ func (c *Conn) receiveLocked(m *Message) (taken, late bool) {
 		l.app.counters.discarded.Add(1)
 		return true, m.ID != "" && !c.leaving && c.open[m.ID] == nil
 	}
-	ex := &exchange{conn: c, msg: m, limited: m.Credit > 0, credit: m.Credit}
+	ex := &exchange{conn: c, msg: m, held: m.held(), limited: m.Credit > 0, credit: m.Credit}
 	if m.ID != "" {
 		if c.open[m.ID] != nil {
 			l.closeLocked(&CloseError{Code: CloseProtocol, Reason: "id in use", Cause: CauseProtocol})
@@ -96,8 +96,7 @@ func (c *Conn) receiveLocked(m *Message) (taken, late bool) {
 		}
 		c.open[m.ID] = ex
 	}
-	l.inBytes += m.Size + messageOverhead
-	l.bufferLocked(m.Size + messageOverhead)
+	l.holdLocked(&l.in.waiting, ex.held)
 	l.app.counters.eventsIn.Add(1)
 	c.inbox.push(ex)
 	if !c.turn {
@@ -119,22 +118,57 @@ func (c *Conn) answerLate(m *Message) {
 
 // waitForInboxLocked applies the bound; false means that the link is closing.
 func (l *Link) waitForInboxLocked() bool {
-	limit := l.app.opts.InboxBytes
-	for l.ce == nil && l.inBytes >= limit {
-		if l.waits > 0 {
-			if l.inBytes/maxInboxes < limit {
-				break
-			}
-			l.closeLocked(&CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol})
-			break
+	for l.ce == nil {
+		patience := l.patienceLocked()
+		if patience < 0 {
+			return true
 		}
-		l.inSpace = make(chan struct{})
-		space := l.inSpace
-		l.mu.Unlock()
-		<-space
-		l.mu.Lock()
+		if patience == 0 || !l.pauseReaderLocked(patience) {
+			l.closeLocked(&CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol})
+		}
 	}
-	return l.ce == nil
+	return false
+}
+
+// patienceLocked is how long the read loop waits for space; negative if there is
+// some. Where answers are in the way of what somebody waits for, their callers have
+// the time that a client has to take what it was sent.
+func (l *Link) patienceLocked() time.Duration {
+	limit := l.app.opts.InboxBytes
+	overrun := (l.in.waiting+l.in.answers)/maxInboxes >= limit
+	switch {
+	case l.waits == 0 && (overrun || l.in.waiting >= limit):
+		return forever
+	case !overrun:
+		return -1
+	case l.in.waiting/maxInboxes >= limit:
+		return 0
+	}
+	return l.app.opts.WriteTimeout
+}
+
+// pauseReaderLocked gives up the lock until the read loop shall look again; false
+// means that the time was up.
+func (l *Link) pauseReaderLocked(patience time.Duration) bool {
+	l.inSpace = make(chan struct{})
+	space := l.inSpace
+	l.mu.Unlock()
+	defer l.mu.Lock()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	select {
+	case <-space:
+		return true
+	case <-timeout.C:
+		return false
+	}
+}
+
+// makeSpaceLocked makes a read loop that waits go on if there is space.
+func (l *Link) makeSpaceLocked() {
+	if l.inSpace != nil && l.patienceLocked() < 0 {
+		l.wakeReaderLocked()
+	}
 }
 
 // wakeReaderLocked makes a read loop that waits look again.
@@ -146,7 +180,7 @@ func (l *Link) wakeReaderLocked() {
 	}
 }
 
-// addWaitLocked counts calls and streams that are open.
+// addWaitLocked counts calls that wait for an answer, and streams that are open.
 func (l *Link) addWaitLocked(n int) {
 	l.waits += n
 	if n > 0 {
@@ -176,13 +210,26 @@ func (c *Conn) next() *exchange {
 		return nil
 	}
 	c.startLocked(ex)
-	ex.refused = len(c.running) > l.app.opts.MaxOpen
-	l.inBytes -= ex.msg.Size + messageOverhead
-	l.bufferLocked(-ex.msg.Size - messageOverhead)
-	if l.inBytes < l.app.opts.InboxBytes {
-		l.wakeReaderLocked()
-	}
+	ex.refused = len(c.running) > l.app.opts.MaxOpen || l.handlersFullLocked(ex.held)
+	moveLocked(&l.in.waiting, &l.in.inHand, ex.held)
+	l.makeSpaceLocked()
 	return ex
+}
+
+// handlersFullLocked reports whether handlers that have yielded, streams mostly,
+// hold too much for another message beside theirs.
+func (l *Link) handlersFullLocked(held int) bool {
+	limit := max(l.app.opts.InboxBytes, l.app.opts.MaxMessage)
+	return l.in.yielded > 0 && (l.in.yielded+held)/maxInboxes >= limit
+}
+
+// letGoLocked ends the charge of a message whose handler has returned.
+func (l *Link) letGoLocked(ex *exchange) {
+	if ex.yielded {
+		l.holdLocked(&l.in.yielded, -ex.held)
+		return
+	}
+	l.holdLocked(&l.in.inHand, -ex.held)
 }
 
 // startLocked and stopLocked keep the list of what runs.
@@ -223,6 +270,7 @@ func (c *Conn) passTurnLocked(ex *exchange) {
 		return
 	}
 	ex.yielded = true
+	moveLocked(&c.link.in.inHand, &c.link.in.yielded, ex.held)
 	if c.inbox.first != nil {
 		go c.work()
 		return
@@ -233,8 +281,7 @@ func (c *Conn) passTurnLocked(ex *exchange) {
 // dropInboxLocked forgets what has not begun.
 func (c *Conn) dropInboxLocked() {
 	for ex := c.inbox.pop(); ex != nil; ex = c.inbox.pop() {
-		c.link.inBytes -= ex.msg.Size + messageOverhead
-		c.link.bufferLocked(-ex.msg.Size - messageOverhead)
+		c.link.holdLocked(&c.link.in.waiting, -ex.held)
 		delete(c.open, ex.msg.ID)
 		c.link.app.counters.discarded.Add(1)
 	}

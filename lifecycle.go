@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -171,7 +172,7 @@ func (r *Router) runInit() {
 // closing.
 func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 	c := &Conn{
-		id: newID(), link: l, router: r, format: format, auth: auth,
+		id: newID(), link: l, router: r, format: format, auth: bytes.Clone(auth), // without the frame around it
 		born: time.Now(), ended: make(chan struct{}), turn: true, connecting: &exchange{},
 	}
 	c.startLocked(c.connecting)
@@ -182,6 +183,7 @@ func (l *Link) Join(r *Router, format Format, auth []byte) (*Conn, error) {
 	if err := l.adopt(c); err != nil {
 		return nil, err
 	}
+	l.app.relieve()
 	if r.onConnect.fn == nil && l.app.opts.Trace.Connect == nil { // nothing that could take long
 		c.connected(nil)
 	} else {
@@ -212,6 +214,7 @@ func (l *Link) adopt(c *Conn) error {
 	}
 	c.router.hub.born(c)
 	l.conns = append(l.conns, c)
+	l.keepLocked(len(c.auth))
 	return nil
 }
 
@@ -246,6 +249,7 @@ func (c *Conn) connected(err error) {
 	if l.ce == nil && !c.leaving {
 		c.sendHeldLocked(welcome)
 	}
+	c.dropHeldLocked()
 	l.mu.Unlock()
 	l.app.counters.connects.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: connected")
@@ -273,7 +277,6 @@ func (c *Conn) sendHeldLocked(welcome Frame) {
 	if len(c.held) > 0 {
 		l.wakeWriterLocked()
 	}
-	c.held, c.heldBytes = nil, 0
 }
 
 func (c *Conn) refuse(err error) {
@@ -285,7 +288,7 @@ func (c *Conn) refuse(err error) {
 	if c.ce != nil && c.ce.Cause == CauseTimeout {
 		reason = RefusedTimeout
 	}
-	c.held = nil
+	c.dropHeldLocked()
 	c.draining = true
 	c.dropInboxLocked()
 	switch {
@@ -401,6 +404,8 @@ func (c *Conn) end(ce *CloseError) {
 	c.router.hub.forget(c)
 	l.mu.Lock()
 	l.conns = slices.DeleteFunc(slices.Clone(l.conns), func(other *Conn) bool { return other == c })
+	l.keepLocked(-len(c.auth) - c.dataBytes)
+	c.dataBytes = 0
 	l.mu.Unlock()
 	if live {
 		c.log(slog.LevelInfo, "wsrouter: disconnected", slog.Duration("duration", time.Since(c.born)),

@@ -64,9 +64,6 @@ type Frame struct {
 	Next        *Frame   // another one that goes with it; nil is none
 }
 
-// frameOverhead is what a queued frame or message costs besides its bytes.
-const frameOverhead = 64
-
 func (f Frame) size() int {
 	n := len(f.Text)
 	for _, a := range f.Attachments {
@@ -142,14 +139,16 @@ type Link struct {
 
 	out      []Frame // the outbox
 	outBytes int
+	sending  int           // bytes of the batch that the writer has in hand
+	wasCut   bool          // what it holds is on its way out, and counts for MaxBuffered no more
 	spare    []Frame       // the slice of the batch before
 	lost     int           // frames of the outbox that were dropped
 	writing  bool          // a writer is running
 	outSpace chan struct{} // closed when there is space again; nil if nobody waits
 
-	inBytes int           // in the inboxes of all conns
+	in      holding
 	inSpace chan struct{} // closed when the reader shall look again; nil if it does not wait
-	waits   int           // open calls and streams: reading must go on for them
+	waits   int           // calls without an answer, and streams: reading must go on for them
 
 	producers int           // that go on although their streams have ended
 	quiet     chan struct{} // closed when there are none; nil if nobody waits
@@ -174,9 +173,14 @@ type LinkOptions struct {
 }
 
 // NewLink registers a client's transport with the router's tree. It fails with
-// a *CloseError when no more clients are taken. Whoever made a Link must call
-// [Link.End] on it.
+// a *CloseError when no more clients are taken, or when the request is too large to
+// be kept, see [RefusedRequest]. Whoever made a Link must call [Link.End] on it.
 func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
+	kept := requestHeld(opts.Request)
+	if kept > maxRequest && !opts.client {
+		r.app.refused(opts.Request, RefusedRequest, nil)
+		return nil, &CloseError{Code: ClosePolicy, Reason: "request headers too large", Cause: CauseProtocol}
+	}
 	r.app.freeze() // may wait for a Broker's network, and pings are to begin after that
 	l := &Link{
 		app:       r.app,
@@ -192,13 +196,23 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 	l.lastRead.Store(time.Now().Add(-early).UnixNano())
 	l.tokens, l.refilled = float64(r.app.opts.FrameBurst), time.Now()
 	l.mu.Lock() // the timer may be quick
+	l.keepLocked(kept)
 	l.ping = time.AfterFunc(r.app.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
 	if err := r.app.add(l); err != nil {
 		l.ping.Stop()
+		l.release()
 		return nil, err
 	}
+	r.app.relieve()
 	return l, nil
+}
+
+// release ends the charge of what was kept for as long as the link was there.
+func (l *Link) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keepLocked(-l.in.kept)
 }
 
 // crowd is how many links are so many that their pings are spread.
@@ -357,6 +371,7 @@ func (l *Link) cutLocked(ce *CloseError) {
 	for _, c := range l.conns {
 		c.dropInboxLocked()
 	}
+	l.writeOffLocked()
 	go l.transport.Abort() // may wait for the transport's own locks
 }
 
@@ -401,6 +416,7 @@ func (l *Link) End(ce *CloseError) {
 		conns[0].end(ce)
 	}
 	wg.Wait()
+	l.release()
 	l.app.remove(l)
 	close(l.done)
 }

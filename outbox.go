@@ -59,7 +59,7 @@ func (l *Link) sent(err error) error {
 }
 
 func (l *Link) sendLocked(f Frame, mode sendMode) error {
-	size := f.size() + frameOverhead
+	size := f.held()
 	limit := l.app.opts.OutboxBytes
 	if mode.waits() {
 		limit /= 2 // the rest is left to those who cannot wait
@@ -88,9 +88,11 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 	case l.gone: // a write has failed, and the read loop will soon say why
 		return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
 	}
-	if mode == sendReply && l.now != nil && !l.writing && l.inBytes == 0 && size <= nowBytes {
+	if mode == sendReply && l.now != nil && !l.writing && l.in.waiting == 0 && size <= nowBytes {
 		l.writing = true
 		l.spare = append(l.spare[:0], f)
+		l.sending = size
+		l.bufferLocked(size)
 		return errWriteNow
 	}
 	l.queueLocked(f)
@@ -99,21 +101,38 @@ func (l *Link) sendLocked(f Frame, mode sendMode) error {
 }
 
 func (l *Link) queueLocked(f Frame) {
-	size := f.size() + frameOverhead
+	size := f.held()
 	l.out = append(l.out, f)
 	l.outBytes += size
 	l.bufferLocked(size)
 }
 
-// bufferLocked counts bytes that begin or, negative, cease to wait.
+// sentLocked ends the charge of what the writer had in hand.
+func (l *Link) sentLocked() {
+	l.bufferLocked(-l.sending)
+	l.sending = 0
+}
+
+// bufferLocked counts bytes that begin or, negative, cease to be held.
 func (l *Link) bufferLocked(n int) {
+	if l.wasCut {
+		return
+	}
 	l.buffered.Add(int64(n))
 	if l.app.opts.MaxBuffered != unlimited {
 		l.app.buffered.Add(int64(n))
 	}
 }
 
-// relieve cuts the fullest links while more than MaxBuffered is waiting.
+// writeOffLocked takes all that a link holds off the process's account, once it has
+// been cut: handlers that have not returned yet, and the network, let go of the
+// rest in time, and nobody else is to go for it.
+func (l *Link) writeOffLocked() {
+	l.bufferLocked(-int(l.buffered.Load()))
+	l.wasCut = true
+}
+
+// relieve cuts the fullest links while more than MaxBuffered is held.
 func (a *app) relieve() {
 	for a.buffered.Load() > int64(a.opts.MaxBuffered) {
 		var fullest *Link
@@ -190,6 +209,9 @@ func (l *Link) handOver(batch []Frame) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if rest == nil {
+		l.sentLocked()
+	}
 	switch {
 	case rest != nil:
 		go l.write(rest)
@@ -284,6 +306,7 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.spare) // the batch before has been written
+	l.sentLocked()
 	if l.gone || len(l.out) == 0 {
 		if l.ce != nil && !l.gone {
 			l.gone = true
@@ -292,9 +315,10 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 		l.restLocked()
 		return nil, nil
 	}
-	n, size := 0, 0
-	for n < len(l.out) && size < batchBytes {
-		size += l.out[n].size() + frameOverhead
+	n, size, held := 0, 0, 0
+	for n < len(l.out) && held < batchBytes {
+		size += l.out[n].size()
+		held += l.out[n].held()
 		n++
 	}
 	batch = append(l.spare[:0], l.out[:n]...)
@@ -302,9 +326,9 @@ func (l *Link) nextBatch() (batch []Frame, goodbye *CloseError) {
 	clear(l.out[rest:])
 	l.out = l.out[:rest]
 	l.spare = batch
-	l.outBytes -= size
-	l.bufferLocked(-size)
-	l.countOut(int64(size - n*frameOverhead))
+	l.outBytes -= held
+	l.sending = held // and stays charged until it is written
+	l.countOut(int64(size))
 	if l.outSpace != nil {
 		close(l.outSpace)
 		l.outSpace = nil
@@ -317,5 +341,6 @@ func (l *Link) dropOutboxLocked() {
 	l.app.counters.dropped.Add(int64(len(l.out)))
 	l.lost += len(l.out)
 	l.bufferLocked(-l.outBytes)
+	l.sentLocked()
 	l.out, l.spare, l.outBytes = nil, nil, 0
 }

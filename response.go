@@ -3,6 +3,7 @@ package wsrouter
 import (
 	"context"
 	"iter"
+	"log/slog"
 	"time"
 )
 
@@ -131,7 +132,7 @@ func Stream[T any](c *Context, ch <-chan T) error {
 	})
 	if err != nil {
 		c.conn.link.addProducer(1)
-		go drain(c, ch)
+		go drain(c.conn.link, c.Logger(), ch)
 	}
 	return err
 }
@@ -140,11 +141,12 @@ func Stream[T any](c *Context, ch <-chan T) error {
 // before it is logged.
 const producerPatience = 10 * time.Second
 
-// drain receives what nobody wants any more. Shutdown waits for its end.
-func drain[T any](c *Context, ch <-chan T) {
-	defer c.conn.link.addProducer(-1)
+// drain receives what nobody wants any more. Shutdown waits for its end. It does not
+// hold the event's message.
+func drain[T any](l *Link, log *slog.Logger, ch <-chan T) {
+	defer l.addProducer(-1)
 	late := time.AfterFunc(producerPatience, func() {
-		c.Logger().Warn("wsrouter: producer goes on although its stream has ended")
+		log.Warn("wsrouter: producer goes on although its stream has ended")
 	})
 	defer late.Stop()
 	for range ch {

@@ -27,7 +27,7 @@ type Stats struct {
 	Panics    int64
 
 	// Of the whole tree, now.
-	Inbox         int           // bytes that wait to be handled
+	Inbox         int           // bytes that are held of what clients have sent, see Options.MaxBuffered
 	Outbox        int           // bytes that wait to be sent
 	Handlers      int           // running, OnConnect among them
 	OldestHandler time.Duration // how long the oldest of them has been running
@@ -98,9 +98,10 @@ func (r *Router) Stats() Stats {
 func (l *Link) addStats(s *Stats, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s.Inbox += l.inBytes
+	s.Inbox += l.in.sum()
 	s.Outbox += l.outBytes
 	for _, c := range l.conns {
+		s.Outbox += c.heldBytes
 		s.Handlers += len(c.running)
 		for _, ex := range c.running {
 			s.OldestHandler = max(s.OldestHandler, now.Sub(ex.began))

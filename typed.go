@@ -114,7 +114,6 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 // pull is the asking side of a stream.
 type pull struct {
 	conn    *Conn
-	id      string
 	event   string
 	waiting *call
 	taken   int64 // items since credit was given last
@@ -122,17 +121,17 @@ type pull struct {
 }
 
 func (c *Conn) pull(event string, in any) (*pull, error) {
-	id, waiting, err := c.openCall(pullWindow + 1)
+	w, err := c.openCall(pullWindow + 1)
 	if err != nil {
 		return nil, err
 	}
-	m := requestMessage(event, in, id)
+	m := requestMessage(event, in, w.id)
 	m.Credit = pullWindow
 	if err := c.request(m); err != nil {
-		c.closeCall(id)
+		w.close()
 		return nil, err
 	}
-	return &pull{conn: c, id: id, event: event, waiting: waiting}, nil
+	return &pull{conn: c, event: event, waiting: w}, nil
 }
 
 // next waits for an item or the last frame, and gives new credit in time.
@@ -154,7 +153,7 @@ func (p *pull) next(ctx context.Context) (*Message, error) {
 		return m, nil
 	}
 	if p.taken++; p.taken == pullWindow/2 {
-		p.conn.request(&Message{Kind: KindPull, ID: p.id, Credit: p.taken})
+		p.conn.request(&Message{Kind: KindPull, ID: p.waiting.id, Credit: p.taken})
 		p.taken = 0
 	}
 	return m, nil
@@ -162,8 +161,8 @@ func (p *pull) next(ctx context.Context) (*Message, error) {
 
 // close cancels the stream unless it has ended.
 func (p *pull) close() {
-	p.conn.closeCall(p.id)
+	p.waiting.close()
 	if !p.ended {
-		p.conn.request(&Message{Kind: KindCancel, ID: p.id})
+		p.conn.request(&Message{Kind: KindCancel, ID: p.waiting.id})
 	}
 }
