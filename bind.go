@@ -1,12 +1,15 @@
 package wsrouter
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
 // Binding follows encoding/json. What it adds is the error: encoding/json speaks
@@ -82,13 +85,41 @@ func prefixField(path string, err error) error {
 	return e
 }
 
-// member returns the named member of a JSON object, nil if it has none.
-func member(raw json.RawMessage, name string) (json.RawMessage, error) {
-	var object map[string]json.RawMessage
-	if raw == nil || json.Unmarshal(raw, &object) != nil || object == nil {
+// member returns the named member of a JSON object, of equal names the last; nil if
+// it has none. The others are passed over: there may be very many.
+func member(raw json.RawMessage, name string) (found json.RawMessage, err error) {
+	i := scan.Space(raw, 0)
+	if scan.Value(raw, i) < 0 || raw[i] != '{' {
 		return nil, errors.New("not an object")
 	}
-	return object[name], nil
+	for i = scan.Space(raw, i+1); raw[i] != '}'; {
+		key := raw[i:scan.String(raw, i)]
+		i = scan.Space(raw, scan.Key(raw, i))
+		end := scan.Value(raw, i)
+		if string(key[1:len(key)-1]) == name || bytes.IndexByte(key, '\\') >= 0 && unquote(key) == name {
+			found = raw[i:end:end]
+		}
+		if i = scan.Space(raw, end); raw[i] == ',' {
+			i = scan.Space(raw, i+1)
+		}
+	}
+	return found, nil
+}
+
+// elements returns the first n elements of a JSON array.
+func elements(raw json.RawMessage, n int) (list []json.RawMessage, ok bool) {
+	i := scan.Space(raw, 0)
+	if scan.Value(raw, i) < 0 || raw[i] != '[' {
+		return nil, false
+	}
+	for i = scan.Space(raw, i+1); raw[i] != ']' && len(list) < n; {
+		end := scan.Value(raw, i)
+		list = append(list, raw[i:end:end])
+		if i = scan.Space(raw, end); raw[i] == ',' {
+			i = scan.Space(raw, i+1)
+		}
+	}
+	return list, true
 }
 
 // locate finds the innermost part of raw that does not fit its part of t.

@@ -97,10 +97,10 @@ func (c *Context) Field(path string, v any) error {
 // protocol several arguments are an array, and are taken from it.
 func (c *Context) Args(ptrs ...any) error {
 	args := c.msg.Args
-	if len(args) == 1 && len(ptrs) > 1 {
+	if len(args) == 1 && (c.msg.Spread || len(ptrs) > 1) {
 		raw, m := joinArgs(args).marked()
-		var list []json.RawMessage
-		if json.Unmarshal(raw, &list) != nil {
+		list, ok := elements(raw, len(ptrs))
+		if !ok {
 			return invalid("", "an array", raw)
 		}
 		args = nil

@@ -46,6 +46,11 @@ type Message struct {
 	// bound as []byte, in an any, too.
 	Args []any
 
+	// Spread says of an inbound message that its one argument is an array of the
+	// arguments. It is taken apart as far as a handler asks for them: half a
+	// million empty ones cost a megabyte then, and not fifty.
+	Spread bool
+
 	// ID names the exchange, as JSON text (7 or "a"); empty is none. It is the
 	// asker's: in a KindReply or KindError it is the receiver's own.
 	ID     string
@@ -53,7 +58,7 @@ type Message struct {
 	Named  bool  // of KindReply: Event was chosen by the handler, see Response
 	Credit int64 // of KindEvent and KindPull: items the asker takes; 0 is no limit
 
-	Size int // bytes on the wire, of an inbound message
+	Size int // bytes that an inbound message keeps: mostly those on the wire
 }
 
 // Frame is an encoded message. A frame may be shared by many links and is never
