@@ -145,50 +145,57 @@ func (p *packet) message(attachments [][]byte) (*wsrouter.Message, error) {
 	if len(p.data) == 0 || p.data[0] != '[' { // a CONNECT
 		return nil, errPacket
 	}
-	args := elements(p.data)
 	m.Kind = wsrouter.KindReply
+	i := scan.Space(p.data, 1)
 	if p.kind == typeEvent || p.kind == typeBinaryEvent {
-		event, err := eventName(args)
-		if err != nil {
+		m.Kind = wsrouter.KindEvent
+		var err error
+		if m.Event, i, err = takeName(p.data, i); err != nil {
 			return nil, err
 		}
-		m.Kind, m.Event, args = wsrouter.KindEvent, event, args[1:]
 	}
-	var used []bool
-	if len(attachments) > 0 {
-		used = make([]bool, len(attachments))
+	m.Args = []any{} // an ack without arguments is an answer, too
+	if p.data[i] == ']' {
+		return m, nil
 	}
-	m.Args = make([]any, 0, len(args))
-	for _, arg := range args {
-		in, err := putBack(arg, attachments, used)
-		if err != nil {
-			return nil, err
-		}
-		m.Args = append(m.Args, in)
+	arg, several := arguments(p.data, i)
+	in, err := putBack(arg, attachments, make([]bool, len(attachments)))
+	if err != nil {
+		return nil, err
 	}
+	m.Args, m.Spread = append(m.Args, in), several
 	return m, nil
 }
 
-// elements are those of a JSON array, which is known to be valid.
-func elements(array []byte) (list []json.RawMessage) {
-	list = make([]json.RawMessage, 0, 2)
-	for i := scan.Space(array, 1); array[i] != ']'; {
-		end := scan.Value(array, i)
-		list = append(list, array[i:end:end])
-		if i = scan.Space(array, end); array[i] == ',' {
-			i = scan.Space(array, i+1)
-		}
+// arguments returns the elements of a JSON array, which is known to be valid, from
+// the one at i on: that alone if it is the last, else as an array. There may be very
+// many.
+func arguments(array json.RawMessage, i int) (arg json.RawMessage, several bool) {
+	end := scan.Value(array, i)
+	if array[scan.Space(array, end)] == ']' {
+		return array[i:end:end], false
 	}
-	return list
+	return append(json.RawMessage{'['}, array[i:]...), true
+}
+
+// takeName returns the event's name, the element at i of an event's data, and where
+// the next one begins, or the array ends.
+func takeName(data json.RawMessage, i int) (event string, next int, err error) {
+	if data[i] == ']' {
+		return "", 0, errPacket
+	}
+	end := scan.Value(data, i)
+	event, err = eventName(data[i:end])
+	if i = scan.Space(data, end); data[i] == ',' {
+		i = scan.Space(data, i+1)
+	}
+	return event, i, err
 }
 
 // eventName is the first element of an event's data: a string that is not
 // reserved, or a number.
-func eventName(args []json.RawMessage) (event string, err error) {
-	if len(args) == 0 {
-		return "", errPacket
-	}
-	switch first := args[0]; {
+func eventName(first json.RawMessage) (event string, err error) {
+	switch {
 	case first[0] == '"' && bytes.IndexByte(first, '\\') < 0:
 		event = string(first[1 : len(first)-1])
 	case first[0] == '"':

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -19,7 +20,7 @@ import (
 func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 	s, err := h.newSession(r, nil)
 	if err != nil {
-		errUnavailable.write(w, false)
+		handshakeError(err).write(w, false)
 		return
 	}
 	if h.opts.Cookie != nil {
@@ -28,6 +29,15 @@ func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &cookie)
 	}
 	s.respondPayload(w, []enginePacket{s.openPacket("websocket")})
+}
+
+// handshakeError says why there is no session: a client with too large a request
+// need not come again.
+func handshakeError(err error) *engineError {
+	if ce := new(wsrouter.CloseError); errors.As(err, &ce) && ce.Code == wsrouter.ClosePolicy {
+		return &engineError{errRequest.Code, ce.Reason, http.StatusRequestHeaderFieldsTooLarge}
+	}
+	return errUnavailable
 }
 
 func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) {
@@ -286,6 +296,9 @@ func (s *session) receiveAll(body []byte) {
 		if p, body, more, err = nextInPayload(body); err != nil {
 			s.fail(err)
 			return
+		}
+		if !p.binary {
+			p.data = bytes.Clone(p.data) // a message in an inbox is not to hold the whole body
 		}
 		if !s.receive(p) {
 			return
