@@ -30,14 +30,16 @@ import (
 //     may be written differently, as 1.0 for 1; bytes arrive as bytes.
 //  6. Subscribe returns when what other nodes publish from then on arrives. It
 //     waits for the network a few seconds at most: if that is away it returns nil,
-//     and the node joins as soon as it is back. An error means never.
+//     and the node joins as soon as it is back. An error means never. Nobody emits
+//     later for it: what is emitted meanwhile is kept, up to 1 MiB.
 //  7. Away. While the network is away nothing arrives, and what others published
 //     meanwhile is lost. The Broker comes back by itself. Emits that are published
 //     may wait in the queue until then; operations on rooms are not kept, and
 //     Publish says [ErrUnreached].
 //  8. Close of a Subscription ends its node: after it has returned nothing more is
-//     begun, and Publish says ErrUnreached. The Broker itself belongs to whoever
-//     made it, and is closed after the routers have been shut down.
+//     begun, and Publish says ErrUnreached. It waits for the network a few seconds
+//     at most, and Shutdown for it until its ctx ends. The Broker itself belongs to
+//     whoever made it, and is closed after the routers have been shut down.
 //  9. Garbage. What is no Operation is dropped and counted. Nothing that comes in
 //     panics, blocks for ever or grows without a bound.
 //
@@ -118,6 +120,32 @@ type Operation struct {
 
 	Code   int // of OpDisconnect; zero is 1000
 	Reason string
+}
+
+// What an operation, and each of its parts, holds besides names and bytes.
+const (
+	opOverhead         = 256
+	nameOverhead       = 16
+	argOverhead        = 64
+	attachmentOverhead = 48
+)
+
+// Size returns how many bytes of memory the operation holds, about, with what it
+// shares with others: what a Broker's queue charges for it.
+func (op *Operation) Size() int {
+	size := opOverhead + len(op.Event) + len(op.Reason)
+	for _, names := range [][]string{op.To.Rooms, op.To.Except, op.Rooms} {
+		for _, name := range names {
+			size += nameOverhead + len(name)
+		}
+	}
+	for _, arg := range op.Args {
+		size += argOverhead + cap(arg.JSON)
+		for _, a := range arg.Attachments {
+			size += attachmentOverhead + len(a.Data)
+		}
+	}
+	return size
 }
 
 // MemoryBroker joins routers of one process, for tests of what happens in a

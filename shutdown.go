@@ -30,13 +30,13 @@ const (
 // once; until its turn each is served as ever.
 //
 // When ctx ends first, the remaining connections are cut and ctx's error is
-// returned. A handler may call Shutdown with its own context: that handler is
+// returned. Last it leaves the cluster: where the Broker needs longer for that than
+// until ctx's end, it does so beside, and the error says so. A handler may call Shutdown with its own context: that handler is
 // not waited for. Calling it again waits again. Call it before
 // [http.Server.Shutdown], which does not know of these connections.
 func (r *Router) Shutdown(ctx context.Context) error {
 	ctx, cancel := r.outlive(ctx)
 	defer cancel()
-	defer r.leaveCluster()
 	parts := r.stop()
 	abandoned := make(chan struct{})
 	defer close(abandoned)
@@ -52,7 +52,7 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return nil
+		return r.leaveCluster(ctx)
 	case <-ctx.Done():
 	}
 	for _, p := range parts {
@@ -62,6 +62,7 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-time.After(cutGrace):
 	}
+	r.leaveCluster(ctx) // begins to; the error is the same
 	return fmt.Errorf("wsrouter: shutdown: %w", ctx.Err())
 }
 
@@ -76,12 +77,15 @@ func (r *Router) spread(ctx context.Context) time.Duration {
 }
 
 // Close ends the namespace and its children at once: connections are cut, and
-// handlers are not waited for, although their contexts end. It returns nil.
+// handlers are not waited for, although their contexts end. A Broker has a second
+// to let go of it, and goes on beside after that. It returns nil.
 func (r *Router) Close() error {
 	for _, p := range r.stop() {
 		p.cut()
 	}
-	r.leaveCluster()
+	ctx, cancel := context.WithTimeout(context.Background(), cutGrace)
+	defer cancel()
+	r.leaveCluster(ctx)
 	return nil
 }
 

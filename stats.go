@@ -41,6 +41,7 @@ type counters struct {
 	connects, eventsIn, eventsOut, bytesIn, bytesOut atomic.Int64
 	dropped, discarded, slow, errors, panics         atomic.Int64
 	streams, producers                               atomic.Int64
+	unpublished                                      atomic.Int64 // emits that no Broker was handed
 	refusals                                         refusals
 }
 
@@ -81,6 +82,7 @@ func (r *Router) Stats() Stats {
 	if b, ok := r.app.opts.Broker.(BrokerReporter); ok {
 		s.Broker = b.BrokerStats()
 	}
+	s.Broker.Dropped += c.unpublished.Load()
 	for _, ns := range r.subtree() {
 		conns, rooms := ns.hub.size()
 		s.Namespaces[ns.name] = conns
