@@ -5,7 +5,10 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -19,60 +22,116 @@ import (
 // same limit.
 const maxReadDepth = 10_000
 
-var errMalformed = errors.New("redisbroker: malformed message")
+var (
+	errMalformed = errors.New("redisbroker: malformed message")
+	errTooBig    = errors.New("redisbroker: message beyond Options.MaxMessage")
+)
 
-// readValue reads one value as an argument.
-func readValue(b []byte) (e wsrouter.Encoded, rest []byte, err error) {
-	r := reader{}
+// smallMessage is what is read without measuring it first: it cannot become much.
+const smallMessage = 4 << 10
+
+// reader reads arguments, one after another.
+type reader struct {
+	out     wsrouter.Encoded
+	limit   int
+	scratch [64]byte
+
+	dry               bool // nothing is built, but counted here
+	text, attachments int
+}
+
+// read reads one value as an argument. Its attachments are parts of b. What does
+// not fit into limit is not built.
+func (r *reader) read(b []byte, limit int) (e wsrouter.Encoded, rest []byte, err error) {
+	r.out, r.limit, r.text, r.attachments = wsrouter.Encoded{}, limit, 0, 0
+	if len(b) > smallMessage {
+		r.dry = true
+		_, err = r.value(b, 0)
+		r.dry = false
+		if err == nil && r.size() > limit {
+			err = errTooBig
+		}
+		if err != nil {
+			return e, nil, err
+		}
+		r.reserve()
+	}
 	rest, err = r.value(b, 0)
 	return r.out, rest, err
 }
 
-type reader struct{ out wsrouter.Encoded }
+// reserve makes room for what was counted.
+func (r *reader) reserve() {
+	if r.text > 0 {
+		r.out.JSON = make([]byte, 0, r.text)
+	}
+	if r.attachments > 0 {
+		r.out.Attachments = make([]wsrouter.Attachment, 0, r.attachments)
+	}
+}
 
-func (r *reader) text(s string) { r.out.JSON = append(r.out.JSON, s...) }
+// attachmentSize is what an attachment holds besides its bytes.
+const attachmentSize = int(unsafe.Sizeof(wsrouter.Attachment{}))
 
-// put appends what encoding/json makes of a value.
-func (r *reader) put(v any) { r.out.JSON, _ = wsrouter.AppendJSON(r.out.JSON, v) }
+// sizeOfValue is what an argument that was read holds besides the message.
+func sizeOfValue(e wsrouter.Encoded) int { return cap(e.JSON) + cap(e.Attachments)*attachmentSize }
+
+func (r *reader) size() int { return r.text + r.attachments*attachmentSize }
+
+func (r *reader) put(s string) { r.putBytes(bytesOf(s)) }
+
+func (r *reader) putBytes(b []byte) {
+	if r.dry {
+		r.text += len(b)
+		return
+	}
+	r.out.JSON = append(r.out.JSON, b...)
+}
+
+// attach puts bytes, which stay where they are.
+func (r *reader) attach(data []byte) {
+	if r.dry {
+		r.attachments++
+		return
+	}
+	r.out.Attachments = append(r.out.Attachments, wsrouter.Attachment{At: len(r.out.JSON), Data: data[:len(data):len(data)]})
+}
 
 func (r *reader) value(b []byte, depth int) (rest []byte, err error) {
 	if depth > maxReadDepth {
 		return nil, errMalformed
+	}
+	if r.size() > r.limit {
+		return nil, errTooBig
 	}
 	if isExtension(b) {
 		return r.extension(b)
 	}
 	switch msgp.NextType(b) {
 	case msgp.NilType:
-		r.text("null")
+		r.put("null")
 		return msgp.ReadNilBytes(b)
 	case msgp.BoolType:
 		v, rest, err := msgp.ReadBoolBytes(b)
-		r.put(v)
+		r.putBytes(strconv.AppendBool(r.scratch[:0], v))
 		return rest, err
-	case msgp.IntType:
-		v, rest, err := msgp.ReadInt64Bytes(b)
-		r.put(v)
-		return rest, err
-	case msgp.UintType:
-		v, rest, err := msgp.ReadUint64Bytes(b)
-		r.put(v)
+	case msgp.IntType, msgp.UintType:
+		text, rest, err := readKey(b, r.scratch[:0])
+		r.putBytes(text)
 		return rest, err
 	case msgp.Float32Type, msgp.Float64Type:
 		v, rest, err := msgp.ReadFloat64Bytes(b)
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			r.text("null") // as JSON.stringify
-			return rest, err
-		}
-		r.put(v)
+		r.float(v)
 		return rest, err
 	case msgp.StrType:
-		v, rest, err := msgp.ReadStringBytes(b)
-		r.put(v)
+		text, rest, err := msgp.ReadStringZC(b)
+		r.quoted(text)
 		return rest, err
 	case msgp.BinType:
-		v, rest, err := msgp.ReadBytesBytes(b, nil)
-		r.attach(v)
+		data, rest, err := msgp.ReadBytesZC(b)
+		if err == nil {
+			r.attach(data)
+		}
 		return rest, err
 	case msgp.ArrayType:
 		return r.array(b, depth)
@@ -82,95 +141,133 @@ func (r *reader) value(b []byte, depth int) (rest []byte, err error) {
 	return nil, errMalformed
 }
 
-func (r *reader) attach(data []byte) {
-	r.out.Attachments = append(r.out.Attachments, wsrouter.Attachment{At: len(r.out.JSON), Data: data})
+// float puts a number as encoding/json does; what is none is null, as of
+// JSON.stringify.
+func (r *reader) float(f float64) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		r.put("null")
+		return
+	}
+	text, _ := wsrouter.AppendJSON(r.scratch[:0], f)
+	r.putBytes(text)
+}
+
+// quoted puts a string as encoding/json does.
+func (r *reader) quoted(s []byte) {
+	r.put(`"`)
+	from := 0
+	for i := 0; i < len(s); {
+		size := 1
+		c := rune(s[i])
+		if c >= utf8.RuneSelf {
+			c, size = utf8.DecodeRune(s[i:])
+		}
+		if escaped := r.escape(c, size); escaped != nil {
+			r.putBytes(s[from:i])
+			r.putBytes(escaped)
+			from = i + size
+		}
+		i += size
+	}
+	r.putBytes(s[from:])
+	r.put(`"`)
+}
+
+// escape returns what a character of that size is written as; nil is as it is.
+func (r *reader) escape(c rune, size int) []byte {
+	const hex = "0123456789abcdef"
+	b := r.scratch[:0]
+	switch {
+	case c == '"' || c == '\\':
+		return append(b, '\\', byte(c))
+	case c == utf8.RuneError && size == 1:
+		return append(b, `\ufffd`...)
+	case c == '\u2028':
+		return append(b, `\u2028`...)
+	case c == '\u2029':
+		return append(b, `\u2029`...)
+	case c >= ' ':
+		return nil
+	}
+	if i := strings.IndexByte("\b\f\n\r\t", byte(c)); i >= 0 {
+		return append(b, '\\', "bfnrt"[i])
+	}
+	return append(append(b, `\u00`...), hex[c>>4], hex[c&15])
 }
 
 func (r *reader) array(b []byte, depth int) ([]byte, error) {
 	n, b, err := msgp.ReadArrayHeaderBytes(b)
-	r.text("[")
+	r.put("[")
 	for i := uint32(0); i < n && err == nil; i++ {
 		if i > 0 {
-			r.text(",")
+			r.put(",")
 		}
 		b, err = r.value(b, depth+1)
 	}
-	r.text("]")
+	r.put("]")
 	return b, err
 }
 
 func (r *reader) object(b []byte, depth int) ([]byte, error) {
-	r.text("{")
+	r.put("{")
 	first := true
-	rest, err := readMap(b, func(key string, b []byte) ([]byte, error) {
+	rest, err := readMap(b, func(key, b []byte) ([]byte, error) {
 		if isUndefined(b) {
 			_, rest, err := readExtension(b)
 			return rest, err
 		}
 		if !first {
-			r.text(",")
+			r.put(",")
 		}
 		first = false
-		r.put(key)
-		r.text(":")
+		r.quoted(key)
+		r.put(":")
 		return r.value(b, depth+1)
 	})
-	r.text("}")
+	r.put("}")
 	return rest, err
 }
 
-// readMap calls field for each value of a map; it returns what follows the value.
-func readMap(b []byte, field func(key string, b []byte) ([]byte, error)) ([]byte, error) {
+// readMap calls field for each value of a map, with a key that is valid until it
+// returns; it returns what follows the value.
+func readMap(b []byte, field func(key, b []byte) ([]byte, error)) ([]byte, error) {
 	if msgp.NextType(b) != msgp.MapType {
 		return nil, errMalformed
 	}
 	n, b, err := msgp.ReadMapHeaderBytes(b)
+	var number []byte // what a key that is one is written into
 	for i := uint32(0); i < n && err == nil; i++ {
-		var key string
-		if key, b, err = readKey(b); err == nil {
+		var key []byte
+		if msgp.NextType(b) == msgp.StrType {
+			key, b, err = msgp.ReadStringZC(b)
+		} else {
+			number, b, err = readKey(b, number[:0])
+			key = number
+		}
+		if err == nil {
 			b, err = field(key, b)
 		}
 	}
 	return b, err
 }
 
-// readKey reads a key, or an event's or room's name: in JavaScript a number is one,
-// too.
-func readKey(b []byte) (string, []byte, error) {
+// readKey reads a key: in JavaScript a number is one, too, and is appended to
+// buf.
+func readKey(b, buf []byte) (key, rest []byte, err error) {
 	switch msgp.NextType(b) {
 	case msgp.StrType:
-		s, rest, err := msgp.ReadStringBytes(b)
-		return validText(s), rest, err
+		return msgp.ReadStringZC(b)
 	case msgp.IntType:
 		n, rest, err := msgp.ReadInt64Bytes(b)
-		return strconv.FormatInt(n, 10), rest, err
+		return strconv.AppendInt(buf, n, 10), rest, err
 	case msgp.UintType:
 		n, rest, err := msgp.ReadUint64Bytes(b)
-		return strconv.FormatUint(n, 10), rest, err
+		return strconv.AppendUint(buf, n, 10), rest, err
 	case msgp.Float32Type, msgp.Float64Type:
 		f, rest, err := msgp.ReadFloat64Bytes(b)
-		return strconv.FormatFloat(f, 'g', -1, 64), rest, err
+		return strconv.AppendFloat(buf, f, 'g', -1, 64), rest, err
 	}
-	return "", nil, errMalformed
-}
-
-// readStrings reads an array of names; nil is an empty one.
-func readStrings(b []byte) (list []string, rest []byte, err error) {
-	switch msgp.NextType(b) {
-	case msgp.NilType:
-		rest, err = msgp.ReadNilBytes(b)
-		return nil, rest, err
-	case msgp.ArrayType:
-	default:
-		return nil, nil, errMalformed
-	}
-	n, b, err := msgp.ReadArrayHeaderBytes(b)
-	for i := uint32(0); i < n && err == nil; i++ {
-		var s string
-		s, b, err = readKey(b)
-		list = append(list, s)
-	}
-	return list, b, err
+	return nil, nil, errMalformed
 }
 
 // Extension types: the standard's timestamp, and the one that older notepacks used
@@ -228,12 +325,12 @@ func (r *reader) extension(b []byte) (rest []byte, err error) {
 	case ext.Type == extTimestamp && len(data) == 12:
 		r.date(int64(binary.BigEndian.Uint64(data[4:])), int64(binary.BigEndian.Uint32(data)))
 	case ext.Type == extOld && !fixed:
-		r.attach(append([]byte{}, data...)) // an ArrayBuffer
+		r.attach(data) // an ArrayBuffer
 	case ext.Type == extOld && len(data) == 8:
 		ms := int64(binary.BigEndian.Uint64(data))
 		r.date(ms/1000, ms%1000*1e6)
 	default:
-		r.text("null") // undefined, or what nobody here knows
+		r.put("null") // undefined, or what nobody here knows
 	}
 	return rest, nil
 }
@@ -242,8 +339,8 @@ func (r *reader) extension(b []byte) (rest []byte, err error) {
 func (r *reader) date(seconds, nanos int64) {
 	t := time.Unix(seconds, nanos).UTC()
 	if year := t.Year(); year < 0 || year > 9999 || nanos > 999_999_999 {
-		r.text("null")
+		r.put("null")
 		return
 	}
-	r.put(t.Format("2006-01-02T15:04:05.000Z"))
+	r.putBytes(t.AppendFormat(r.scratch[:0], `"2006-01-02T15:04:05.000Z"`))
 }

@@ -19,8 +19,9 @@ import (
 //	emitter := redisbroker.NewEmitter(client, nil)
 //	err := emitter.To("user:7").Emit(ctx, "paid", invoice)
 //
-// Its operations return when Redis has taken them: that says nothing of whether
-// any node, or client, was there.
+// Its operations wait for Redis until it has taken them, or ctx ends; the client's
+// ConnWriteTimeout and Dialer.Timeout bound that, too. That it has taken them says
+// nothing of whether any node, or client, was there.
 type Emitter struct {
 	client    rueidis.Client
 	key       string
@@ -76,6 +77,9 @@ func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
 		}
 		op.Args = append(op.Args, encoded)
 	}
+	if err := checkNames(op); err != nil {
+		return err
+	}
 	data, err := appendBroadcast(nil, emitterUID, e.namespace, op)
 	if err != nil {
 		return err
@@ -112,6 +116,9 @@ func (e Emitter) operate(ctx context.Context, op *wsrouter.Operation) error {
 		return nil
 	}
 	op.To = e.to
+	if err := checkNames(op); err != nil {
+		return err
+	}
 	data, err := wsrouter.AppendJSON(nil, operationRequest("", op))
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -13,7 +14,6 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/wsrouter/wsrouter"
-	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
 // This file turns JSON into MessagePack as notepack writes it, which is what the
@@ -35,18 +35,49 @@ func appendValue(b []byte, e wsrouter.Encoded) ([]byte, error) {
 	if len(e.JSON) == 0 && len(e.Attachments) == 0 {
 		return msgp.AppendNil(b), nil
 	}
-	w := writer{attachments: e.Attachments}
-	w.json = e.Append(make([]byte, 0, len(e.JSON)+len(e.Attachments)), func(b []byte, _ int) []byte {
-		w.gaps = append(w.gaps, len(b))
-		return append(b, '0') // so that it is JSON
-	})
-	if end := scan.Value(w.json, 0); end < 0 || scan.Space(w.json, end) != len(w.json) {
+	w := writer{json: e.JSON, attachments: e.Attachments}
+	if len(e.Attachments) > 0 {
+		w.json = e.Append(make([]byte, 0, len(e.JSON)+len(e.Attachments)), func(b []byte, _ int) []byte {
+			w.gaps = append(w.gaps, len(b))
+			return append(b, '0') // so that it is JSON
+		})
+	}
+	if !json.Valid(w.json) {
 		return nil, errNoJSON
 	}
-	if err := w.count(); err != nil {
+	containers, size, err := measure(w.json)
+	if err != nil {
 		return nil, err
 	}
-	return w.value(b), nil
+	for _, a := range e.Attachments {
+		size += 5 + len(a.Data)
+	}
+	w.count(containers)
+	return w.value(slices.Grow(b, size)), nil
+}
+
+// measure looks ahead into a valid JSON text: how many arrays and objects are in
+// it, and how many bytes it becomes at most.
+func measure(text []byte) (containers, size int, err error) {
+	size = len(text) + len(text)/128 + 8 // that much the lengths of long strings and lists add
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			i = stringEnd(text, i) - 1
+		case '[', '{':
+			if depth == maxDepth {
+				return 0, 0, errDepth
+			}
+			depth++
+			containers++
+		case ']', '}':
+			depth--
+		case '.', 'e', 'E':
+			size += 6 // a number of three bytes may take nine
+		}
+	}
+	return containers, size, nil
 }
 
 // mayBeDeep reports whether one of the arguments may be too deep, at no cost.
@@ -63,25 +94,23 @@ func mayBeDeep(args []wsrouter.Encoded) bool {
 type writer struct {
 	json        []byte
 	at          int
-	counts      []int // of the elements of each array and object, in the order in which they begin
-	gaps        []int // where in json the attachments belong
+	counts      []uint32 // of the elements of each array and object, in the order in which they begin
+	gaps        []int    // where in json the attachments belong
 	attachments []wsrouter.Attachment
 }
 
 // count looks ahead: in MessagePack the count comes first.
-func (w *writer) count() error {
+func (w *writer) count(containers int) {
+	w.counts = make([]uint32, 0, containers)
 	var open []int // indices into counts
 	for i := 0; i < len(w.json); i++ {
 		switch w.json[i] {
 		case '"':
-			i = scan.String(w.json, i) - 1
+			i = stringEnd(w.json, i) - 1
 		case '[', '{':
-			if len(open) == maxDepth {
-				return errDepth
-			}
 			open = append(open, len(w.counts))
-			n := 1
-			if next := w.json[scan.Space(w.json, i+1)]; next == ']' || next == '}' {
+			n := uint32(1)
+			if next := w.json[space(w.json, i+1)]; next == ']' || next == '}' {
 				n = 0
 			}
 			w.counts = append(w.counts, n)
@@ -91,11 +120,36 @@ func (w *writer) count() error {
 			open = open[:len(open)-1]
 		}
 	}
-	return nil
+}
+
+// space returns the index of the first byte from i on that is not white space.
+func space(text []byte, i int) int {
+	for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r') {
+		i++
+	}
+	return i
+}
+
+// stringEnd returns the index after the valid string that begins at i.
+func stringEnd(text []byte, i int) int {
+	for i++; text[i] != '"'; i++ {
+		if text[i] == '\\' {
+			i++
+		}
+	}
+	return i + 1
+}
+
+// numberEnd returns the index after the valid number that begins at i.
+func numberEnd(text []byte, i int) int {
+	for i < len(text) && strings.IndexByte("+-.0123456789Ee", text[i]) >= 0 {
+		i++
+	}
+	return i
 }
 
 func (w *writer) value(b []byte) []byte {
-	w.at = scan.Space(w.json, w.at)
+	w.at = space(w.json, w.at)
 	if len(w.gaps) > 0 && w.at == w.gaps[0] {
 		b = msgp.AppendBytes(b, w.attachments[0].Data)
 		w.gaps, w.attachments = w.gaps[1:], w.attachments[1:]
@@ -106,7 +160,7 @@ func (w *writer) value(b []byte) []byte {
 	case '{', '[':
 		return w.container(b, c)
 	case '"':
-		return msgp.AppendString(b, w.string())
+		return w.string(b)
 	case 'n':
 		w.at += len("null")
 		return msgp.AppendNil(b)
@@ -118,7 +172,7 @@ func (w *writer) value(b []byte) []byte {
 		return msgp.AppendBool(b, false)
 	}
 	begin := w.at
-	w.at = scan.Value(w.json, begin)
+	w.at = numberEnd(w.json, begin)
 	return appendNumber(b, string(w.json[begin:w.at]))
 }
 
@@ -127,39 +181,39 @@ func (w *writer) container(b []byte, kind byte) []byte {
 	w.counts = w.counts[1:]
 	w.at++
 	if kind == '{' {
-		b = msgp.AppendMapHeader(b, uint32(n))
+		b = msgp.AppendMapHeader(b, n)
 	} else {
-		b = msgp.AppendArrayHeader(b, uint32(n))
+		b = msgp.AppendArrayHeader(b, n)
 	}
 	for range n {
 		if kind == '{' {
-			w.at = scan.Space(w.json, w.at)
-			b = msgp.AppendString(b, w.string())
-			w.at = scan.Space(w.json, w.at) + 1 // past the colon
+			w.at = space(w.json, w.at)
+			b = w.string(b)
+			w.at = space(w.json, w.at) + 1 // past the colon
 		}
 		b = w.value(b)
-		w.at = scan.Space(w.json, w.at) + 1 // past the comma, or the end
+		w.at = space(w.json, w.at) + 1 // past the comma, or the end
 	}
 	if n == 0 {
-		w.at = scan.Space(w.json, w.at) + 1
+		w.at = space(w.json, w.at) + 1
 	}
 	return b
 }
 
 // string takes the string at hand. It is always valid UTF-8: others throw there.
-func (w *writer) string() string {
-	end := scan.String(w.json, w.at)
+func (w *writer) string(b []byte) []byte {
+	end := stringEnd(w.json, w.at)
 	raw := w.json[w.at:end]
 	w.at = end
-	return unquote(raw)
-}
-
-func unquote(raw []byte) (s string) {
-	if text := string(raw[1 : len(raw)-1]); !strings.Contains(text, `\`) {
-		return validText(text)
+	if text := raw[1 : len(raw)-1]; bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {
+		return msgp.AppendStringFromBytes(b, text)
 	}
-	json.Unmarshal(raw, &s)
-	return s
+	begin := len(b)
+	b = appendUnquoted(b, raw)
+	if text := b[begin:]; !utf8.Valid(text) {
+		b = append(b[:begin], validText(string(text))...)
+	}
+	return slices.Insert(b, begin, stringHeader(len(b)-begin)...)
 }
 
 func validText(s string) string { return strings.ToValidUTF8(s, string(utf8.RuneError)) }

@@ -18,6 +18,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
+const testLimit = 8 << 20
+
 func encode(t *testing.T, v any) wsrouter.Encoded {
 	t.Helper()
 	e, err := wsrouter.Encode(v)
@@ -40,7 +42,7 @@ func TestBroadcastIsByteForByteThatOfNode(t *testing.T) {
 	want := "93a66162632d5f3983a47479706502a46461746192a568656c6c6f01a36e7370a12f83a5726f6f6d7390a665786365707490a5666c61677380"
 	assert.Equal(t, want, hex.EncodeToString(b))
 
-	m, err := readBroadcast(b)
+	m, err := readBroadcast(b, testLimit)
 	require.NoError(t, err)
 	event, args, ok := m.event()
 	assert.True(t, ok)
@@ -124,13 +126,13 @@ func TestReadValue(t *testing.T) {
 	} {
 		b, err := hex.DecodeString(test.in)
 		require.NoError(t, err)
-		e, rest, err := readValue(b)
+		e, rest, err := new(reader).read(b, testLimit)
 		require.NoError(t, err, test.in)
 		assert.Empty(t, rest)
 		assert.Equal(t, test.want, string(e.JSON), test.in)
 		assert.Empty(t, e.Attachments)
 	}
-	e, _, err := readValue([]byte{0x92, 0xc4, 1, 9, 0xc7, 2, 0, 5, 6})
+	e, _, err := new(reader).read([]byte{0x92, 0xc4, 1, 9, 0xc7, 2, 0, 5, 6}, testLimit)
 	require.NoError(t, err)
 	assert.Equal(t, wsrouter.Encoded{JSON: []byte("[,]"), Attachments: []wsrouter.Attachment{
 		{At: 1, Data: []byte{9}}, {At: 2, Data: []byte{5, 6}},
@@ -145,23 +147,23 @@ func TestReadRefusesWhatIsMalformed(t *testing.T) {
 	} {
 		b, err := hex.DecodeString(in)
 		require.NoError(t, err)
-		_, _, err = readValue(b)
+		_, _, err = new(reader).read(b, testLimit)
 		assert.Error(t, err, in)
-		_, err = readBroadcast(b)
+		_, err = readBroadcast(b, testLimit)
 		assert.Error(t, err, in)
-		_, err = readMessage(b)
+		_, err = readMessage(b, testLimit)
 		assert.Error(t, err, in)
 	}
 	args := func(n int) []byte {
 		b := append([]byte("\x93\xa1u\x82\xa4data"), msgp.AppendArrayHeader(nil, uint32(n))...)
 		return append(append(b, bytes.Repeat([]byte{0xc0}, n)...), "\xa3nsp\xa1/\x80"...)
 	}
-	_, err := readBroadcast(args(maxArgs))
+	_, err := readBroadcast(args(maxArgs), testLimit)
 	assert.NoError(t, err)
-	_, err = readBroadcast(args(maxArgs + 1))
+	_, err = readBroadcast(args(maxArgs+1), testLimit)
 	assert.ErrorIs(t, err, errMalformed)
 	for _, text := range []string{"{", `{"type":}`, "[]", "null", `{"type":"x"}`, `{"opts":7}`} {
-		_, err := readMessage([]byte(text))
+		_, err := readMessage([]byte(text), testLimit)
 		assert.Error(t, err, text)
 	}
 }
@@ -192,8 +194,8 @@ func TestBombsCostLittle(t *testing.T) {
 			"\x81\xa7sockets" + array,
 		} {
 			cost := allocated(func() {
-				readBroadcast([]byte(message))
-				readMessage([]byte(message))
+				readBroadcast([]byte(message), testLimit)
+				readMessage([]byte(message), testLimit)
 			})
 			assert.Less(t, cost, uint64(128*size), "%s in %.20q", name, message)
 		}
@@ -225,7 +227,7 @@ func TestRequestsHaveAllThatNodeReads(t *testing.T) {
 		b, err := wsrouter.AppendJSON(nil, operationRequest("u", &test.op))
 		require.NoError(t, err)
 		assert.Equal(t, test.want, string(b))
-		m, err := readMessage(b)
+		m, err := readMessage(b, testLimit)
 		require.NoError(t, err)
 		assert.Equal(t, "u", m.uid)
 		assert.True(t, m.hasOpts)
@@ -243,11 +245,11 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"uid":"u","requestId":"r","type":5,"opts":{"rooms":["a"],"except":[]}}`))
 	f.Add([]byte(`{"requestId":"r","sockets":[{"id":"i","rooms":["a"],"data":{"n":1}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		readBroadcast(data)
-		if m, err := readMessage(data); err == nil {
+		readBroadcast(data, testLimit)
+		if m, err := readMessage(data, testLimit); err == nil {
 			m.event()
 		}
-		e, _, err := readValue(data)
+		e, _, err := new(reader).read(data, testLimit)
 		if err != nil {
 			return
 		}
@@ -259,7 +261,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil { // too deep
 			return
 		}
-		back, rest, err := readValue(again)
+		back, rest, err := new(reader).read(again, testLimit)
 		if err != nil || len(rest) > 0 {
 			t.Fatalf("%s cannot be read back: %v", text, err)
 		}
@@ -292,7 +294,7 @@ func FuzzWrite(f *testing.F) {
 		if rest, err := msgp.Skip(b); err != nil || len(rest) > 0 {
 			t.Fatalf("%q is written as %x", text, b)
 		}
-		e, _, err := readValue(b)
+		e, _, err := new(reader).read(b, testLimit)
 		if err != nil {
 			t.Fatalf("%q cannot be read back: %v", text, err)
 		}

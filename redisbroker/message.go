@@ -1,8 +1,12 @@
 package redisbroker
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"time"
+	"unicode/utf8"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -42,10 +46,32 @@ func (c channels) of(s wsrouter.Selection) string {
 }
 
 const (
-	packetEvent  = 2 // Socket.IO's, with attachments or without
-	emitterUID   = "emitter"
-	maxArgs      = 1 << 16  // of an event that comes in: each costs much more than its byte
-	maxKeepField = 64 << 10 // bytes of a name that is looked at
+	packetEvent = 2 // Socket.IO's, with attachments or without
+	emitterUID  = "emitter"
+	maxArgs     = 1 << 16  // of an event that comes in: each costs much more than its byte
+	maxNames    = 10_000   // in To and Except of a selection together, and in a list of rooms
+	maxName     = 64 << 10 // bytes of a name
+)
+
+var errNames = fmt.Errorf("redisbroker: more than %d rooms", maxNames)
+
+// checkNames refuses what no node would take.
+func checkNames(op *wsrouter.Operation) error {
+	if len(op.To.Rooms)+len(op.To.Except) > maxNames || len(op.Rooms) > maxNames {
+		return errNames
+	}
+	return nil
+}
+
+// messageOverhead is what a message, and the goroutine that answers it, cost
+// besides.
+const messageOverhead = 8 << 10
+
+// What is built of a message for each element of a list, besides texts.
+const (
+	nameSize   = int(unsafe.Sizeof(""))
+	argSize    = int(unsafe.Sizeof(wsrouter.Encoded{}))
+	memberSize = int(unsafe.Sizeof(wsrouter.Member{}))
 )
 
 // appendBroadcast appends [uid, packet, opts].
@@ -74,7 +100,12 @@ func appendBroadcast(b []byte, uid, namespace string, op *wsrouter.Operation) ([
 }
 
 // message is anything that comes in. Which fields there are depends on the kind.
+// Its attachments are parts of the bytes that were read.
 type message struct {
+	size   int // bytes that it holds, about
+	left   int // bytes that may still be built
+	reader reader
+
 	uid       string
 	requestID string
 	kind      int
@@ -109,8 +140,12 @@ const (
 	answerAck             = 9
 )
 
-// readBroadcast reads what appendBroadcast wrote.
-func readBroadcast(b []byte) (m *message, err error) {
+// readBroadcast reads what appendBroadcast wrote. Neither the message nor what is
+// built of it may be beyond limit.
+func readBroadcast(b []byte, limit int) (m *message, err error) {
+	if len(b) > limit {
+		return nil, errTooBig
+	}
 	if msgp.NextType(b) != msgp.ArrayType {
 		return nil, errMalformed
 	}
@@ -118,8 +153,8 @@ func readBroadcast(b []byte) (m *message, err error) {
 	if err != nil || n < 3 {
 		return nil, errMalformed
 	}
-	m = &message{kind: requestBroadcast}
-	if m.uid, b, err = readKey(b); err != nil {
+	m = &message{kind: requestBroadcast, left: limit}
+	if m.uid, b, err = m.name(b); err != nil {
 		return nil, err
 	}
 	if b, err = m.packet(b); err != nil {
@@ -137,39 +172,120 @@ func readBroadcast(b []byte) (m *message, err error) {
 	return m, nil
 }
 
-// readMessage reads a request or an answer.
-func readMessage(data []byte) (*message, error) {
+// readMessage reads a request or an answer. Neither the message nor what is built
+// of it may be beyond limit, nor what JSON becomes meanwhile beyond 1.5 times that.
+func readMessage(data []byte, limit int) (m *message, err error) {
+	if len(data) > limit {
+		return nil, errTooBig
+	}
 	if len(data) > 0 && data[0] == '{' {
-		packed, err := appendValue(nil, wsrouter.Encoded{JSON: data}) // one reader is enough
-		if err != nil {
+		if data, err = packRequest(data, limit+limit/2); err != nil { // one reader is enough
 			return nil, err
 		}
-		data = packed
 	}
-	m := &message{kind: -1}
+	m = &message{kind: -1, left: limit}
 	rest, err := readMap(data, m.field)
-	if err != nil || len(rest) > 0 {
+	m.size = messageOverhead + len(data) + limit - m.left
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
 		return nil, errMalformed
 	}
 	return m, nil
 }
 
-func (m *message) field(key string, b []byte) (rest []byte, err error) {
-	switch key {
+// packRequest turns JSON into MessagePack, unless that takes more than limit.
+func packRequest(text []byte, limit int) ([]byte, error) {
+	if !json.Valid(text) || !utf8.Valid(text) {
+		return nil, errMalformed
+	}
+	containers, size, err := measure(text)
+	if err != nil {
+		return nil, err
+	}
+	if size+containers*int(unsafe.Sizeof(uint32(0))) > limit {
+		return nil, errTooBig
+	}
+	return appendValue(nil, wsrouter.Encoded{JSON: text})
+}
+
+// charge accounts for what is built.
+func (m *message) charge(size int) error {
+	if m.left -= size; m.left < 0 {
+		return errTooBig
+	}
+	return nil
+}
+
+// name reads an event's or a room's name, or an id.
+func (m *message) name(b []byte) (name string, rest []byte, err error) {
+	var number [32]byte
+	key, rest, err := readKey(b, number[:0])
+	if err == nil && len(key) > maxName {
+		err = errMalformed
+	}
+	if err == nil {
+		err = m.charge(len(key))
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return validText(string(key)), rest, nil
+}
+
+// array reads the head of an array whose elements take that many bytes each, and
+// charges for them. No element is smaller than a byte.
+func (m *message) array(b []byte, each int) (n int, rest []byte, err error) {
+	if msgp.NextType(b) != msgp.ArrayType {
+		return 0, nil, errMalformed
+	}
+	announced, rest, err := msgp.ReadArrayHeaderBytes(b)
+	if err != nil || int64(announced) > int64(len(rest)) {
+		return 0, nil, errMalformed
+	}
+	n = int(announced)
+	return n, rest, m.charge(n * each)
+}
+
+// names reads an array of at most that many; nil is an empty one.
+func (m *message) names(b []byte, most int) (list []string, rest []byte, err error) {
+	if msgp.NextType(b) == msgp.NilType {
+		rest, err = msgp.ReadNilBytes(b)
+		return nil, rest, err
+	}
+	n, b, err := m.array(b, nameSize)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case n > most:
+		return nil, nil, errNames
+	case n == 0:
+		return nil, b, nil
+	}
+	list = make([]string, n)
+	for i := 0; i < n && err == nil; i++ {
+		list[i], b, err = m.name(b)
+	}
+	return list, b, err
+}
+
+func (m *message) field(key, b []byte) (rest []byte, err error) {
+	switch string(key) {
 	case "uid":
-		m.uid, rest, err = readKey(b)
+		m.uid, rest, err = m.name(b)
 	case "requestId":
-		m.requestID, rest, err = readKey(b)
+		m.requestID, rest, err = m.name(b)
 	case "sid":
-		m.sid, rest, err = readKey(b)
+		m.sid, rest, err = m.name(b)
 	case "room":
-		m.room, rest, err = readKey(b)
+		m.room, rest, err = m.name(b)
 	case "type":
 		m.kind, rest, err = msgp.ReadIntBytes(b)
 	case "close":
 		m.close, rest, err = msgp.ReadBoolBytes(b)
 	case "rooms":
-		m.rooms, rest, err = readStrings(b)
+		m.rooms, rest, err = m.names(b, maxNames)
 	case "opts":
 		rest, err = m.opts(b)
 	case "packet":
@@ -181,7 +297,7 @@ func (m *message) field(key string, b []byte) (rest []byte, err error) {
 		if msgp.NextType(b) != msgp.ArrayType {
 			return msgp.Skip(b)
 		}
-		m.args, rest, err = readArgs(b)
+		rest, err = m.readArgs(b)
 	case "sockets":
 		rest, err = m.list(b)
 	default:
@@ -192,33 +308,39 @@ func (m *message) field(key string, b []byte) (rest []byte, err error) {
 
 // packet reads {type, data, nsp}.
 func (m *message) packet(b []byte) ([]byte, error) {
-	return readMap(b, func(key string, b []byte) (rest []byte, err error) {
-		switch key {
+	return readMap(b, func(key, b []byte) (rest []byte, err error) {
+		switch string(key) {
 		case "data":
-			m.args, rest, err = readArgs(b)
-			return rest, err
+			return m.readArgs(b)
 		case "nsp":
-			m.namespace, rest, err = readKey(b)
+			m.namespace, rest, err = m.name(b)
 			return rest, err
 		}
 		return msgp.Skip(b)
 	})
 }
 
-func readArgs(b []byte) (list []wsrouter.Encoded, rest []byte, err error) {
-	if msgp.NextType(b) != msgp.ArrayType {
-		return nil, nil, errMalformed
+func (m *message) readArgs(b []byte) (rest []byte, err error) {
+	n, b, err := m.array(b, argSize)
+	if err != nil {
+		return nil, err
 	}
-	n, b, err := msgp.ReadArrayHeaderBytes(b)
 	if n > maxArgs {
-		return nil, nil, errMalformed
+		return nil, errMalformed
 	}
-	for i := uint32(0); i < n && err == nil; i++ {
-		var e wsrouter.Encoded
-		e, b, err = readValue(b)
-		list = append(list, e)
+	m.args = make([]wsrouter.Encoded, n)
+	for i := 0; i < n && err == nil; i++ {
+		m.args[i], b, err = m.value(b)
 	}
-	return list, b, err
+	return b, err
+}
+
+func (m *message) value(b []byte) (e wsrouter.Encoded, rest []byte, err error) {
+	e, rest, err = m.reader.read(b, m.left)
+	if err == nil {
+		err = m.charge(sizeOfValue(e))
+	}
+	return e, rest, err
 }
 
 // opts reads {rooms, except, flags}.
@@ -227,12 +349,12 @@ func (m *message) opts(b []byte) ([]byte, error) {
 		return msgp.ReadNilBytes(b)
 	}
 	m.hasOpts = true
-	return readMap(b, func(key string, b []byte) (rest []byte, err error) {
-		switch key {
+	return readMap(b, func(key, b []byte) (rest []byte, err error) {
+		switch string(key) {
 		case "rooms":
-			m.to.Rooms, rest, err = readStrings(b)
+			m.to.Rooms, rest, err = m.names(b, maxNames-len(m.to.Except))
 		case "except":
-			m.to.Except, rest, err = readStrings(b)
+			m.to.Except, rest, err = m.names(b, maxNames-len(m.to.Rooms))
 		case "flags":
 			if msgp.NextType(b) != msgp.MapType {
 				return msgp.Skip(b)
@@ -245,13 +367,13 @@ func (m *message) opts(b []byte) ([]byte, error) {
 	})
 }
 
-func (m *message) flag(key string, b []byte) ([]byte, error) {
+func (m *message) flag(key, b []byte) ([]byte, error) {
 	switch next := msgp.NextType(b); {
-	case key == "volatile" && next == msgp.BoolType:
+	case string(key) == "volatile" && next == msgp.BoolType:
 		v, rest, err := msgp.ReadBoolBytes(b)
 		m.volatile = v
 		return rest, err
-	case key == "timeout" && (next == msgp.IntType || next == msgp.UintType):
+	case string(key) == "timeout" && (next == msgp.IntType || next == msgp.UintType):
 		ms, rest, err := msgp.ReadInt64Bytes(b)
 		m.timeout = time.Duration(min(max(ms, 0), int64(time.Hour/time.Millisecond))) * time.Millisecond
 		return rest, err
@@ -265,40 +387,67 @@ func (m *message) list(b []byte) ([]byte, error) {
 		return msgp.Skip(b)
 	}
 	m.hasList = true
-	n, b, err := msgp.ReadArrayHeaderBytes(b)
-	for i := uint32(0); i < n && err == nil; i++ {
+	n, b, err := m.array(b, memberSize)
+	if err != nil {
+		return nil, err
+	}
+	m.sockets = make([]wsrouter.Member, 0, n)
+	for i := 0; i < n && err == nil; i++ {
 		if msgp.NextType(b) != msgp.MapType {
 			b, err = msgp.Skip(b)
 			continue
 		}
 		var found wsrouter.Member
-		b, err = readMap(b, func(key string, b []byte) (rest []byte, err error) {
-			switch key {
-			case "id":
-				found.ID, rest, err = readKey(b)
-			case "rooms":
-				found.Rooms, rest, err = readStrings(b)
-			case "data":
-				var data wsrouter.Encoded
-				data, rest, err = readValue(b)
-				if raw, _ := wsrouter.AppendJSON(nil, data); string(raw) != "{}" { // Socket.IO's nothing
-					found.Data = raw
-				}
-			default:
-				return msgp.Skip(b)
-			}
-			return rest, err
-		})
-		if found.ID != "" {
+		found, b, err = m.member(b)
+		if found.ID != "" && err == nil {
 			m.sockets = append(m.sockets, found)
 		}
 	}
 	return b, err
 }
 
+func (m *message) member(b []byte) (found wsrouter.Member, rest []byte, err error) {
+	rest, err = readMap(b, func(key, b []byte) (rest []byte, err error) {
+		switch string(key) {
+		case "id":
+			found.ID, rest, err = m.name(b)
+		case "rooms":
+			found.Rooms, rest, err = m.names(b, maxNames)
+		case "data":
+			found.Data, rest, err = m.data(b)
+		default:
+			return msgp.Skip(b)
+		}
+		return rest, err
+	})
+	return found, rest, err
+}
+
+// data reads what a client's owner has set; nil is nothing.
+func (m *message) data(b []byte) (data json.RawMessage, rest []byte, err error) {
+	e, rest, err := m.value(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if data = e.JSON; len(e.Attachments) > 0 {
+		size := len(e.JSON)
+		for _, a := range e.Attachments {
+			size += len(`""`) + base64.StdEncoding.EncodedLen(len(a.Data))
+		}
+		if err := m.charge(size); err != nil {
+			return nil, nil, err
+		}
+		data, _ = wsrouter.AppendJSON(make([]byte, 0, size), e)
+	}
+	if string(data) == "{}" { // Socket.IO's nothing
+		return nil, rest, nil
+	}
+	return data, rest, nil
+}
+
 // event is the packet's event and its arguments.
 func (m *message) event() (name string, args []wsrouter.Encoded, ok bool) {
-	if len(m.args) == 0 || len(m.args[0].Attachments) > 0 || len(m.args[0].JSON) > maxKeepField {
+	if len(m.args) == 0 || len(m.args[0].Attachments) > 0 || len(m.args[0].JSON) > maxName {
 		return "", nil, false
 	}
 	switch text := m.args[0].JSON; {
@@ -327,9 +476,9 @@ func optsOf(s wsrouter.Selection) *requestOpts {
 // list is never nil, which would be null.
 func list(names []string) []string { return append([]string{}, names...) }
 
-// request is one of ours. What a kind needs is always there: Node.js does not
+// ourRequest is what a node asks of the others. What a kind needs is always there: Node.js does not
 // check.
-type request struct {
+type ourRequest struct {
 	UID       string       `json:"uid,omitempty"`
 	RequestID string       `json:"requestId,omitempty"`
 	Type      int          `json:"type"`
@@ -340,8 +489,8 @@ type request struct {
 
 // operationRequest is a room operation for the other nodes. Code and reason of a
 // disconnect have no place in it.
-func operationRequest(uid string, op *wsrouter.Operation) *request {
-	r := &request{UID: uid, Opts: optsOf(op.To)}
+func operationRequest(uid string, op *wsrouter.Operation) *ourRequest {
+	r := &ourRequest{UID: uid, Opts: optsOf(op.To)}
 	switch op.Kind {
 	case wsrouter.OpJoin:
 		r.Type, r.Rooms = requestJoin, list(op.Rooms)

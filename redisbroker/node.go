@@ -23,8 +23,11 @@ type node struct {
 	cancel   context.CancelFunc
 	up       chan struct{} // closed when it is subscribed for the first time
 	ended    chan struct{} // closed when its goroutine has ended
-	serving  chan struct{} // has one for each question that is being answered, see serve
 	working  sync.WaitGroup
+
+	telling, emitting, calling slots         // the kinds of questions, see serve
+	making                     chan struct{} // has one while an answer of tell is made
+	calls                      chan struct{} // has one for each client that is asked
 
 	mu        sync.Mutex // guards what follows
 	questions map[string]*question
@@ -38,7 +41,8 @@ func (b *Broker) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) {
 	uid := newID()
 	n := &node{
 		b: b, router: r, uid: uid, channels: channelsOf(b.opts.Key, r.Name(), uid),
-		up: make(chan struct{}), ended: make(chan struct{}), serving: make(chan struct{}, maxServing),
+		up: make(chan struct{}), ended: make(chan struct{}),
+		making: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
 		questions: make(map[string]*question),
 	}
 	n.ctx, n.cancel = context.WithCancel(b.ctx)
@@ -49,30 +53,47 @@ func (b *Broker) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) {
 		return nil, errors.New("redisbroker: closed")
 	}
 	b.nodes[n] = struct{}{}
+	b.wg.Go(n.run)
 	b.mu.Unlock()
-	go n.run()
+	patience := time.NewTimer(subscribeWait)
+	defer patience.Stop()
 	select {
 	case <-n.up:
-	case <-time.After(subscribeWait):
+	case <-patience.C:
 	case <-n.ctx.Done():
 	}
 	return n, nil
 }
 
-// Close implements [wsrouter.Subscription]: what has been published is sent before.
+// leaveWait is how long nodes that leave wait for Redis to say that they have, and
+// for questions that are being answered.
+const leaveWait = time.Second
+
+// Close implements [wsrouter.Subscription]: what has been published is sent before,
+// for at most RequestTimeout, and then Redis has leaveWait to confirm.
 func (n *node) Close() error {
 	n.b.drain()
 	n.b.mu.Lock()
 	delete(n.b.nodes, n)
 	n.b.mu.Unlock()
-	n.stop()
+	n.cancel()
+	within(leaveWait, func() { <-n.ended; n.working.Wait() })
 	return nil
 }
 
-func (n *node) stop() {
-	n.cancel()
-	<-n.ended
-	n.working.Wait()
+// within waits until fn returns, but not longer than d.
+func within(d time.Duration, fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn()
+	}()
+	patience := time.NewTimer(d)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+	}
 }
 
 // run keeps the node subscribed.
@@ -171,6 +192,9 @@ func (n *node) Publish(op *wsrouter.Operation) error {
 	if n.ctx.Err() != nil {
 		return wsrouter.ErrUnreached
 	}
+	if err := checkNames(op); err != nil {
+		return err
+	}
 	if op.Kind == wsrouter.OpEmit {
 		encode := func() ([]byte, error) { return appendBroadcast(nil, n.uid, n.router.Name(), op) }
 		if mayBeDeep(op.Args) { // whoever emits is told
@@ -178,36 +202,26 @@ func (n *node) Publish(op *wsrouter.Operation) error {
 				return err
 			}
 		}
-		return n.b.enqueue(item{channel: n.channels.of(op.To), size: sizeOf(op), encode: encode})
+		return n.b.enqueue(item{channel: n.channels.of(op.To), size: op.Size(), encode: encode})
 	}
 	if (op.Kind == wsrouter.OpJoin || op.Kind == wsrouter.OpLeave) && len(op.Rooms) == 0 {
 		return nil
 	}
-	return n.b.enqueueJSON(n.channels.request, operationRequest(n.uid, op))
+	return n.b.enqueueJSON(request, n.channels.request, operationRequest(n.uid, op))
 }
 
 // enqueueJSON hands a request or an answer to the queue.
-func (b *Broker) enqueueJSON(channel string, v any) error {
+func (b *Broker) enqueueJSON(kind itemKind, channel string, v any) error {
 	data, err := wsrouter.AppendJSON(nil, v)
 	if err != nil {
 		return err
 	}
-	return b.enqueueUrgent(channel, data)
+	return b.enqueueBytes(kind, channel, data)
 }
 
-func (b *Broker) enqueueUrgent(channel string, data []byte) error {
-	return b.enqueue(item{channel: channel, size: len(data), urgent: true, encode: func() ([]byte, error) { return data, nil }})
-}
-
-func sizeOf(op *wsrouter.Operation) int {
-	size := len(op.Event)
-	for _, arg := range op.Args {
-		size += len(arg.JSON)
-		for _, a := range arg.Attachments {
-			size += len(a.Data)
-		}
-	}
-	return size
+func (b *Broker) enqueueBytes(kind itemKind, channel string, data []byte) error {
+	encode := func() ([]byte, error) { return data, nil }
+	return b.enqueue(item{channel: channel, size: cap(data), kind: kind, encode: encode})
 }
 
 // receive is called for each message, one after another. It waits for nobody.
@@ -220,9 +234,9 @@ func (n *node) receive(msg rueidis.PubSubMessage) {
 	case msg.Pattern != "":
 		err = n.receiveBroadcast(msg)
 	case msg.Channel == n.channels.request:
-		err = n.receiveRequest([]byte(msg.Message))
+		err = n.receiveRequest(bytesOf(msg.Message))
 	case msg.Channel == n.channels.response, msg.Channel == n.channels.own:
-		err = n.receiveAnswer([]byte(msg.Message))
+		err = n.receiveAnswer(bytesOf(msg.Message))
 	}
 	if err != nil {
 		n.b.malformed.Add(1)
@@ -237,7 +251,7 @@ func (n *node) receiveBroadcast(msg rueidis.PubSubMessage) error {
 	if room = strings.TrimSuffix(room, "#"); room != "" && !n.router.HasRoom(room) {
 		return nil // not even decoded
 	}
-	m, err := readBroadcast([]byte(msg.Message))
+	m, err := readBroadcast(bytesOf(msg.Message), n.b.opts.MaxMessage)
 	if err != nil || m.uid == n.uid || !m.isFor(n.router.Name()) {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/redis/rueidis"
 
@@ -27,10 +26,18 @@ type queue struct {
 // sends it.
 type item struct {
 	channel string
-	size    int
-	urgent  bool // it is not kept while Redis is away
+	size    int // what is held by encode, in bytes
+	kind    itemKind
 	encode  func() ([]byte, error)
 }
+
+type itemKind uint8
+
+const (
+	emit    itemKind = iota // is kept while Redis is away
+	request                 // is not: nobody is moved, or asked, late
+	answer                  // neither, and leaves half of the queue to others
+)
 
 // itemOverhead is what an item costs besides its bytes.
 const itemOverhead = 200
@@ -44,7 +51,11 @@ func (q *queue) add(it item) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	it.size += itemOverhead
-	if q.bytes > 0 && q.bytes+it.size > q.limit {
+	limit := q.limit
+	if it.kind == answer {
+		limit /= 2
+	}
+	if q.bytes > 0 && q.bytes+it.size > limit {
 		return false
 	}
 	q.items = append(q.items, it)
@@ -96,13 +107,13 @@ func (q *queue) next() []item {
 	return batch
 }
 
-// forget drops what is urgent, and returns how many that were.
+// forget drops what is not kept, and returns how many that were.
 func (q *queue) forget() (dropped int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	kept := q.items[:0:0]
 	for _, it := range q.items {
-		if it.urgent {
+		if it.kind != emit {
 			q.freeLocked(it)
 			dropped++
 			continue
@@ -135,12 +146,12 @@ func (q *queue) size() int {
 	return q.bytes
 }
 
-// drain waits until there is nothing left.
-func (q *queue) drain(patience time.Duration) {
+// drain waits until there is nothing left, or ctx ends, and reports which.
+func (q *queue) drain(ctx context.Context) bool {
 	q.mu.Lock()
 	if q.bytes == 0 {
 		q.mu.Unlock()
-		return
+		return true
 	}
 	if q.idle == nil {
 		q.idle = make(chan struct{})
@@ -149,15 +160,21 @@ func (q *queue) drain(patience time.Duration) {
 	q.mu.Unlock()
 	select {
 	case <-idle:
-	case <-time.After(patience):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
-// drain waits until what is queued has been sent, if Redis is there.
-func (b *Broker) drain() {
-	if !b.health.isDown(publishing) {
-		b.queue.drain(b.opts.RequestTimeout)
+// drain waits until what is queued has been sent, for at most RequestTimeout. It
+// reports whether Redis seems to be there.
+func (b *Broker) drain() bool {
+	if b.health.isDown(publishing) {
+		return false
 	}
+	ctx, cancel := context.WithTimeout(b.ctx, b.opts.RequestTimeout)
+	defer cancel()
+	return b.queue.drain(ctx)
 }
 
 // enqueue hands a message to the queue.
@@ -165,7 +182,7 @@ func (b *Broker) enqueue(it item) error {
 	if b.ctx.Err() != nil {
 		return wsrouter.ErrUnreached
 	}
-	if it.urgent && b.health.isDown(publishing) {
+	if it.kind != emit && b.health.isDown(publishing) {
 		b.dropped.Add(1)
 		return fmt.Errorf("%w: Redis is away", wsrouter.ErrUnreached)
 	}

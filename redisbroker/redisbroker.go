@@ -16,7 +16,8 @@
 // Whoever may publish in this Redis may send to every client, read what is sent,
 // move clients into rooms and disconnect them: use an ACL and TLS where others
 // have access. What comes in is read as hostile: it ends no process and grows
-// without bound nowhere. Of a client others see id, rooms, what [wsrouter.Conn.SetData]
+// without bound nowhere, see [Options.MaxMessage]; how large a message Redis itself
+// takes is its proto-max-bulk-len, 512 MiB unless it is set. Of a client others see id, rooms, what [wsrouter.Conn.SetData]
 // has set, address, and the headers Host, Origin and User-Agent: neither cookies,
 // nor authorization, nor the connect payload.
 //
@@ -65,12 +66,19 @@ type Options struct {
 	// and must not close the broker.
 	OnState func(away error)
 
-	// QueueBytes is how much may wait to be published; zero is 8 MiB. What does
-	// not fit is dropped, and counted.
+	// QueueBytes is how much memory what waits to be published may hold, rooms and
+	// arguments included; zero is 8 MiB. What does not fit is dropped, and counted.
 	QueueBytes int
 
+	// MaxMessage is how large a message of another node may be, and what is built
+	// of it in memory, each in bytes; zero is 8 MiB. What is larger is dropped, and
+	// counted as malformed. The largest are answers to a Find: some 350 bytes for
+	// each connection of a node.
+	MaxMessage int
+
 	// RequestTimeout is how long a question waits for the answers of other nodes,
-	// and a command for Redis; zero is 5 s.
+	// a command for Redis, and a question of another node for the clients of this
+	// one, unless that node waits for a shorter time; zero is 5 s.
 	RequestTimeout time.Duration
 
 	// PublishOnSpecificResponseChannel has answers go to the node that asked, alone.
@@ -98,6 +106,9 @@ func (o *Options) withDefaults() Options {
 	if c.QueueBytes == 0 {
 		c.QueueBytes = 8 << 20
 	}
+	if c.MaxMessage == 0 {
+		c.MaxMessage = 8 << 20
+	}
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = 5 * time.Second
 	}
@@ -114,6 +125,8 @@ type Broker struct {
 	wg     sync.WaitGroup
 	queue  *queue
 	health *health
+
+	sockets sockets // of the client, unless that is the caller's
 
 	connected chan struct{} // closed when client is set
 	client    rueidis.Client
@@ -139,6 +152,7 @@ func New(option rueidis.ClientOption, opts *Options) (*Broker, error) {
 	if option.ConnWriteTimeout == 0 {
 		option.ConnWriteTimeout = b.opts.RequestTimeout
 	}
+	b.sockets.track(&option)
 	b.dial = func() (rueidis.Client, error) { return rueidis.NewClient(option) }
 	b.wg.Go(b.connect)
 	b.wg.Go(b.publish)
@@ -158,6 +172,7 @@ func NewWithClient(client rueidis.Client, opts *Options) *Broker {
 func newBroker(opts *Options) *Broker {
 	b := &Broker{opts: opts.withDefaults(), connected: make(chan struct{}), nodes: make(map[*node]struct{})}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.sockets.ctx = b.ctx
 	b.queue = newQueue(b.opts.QueueBytes)
 	b.health = newHealth(&b.opts)
 	return b
@@ -231,19 +246,29 @@ func (b *Broker) BrokerStats() wsrouter.BrokerStats {
 	}
 }
 
-// Close sends what waits, for at most RequestTimeout, ends all nodes, and returns
-// when nothing of the broker is left. Shut the routers down before. It returns nil.
+// Close sends what waits, for at most RequestTimeout, ends all nodes, and gives
+// Redis a second to confirm that they have left. Then it ends all connections, and
+// returns when nothing of the broker is left but calls of ServerSideEmit that do
+// not return, and what a client that is the caller's still waits for. Shut the
+// routers down before. It returns nil.
 func (b *Broker) Close() error {
 	b.drain()
-	b.cancel()
 	b.mu.Lock()
 	nodes := b.nodes
 	b.nodes = nil
 	b.mu.Unlock()
 	for n := range nodes {
-		n.stop()
+		n.cancel()
 	}
-	b.wg.Wait()
+	within(leaveWait, func() {
+		for n := range nodes {
+			<-n.ended
+			n.working.Wait()
+		}
+	})
+	b.cancel()
+	b.sockets.close()
+	within(b.opts.RequestTimeout, b.wg.Wait)
 	select {
 	case <-b.connected:
 		if b.dial != nil {

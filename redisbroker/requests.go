@@ -8,7 +8,9 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/redis/rueidis"
 
@@ -18,11 +20,40 @@ import (
 // This file answers what other nodes ask. A node that is subscribed must answer,
 // with nothing if it has nothing: whoever asks counts the answers.
 
-// maxServing is how many questions that take time are answered at once.
-const maxServing = 256
+// The questions that take time are answered off the goroutine that reads, each
+// kind in slots of its own: a flood of one leaves those of the others alone.
+const (
+	maxServing = 128  // questions of one kind at once; what they hold is within MaxMessage, too
+	maxCalls   = 4096 // clients that are asked at once, for all questions together
+)
+
+// slots are those of one kind.
+type slots struct {
+	mu           sync.Mutex // guards what follows
+	count, bytes int
+}
+
+// take reports false if there is none for a question that holds so many bytes.
+func (s *slots) take(size, limit int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count >= maxServing || s.count > 0 && s.bytes+size > limit {
+		return false
+	}
+	s.count++
+	s.bytes += size
+	return true
+}
+
+func (s *slots) free(size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count--
+	s.bytes -= size
+}
 
 func (n *node) receiveRequest(data []byte) error {
-	m, err := readMessage(data)
+	m, err := readMessage(data, n.b.opts.MaxMessage)
 	if err != nil {
 		return err
 	}
@@ -31,17 +62,10 @@ func (n *node) receiveRequest(data []byte) error {
 	}
 	n.b.received.Add(1)
 	switch m.kind {
-	case requestSockets:
-		return n.answer(m, idsAnswer{m.requestID, n.ids(wsrouter.Selection{Rooms: m.rooms})})
-	case requestAllRooms:
-		return n.answer(m, roomsAnswer{m.requestID, n.rooms()})
+	case requestSockets, requestAllRooms, requestFetch:
+		return n.tell(m)
 	case requestJoin, requestLeave, requestDisconnect:
 		return n.operate(m)
-	case requestFetch:
-		if !m.hasOpts {
-			return errMalformed
-		}
-		return n.answer(m, fetchAnswer{m.requestID, n.sockets(m.to)})
 	case requestServerSideEmit:
 		return n.serverSideEmit(m)
 	case requestBroadcast:
@@ -50,13 +74,36 @@ func (n *node) receiveRequest(data []byte) error {
 	return nil // of a newer version
 }
 
-// answer publishes one. Requests without an id want none.
-func (n *node) answer(m *message, answer any) error {
-	if m.requestID == "" {
-		return nil
+// tell answers who, and what, is here. One such answer is made at a time: it is
+// large where there are many clients.
+func (n *node) tell(m *message) error {
+	if m.kind == requestFetch && !m.hasOpts {
+		return errMalformed
 	}
-	n.b.enqueueJSON(n.answersTo(m), answer) // the asker has a timeout
+	n.serve(&n.telling, m, func() {
+		select {
+		case n.making <- struct{}{}:
+		case <-n.ctx.Done():
+			return
+		}
+		defer func() { <-n.making }()
+		switch m.kind {
+		case requestSockets:
+			n.answer(m, idsAnswer{m.requestID, n.ids(wsrouter.Selection{Rooms: m.rooms})})
+		case requestAllRooms:
+			n.answer(m, roomsAnswer{m.requestID, n.rooms()})
+		case requestFetch:
+			n.answer(m, fetchAnswer{m.requestID, n.sockets(m.to)})
+		}
+	})
 	return nil
+}
+
+// answer publishes one. Requests without an id want none.
+func (n *node) answer(m *message, v any) {
+	if m.requestID != "" {
+		n.b.enqueueJSON(answer, n.answersTo(m), v) // the asker has a timeout
+	}
 }
 
 // answersTo is the channel for the answers to a request.
@@ -173,17 +220,15 @@ func handshakeOf(c *wsrouter.Conn) handshake {
 	return h
 }
 
-// serve runs what takes time, off the goroutine that reads. Beyond maxServing
-// nobody is answered.
-func (n *node) serve(fn func()) {
-	select {
-	case n.serving <- struct{}{}:
-	default:
+// serve runs what takes time, off the goroutine that reads. What finds no slot is
+// not answered, and counted.
+func (n *node) serve(kind *slots, m *message, fn func()) {
+	if !kind.take(m.size, n.b.opts.MaxMessage) {
 		n.b.dropped.Add(1)
 		return
 	}
 	n.working.Go(func() {
-		defer func() { <-n.serving }()
+		defer kind.free(m.size)
 		fn()
 	})
 }
@@ -194,7 +239,7 @@ func (n *node) serverSideEmit(m *message) error {
 	if !ok {
 		return errMalformed
 	}
-	n.serve(func() {
+	n.serve(&n.emitting, m, func() {
 		result, err := n.askServer(event, args)
 		if err != nil {
 			n.b.opts.Logger.Error("redisbroker: ServerSideEmit failed", "err", err)
@@ -238,39 +283,48 @@ func (n *node) callAll(m *message) error {
 		conns = append(conns, c)
 	}
 	n.answer(m, countAnswer{answerClientCount, m.requestID, len(conns)})
-	timeout := m.timeout
-	if timeout == 0 {
-		timeout = n.b.opts.RequestTimeout
-	}
 	if len(conns) == 0 {
 		return nil
 	}
-	n.serve(func() {
-		ctx, cancel := context.WithTimeout(n.ctx, timeout)
+	m.size += len(conns) * int(unsafe.Sizeof(conns[0]))
+	n.serve(&n.calling, m, func() {
+		ctx, cancel := context.WithTimeout(n.ctx, n.patience(m))
 		defer cancel()
-		done := make(chan struct{})
+		var asked sync.WaitGroup
+		defer asked.Wait()
 		for _, c := range conns {
-			go func() {
-				defer func() { done <- struct{}{} }()
+			select {
+			case n.calls <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			asked.Go(func() {
+				defer func() { <-n.calls }()
 				var answer wsrouter.Encoded
 				if c.Call(ctx, event, args, &answer) == nil {
 					n.ack(m, answer)
 				}
-			}()
-		}
-		for range conns {
-			<-done
+			})
 		}
 	})
 	return nil
 }
 
-func (n *node) ack(m *message, answer wsrouter.Encoded) {
-	data, err := appendAck(nil, m.requestID, answer)
+// patience is how long clients have for their answers: as long as the asker waits,
+// but not longer than we would.
+func (n *node) patience(m *message) time.Duration {
+	if m.timeout == 0 {
+		return n.b.opts.RequestTimeout
+	}
+	return min(m.timeout, n.b.opts.RequestTimeout)
+}
+
+func (n *node) ack(m *message, given wsrouter.Encoded) {
+	data, err := appendAck(nil, m.requestID, given)
 	if err != nil { // the client's answer is not for Node.js
 		data, _ = appendAck(nil, m.requestID, wsrouter.Encoded{})
 	}
-	n.b.enqueueUrgent(n.answersTo(m), data)
+	n.b.enqueueBytes(answer, n.answersTo(m), data)
 }
 
 // question is one of ours that waits for answers.
@@ -301,8 +355,8 @@ func (n *node) Find(ctx context.Context, s wsrouter.Selection) ([]wsrouter.Membe
 		defer n.mu.Unlock()
 		delete(n.questions, id)
 	}()
-	ask := &request{UID: n.uid, RequestID: id, Type: requestFetch, Opts: optsOf(s)}
-	if err := n.b.enqueueJSON(n.channels.request, ask); err != nil {
+	ask := &ourRequest{UID: n.uid, RequestID: id, Type: requestFetch, Opts: optsOf(s)}
+	if err := n.b.enqueueJSON(request, n.channels.request, ask); err != nil {
 		return nil, err
 	}
 	select {
@@ -345,9 +399,13 @@ func (n *node) others(ctx context.Context) (count int, err error) {
 		}()
 	}
 	for range servers {
-		r := <-results
-		count += r.count
-		err = errors.Join(err, r.err)
+		select {
+		case r := <-results:
+			count += r.count
+			err = errors.Join(err, r.err)
+		case <-ctx.Done(): // those that do not heed it either
+			return max(count-1, 0), errors.Join(err, wsrouter.ErrUnreached)
+		}
 	}
 	return max(count-1, 0), err // without this one
 }
@@ -376,7 +434,7 @@ func (n *node) receiveAnswer(data []byte) error {
 	if !asking { // most answers are for others
 		return nil
 	}
-	m, err := readMessage(data)
+	m, err := readMessage(data, n.b.opts.MaxMessage)
 	if err != nil {
 		return err
 	}

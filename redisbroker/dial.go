@@ -1,0 +1,102 @@
+package redisbroker
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+
+	"github.com/redis/rueidis"
+)
+
+// What waits for the network, and for how long at most:
+//
+//	Emit, Join, Leave, Disconnect   not at all: they are queued
+//	Subscribe                       subscribeWait
+//	Find                            its context, RequestTimeout; half of that to count nodes
+//	Subscription.Close              RequestTimeout to send, leaveWait to leave
+//	Broker.Close                    the same, for all nodes together; then sockets are closed
+//	Emitter                         its context, and the client's timeouts
+//	dialling, and the handshake     Dialer.Timeout (rueidis: 5 s), Broker.Close
+//	PING, SUBSCRIBE, confirmation   RequestTimeout, the node's end
+//	PUBLISH                         RequestTimeout, Broker.Close
+//	giving a connection back        ConnWriteTimeout (RequestTimeout if unset), Broker.Close
+//	a connection that says nothing  Dialer.KeepAlive (rueidis: 1 s), then a PING of ConnWriteTimeout
+//	clients that are asked          RequestTimeout, or the asker's timeout, the node's end
+//
+// A client that is the caller's has sockets of its own: what it waits for ends with
+// its timeouts, beside, and not with Broker.Close.
+
+// sockets are the connections of a broker's client, which end with the broker
+// whatever that client waits for.
+type sockets struct {
+	ctx   context.Context // ends dialling
+	ofCtx func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error)
+	of    func(string, *net.Dialer, *tls.Config) (net.Conn, error)
+
+	mu     sync.Mutex // guards what follows
+	open   map[*socket]struct{}
+	closed bool
+}
+
+// socket is one of them.
+type socket struct {
+	net.Conn
+	all *sockets
+}
+
+// track has the client's connections made by s, as option says.
+func (s *sockets) track(option *rueidis.ClientOption) {
+	s.ofCtx, s.of, s.open = option.DialCtxFn, option.DialFn, make(map[*socket]struct{})
+	option.DialCtxFn, option.DialFn = s.dial, nil
+}
+
+func (s *sockets) dial(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	conn, err := s.connect(ctx, addr, dialer, config)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	c := &socket{conn, s}
+	s.open[c] = struct{}{}
+	return c, nil
+}
+
+func (s *sockets) connect(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+	switch {
+	case s.ofCtx != nil:
+		return s.ofCtx(ctx, addr, dialer, config)
+	case s.of != nil:
+		return s.of(addr, dialer, config)
+	case config != nil:
+		secure := tls.Dialer{NetDialer: dialer, Config: config}
+		return secure.DialContext(ctx, "tcp", addr)
+	}
+	return dialer.DialContext(ctx, "tcp", addr)
+}
+
+// Close implements [net.Conn].
+func (c *socket) Close() error {
+	c.all.mu.Lock()
+	delete(c.all.open, c)
+	c.all.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// close ends all sockets, and lets there be no more.
+func (s *sockets) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.open {
+		c.Conn.Close()
+	}
+}
