@@ -179,7 +179,13 @@ func (c *Conn) goneLocked() error {
 // for a name that is empty, longer than [Options.MaxName], or the id of another
 // connection. Prefix names that clients choose ("room:"+name), so that they cannot
 // name a room of yours.
-func (c *Conn) Join(rooms ...string) error { return c.router.hub.join(c, rooms) }
+func (c *Conn) Join(rooms ...string) error {
+	err := c.router.hub.join(c, rooms)
+	if err == errForgotten {
+		return fmt.Errorf("wsrouter: join: %w", c.goneError())
+	}
+	return err
+}
 
 // Leave takes the connection out of rooms. Its own it cannot leave.
 func (c *Conn) Leave(rooms ...string) { c.router.hub.leave(c, rooms) }

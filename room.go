@@ -2,6 +2,7 @@ package wsrouter
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,9 @@ import (
 // hub knows the connections of one namespace and the rooms they are in. Its lock
 // is held for looking up and copying only; nothing is sent and no user code runs
 // under it.
+//
+// Lock order: Link.mu, then hub.mu. So no method of hub calls one of Conn or Link,
+// which may lock; what it has to say of them it returns.
 type hub struct {
 	maxRooms, maxName int
 
@@ -86,11 +90,14 @@ func (h *hub) exitLocked(c *Conn, room string) {
 	}
 }
 
+var errForgotten = errors.New("wsrouter: join: the connection has gone")
+
+// join fails with errForgotten for a connection that has gone.
 func (h *hub) join(c *Conn, rooms []string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c.forgotten { // before, OnConnect and handlers of a client that said goodbye go on
-		return fmt.Errorf("wsrouter: join: %w", c.goneError())
+		return errForgotten
 	}
 	for _, room := range rooms {
 		if err := h.joinLocked(c, room); err != nil {
