@@ -72,7 +72,7 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	if refused := r.admit(req, req.Context().Done()); refused != nil {
+	if refused := r.admit(req); refused != nil {
 		refused.ServeHTTP(w, req)
 		return
 	}
@@ -162,6 +162,8 @@ func readFailure(err error) *adapter.End {
 		return &adapter.End{Code: ClosePolicy, Reason: "slow client", Cause: adapter.CauseSlow}
 	case errors.Is(err, socket.ErrTimeout):
 		return &adapter.End{Code: ClosePolicy, Reason: "message took too long", Cause: adapter.CauseTimeout}
+	case errors.Is(err, socket.ErrUTF8):
+		return &adapter.End{Code: CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: adapter.CauseProtocol}
 	case errors.Is(err, socket.ErrProtocol):
 		return &adapter.End{Code: CloseProtocol, Reason: "protocol error", Cause: adapter.CauseProtocol, Err: err}
 	}
@@ -215,7 +217,7 @@ func (t *wsTransport) control() {
 }
 
 // Ping implements [adapter.Transport].
-func (t *wsTransport) Ping() { t.socket.Ping(t.limits.PongTimeout) }
+func (t *wsTransport) Ping() { t.socket.Ping() }
 
 // Close implements [adapter.Transport].
 func (t *wsTransport) Close(e adapter.End) {

@@ -1,43 +1,116 @@
 package wsrouter
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
-	"net/url"
-	"path"
+	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/origin"
 )
 
 // admit checks whether a client may connect to this namespace: its Origin header
 // (403), that there is room for another client (503) of that [Options.ClientKey]
 // (429), and that the namespace is neither shutting down nor failed to initialize
-// (503). It runs OnInit if nobody has yet, and waits for it until gone is closed.
-func (r *Router) admit(req *http.Request, gone <-chan struct{}) *adapter.Refusal {
-	r.app.freeze()
-	var err *adapter.Refusal
-	switch crowded := r.app.sessions.crowded(req); {
-	case !originAllowed(req, r.app.opts.Origins):
-		err = refusal(http.StatusForbidden, "origin not allowed", RefusedOrigin)
-	case requestHeld(req) > maxRequest:
-		err = refusal(http.StatusRequestHeaderFieldsTooLarge, "request headers too large", RefusedRequest)
-	case r.isClosing():
-		err = refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
-	case crowded != nil:
-		err = crowded
-	case r.app.broken != nil, r.initialize(gone) != nil:
+// (503). It runs OnInit if nobody has yet, and waits for it for as long as the client
+// does.
+//
+// A client that waits, or is let in, counts as a connection until newLink is called
+// with the same request, or the request's context ends.
+func (r *Router) admit(req *http.Request) *adapter.Refusal {
+	sessions := r.app.sessions
+	err := r.mayConnect(req)
+	if err == nil {
+		err = sessions.hold(req)
+	}
+	if req.Context().Done() == nil { // of no server: nothing would end it
+		defer sessions.letGo(req)
+	}
+	if err == nil && r.ready(req.Context()) != nil {
+		sessions.letGo(req)
 		err = refusal(http.StatusServiceUnavailable, "not available", RefusedInit)
 	}
 	if err != nil {
 		r.app.refused(req, Refusal(err.Reason), err)
 	}
 	return err
+}
+
+func (r *Router) mayConnect(req *http.Request) *adapter.Refusal {
+	switch {
+	case !r.app.allowsOrigin(req):
+		return refusal(http.StatusForbidden, "origin not allowed", RefusedOrigin)
+	case requestHeld(req) > maxRequest:
+		return refusal(http.StatusRequestHeaderFieldsTooLarge, "request headers too large", RefusedRequest)
+	case r.isClosing():
+		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
+	case !r.app.take(serving):
+		return notServing()
+	}
+	return nil
+}
+
+func notServing() *adapter.Refusal {
+	return refusal(http.StatusServiceUnavailable, "this router dials and serves no clients", RefusedInit)
+}
+
+// ready says why the namespace has no connections. What it waits for is OnInit,
+// which may wait for a network itself: ctx bounds it.
+func (r *Router) ready(ctx context.Context) error {
+	r.app.freeze()
+	if r.app.broken != nil {
+		return r.app.broken
+	}
+	return r.initialize(ctx.Done())
+}
+
+// allowsOrigin reports whether a page of the request's Origin may connect.
+func (a *app) allowsOrigin(req *http.Request) bool {
+	header := req.Header.Get("Origin")
+	if header == "" {
+		return !embedded(req.Header)
+	}
+	o := origin.Parse(header)
+	for _, pattern := range a.origins {
+		if pattern.Match(o) {
+			return true
+		}
+	}
+	if allow := a.opts.AllowOrigin; allow != nil {
+		return allow(req)
+	}
+	return o.SameAs(req.Host, req.TLS != nil)
+}
+
+// embedded reports whether a page of somebody else's makes a browser ask by a way
+// that sends no Origin: as an image, say, or in a frame (W3C Fetch Metadata).
+func embedded(h http.Header) bool {
+	switch h.Get("Sec-Fetch-Mode") {
+	case "no-cors":
+		return true
+	case "navigate", "nested-navigate":
+		site := h.Get("Sec-Fetch-Site")
+		return site == "cross-site" || site == "same-site"
+	}
+	return false
+}
+
+// parseOrigins panics for what is no origin, and for what none can be.
+func parseOrigins(patterns []string) (list []origin.Pattern) {
+	for _, pattern := range patterns {
+		p, err := origin.ParsePattern(pattern)
+		if err != nil {
+			panic(fmt.Sprintf("wsrouter: invalid pattern %q in Options.Origins: %v", pattern, err))
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 func refusal(status int, text string, reason Refusal) *adapter.Refusal {
@@ -100,18 +173,27 @@ type sessions struct {
 	opts *Options
 
 	mu        sync.Mutex // guards everything below
-	closed    bool       // the tree shuts down, or its handlers could not be built
+	closed    bool       // the tree shuts down
 	byLink    map[*link]struct{}
+	places    map[*http.Request]*place // of clients that will have a link
+	perClient map[string]int           // both by ClientKey; empty without a limit
 	conns     map[*Conn]struct{}
-	perClient map[string]int // links by ClientKey; empty without a limit
+}
+
+// A place is kept for a client that has been admitted and has no link yet: it may
+// wait long for OnInit, and then all who wait come at once.
+type place struct {
+	key  string
+	stop func() bool // forgets to let go at the end of the request
 }
 
 func newSessions(opts *Options) *sessions {
 	return &sessions{
 		opts:      opts,
 		byLink:    make(map[*link]struct{}),
-		conns:     make(map[*Conn]struct{}),
+		places:    make(map[*http.Request]*place),
 		perClient: make(map[string]int),
+		conns:     make(map[*Conn]struct{}),
 	}
 }
 
@@ -127,20 +209,27 @@ func (s *sessions) clientKey(req *http.Request) string {
 	if err != nil {
 		return req.RemoteAddr
 	}
-	return host
+	return addressKey(host)
 }
 
-// crowded says why there is no room for another client, nil if there is.
-func (s *sessions) crowded(req *http.Request) *adapter.Refusal {
-	key := s.clientKey(req)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.crowdedLocked(key)
+// addressKey is the address of an IPv4 client, and the network of an IPv6 client:
+// whoever has one address of a /64 has them all (RFC 4291 section 2.5.1).
+func addressKey(host string) string {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if addr = addr.Unmap(); addr.Is4() {
+		return addr.String()
+	}
+	network, _ := addr.Prefix(64) // without a zone
+	return network.String()
 }
 
+// crowdedLocked says why there is no room for another client.
 func (s *sessions) crowdedLocked(key string) *adapter.Refusal {
 	switch {
-	case len(s.byLink) >= s.opts.MaxConns:
+	case len(s.byLink)+len(s.places) >= s.opts.MaxConns:
 		return refusal(http.StatusServiceUnavailable, "too many connections", RefusedMaxConns)
 	case s.perClient[key] >= s.opts.MaxConnsPerClient:
 		return refusal(http.StatusTooManyRequests, "too many connections from you", RefusedClient)
@@ -148,12 +237,54 @@ func (s *sessions) crowdedLocked(key string) *adapter.Refusal {
 	return nil
 }
 
-// add registers a link. What admit has checked is checked again: others may have
-// come meanwhile.
+// hold keeps a place for the client of a request, until add or letGo, or the end of
+// the request. Without limits there are none.
+func (s *sessions) hold(req *http.Request) *adapter.Refusal {
+	key := s.clientKey(req)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.crowdedLocked(key); err != nil {
+		return err
+	}
+	if s.places[req] != nil || s.opts.MaxConns == unlimited && key == "" {
+		return nil
+	}
+	s.places[req] = &place{key, context.AfterFunc(req.Context(), func() { s.letGo(req) })}
+	s.countLocked(key, 1)
+	return nil
+}
+
+func (s *sessions) letGo(req *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.letGoLocked(req)
+}
+
+func (s *sessions) letGoLocked(req *http.Request) {
+	if p := s.places[req]; p != nil {
+		p.stop()
+		delete(s.places, req)
+		s.countLocked(p.key, -1)
+	}
+}
+
+// countLocked counts the connections of a client, and the places kept for it.
+func (s *sessions) countLocked(key string, n int) {
+	if key == "" {
+		return
+	}
+	if s.perClient[key] += n; s.perClient[key] == 0 {
+		delete(s.perClient, key)
+	}
+}
+
+// add registers a link, in the place that admit has kept. What admit has checked is
+// checked again: there may have been no admit, and the router may close meanwhile.
 func (s *sessions) add(l *link) *adapter.Refusal {
 	key := s.clientKey(l.request)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.letGoLocked(l.request)
 	if s.closed {
 		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
 	}
@@ -161,9 +292,8 @@ func (s *sessions) add(l *link) *adapter.Refusal {
 		return crowded
 	}
 	s.byLink[l] = struct{}{}
-	if l.clientKey = key; key != "" {
-		s.perClient[key]++
-	}
+	l.clientKey = key
+	s.countLocked(key, 1)
 	return nil
 }
 
@@ -171,12 +301,7 @@ func (s *sessions) remove(l *link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byLink, l)
-	if l.clientKey == "" {
-		return
-	}
-	if s.perClient[l.clientKey]--; s.perClient[l.clientKey] == 0 {
-		delete(s.perClient, l.clientKey)
-	}
+	s.countLocked(l.clientKey, -1)
 }
 
 // close lets no more links in.
@@ -234,38 +359,4 @@ func statusError(err error) error {
 		return &StatusError{r.Status, r.Text}
 	}
 	return err
-}
-
-// originAllowed reports whether a browser's page may connect. Others send no
-// Origin header.
-func originAllowed(req *http.Request, patterns []string) bool {
-	origin := req.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" { // "null", from a file or a sandboxed frame
-		u = &url.URL{Scheme: "null", Host: "null"}
-	} else if strings.EqualFold(u.Host, req.Host) {
-		return true
-	}
-	host := strings.ToLower(u.Host)
-	for _, pattern := range patterns {
-		target := host
-		if strings.Contains(pattern, "://") {
-			target = strings.ToLower(u.Scheme) + "://" + host
-		}
-		if ok, _ := path.Match(strings.ToLower(pattern), target); ok {
-			return true
-		}
-	}
-	return false
-}
-
-func checkOrigins(patterns []string) {
-	for _, pattern := range patterns {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			panic(fmt.Sprintf("wsrouter: invalid pattern %q in Options.Origins", pattern))
-		}
-	}
 }

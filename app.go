@@ -3,14 +3,18 @@ package wsrouter
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/internal/origin"
 )
 
 // app is what the namespaces of one tree share.
 type app struct {
 	opts     Options
+	origins  []origin.Pattern // of opts
+	side     atomic.Int32     // a side
 	root     *Router
 	counters counters
 	pool     *budget.Pool
@@ -25,6 +29,7 @@ type app struct {
 
 func newApp(opts *Options) *app {
 	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{}), namespaces: make(map[string]*Router)}
+	a.origins = parseOrigins(a.opts.Origins)
 	a.pool = budget.NewPool(a.opts.MaxBuffered)
 	a.sessions = newSessions(&a.opts)
 	a.root = a.newRouter("/", nil)
@@ -51,6 +56,20 @@ func (a *app) freeze() {
 		close(a.compiled)
 	}
 	<-a.compiled
+}
+
+// side is the end of its connections that a tree of namespaces is at. It is settled
+// by the first of them.
+type side int32
+
+const (
+	serving side = iota + 1
+	dialing
+)
+
+// take settles the side, and reports false where it is the other.
+func (a *app) take(s side) bool {
+	return a.side.CompareAndSwap(0, int32(s)) || a.side.Load() == int32(s)
 }
 
 // lookup returns the namespace of that full name, nil if there is none.
@@ -105,11 +124,11 @@ func (r *Router) Adapter() adapter.Host { return host{r} }
 type host struct{ router *Router }
 
 func (h host) Admit(req *http.Request) *adapter.Refusal {
-	return h.router.admit(req, req.Context().Done())
+	return h.router.admit(req)
 }
 
 func (h host) AllowsOrigin(req *http.Request) bool {
-	return originAllowed(req, h.router.app.opts.Origins)
+	return h.router.app.allowsOrigin(req)
 }
 
 func (h host) Refused(req *http.Request, reason string, err error) {

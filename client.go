@@ -2,6 +2,7 @@ package wsrouter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,9 +17,10 @@ import (
 // DialOptions configure a [Client]. They may be nil and are copied.
 type DialOptions struct {
 	// Router handles what the server sends, and its Options are the client's
-	// limits. It is a router of its own: not the server's, and one for all its
-	// clients. Its handlers answer the server's requests only: a reply to a mere
-	// event is not sent, so that two ends never answer each other for ever.
+	// limits. It is a router of its own, for all clients of a kind: one that
+	// serves clients is refused. Its handlers answer the server's requests only: a
+	// reply to a mere event is not sent, so that two ends never answer each other
+	// for ever.
 	Router *Router
 
 	// Header is sent with the handshake. Connect sees it, too.
@@ -85,6 +87,9 @@ func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error
 }
 
 func newClient(ctx context.Context, o DialOptions, dial func(context.Context) (*Conn, error)) (*Client, error) {
+	if !o.Router.app.take(dialing) {
+		return nil, errors.New("wsrouter: dial: DialOptions.Router serves clients: use a router of its own")
+	}
 	conn, err := dial(ctx)
 	if err != nil {
 		return nil, err
@@ -162,7 +167,11 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router) (*Conn, error) {
 		req = handshake("http://memory/", o.Header)
 		req.RemoteAddr = "pipe"
 	}
-	if refused := r.admit(req, ctx.Done()); refused != nil {
+	reqCtx, done := context.WithCancel(req.Context()) // ends as a server's, when it has been handled
+	defer done()
+	defer context.AfterFunc(ctx, done)()
+	req = req.WithContext(reqCtx)
+	if refused := r.admit(req); refused != nil {
 		return nil, statusError(refused)
 	}
 	server, client := pipe.New(r.app.limits(), o.Router.app.limits())

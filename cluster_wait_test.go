@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -24,15 +25,15 @@ type stuck struct {
 	published []string   // the events, and "join"
 }
 
-func (s *stuck) Subscribe(*wsrouter.Router) (wsrouter.Subscription, error) {
+func (s *stuck) Subscribe(context.Context, broker.Node) (broker.Subscription, error) {
 	<-s.subscribe
 	return s, nil
 }
 
-func (s *stuck) Publish(op *wsrouter.Operation) error {
+func (s *stuck) Publish(op *broker.Operation) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if op.Kind == wsrouter.OpJoin {
+	if op.Kind == broker.OpJoin {
 		s.published = append(s.published, "join")
 	} else {
 		s.published = append(s.published, op.Event)
@@ -58,7 +59,7 @@ func passed() chan struct{} {
 }
 
 func TestShutdownReturnsByItsContextWhateverABrokerDoes(t *testing.T) {
-	for name, broker := range map[string]func() (_ *stuck, free chan struct{}){
+	for name, b := range map[string]func() (_ *stuck, free chan struct{}){
 		"Subscribe blocks": func() (*stuck, chan struct{}) {
 			free := make(chan struct{})
 			return &stuck{subscribe: free, close: passed()}, free
@@ -71,7 +72,7 @@ func TestShutdownReturnsByItsContextWhateverABrokerDoes(t *testing.T) {
 		for _, served := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					b, free := broker()
+					b, free := b()
 					defer close(free)
 					r := inCluster(b)
 					r.Namespace("/chat")

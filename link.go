@@ -84,7 +84,12 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
 	l.bytes.Keep(requestHeld(l.request))
-	if refused := a.sessions.add(l); refused != nil {
+	refused := a.sessions.add(l)
+	if refused == nil && !opts.Dialed && !a.take(serving) {
+		a.sessions.remove(l)
+		refused = notServing()
+	}
+	if refused != nil {
 		l.ping.Stop()
 		l.bytes.Leave()
 		a.refused(l.request, Refusal(refused.Reason), nil)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
 // TestSlowClient: 3,000 frames of 64 KiB to a client that never reads stay within
@@ -234,41 +237,44 @@ func TestVolatile(t *testing.T) {
 	})
 }
 
-// stuck is a transport whose network takes nothing.
-type stuck struct {
+// clogged is a transport whose network takes nothing.
+type clogged struct {
 	writing chan int
 	aborted chan struct{}
 	once    *sync.Once
 }
 
-func (s stuck) Write(batch []wsrouter.Frame) error {
-	s.writing <- len(batch)
-	<-s.aborted
+func (c clogged) Write(batch []adapter.Frame) error {
+	c.writing <- len(batch)
+	<-c.aborted
 	return errors.New("cut")
 }
-func (stuck) Ping()             {}
-func (stuck) Close(int, string) {}
-func (s stuck) Abort()          { s.once.Do(func() { close(s.aborted) }) }
+func (clogged) Ping()             {}
+func (clogged) Close(adapter.End) {}
+func (c clogged) Abort()          { c.once.Do(func() { close(c.aborted) }) }
 
 // TestDroppedInHand: frames that the writer had in its hand when the connection was
 // cut were dropped like those in the outbox.
 func TestDroppedInHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := 0
-		router := wsrouter.New(&wsrouter.Options{OutboxBytes: 1000, Trace: &wsrouter.Trace{Drop: func(_ *wsrouter.Link, n int) { lost += n }}})
-		transport := stuck{make(chan int, 10), make(chan struct{}), new(sync.Once)}
-		link, err := router.NewLink(transport, wsrouter.LinkOptions{Request: request("http://h/")})
+		router := wsrouter.New(&wsrouter.Options{OutboxBytes: 1000, Trace: &wsrouter.Trace{Drop: func(_ *http.Request, n int) { lost += n }}})
+		transport := clogged{make(chan int, 10), make(chan struct{}), new(sync.Once)}
+		blocking := adapter.NewBlocking(transport)
+		link, err := router.Adapter().NewLink(blocking, adapter.LinkOptions{Request: request("http://h/")})
 		require.NoError(t, err)
-		conn, err := link.Join(router, wsrouter.JSON, nil)
+		blocking.Attach(link)
+		_, err = link.Join(router, plain.JSON, nil)
 		require.NoError(t, err)
 		synctest.Wait()
+		conn := slices.Collect(router.Conns())[0]
 		require.NoError(t, conn.Emit("a"))
 		require.Equal(t, 1, <-transport.writing)
 		require.NoError(t, conn.Emit("b"))
 		require.NoError(t, conn.Emit("c"))
 		require.Error(t, conn.Emit("d", strings.Repeat("d", 2000)), "full")
 		synctest.Wait()
-		link.End(&wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CausePeer})
+		<-link.End(adapter.End{Code: wsrouter.CloseAbnormal, Cause: adapter.CausePeer})
 		require.EqualValues(t, 3, router.Stats().Dropped)
 		require.Equal(t, 3, lost)
 	})

@@ -1,4 +1,11 @@
-package wsrouter
+// Package bind stores data from the wire in Go values, as encoding/json does, and
+// says in the words of JSON what does not fit.
+//
+// What it adds is the error: encoding/json speaks of Go types and names a field
+// only sometimes, so after a failure the value is taken apart once more, member by
+// member, to find the one that does not fit. And bytes that came beside the JSON
+// become a []byte in an any, too.
+package bind
 
 import (
 	"bytes"
@@ -8,15 +15,95 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter/internal/scan"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Binding follows encoding/json. What it adds is the error: encoding/json speaks
-// of Go types and names a field only sometimes, so after a failure the value is
-// taken apart once more, member by member, to find the one that does not fit.
+// Error says which part of the data is not what was expected. It has no cause:
+// encoding/json's errors may quote the data, which does not belong into logs.
+type Error struct {
+	Path    string // "user.roles[1]"; empty is all of the data
+	Problem string
+}
 
-// decode stores raw in v or returns a *WsError.
+// Error returns path and problem.
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return "data: " + e.Problem
+	}
+	return e.Path + ": " + e.Problem
+}
+
+// within returns the error with the path of what the data is a part of.
+func within(path string, err error) error {
+	e, ok := err.(*Error)
+	switch {
+	case !ok:
+		return err
+	case e.Path == "":
+		return &Error{path, e.Problem}
+	case e.Path[0] == '[':
+		return &Error{path + e.Path, e.Problem}
+	}
+	return &Error{path + "." + e.Path, e.Problem}
+}
+
+// Value stores the value in out, a pointer; no data, like null, leaves it as it
+// is. The error is an *[Error] unless out is no pointer that can be stored in.
+func Value(v payload.Value, out any) error {
+	raw := v.Raw()
+	if raw == nil {
+		return nil
+	}
+	if err := decode(raw, out); err != nil || len(v.Attachments) == 0 {
+		return err
+	}
+	restore(v, reflect.ValueOf(out))
+	return nil
+}
+
+// Named is Value for data that has a name of its own in errors.
+func Named(name string, v payload.Value, out any) error { return within(name, Value(v, out)) }
+
+// Field stores one field of an object. The path has names separated by dots. A
+// field that is not there is an error.
+func Field(v payload.Value, path string, out any) error {
+	names := strings.Split(path, ".")
+	for i, name := range names {
+		next, ok := v.Member(name)
+		if !ok {
+			return mismatch(strings.Join(names[:i], "."), "an object", v.Raw())
+		}
+		v = next
+	}
+	if v.IsZero() {
+		return mismatch(path, expectation(out), nil)
+	}
+	return Named(path, v, out)
+}
+
+// Elements stores the elements of an array in the pointers, one each, and returns
+// how many those are. Pointers without an element are left as they are, elements
+// without a pointer ignored.
+func Elements(v payload.Value, ptrs []any) (n int, err error) {
+	if v.IsZero() {
+		return 0, nil
+	}
+	list, ok := v.Elements(len(ptrs))
+	if !ok {
+		return 0, mismatch("", "an array", v.Raw())
+	}
+	for i, element := range list {
+		if err := Value(element, ptrs[i]); err != nil {
+			return i, err
+		}
+	}
+	return len(list), nil
+}
+
+// decode stores raw in v.
 func decode(raw json.RawMessage, v any) error {
 	err := unmarshal(raw, v)
 	if err == nil {
@@ -30,7 +117,17 @@ func decode(raw json.RawMessage, v any) error {
 		return large(err)
 	}
 	path, t, culprit := locate("", reflect.TypeOf(v).Elem(), raw, 0)
-	return invalid(path, typeName(t), culprit)
+	return mismatch(path, typeName(t), culprit)
+}
+
+// unmarshal is json.Unmarshal, with a short way for strings.
+func unmarshal(raw json.RawMessage, v any) error {
+	if s, ok := v.(*string); ok && s != nil && scan.String(raw, 0) == len(raw) &&
+		bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		*s = string(raw[1 : len(raw)-1])
+		return nil
+	}
+	return json.Unmarshal(raw, v)
 }
 
 // Looking for the member that does not fit reads a body once for each level, so
@@ -43,83 +140,19 @@ const (
 func large(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if !errors.As(err, &wrong) {
-		return NewError("data: not as expected").WithCode(CodeInvalid)
+		return &Error{"", "not as expected"}
 	}
-	path := wrong.Field
-	if path == "" {
-		path = "data"
-	}
-	return NewError(path + ": expected " + typeName(wrong.Type)).WithCode(CodeInvalid)
+	return &Error{wrong.Field, "expected " + typeName(wrong.Type)}
 }
 
-// invalid returns the error for a value that is not what was expected; a nil raw
-// is one that is missing. It has no cause: encoding/json's errors may quote the
-// body, which does not belong into logs.
-func invalid(path, expected string, raw json.RawMessage) *WsError {
-	if path == "" {
-		path = "data"
-	}
+// mismatch is the error for a value that is not what was expected; a nil raw is
+// one that is missing.
+func mismatch(path, expected string, raw json.RawMessage) error {
 	got := jsonKind(raw)
 	if got == "a number" && strings.HasPrefix(expected, "an integer") && len(raw) <= 24 {
 		got = string(raw)
 	}
-	return NewError(path + ": expected " + expected + ", got " + got).WithCode(CodeInvalid)
-}
-
-// prefixField puts the path of a part before the path of an error within it.
-func prefixField(path string, err error) error {
-	var ws *WsError
-	if !errors.As(err, &ws) {
-		return err
-	}
-	e := ws.copy()
-	rest, whole := strings.CutPrefix(e.Message, "data:")
-	switch {
-	case whole:
-		e.Message = path + ":" + rest
-	case rest[0] == '[':
-		e.Message = path + rest
-	default:
-		e.Message = path + "." + rest
-	}
-	return e
-}
-
-// member returns the named member of a JSON object, of equal names the last; nil if
-// it has none. The others are passed over: there may be very many.
-func member(raw json.RawMessage, name string) (found json.RawMessage, err error) {
-	i := scan.Space(raw, 0)
-	if scan.Value(raw, i) < 0 || raw[i] != '{' {
-		return nil, errors.New("not an object")
-	}
-	for i = scan.Space(raw, i+1); raw[i] != '}'; {
-		key := raw[i:scan.String(raw, i)]
-		i = scan.Space(raw, scan.Key(raw, i))
-		end := scan.Value(raw, i)
-		if string(key[1:len(key)-1]) == name || bytes.IndexByte(key, '\\') >= 0 && unquote(key) == name {
-			found = raw[i:end:end]
-		}
-		if i = scan.Space(raw, end); raw[i] == ',' {
-			i = scan.Space(raw, i+1)
-		}
-	}
-	return found, nil
-}
-
-// elements returns the first n elements of a JSON array.
-func elements(raw json.RawMessage, n int) (list []json.RawMessage, ok bool) {
-	i := scan.Space(raw, 0)
-	if scan.Value(raw, i) < 0 || raw[i] != '[' {
-		return nil, false
-	}
-	for i = scan.Space(raw, i+1); raw[i] != ']' && len(list) < n; {
-		end := scan.Value(raw, i)
-		list = append(list, raw[i:end:end])
-		if i = scan.Space(raw, end); raw[i] == ',' {
-			i = scan.Space(raw, i+1)
-		}
-	}
-	return list, true
+	return &Error{path, "expected " + expected + ", got " + got}
 }
 
 // locate finds the innermost part of raw that does not fit its part of t.
