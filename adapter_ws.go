@@ -1,9 +1,7 @@
 package wsrouter
 
 import (
-	"errors"
 	"net/http"
-	"os"
 	"sync"
 
 	"github.com/wsrouter/wsrouter/adapter"
@@ -146,51 +144,15 @@ func (t *wsTransport) attach(l *link) { t.link = l }
 func (t *wsTransport) Read() (data []byte, text bool, end *adapter.End) {
 	data, text, err := t.socket.Read()
 	if err != nil {
-		return nil, false, readFailure(err)
+		e := socket.EndOf(err)
+		return nil, false, &e
 	}
 	return data, text, nil
 }
 
-func readFailure(err error) *adapter.End {
-	if code, reason, ok := socket.CloseStatus(err); ok {
-		return &adapter.End{Code: code, Reason: reason, Cause: adapter.CausePeer}
-	}
-	switch {
-	case errors.Is(err, socket.ErrTooBig):
-		return &adapter.End{Code: CloseTooBig, Reason: "message too big", Cause: adapter.CauseProtocol}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &adapter.End{Code: ClosePolicy, Reason: "slow client", Cause: adapter.CauseSlow}
-	case errors.Is(err, socket.ErrTimeout):
-		return &adapter.End{Code: ClosePolicy, Reason: "message took too long", Cause: adapter.CauseTimeout}
-	case errors.Is(err, socket.ErrUTF8):
-		return &adapter.End{Code: CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: adapter.CauseProtocol}
-	case errors.Is(err, socket.ErrProtocol):
-		return &adapter.End{Code: CloseProtocol, Reason: "protocol error", Cause: adapter.CauseProtocol, Err: err}
-	}
-	return &adapter.End{Code: CloseAbnormal, Cause: adapter.CausePeer, Err: err}
-}
-
 // Write implements [adapter.Transport].
 func (t *wsTransport) Write(batch []adapter.Frame) (pending bool, err error) {
-	if t.socket.BeginNow() {
-		t.add(batch)
-		if all, err := t.socket.EndNow(); all || err != nil {
-			return false, err
-		}
-		batch = nil
-	}
-	go func() { t.link.Writable(t.write(batch)) }()
-	return true, nil
-}
-
-// write sends frames, behind what the network did not take before.
-func (t *wsTransport) write(batch []adapter.Frame) error {
-	t.socket.Begin()
-	failed := t.add(batch)
-	if err := t.socket.End(); failed == nil {
-		failed = err
-	}
-	return failed
+	return t.socket.Push(func() error { return t.add(batch) }, t.link.Writable)
 }
 
 func (t *wsTransport) add(batch []adapter.Frame) error {

@@ -315,12 +315,15 @@ func (c *Conn) refuse(err error) {
 // refusalFrame tells the client why; data that cannot be encoded keeps it from
 // the details only.
 func (c *Conn) refusalFrame(err error) (f adapter.Frame) {
-	failed := protect(func() (err2 error) {
-		f, err2 = c.format.Encode(&adapter.Message{Kind: adapter.KindRefuse, Args: []any{toldOf(err)}})
+	told := toldOf(err)
+	m := &adapter.Message{Kind: adapter.KindRefuse, Args: []any{told}}
+	failed := protect(func() (err2 error) { // MarshalJSON is user code
+		f, err2 = c.format.Encode(m)
 		return err2
 	})
 	if failed != nil {
-		f, _ = c.format.Encode(&adapter.Message{Kind: adapter.KindRefuse, Args: []any{adapter.Told{Message: errInternal.Message}}})
+		m.Args[0] = adapter.Told{Message: told.Message}
+		f, _ = c.format.Encode(m)
 	}
 	return f
 }

@@ -92,7 +92,7 @@ func (r *Router) Stats() Stats {
 	for _, l := range r.app.sessions.all() {
 		all, out := l.bytes.Held()
 		s.Inbox += all - out
-		s.Outbox += out
+		s.Outbox += out - l.out.State().InHand
 	}
 	now := time.Now()
 	for _, c := range r.app.sessions.allConns() {

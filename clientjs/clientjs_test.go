@@ -1,4 +1,4 @@
-package wsrouter_test
+package clientjs_test
 
 import (
 	"net/http"
@@ -44,7 +44,7 @@ func TestClientJS(t *testing.T) {
 				require.Empty(t, got.Body.String())
 			}
 			if test.file != "" {
-				want, err := os.ReadFile("clientjs/" + test.file)
+				want, err := os.ReadFile(test.file)
 				require.NoError(t, err)
 				require.Equal(t, string(want), got.Body.String())
 			}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 var errAttachments = fmt.Errorf("more than %d attachments", maxAttachments)
@@ -24,7 +24,7 @@ func encodeArgs(b []byte, args []any) (_ []byte, attachments [][]byte, err error
 		if b[len(b)-1] != '[' {
 			b = append(b, ',')
 		}
-		if b, err = wsrouter.AppendArg(b, arg, attach); err != nil {
+		if b, err = payload.AppendArg(b, arg, attach); err != nil {
 			return nil, nil, err
 		}
 	}

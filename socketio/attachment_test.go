@@ -9,8 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 type (
@@ -135,7 +134,7 @@ func TestPutBack(t *testing.T) {
 
 // withBase64 is what those are bound who take no bytes.
 func withBase64(arg any) string {
-	e, ok := arg.(wsrouter.Encoded)
+	e, ok := arg.(payload.Value)
 	if !ok {
 		return string(arg.(json.RawMessage))
 	}

@@ -3,7 +3,7 @@ package socketio
 import (
 	"testing"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 func BenchmarkDecode(b *testing.B) {
@@ -38,7 +38,7 @@ func BenchmarkEncode(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			m := &wsrouter.Message{Kind: wsrouter.KindEvent, Event: "message", Args: []any{arg}}
+			m := &adapter.Message{Kind: adapter.KindEvent, Event: "message", Args: []any{arg}}
 			for b.Loop() {
 				if _, err := (format{namespace: "/chat"}).Encode(m); err != nil {
 					b.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -38,7 +39,7 @@ func newChurn(t *testing.T, nodes int) *churn {
 	c := &churn{t: t}
 	opts := wsrouter.Options{Logger: slog.New(slog.DiscardHandler), PingInterval: -1, FrameRate: -1}
 	if nodes > 1 {
-		opts.Broker = new(wsrouter.MemoryBroker)
+		opts.Broker = new(broker.Memory)
 	}
 	for range nodes {
 		router := newRouter(&opts)

@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // This file is Engine.IO's packets: the layer that Socket.IO's packets travel
@@ -88,25 +88,25 @@ func nextInPayload(body []byte) (p enginePacket, rest []byte, more bool, err err
 
 // frame is what the link counts of a packet: without a content unless it is a
 // message.
-func (p enginePacket) frame() wsrouter.Frame {
+func (p enginePacket) frame() adapter.Frame {
 	switch {
 	case p.binary:
-		return wsrouter.Frame{Attachments: [][]byte{p.data}}
+		return adapter.Frame{Attachments: [][]byte{p.data}}
 	case p.kind == engineMessage:
-		return wsrouter.Frame{Text: p.data}
+		return adapter.Frame{Text: p.data}
 	}
-	return wsrouter.Frame{}
+	return adapter.Frame{}
 }
 
 // enginePackets lists the messages of frames.
-func enginePackets(list []enginePacket, batch []wsrouter.Frame) []enginePacket {
+func enginePackets(list []enginePacket, batch []adapter.Frame) []enginePacket {
 	for _, f := range batch {
 		list = append(list, enginePacket{kind: engineMessage, data: f.Text})
 		for _, data := range f.Attachments {
 			list = append(list, enginePacket{kind: engineMessage, data: data, binary: true})
 		}
 		if f.Next != nil {
-			list = enginePackets(list, []wsrouter.Frame{*f.Next})
+			list = enginePackets(list, []adapter.Frame{*f.Next})
 		}
 	}
 	return list

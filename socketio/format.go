@@ -1,9 +1,8 @@
 package socketio
 
 import (
-	"errors"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // ErrorMode says how a client is told that an event failed.
@@ -28,46 +27,46 @@ type format struct {
 	errors    ErrorMode
 }
 
-// Encode implements [wsrouter.Format].
-func (f format) Encode(m *wsrouter.Message) (wsrouter.Frame, error) {
+// Encode implements [adapter.Format].
+func (f format) Encode(m *adapter.Message) (adapter.Frame, error) {
 	switch m.Kind {
-	case wsrouter.KindEvent:
+	case adapter.KindEvent:
 		return f.event(m.Event, m.Args, m.ID)
-	case wsrouter.KindReply:
+	case adapter.KindReply:
 		return f.reply(m)
-	case wsrouter.KindError:
+	case adapter.KindError:
 		return f.failure(m)
-	case wsrouter.KindConnect:
+	case adapter.KindConnect:
 		return f.plain(typeConnect, map[string]string{"sid": m.ID})
-	case wsrouter.KindRefuse:
-		return f.refusal(m.Args)
-	case wsrouter.KindDisconnect:
+	case adapter.KindRefuse:
+		return f.refusal(m.Args[0].(adapter.Told))
+	case adapter.KindDisconnect:
 		return f.plain(typeDisconnect, nil)
 	}
-	return wsrouter.Frame{}, nil // there is no cancel and no credit here
+	return adapter.Frame{}, nil // there is no cancel and no credit here
 }
 
 // reply acks, or emits where no ack was asked for. The items of a stream, and a
 // Response, are always emitted; the ack that was asked for follows them.
-func (f format) reply(m *wsrouter.Message) (wsrouter.Frame, error) {
+func (f format) reply(m *adapter.Message) (adapter.Frame, error) {
 	switch {
 	case m.ID == "":
 		if m.Args == nil {
-			return wsrouter.Frame{}, nil
+			return adapter.Frame{}, nil
 		}
 		return f.event(m.Event, m.Args, "")
 	case m.More:
 		return f.event(m.Event, m.Args, "")
 	case m.Named:
-		return f.both(func() (wsrouter.Frame, error) { return f.event(m.Event, m.Args, "") },
-			func() (wsrouter.Frame, error) { return f.ack(m.ID, nil) })
+		return f.both(func() (adapter.Frame, error) { return f.event(m.Event, m.Args, "") },
+			func() (adapter.Frame, error) { return f.ack(m.ID, nil) })
 	}
 	return f.ack(m.ID, m.Args)
 }
 
-func (f format) failure(m *wsrouter.Message) (wsrouter.Frame, error) {
-	emit := func() (wsrouter.Frame, error) { return f.event("exception", m.Args, "") }
-	ack := func() (wsrouter.Frame, error) { return f.ack(m.ID, m.Args) }
+func (f format) failure(m *adapter.Message) (adapter.Frame, error) {
+	emit := func() (adapter.Frame, error) { return f.event("exception", m.Args, "") }
+	ack := func() (adapter.Frame, error) { return f.ack(m.ID, m.Args) }
 	switch {
 	case m.ID == "" || f.errors == ErrorsException:
 		return emit()
@@ -78,7 +77,7 @@ func (f format) failure(m *wsrouter.Message) (wsrouter.Frame, error) {
 }
 
 // both makes one frame of two packets.
-func (f format) both(first, second func() (wsrouter.Frame, error)) (wsrouter.Frame, error) {
+func (f format) both(first, second func() (adapter.Frame, error)) (adapter.Frame, error) {
 	frame, err := first()
 	if err != nil {
 		return frame, err
@@ -88,18 +87,18 @@ func (f format) both(first, second func() (wsrouter.Frame, error)) (wsrouter.Fra
 	return frame, err
 }
 
-func (f format) event(event string, args []any, id string) (wsrouter.Frame, error) {
+func (f format) event(event string, args []any, id string) (adapter.Frame, error) {
 	p := packet{kind: typeEvent, namespace: f.namespace, id: id}
 	b := p.append(make([]byte, 0, sizeHint+len(event)))
 	head := len(b)
-	b, err := wsrouter.AppendJSON(append(b, '['), event)
+	b, err := payload.AppendJSON(append(b, '['), event)
 	if err != nil {
-		return wsrouter.Frame{}, err
+		return adapter.Frame{}, err
 	}
 	return p.frame(b, head, args)
 }
 
-func (f format) ack(id string, args []any) (wsrouter.Frame, error) {
+func (f format) ack(id string, args []any) (adapter.Frame, error) {
 	p := packet{kind: typeAck, namespace: f.namespace, id: id}
 	b := p.append(make([]byte, 0, sizeHint))
 	return p.frame(append(b, '['), len(b), args)
@@ -110,10 +109,10 @@ const sizeHint = 96
 
 // frame completes an event or ack whose array has been begun in b, behind the
 // packet's head. That is another one if there are attachments, which most have not.
-func (p *packet) frame(b []byte, head int, args []any) (wsrouter.Frame, error) {
+func (p *packet) frame(b []byte, head int, args []any) (adapter.Frame, error) {
 	b, attachments, err := encodeArgs(b, args)
 	if err != nil {
-		return wsrouter.Frame{}, err
+		return adapter.Frame{}, err
 	}
 	b = append(b, ']')
 	if p.attachments = len(attachments); p.attachments > 0 {
@@ -121,19 +120,19 @@ func (p *packet) frame(b []byte, head int, args []any) (wsrouter.Frame, error) {
 		p.data = b[head:]
 		b = p.append(nil)
 	}
-	return wsrouter.Frame{Text: b, Attachments: attachments}, nil
+	return adapter.Frame{Text: b, Attachments: attachments}, nil
 }
 
 // plain encodes a packet with an object, or nothing.
-func (f format) plain(kind byte, v any) (wsrouter.Frame, error) {
+func (f format) plain(kind byte, v any) (adapter.Frame, error) {
 	p := packet{kind: kind, namespace: f.namespace}
 	if v != nil {
 		var err error
-		if p.data, err = wsrouter.AppendJSON(nil, v); err != nil {
-			return wsrouter.Frame{}, err
+		if p.data, err = payload.AppendJSON(nil, v); err != nil {
+			return adapter.Frame{}, err
 		}
 	}
-	return wsrouter.Frame{Text: p.append(nil)}, nil
+	return adapter.Frame{Text: p.append(nil)}, nil
 }
 
 // connectError is what a client's connect_error handler gets.
@@ -142,21 +141,7 @@ type connectError struct {
 	Data    any    `json:"data,omitempty"`
 }
 
-// refusal says what OnConnect returned, as far as the client may know.
-func (f format) refusal(args []any) (wsrouter.Frame, error) {
-	body := connectError{Message: "Internal server error"}
-	reason, _ := args[0].(error)
-	var ws *wsrouter.WsError
-	var ce *wsrouter.CloseError
-	switch {
-	case errors.As(reason, &ws):
-		body = connectError{ws.Message, ws.Data}
-	case errors.As(reason, &ce):
-		body.Message = ce.Reason
-	}
-	frame, err := f.plain(typeConnectError, body)
-	if err != nil { // the data cannot be encoded, and the client shall not wait
-		frame, err = f.plain(typeConnectError, connectError{Message: body.Message})
-	}
-	return frame, err
+// refusal says why the client is not let in, as far as it may know.
+func (f format) refusal(told adapter.Told) (adapter.Frame, error) {
+	return f.plain(typeConnectError, connectError{told.Message, told.Data})
 }

@@ -16,7 +16,7 @@ import (
 func watched(opts *wsrouter.Options) (*wsrouter.Router, <-chan error) {
 	router := newRouter(opts)
 	gone := make(chan error, 10)
-	router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+	router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 	return router, gone
 }
 

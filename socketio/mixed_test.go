@@ -172,8 +172,8 @@ func TestRelay(t *testing.T) {
 	}
 	ws.write(`451-["field",{"a":[`+zero+`]}]`, "\x00")
 	ws.reads(`451-["field",[`+zero+`]]`, "\x00")
-	ws.write(`451-["args",["AQ==",`+zero+`]]`, "\x00\x01") // one array, as from a plain client
-	ws.reads(`451-["args","AQ==",`+zero+`]`, "\x00\x01")
+	ws.write(`451-["args",["AQ==",`+zero+`]]`, "\x00\x01") // one array is one argument: this wire tells them apart
+	ws.reads(`451-["args",["AQ==",`+zero+`],null]`, "\x00\x01")
 }
 
 // TestCallMixedRoom: a call to a room takes bytes to Socket.IO clients, and base64

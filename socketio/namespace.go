@@ -4,7 +4,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // client is what a session's packets mean: the namespaces it has joined, and the
@@ -12,7 +12,7 @@ import (
 // post that is being handled, or the WebSocket's read loop.
 type client struct {
 	session *session
-	joined  map[string]*wsrouter.Router // asked for by the client, and not left by it
+	joined  map[string]adapter.Conn // asked for by the client, and not left by it; nil if it was refused
 	pending *packet
 	parts   [][]byte
 	size    int // of the pending packet and its parts
@@ -22,37 +22,37 @@ type client struct {
 var errNotJoined = errors.New("namespace not joined")
 
 // receive takes one message of the session. An error ends the session.
-func (c *client) receive(m enginePacket) error {
+func (c *client) receive(m enginePacket) (adapter.Flow, error) {
 	if m.binary {
 		return c.attachment(m.data)
 	}
 	if c.pending != nil {
-		return errPacket // text where an attachment has to come
+		return 0, errPacket // text where an attachment has to come
 	}
 	p, err := parsePacket(m.data, c.session.handler.limits.MaxName)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if p.attachments > 0 {
 		c.pending, c.size = &p, len(m.data)
 		c.session.awaitParts(true)
-		return nil
+		return adapter.Go, nil
 	}
 	return c.handle(&p, nil, len(m.data))
 }
 
 // attachment takes one of the pending packet's. All together are one message,
 // with its limits of size and time.
-func (c *client) attachment(data []byte) error {
+func (c *client) attachment(data []byte) (adapter.Flow, error) {
 	if c.pending == nil {
-		return errPacket
+		return 0, errPacket
 	}
 	c.parts, c.size = append(c.parts, data), c.size+len(data)
 	if c.size > c.session.handler.limits.MaxMessage {
-		return errTooBig
+		return 0, errTooBig
 	}
 	if len(c.parts) < c.pending.attachments {
-		return nil
+		return adapter.Go, nil
 	}
 	c.session.awaitParts(false)
 	p, parts := c.pending, c.parts
@@ -63,38 +63,35 @@ func (c *client) attachment(data []byte) error {
 var errTooBig = errors.New("message too big")
 
 // handle does what a complete packet says.
-func (c *client) handle(p *packet, attachments [][]byte, size int) error {
+func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow, error) {
 	if p.kind == typeConnect {
-		return c.connect(p)
+		return adapter.Go, c.connect(p)
 	}
 	m, err := p.message(attachments)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(m.Event) > c.session.handler.limits.MaxName {
-		return errPacket
+		return 0, errPacket
 	}
 	m.Size = size
-	ns := c.joined[p.namespace]
-	if ns == nil {
-		return errNotJoined
+	conn, ok := c.joined[p.namespace]
+	if !ok {
+		return 0, errNotJoined
 	}
 	if p.kind == typeDisconnect {
 		delete(c.joined, p.namespace)
 	}
-	if conn := c.session.link.Conn(ns); conn != nil {
-		conn.Receive(m)
-	} // else our side has ended it, which the client did not know
-	return nil
+	if conn == nil { // it was refused, which the client did not know
+		return adapter.Go, nil
+	}
+	return conn.Receive(m), nil
 }
 
 // connect joins a namespace. Whether the client is let in the link will say.
 func (c *client) connect(p *packet) error {
 	h, link := c.session.handler, c.session.link
-	ns := h.router.Lookup(p.namespace)
-	if ns != nil && link.Conn(ns) != nil {
-		return errPacket // twice
-	}
+	ns := h.host.Lookup(p.namespace)
 	if ns == nil || h.opts.Namespaces != nil && !slices.Contains(h.opts.Namespaces, p.namespace) {
 		return c.invalidNamespace(p.namespace)
 	}
@@ -103,11 +100,15 @@ func (c *client) connect(p *packet) error {
 		auth = nil
 	}
 	f := format{namespace: p.namespace, errors: h.opts.Errors}
-	c.joined[p.namespace] = ns
+	conn, err := link.Join(ns, f, auth)
+	if err == adapter.ErrJoined {
+		return errPacket // twice
+	}
+	c.joined[p.namespace] = conn
 	// A client that is refused does not come back by itself: so where all are about
 	// to be sent away, this one is not told, and comes back with them.
-	if _, err := link.Join(ns, f, auth); err != nil && link.Err() == nil && !link.Draining() {
-		told, _ := f.refusal([]any{err}) // this namespace is closing, or broken
+	if refused := new(adapter.Refusal); errors.As(err, &refused) {
+		told, _ := f.refusal(adapter.Told{Message: refused.Text}) // this namespace is closing
 		link.Send(told)
 	}
 	return nil

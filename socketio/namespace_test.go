@@ -40,7 +40,7 @@ func TestConnect(t *testing.T) {
 	for packet, token := range map[string]string{"40": "none", `40{"token":"t"}`: "t", "40/,": "none", "40{}": "none"} {
 		ws := s.direct()
 		ws.write(packet)
-		require.Regexp(t, `^40\{"sid":"[A-Za-z0-9_-]{20}"\}$`, ws.read())
+		require.Regexp(t, `^40\{"sid":"~[A-Za-z0-9_-]{19}"\}$`, ws.read())
 		ws.reads(`42["welcome"]`)
 		require.Equal(t, token, <-auths)
 	}
@@ -214,8 +214,10 @@ func TestClosingNamespace(t *testing.T) {
 	ws.join("40/chat,")
 	require.NoError(t, chat.Shutdown(t.Context()))
 	ws.reads("41/chat,")
-	ws.write("40/chat,", "40/broken,", `421["echo",1]`)
-	ws.reads(`44/chat,{"message":"shutting down"}`, `44/broken,{"message":"not available"}`, "431[1]")
+	ws.write("40/chat,", "40/broken,")
+	ws.reads(`44/chat,{"message":"shutting down"}`, `44/broken,{"message":"not available"}`)
+	ws.write(`421["echo",1]`)
+	ws.reads("431[1]")
 }
 
 // TestEvents: arguments, names, acks and answers, frame by frame.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
@@ -136,46 +136,43 @@ func (p *packet) append(b []byte) []byte {
 
 // message is the packet as its Conn takes it, with the attachments that came
 // behind it.
-func (p *packet) message(attachments [][]byte) (*wsrouter.Message, error) {
-	m := &wsrouter.Message{ID: p.id}
+func (p *packet) message(attachments [][]byte) (*adapter.Message, error) {
+	m := &adapter.Message{ID: p.id}
 	if p.kind == typeDisconnect {
-		m.Kind = wsrouter.KindDisconnect
+		m.Kind = adapter.KindDisconnect
 		return m, nil
 	}
 	if len(p.data) == 0 || p.data[0] != '[' { // a CONNECT
 		return nil, errPacket
 	}
-	m.Kind = wsrouter.KindReply
+	m.Kind = adapter.KindReply
 	i := scan.Space(p.data, 1)
 	if p.kind == typeEvent || p.kind == typeBinaryEvent {
-		m.Kind = wsrouter.KindEvent
+		m.Kind = adapter.KindEvent
 		var err error
 		if m.Event, i, err = takeName(p.data, i); err != nil {
 			return nil, err
 		}
 	}
-	m.Args = []any{} // an ack without arguments is an answer, too
 	if p.data[i] == ']' {
 		return m, nil
 	}
-	arg, several := arguments(p.data, i)
-	in, err := putBack(arg, attachments, make([]bool, len(attachments)))
-	if err != nil {
-		return nil, err
-	}
-	m.Args, m.Spread = append(m.Args, in), several
-	return m, nil
+	arg, arity := arguments(p.data, i)
+	var err error
+	m.Arity = arity
+	m.Data, err = putBack(arg, attachments, make([]bool, len(attachments)))
+	return m, err
 }
 
 // arguments returns the elements of a JSON array, which is known to be valid, from
 // the one at i on: that alone if it is the last, else as an array. There may be very
 // many.
-func arguments(array json.RawMessage, i int) (arg json.RawMessage, several bool) {
+func arguments(array json.RawMessage, i int) (arg json.RawMessage, arity adapter.Arity) {
 	end := scan.Value(array, i)
 	if array[scan.Space(array, end)] == ']' {
-		return array[i:end:end], false
+		return array[i:end:end], adapter.ArityOne
 	}
-	return append(json.RawMessage{'['}, array[i:]...), true
+	return append(json.RawMessage{'['}, array[i:]...), adapter.ArityMany
 }
 
 // takeName returns the event's name, the element at i of an event's data, and where

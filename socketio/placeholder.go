@@ -6,8 +6,8 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/internal/scan"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 var errPlaceholder = errors.New("invalid placeholder")
@@ -16,9 +16,9 @@ var errPlaceholder = errors.New("invalid placeholder")
 // which attachments belong there. A placeholder is an object with
 // "_placeholder":true, whatever else it has, and in whatever order. Each attachment
 // is used at most once: otherwise few bytes could become many.
-func putBack(arg json.RawMessage, attachments [][]byte, used []bool) (any, error) {
+func putBack(arg json.RawMessage, attachments [][]byte, used []bool) (payload.Value, error) {
 	if len(attachments) == 0 || !bytes.Contains(arg, placeholderKey) {
-		return arg, nil
+		return payload.Value{JSON: arg}, nil
 	}
 	r := restorer{attachments: attachments, used: used}
 	for i := 0; i < len(arg); i++ {
@@ -34,7 +34,7 @@ func putBack(arg json.RawMessage, attachments [][]byte, used []bool) (any, error
 		case '}':
 			replaced, err := r.close()
 			if err != nil {
-				return nil, err
+				return payload.Value{}, err
 			}
 			if replaced {
 				continue
@@ -51,7 +51,7 @@ type restorer struct {
 	attachments [][]byte
 	used        []bool
 	open        []object // around the current byte, from the outermost
-	out         wsrouter.Encoded
+	out         payload.Value
 }
 
 type object struct {
@@ -107,6 +107,6 @@ func (r *restorer) close() (replaced bool, err error) {
 	for n := len(r.out.Attachments); n > 0 && r.out.Attachments[n-1].At > top.out; n-- {
 		r.out.Attachments = r.out.Attachments[:n-1] // was in this one
 	}
-	r.out.Attachments = append(r.out.Attachments, wsrouter.Attachment{At: top.out, Data: r.attachments[top.num]})
+	r.out.Attachments = append(r.out.Attachments, payload.Attachment{At: top.out, Data: r.attachments[top.num]})
 	return true, nil
 }

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // This file is the transport of clients that cannot, or not yet, use a WebSocket.
@@ -20,7 +20,7 @@ import (
 func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 	s, err := h.newSession(r, nil)
 	if err != nil {
-		handshakeError(err).write(w, false)
+		errUnavailable.write(w, false)
 		return
 	}
 	if h.opts.Cookie != nil {
@@ -31,24 +31,18 @@ func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 	s.respondPayload(w, []enginePacket{s.openPacket("websocket")})
 }
 
-// handshakeError says why there is no session: a client with too large a request
-// need not come again.
-func handshakeError(err error) *engineError {
-	if ce := new(wsrouter.CloseError); errors.As(err, &ce) && ce.Code == wsrouter.ClosePolicy {
-		return &engineError{errRequest.Code, ce.Reason, http.StatusRequestHeaderFieldsTooLarge}
-	}
-	return errUnavailable
-}
-
-func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) {
+// respondPayload answers with packets; the error is that of a client that does not
+// get them, and its session ends.
+func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) error {
 	w.Header().Set("Cache-Control", "no-store")
 	err := s.respond(w, "text/plain; charset=UTF-8", appendPayload(nil, packets))
 	switch { // what the packets said is lost
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.end(&wsrouter.CloseError{Code: wsrouter.ClosePolicy, Reason: "slow client", Cause: wsrouter.CauseSlow})
+		s.end(adapter.End{Code: wsrouter.ClosePolicy, Reason: "slow client", Cause: adapter.CauseSlow})
 	case err != nil:
 		s.end(gone())
 	}
+	return err
 }
 
 // respond writes a response to the network. The server's own timeouts are not
@@ -70,8 +64,8 @@ func (s *session) respond(w http.ResponseWriter, contentType string, body []byte
 }
 
 // gone is the end of a client that did not wait for our answer.
-func gone() *wsrouter.CloseError {
-	return &wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CausePeer}
+func gone() adapter.End {
+	return adapter.End{Code: wsrouter.CloseAbnormal, Cause: adapter.CausePeer}
 }
 
 // poll answers a GET with what there is to say, and waits until there is.
@@ -84,15 +78,15 @@ func (s *session) poll(w http.ResponseWriter, r *http.Request) {
 		s.fail(errEngine)
 		return
 	}
-	packets, taken := s.nextPoll(r)
+	packets, pending := s.nextPoll(r)
 	if packets == nil {
 		s.end(gone())
 		return
 	}
-	s.respondPayload(w, packets)
+	err := s.respondPayload(w, packets)
 	s.endPoll()
-	if taken != nil {
-		close(taken)
+	if pending {
+		s.link.Writable(err)
 	}
 }
 
@@ -113,28 +107,28 @@ func (s *session) beginPoll() bool {
 }
 
 // nextPoll waits for something to answer a poll with; nil means that the client
-// has not waited. taken is to be closed when the answer is written.
-func (s *session) nextPoll(r *http.Request) (packets []enginePacket, taken chan struct{}) {
+// has not waited. The link is told when the answer is written if it waits for that.
+func (s *session) nextPoll(r *http.Request) (packets []enginePacket, pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() { s.polling, s.polled = false, time.Now() }()
 	for waited := false; ; waited = true {
-		if packets, taken = s.answerLocked(waited); packets != nil {
-			return packets, taken
+		if packets, pending = s.answerLocked(waited); packets != nil {
+			return packets, pending
 		}
 		if !s.waitLocked(r) {
-			return nil, nil
+			return nil, false
 		}
 	}
 }
 
 // answerLocked is what a poll is answered at this moment; nil lets it wait.
-func (s *session) answerLocked(waited bool) (packets []enginePacket, taken chan struct{}) {
+func (s *session) answerLocked(waited bool) (packets []enginePacket, pending bool) {
 	noop, bye := enginePacket{kind: engineNoop}, enginePacket{kind: engineClose}
 	switch {
 	case len(s.out) > 0 && s.ws == nil:
-		packets, taken = s.out, s.taken
-		s.out, s.taken = nil, nil
+		packets, pending = s.out, s.takePendingLocked()
+		s.out = nil
 	case s.goodbye:
 		s.goodbye = false
 		s.wakeLocked()
@@ -146,7 +140,7 @@ func (s *session) answerLocked(waited bool) (packets []enginePacket, taken chan 
 	case s.ended, s.ws != nil, s.probed && waited:
 		packets = []enginePacket{noop}
 	}
-	return packets, taken
+	return packets, pending
 }
 
 // probeRelease is how long a poll waits while a WebSocket probes. All such polls
@@ -172,20 +166,6 @@ func (s *session) waitLocked(r *http.Request) bool {
 		return false
 	}
 	return true
-}
-
-// awaitPoll waits until a poll has taken what was put out.
-func (s *session) awaitPoll(taken <-chan struct{}) error {
-	timeout := time.NewTimer(s.handler.limits.WriteTimeout)
-	defer timeout.Stop()
-	select {
-	case <-taken:
-		return nil
-	case <-s.closed:
-		return net.ErrClosed
-	case <-timeout.C:
-		return os.ErrDeadlineExceeded
-	}
 }
 
 // pollAgain is how long a client may take from the answer to a poll to its next:

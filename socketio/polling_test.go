@@ -136,7 +136,7 @@ func TestAbortedPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
 		gone := make(chan error, 1)
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 		s := serveInBubble(t, router, nil)
 		p := s.open()
 		p.join("40")
@@ -263,7 +263,7 @@ func TestClientCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
 		gone := make(chan error, 1)
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 		s := serveInBubble(t, router, nil)
 		p := s.open()
 		p.join("40")

@@ -2,25 +2,27 @@ package socketio
 
 import (
 	"encoding/json"
-	"errors"
+	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
-// session is one client's Engine.IO connection, and the [wsrouter.Transport] of
+// session is one client's Engine.IO connection, and the [adapter.Transport] of
 // its Link. It begins over polling or WebSocket, and may change from the first to
 // the second once.
 type session struct {
+	adapter.Gate
 	handler *handler
 	sid     string
-	link    *wsrouter.Link
+	link    adapter.Link
 	client  *client
 	done    chan struct{} // closed when everything of it is gone
-	closed  chan struct{} // closed when it has ended
 
 	mu        sync.Mutex     // guards everything below
 	heartbeat *time.Timer    // until the next ping
@@ -30,7 +32,7 @@ type session struct {
 	probing   *socket.Conn   // wants to become ws; nil if none does
 	probed    bool           // and has been told that it may: polls are released
 	out       []enginePacket // for the next poll
-	taken     chan struct{}  // closed when out has been taken; nil if nobody waits
+	pending   *time.Timer    // until the link's frames in out have to be taken; nil if there are none
 	changed   chan struct{}  // closed when those who wait shall look again
 	polling   bool           // a poll is waiting
 	posting   bool           // a post is being handled
@@ -43,18 +45,18 @@ type session struct {
 // newSession makes a session and its link. ws is nil for polling.
 func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error) {
 	s := &session{
+		Gate:    adapter.NewGate(),
 		handler: h,
 		sid:     h.newSID(),
 		ws:      ws,
 		done:    make(chan struct{}),
-		closed:  make(chan struct{}),
 		changed: make(chan struct{}),
 		polled:  time.Now(),
 	}
-	s.client = &client{session: s, joined: make(map[string]*wsrouter.Router)}
+	s.client = &client{session: s, joined: make(map[string]adapter.Conn)}
 	s.mu.Lock() // the link may be closed before NewLink returns
 	defer s.mu.Unlock()
-	link, err := h.router.NewLink(s, wsrouter.LinkOptions{Request: r, Multiplexed: true})
+	link, err := h.host.NewLink(s, adapter.LinkOptions{Request: r, Multiplexed: true})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func (s *session) openPacket(upgrades ...string) enginePacket {
 // Link watches for the answer.
 func (s *session) ping() { s.put(enginePacket{kind: enginePing}) }
 
-// Ping implements [wsrouter.Transport]: the heartbeat pings at the right time.
+// Ping implements [adapter.Transport]: the heartbeat pings at the right time.
 func (s *session) Ping() {}
 
 // pong sets the heartbeat: the next ping comes PingInterval after this answer.
@@ -103,7 +105,7 @@ func (s *session) pong() {
 }
 
 func (s *session) noNamespace() {
-	s.end(&wsrouter.CloseError{Code: wsrouter.ClosePolicy, Reason: "no namespace joined", Cause: wsrouter.CauseTimeout})
+	s.end(adapter.End{Code: wsrouter.ClosePolicy, Reason: "no namespace joined", Cause: adapter.CauseTimeout})
 }
 
 // awaitParts begins, or ends, the time for the attachments of a message.
@@ -119,8 +121,8 @@ func (s *session) awaitParts(some bool) {
 	}
 }
 
-func tookTooLong() *wsrouter.CloseError {
-	return &wsrouter.CloseError{Code: wsrouter.ClosePolicy, Reason: "message took too long", Cause: wsrouter.CauseTimeout}
+func tookTooLong() adapter.End {
+	return adapter.End{Code: wsrouter.ClosePolicy, Reason: "message took too long", Cause: adapter.CauseTimeout}
 }
 
 // receive handles a packet from the client. It reports false when the session
@@ -131,14 +133,18 @@ func (s *session) receive(p enginePacket) bool {
 	}
 	switch p.kind {
 	case engineMessage:
-		if err := s.client.receive(p); err != nil {
+		flow, err := s.client.receive(p)
+		if err != nil {
 			s.fail(err)
 			return false
+		}
+		if flow == adapter.Pause {
+			s.Wait()
 		}
 	case enginePong:
 		s.pong()
 	case engineClose:
-		s.end(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
+		s.end(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 		return false
 	case enginePing: // in this version of the protocol only servers ping
 		s.fail(errEngine)
@@ -149,20 +155,20 @@ func (s *session) receive(p enginePacket) bool {
 
 // fail ends the session for a mistake of the client's.
 func (s *session) fail(err error) {
-	s.end(&wsrouter.CloseError{Code: wsrouter.CloseProtocol, Reason: err.Error(), Cause: wsrouter.CauseProtocol})
+	s.end(adapter.End{Code: wsrouter.CloseProtocol, Reason: err.Error(), Cause: adapter.CauseProtocol})
 }
 
 // end ends the session: polls are released, a WebSocket is closed, and the link
 // is told. It does not wait for that; done is closed then.
-func (s *session) end(ce *wsrouter.CloseError) {
+func (s *session) end(e adapter.End) {
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
 		return
 	}
-	s.ended, s.byClient = true, ce.Cause == wsrouter.CausePeer
+	s.ended, s.byClient = true, e.Cause == adapter.CausePeer
 	s.wakeLocked()
-	close(s.closed)
+	pending := s.takePendingLocked()
 	s.heartbeat.Stop()
 	s.connect.Stop()
 	if s.partial != nil {
@@ -172,16 +178,20 @@ func (s *session) end(ce *wsrouter.CloseError) {
 	s.mu.Unlock()
 	s.handler.removeSession(s)
 	code := noStatus // Socket.IO has no codes, but for one; its clients look for none
-	if ce.Code == wsrouter.CloseTooBig {
-		code = ce.Code
+	if e.Code == wsrouter.CloseTooBig {
+		code = e.Code
 	}
 	for _, ws := range sockets {
 		if ws != nil {
 			go ws.Close(code, "")
 		}
 	}
+	if pending {
+		s.link.Writable(net.ErrClosed)
+	}
+	gone := s.link.End(e)
 	go func() {
-		s.link.End(ce)
+		<-gone
 		close(s.done)
 	}()
 }
@@ -209,46 +219,53 @@ func (s *session) put(p enginePacket) {
 	}
 }
 
-// Write implements [wsrouter.Transport].
-func (s *session) Write(batch []wsrouter.Frame) error {
+// Write implements [adapter.Transport].
+func (s *session) Write(batch []adapter.Frame) (pending bool, err error) {
 	s.mu.Lock()
 	if hasWelcome(batch) {
 		s.connect.Stop()
 	}
 	ws := s.ws
-	if ws == nil {
+	if ws == nil && !s.ended {
 		s.out = enginePackets(s.out, batch)
+		s.pending = time.AfterFunc(s.handler.limits.WriteTimeout, s.notPolled)
 		s.wakeLocked()
-		s.taken = make(chan struct{})
 	}
-	taken := s.taken
+	ended := s.ended
 	s.mu.Unlock()
-	if ws == nil {
-		return s.awaitPoll(taken)
+	switch {
+	case ws != nil:
+		return ws.Push(func() error { return add(ws, batch) }, s.link.Writable)
+	case ended:
+		return false, net.ErrClosed
 	}
-	ws.Begin()
-	failed := add(ws, batch)
-	return errors.Join(failed, ws.End())
+	return true, nil
 }
 
-// WriteNow implements [wsrouter.NowWriter].
-func (s *session) WriteNow(batch []wsrouter.Frame) (rest []wsrouter.Frame, err error) {
+// takePendingLocked reports whether frames of the link's were in out: whoever takes
+// them tells it what has become of them.
+func (s *session) takePendingLocked() bool {
+	if s.pending == nil {
+		return false
+	}
+	s.pending.Stop()
+	s.pending = nil
+	return true
+}
+
+// notPolled is called when no poll has taken what was put out.
+func (s *session) notPolled() {
 	s.mu.Lock()
-	ws := s.ws
+	pending := s.takePendingLocked()
 	s.mu.Unlock()
-	if ws == nil || hasWelcome(batch) || !ws.BeginNow() {
-		return batch, nil
+	if pending {
+		s.link.Writable(os.ErrDeadlineExceeded)
 	}
-	add(ws, batch)
-	if all, err := ws.EndNow(); all || err != nil {
-		return nil, err
-	}
-	return batch[:0], nil
 }
 
 // hasWelcome reports whether a namespace lets the client in: a server sends
 // CONNECT for nothing else.
-func hasWelcome(batch []wsrouter.Frame) bool {
+func hasWelcome(batch []adapter.Frame) bool {
 	for _, f := range batch {
 		if len(f.Text) > 0 && f.Text[0] == typeConnect {
 			return true
@@ -257,23 +274,27 @@ func hasWelcome(batch []wsrouter.Frame) bool {
 	return false
 }
 
-// Close implements [wsrouter.Transport].
-func (s *session) Close(code int, reason string) {
-	s.sayGoodbye()
-	s.end(&wsrouter.CloseError{Code: code, Reason: reason, Cause: wsrouter.CauseLocal})
+// Close implements [adapter.Transport].
+func (s *session) Close(e adapter.End) {
+	go func() {
+		s.sayGoodbye()
+		s.end(adapter.End{Code: e.Code, Reason: e.Reason, Cause: adapter.CauseLocal})
+	}()
 }
 
-// Abort implements [wsrouter.Transport].
+// Abort implements [adapter.Transport].
 func (s *session) Abort() {
-	s.mu.Lock()
-	sockets := [...]*socket.Conn{s.ws, s.probing}
-	s.mu.Unlock()
-	for _, ws := range sockets {
-		if ws != nil {
-			ws.Abort()
+	go func() { // over TLS it may have to wait
+		s.mu.Lock()
+		sockets := [...]*socket.Conn{s.ws, s.probing}
+		s.mu.Unlock()
+		for _, ws := range sockets {
+			if ws != nil {
+				ws.Abort()
+			}
 		}
-	}
-	s.end(&wsrouter.CloseError{Code: wsrouter.CloseAbnormal, Cause: wsrouter.CauseLocal})
+		s.end(adapter.End{Code: wsrouter.CloseAbnormal, Cause: adapter.CauseLocal})
+	}()
 }
 
 func (s *session) isWebSocket() bool {

@@ -44,6 +44,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // Options are the choices of one Socket.IO mount. The limits, times and origins
@@ -72,9 +73,9 @@ type Options struct {
 
 // handler is one mount.
 type handler struct {
-	router *wsrouter.Router
+	host   adapter.Host
 	opts   Options
-	limits wsrouter.Options
+	limits adapter.Limits
 
 	mu       sync.Mutex // guards sessions
 	sessions map[string]*session
@@ -85,7 +86,7 @@ type handler struct {
 // the client where it is not "/socket.io/"; for clients with addTrailingSlash:
 // false mount it at "/socket.io", too.
 func New(router *wsrouter.Router, opts *Options) http.Handler {
-	h := &handler{router: router, limits: router.Options(), sessions: make(map[string]*session)}
+	h := &handler{host: router.Adapter(), limits: router.Adapter().Limits(), sessions: make(map[string]*session)}
 	if opts != nil {
 		h.opts = *opts
 		h.opts.Namespaces = slices.Clone(opts.Namespaces)
@@ -174,12 +175,12 @@ func (h *handler) checkHandshake(r *http.Request, transport string, upgrade bool
 	case (transport == "websocket") != upgrade:
 		return errRequest
 	}
-	err := h.router.Admit(r)
+	err := h.host.Admit(r)
 	switch {
-	case err != nil && err.StatusCode == http.StatusForbidden:
+	case err != nil && err.Status == http.StatusForbidden:
 		return errForbidden
 	case err != nil:
-		return &engineError{errRequest.Code, err.Text, err.StatusCode}
+		return &engineError{errRequest.Code, err.Text, err.Status}
 	case r.URL.Query().Get("EIO") != "4":
 		return errVersion
 	}
@@ -255,7 +256,7 @@ func (h *handler) allowOrigin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Add("Vary", "Origin")
-	if !h.router.AllowsOrigin(r) {
+	if !h.host.AllowsOrigin(r) {
 		return
 	}
 	w.Header().Set("Access-Control-Allow-Origin", origin)

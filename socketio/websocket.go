@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
@@ -16,8 +16,9 @@ func isUpgrade(r *http.Request) bool {
 }
 
 // accept makes a WebSocket of a request. The first subprotocol that the client
-// offers is accepted, as by the reference.
-func (h *handler) accept(w http.ResponseWriter, r *http.Request, link func() *wsrouter.Link) (*socket.Conn, error) {
+// offers is accepted, as by the reference. of returns whose WebSocket it is, nil if
+// that is not known yet.
+func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *session) (*socket.Conn, error) {
 	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
 	return socket.Accept(w, r, socket.Options{
 		Subprotocols:   []string{strings.TrimSpace(first)},
@@ -25,13 +26,13 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, link func() *ws
 		MessageTimeout: h.limits.MessageTimeout,
 		WriteTimeout:   h.limits.WriteTimeout,
 		Alive: func() {
-			if l := link(); l != nil {
-				l.Alive()
+			if s := of(); s != nil {
+				s.link.Alive()
 			}
 		},
 		Control: func() {
-			if l := link(); l != nil {
-				l.Arrived(wsrouter.Frame{})
+			if s := of(); s != nil {
+				s.link.Arrived(adapter.Frame{})
 			}
 		},
 	})
@@ -39,8 +40,8 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, link func() *ws
 
 // handshakeWebSocket begins a session without polling first.
 func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
-	var link atomic.Pointer[wsrouter.Link] // nil until the client is taken
-	ws, err := h.accept(w, r, link.Load)
+	var taken atomic.Pointer[session] // nil until the client is
+	ws, err := h.accept(w, r, taken.Load)
 	if err != nil {
 		return // it has answered
 	}
@@ -49,7 +50,7 @@ func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
 		ws.Close(noStatus, "")
 		return
 	}
-	link.Store(s.link)
+	taken.Store(s)
 	s.put(s.openPacket())
 	s.read(ws)
 }
@@ -64,7 +65,7 @@ func (s *session) read(ws *socket.Conn) {
 			break
 		}
 		if err != nil {
-			s.end(readFailure(err))
+			s.end(socket.EndOf(err))
 			break
 		}
 		if !s.receive(p) {
@@ -79,7 +80,7 @@ func (s *session) read(ws *socket.Conn) {
 func (s *session) skip(ws *socket.Conn) {
 	for {
 		if _, _, err := ws.Read(); err != nil {
-			s.end(readFailure(err))
+			s.end(socket.EndOf(err))
 			return
 		}
 	}
@@ -96,23 +97,6 @@ func readPacket(ws *socket.Conn) (enginePacket, error) {
 	return parseEngine(data)
 }
 
-func readFailure(err error) *wsrouter.CloseError {
-	if code, reason, ok := socket.CloseStatus(err); ok {
-		return &wsrouter.CloseError{Code: code, Reason: reason, Cause: wsrouter.CausePeer}
-	}
-	switch {
-	case errors.Is(err, socket.ErrTooBig):
-		return &wsrouter.CloseError{Code: wsrouter.CloseTooBig, Reason: "message too big", Cause: wsrouter.CauseProtocol}
-	case errors.Is(err, socket.ErrTimeout):
-		return tookTooLong()
-	case errors.Is(err, socket.ErrUTF8):
-		return &wsrouter.CloseError{Code: wsrouter.CloseInvalidUTF8, Reason: "invalid UTF-8", Cause: wsrouter.CauseProtocol}
-	case errors.Is(err, socket.ErrProtocol):
-		return &wsrouter.CloseError{Code: wsrouter.CloseProtocol, Reason: "protocol error", Cause: wsrouter.CauseProtocol}
-	}
-	return gone()
-}
-
 // write sends packets in one batch: the heartbeat and the upgrade do, beside the
 // link's writer.
 func write(ws *socket.Conn, packets ...enginePacket) error {
@@ -127,7 +111,7 @@ func write(ws *socket.Conn, packets ...enginePacket) error {
 }
 
 // add adds frames, each of which is a message packet, to a batch.
-func add(ws *socket.Conn, batch []wsrouter.Frame) error {
+func add(ws *socket.Conn, batch []adapter.Frame) error {
 	const prefix = string(engineMessage)
 	for i := range batch {
 		for f := &batch[i]; f != nil; f = f.Next {
@@ -156,7 +140,7 @@ const upgradeTimeout = 10 * time.Second
 //
 // A probe that fails closes the WebSocket alone.
 func (s *session) upgrade(w http.ResponseWriter, r *http.Request) {
-	ws, err := s.handler.accept(w, r, func() *wsrouter.Link { return s.link })
+	ws, err := s.handler.accept(w, r, func() *session { return s })
 	if err != nil {
 		return
 	}
@@ -221,15 +205,16 @@ func (s *session) endUpgrade(ws *socket.Conn) bool {
 		return false
 	}
 	s.ws, s.probing, s.probed = ws, nil, false
-	packets, taken := s.out, s.taken
-	s.out, s.taken = nil, nil
+	packets, pending := s.out, s.takePendingLocked()
+	s.out = nil
 	s.wakeLocked()
 	s.mu.Unlock()
+	var err error
 	if len(packets) > 0 {
-		write(ws, packets...) // if it fails, so does the read loop
+		err = write(ws, packets...)
 	}
-	if taken != nil {
-		close(taken)
+	if pending {
+		s.link.Writable(err)
 	}
 	return true
 }

@@ -185,13 +185,17 @@ func (s *stage) rest() {
 // routers are the nodes' namespaces of a name; "" is "/".
 func routers(name string, nodes ...*node) (rs []*wsrouter.Router) {
 	for _, n := range nodes {
-		r := n.Router
-		if name != "" {
-			r = r.Namespace(name)
-		}
-		rs = append(rs, r)
+		rs = append(rs, n.at(name))
 	}
 	return rs
+}
+
+// at returns a namespace of the node; "" is "/".
+func (n *node) at(name string) *wsrouter.Router {
+	if name == "" || name == "/" {
+		return n.Router
+	}
+	return n.Namespace(name)
 }
 
 // stats returns what the broker tells of itself, if it does.

@@ -220,7 +220,7 @@ func testCloseWhileAway(s *stage) {
 	a, b, c := s.join("/chat"), s.join("/chat"), s.join()
 	for _, n := range []*node{a, b} {
 		listen(s, n.Router)
-		listen(s, n.Namespace("/chat"))
+		listen(s, n.at("/chat"))
 	}
 	l := listen(s, c.Router)
 	s.Cut()

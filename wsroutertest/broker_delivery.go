@@ -98,13 +98,13 @@ func testNamespaces(s *stage) {
 	names = append(names, "/")
 	heard := make(map[string]*listener)
 	for _, name := range names {
-		listen(s, a.Namespace(name), "b", "room") // so that both nodes are there
-		heard[name] = listen(s, b.Namespace(name), "b", "room")
+		listen(s, a.at(name), "b", "room") // so that both nodes are there
+		heard[name] = listen(s, b.at(name), "b", "room")
 	}
 	for _, name := range names {
-		s.must(a.Namespace(name).Emit("to all of", name))
-		s.must(a.Namespace(name).To("b").Emit("to a room of", name))
-		s.must(a.Namespace(name).To("b", "room").Emit("to rooms of", name))
+		s.must(a.at(name).Emit("to all of", name))
+		s.must(a.at(name).To("b").Emit("to a room of", name))
+		s.must(a.at(name).To("b", "room").Emit("to rooms of", name))
 	}
 	for name, l := range heard {
 		l.wants(spell("to all of", name), spell("to a room of", name), spell("to rooms of", name))

@@ -234,8 +234,8 @@ func testShutdown(s *stage) {
 	a, b, c := s.join("/chat"), s.join("/chat"), s.join("/chat")
 	listen(s, a.Router)
 	lb, lc := listen(s, b.Router), listen(s, c.Router)
-	listen(s, c.Namespace("/chat"))
-	chat := listen(s, b.Namespace("/chat"))
+	listen(s, c.at("/chat"))
+	chat := listen(s, b.at("/chat"))
 	s.must(a.Shutdown(s.Context()))
 	s.must(b.Emit("still here"))
 	lb.wants("still here")
@@ -244,11 +244,11 @@ func testShutdown(s *stage) {
 	if err != nil || len(members) != 2 {
 		s.Fatalf("found %d connections, want 2 (%v)", len(members), err)
 	}
-	s.must(c.Namespace("/chat").Shutdown(s.Context())) // a part of its node
+	s.must(c.at("/chat").Shutdown(s.Context())) // a part of its node
 	s.must(c.Emit("partly"))
 	lb.wants("partly")
 	lc.wants("partly")
-	if err := c.Namespace("/chat").To("room").Join("wrong"); !errors.Is(err, wsrouter.ErrUnreached) {
+	if err := c.at("/chat").To("room").Join("wrong"); !errors.Is(err, wsrouter.ErrUnreached) {
 		s.Fatalf("Join of a closed namespace returns %v, want ErrUnreached", err)
 	}
 	s.silence(routers("/chat", b), chat)

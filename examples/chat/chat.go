@@ -109,7 +109,7 @@ func (ch *chat) leave(c *wsrouter.Context, id string, _ message) error {
 }
 
 // gone runs when a page has gone, however it went.
-func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ error) {
+func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ *wsrouter.CloseError) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	for _, id := range conn.Rooms() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/examples/chat/page"
 	"github.com/wsrouter/wsrouter/examples/chat/robot"
 )
@@ -29,7 +30,7 @@ type person struct {
 
 var nameOf = wsrouter.NewKey[string]("name")
 
-func newChat(broker wsrouter.Broker, h history) *chat {
+func newChat(broker broker.Broker, h history) *chat {
 	opts := &wsrouter.Options{Broker: broker, MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200}
 	ch := &chat{router: wsrouter.New(opts), history: h, changed: make(chan string, 1000)}
 	ch.router.OnConnect(enter)
@@ -95,7 +96,7 @@ func (ch *chat) leave(c *wsrouter.Context, id string, _ page.Message) error {
 	return nil
 }
 
-func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ error) {
+func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ *wsrouter.CloseError) {
 	for _, id := range conn.Rooms() {
 		ch.change(id)
 	}

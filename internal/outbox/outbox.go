@@ -223,6 +223,7 @@ func (q *Queue[F]) Drop() (lost, freed int) {
 // State is a snapshot.
 type State struct {
 	Bytes   int  // that wait, without those in hand
+	InHand  int  // of the batch in hand
 	Writing bool // somebody has the right to write
 	Closed  bool // nothing is written any more
 }
@@ -231,5 +232,5 @@ type State struct {
 func (q *Queue[F]) State() State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return State{q.bytes, q.phase == busy || q.phase == closing, q.phase == closed}
+	return State{q.bytes, q.inHand, q.phase == busy || q.phase == closing, q.phase == closed}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/clientjs"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -28,7 +29,7 @@ func Handler(router *wsrouter.Router, client string) http.Handler {
 	page := http.FileServerFS(web)
 	mux := http.NewServeMux()
 	mux.Handle("/ws", router.Handler(&wsrouter.WSOptions{AuthFrame: true}))
-	mux.Handle("/wsrouter/", wsrouter.ClientJS())
+	mux.Handle("/wsrouter/", clientjs.Handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
 		page.ServeHTTP(w, r)

@@ -33,7 +33,7 @@ func newStage(t *testing.T) *stage {
 	mux.Handle("/ws", proxy)
 	mux.Handle("/ws/", proxy)
 	mountRouters(t, mux)
-	mux.Handle("/wsrouter/", wsrouter.ClientJS())
+	mux.Handle("/wsrouter/", clientjs.Handler())
 	mux.Handle("/", http.FileServer(http.Dir(".")))
 	for name, do := range map[string]func(){
 		"start": gateway.start, "stop": gateway.stop, "kill": gateway.kill,
