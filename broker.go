@@ -87,7 +87,7 @@ type BrokerStats struct {
 // reach other nodes, or not all of them. Those of this process are done.
 var ErrUnreached = errors.New("wsrouter: other nodes were not reached")
 
-// Selection is what a [Target] selects.
+// Selection is what a [Target] selects, so it names as many rooms at most.
 type Selection struct {
 	Rooms  []string // the connections in any of them; none selects all
 	Except []string // but for those in any of these

@@ -99,10 +99,10 @@ func (r *Router) leaveCluster() {
 
 // elsewhere reports whether the Target may select connections of other nodes.
 func (t *Target) elsewhere() bool {
-	return t.router.app.opts.Broker != nil && !t.local && (!t.some || len(t.rooms) > 0)
+	return t.router.app.opts.Broker != nil && !t.local && (!t.some || len(t.rooms.list) > 0)
 }
 
-func (t *Target) selection() Selection { return Selection{Rooms: t.rooms, Except: t.except} }
+func (t *Target) selection() Selection { return Selection{Rooms: t.rooms.list, Except: t.except.list} }
 
 // publish has the other nodes do what has been done here.
 func (t *Target) publish(op Operation) error {
@@ -179,7 +179,11 @@ func (r *Router) Apply(op *Operation) error {
 // Select returns the Target of a selection: all of the namespace where it names
 // no rooms.
 func (r *Router) Select(s Selection) Target {
-	return Target{router: r, some: len(s.Rooms) > 0, rooms: s.Rooms, except: s.Except}
+	t := Target{router: r}
+	if len(s.Rooms) > 0 {
+		t = t.To(s.Rooms...)
+	}
+	return t.Except(s.Except...)
 }
 
 // HasRoom reports whether any connection of this process is in the room. A Broker

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -47,22 +48,36 @@ type Conn struct {
 	calls     map[string]*call
 	lastID    uint64
 
-	// Guarded by hub.mu.
-	rooms     map[string]struct{}
-	removed   bool // it is no target any more
-	forgotten bool // and has no rooms any more
-	data      json.RawMessage
+	presence presence
 }
 
-// newID returns 20 random URL-safe characters.
+const (
+	idBytes = 15
+	idChars = idBytes * 4 / 3
+	idMark  = '~' // in the place of the first character, so that no id of Node.js is one of ours
+)
+
 func newID() string {
-	var b [15]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	var random [idBytes]byte
+	rand.Read(random[:])
+	var id [idChars]byte
+	base64.RawURLEncoding.Encode(id[:], random[:])
+	id[0] = idMark
+	return string(id[:])
 }
 
-// ID returns the connection's id, 20 random URL-safe characters. It is also the
-// name of a room that only this connection is in. It is no secret.
+// isID reports whether it could be the id of a connection, of whatever node.
+func isID(name string) bool {
+	return len(name) == idChars && name[0] == idMark && !strings.ContainsFunc(name[1:], notBase64)
+}
+
+func notBase64(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+}
+
+// ID returns the connection's id: "~" and 19 random characters, which are letters,
+// digits, - and _, so that it is safe in a URL. It is also the name of a room that
+// only this connection is in. It is no secret.
 func (c *Conn) ID() string { return c.id }
 
 // Router returns the namespace.
@@ -176,9 +191,10 @@ func (c *Conn) goneLocked() error {
 // Join adds the connection to rooms. In OnConnect that takes effect when the
 // client is let in. It fails with a *[CloseError] for a connection that has gone,
 // and with a *[WsError], which a handler may return, beyond [Options.MaxRooms] and
-// for a name that is empty, longer than [Options.MaxName], or the id of another
-// connection. Prefix names that clients choose ("room:"+name), so that they cannot
-// name a room of yours.
+// for a name that is empty, longer than [Options.MaxName], or looks like the [Conn.ID]
+// of another connection, whether there is one or not. It has then joined the rooms that
+// were named before. Prefix names that clients choose ("room:"+name), so that they
+// cannot name a room of yours.
 func (c *Conn) Join(rooms ...string) error {
 	err := c.router.hub.join(c, rooms)
 	if err == errForgotten {
@@ -188,11 +204,14 @@ func (c *Conn) Join(rooms ...string) error {
 }
 
 // Leave takes the connection out of rooms. Its own it cannot leave.
-func (c *Conn) Leave(rooms ...string) { c.router.hub.leave(c, rooms) }
+func (c *Conn) Leave(rooms ...string) {
+	set := namesOf(rooms)
+	c.router.hub.leave(c, &set)
+}
 
 // Rooms returns the names of the rooms that the connection is in, without its
 // own, sorted. They can still be read in OnDisconnect.
-func (c *Conn) Rooms() []string { return c.router.hub.roomsOf(c) }
+func (c *Conn) Rooms() []string { return c.presence.list() }
 
 // SetData sets what [Target.Find] shows of the connection, encoded as JSON: who
 // it is, say, for lists of who is there. The error says why v cannot be encoded.
@@ -201,7 +220,7 @@ func (c *Conn) SetData(v any) error {
 	if err != nil {
 		return fmt.Errorf("wsrouter: SetData: %w", err)
 	}
-	c.router.hub.setData(c, data)
+	c.presence.setData(data)
 	return nil
 }
 

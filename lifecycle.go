@@ -66,6 +66,11 @@ type app struct {
 
 // freeze ends registration and builds the handlers' chains.
 func (a *app) freeze() {
+	select {
+	case <-a.compiled: // as for all but the first
+		return
+	default:
+	}
 	a.mu.Lock()
 	first := !a.frozen
 	a.frozen = true
@@ -210,7 +215,6 @@ func (l *Link) adopt(c *Conn) error {
 			before.parting = false // or the client would take its answers for ours
 		}
 	}
-	c.router.hub.born(c)
 	l.conns = append(l.conns, c)
 	return nil
 }
@@ -398,7 +402,7 @@ func (c *Conn) end(ce *CloseError) {
 	if live && c.router.onDisconnect.fn != nil {
 		c.disconnect(ce)
 	}
-	c.router.hub.forget(c)
+	c.presence.forget()
 	l.mu.Lock()
 	l.conns = slices.DeleteFunc(slices.Clone(l.conns), func(other *Conn) bool { return other == c })
 	l.mu.Unlock()

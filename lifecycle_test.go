@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -303,10 +304,10 @@ func TestCloseInsideHandler(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
-		ended := 0
+		var ended atomic.Int64
 		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) {
 			time.Sleep(time.Second)
-			ended++
+			ended.Add(1)
 		})
 		router.On("slow", func(c *wsrouter.Context) error { time.Sleep(time.Minute); return c.Reply(c.Raw()) })
 		router.On("endless", func(c *wsrouter.Context) error {
@@ -342,7 +343,7 @@ func TestShutdown(t *testing.T) {
 		require.Equal(t, "shutting down", client.ExpectClose(1001).Reason)
 		require.NoError(t, <-done)
 		require.Equal(t, 2*time.Minute+31*time.Second, time.Since(begin))
-		require.Equal(t, 2, ended)
+		require.EqualValues(t, 2, ended.Load())
 		require.NoError(t, router.Shutdown(t.Context()), "idempotent")
 		require.NoError(t, router.Close())
 	})
@@ -485,7 +486,7 @@ func TestConn(t *testing.T) {
 			require.False(t, ok)
 			require.Equal(t, "user", userKey.String())
 			require.Equal(t, "/?x=1", c.Request().URL.RequestURI())
-			require.Regexp(t, "^[A-Za-z0-9_-]{20}$", c.Conn().ID())
+			require.Regexp(t, "^~[A-Za-z0-9_-]{19}$", c.Conn().ID())
 			return c.Reply(u.Name)
 		})
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, "value"))

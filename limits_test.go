@@ -148,10 +148,10 @@ func TestShutdownSpread(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				router := newRouterWith(&wsrouter.Options{ShutdownSpread: 10 * time.Minute, ShutdownCode: 1012})
-				var ends []time.Duration
+				ends := make(chan time.Duration, 10)
 				begin := time.Now()
 				router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) {
-					ends = append(ends, time.Since(begin))
+					ends <- time.Since(begin)
 				})
 				clients, _ := crowd(t, router, 10)
 				begin = time.Now()
@@ -171,8 +171,8 @@ func TestShutdownSpread(t *testing.T) {
 				require.NoError(t, <-done)
 				require.Equal(t, test.want, time.Since(begin))
 				require.Len(t, ends, 10)
-				for i, end := range ends {
-					require.Equal(t, time.Duration(i)*test.want/9, end)
+				for i := range 10 {
+					require.Equal(t, time.Duration(i)*test.want/9, <-ends)
 				}
 				for _, client := range clients {
 					client.ExpectClose(1012)

@@ -10,19 +10,43 @@ import (
 )
 
 // hub knows the connections of one namespace and the rooms they are in. Its lock
-// is held for looking up and copying only; nothing is sent and no user code runs
-// under it.
+// is held for looking up and copying only: what is done under it is linear in the
+// connections, their rooms and the names that were given. Nothing is sent and no
+// user code runs under it.
 //
-// Lock order: Link.mu, then hub.mu. So no method of hub calls one of Conn or Link,
-// which may lock; what it has to say of them it returns.
+// Lock order: Link.mu, then presence.mu, then hub.mu. Below presence.mu nothing of
+// Conn or Link is called, which may lock; what there is to say of them is returned.
 type hub struct {
 	maxRooms, maxName int
 
-	mu    sync.RWMutex // guards everything below, and what Conn says
+	mu    sync.RWMutex // guards everything below, and the rooms of those who are present
 	conns map[string]*Conn
 	rooms map[string]map[*Conn]struct{}
-	ids   map[string]struct{} // of conns, and of those that are not yet, or no more
 }
+
+// presence is what the hub knows of a connection.
+type presence struct {
+	mu    sync.Mutex // guards everything below
+	stage stage
+	data  json.RawMessage
+
+	// Of one who is present the rooms are read with mu or hub.mu held, and written
+	// with both.
+	rooms map[string]struct{}
+}
+
+// stage is how far a connection is on its way through the hub. It only goes forward,
+// past present if it leaves in OnConnect.
+//
+//	coming ─ add ─▶ present ─ remove ─▶ leaving ─ forget ─▶ forgotten
+type stage uint8
+
+const (
+	coming    stage = iota // has rooms, but is no target yet
+	present                // a target
+	leaving                // no target any more, but OnDisconnect may ask for its rooms
+	forgotten              // has no rooms any more
+)
 
 func newHub(opts *Options) *hub {
 	return &hub{
@@ -30,47 +54,49 @@ func newHub(opts *Options) *hub {
 		maxName:  opts.MaxName,
 		conns:    make(map[string]*Conn),
 		rooms:    make(map[string]map[*Conn]struct{}),
-		ids:      make(map[string]struct{}),
 	}
-}
-
-// born reserves the connection's id, which names a room of its own.
-func (h *hub) born(c *Conn) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ids[c.id] = struct{}{}
 }
 
 // add makes the connection, and the rooms it has joined already, a target.
 func (h *hub) add(c *Conn) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c.removed {
+	p := &c.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stage != coming {
 		return
 	}
+	p.stage = present
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.conns[c.id] = c
-	for room := range c.rooms {
+	for room := range p.rooms {
 		h.enterLocked(c, room)
 	}
 }
 
 // remove makes it a target no more; its rooms can still be read.
 func (h *hub) remove(c *Conn) {
+	p := &c.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.stage
+	p.stage = max(was, leaving)
+	if was != present {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c.removed = true
 	delete(h.conns, c.id)
-	for room := range c.rooms {
+	for room := range p.rooms {
 		h.exitLocked(c, room)
 	}
 }
 
-// forget drops its rooms, and its id.
-func (h *hub) forget(c *Conn) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c.rooms, c.forgotten = nil, true
-	delete(h.ids, c.id)
+// forget drops its rooms, once it has been removed.
+func (p *presence) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rooms, p.stage = nil, forgotten
 }
 
 func (h *hub) enterLocked(c *Conn, room string) {
@@ -92,77 +118,95 @@ func (h *hub) exitLocked(c *Conn, room string) {
 
 var errForgotten = errors.New("wsrouter: join: the connection has gone")
 
-// join fails with errForgotten for a connection that has gone.
+// join fails with errForgotten for a connection that has gone. Until then, OnConnect
+// and handlers of a client that has said goodbye go on.
 func (h *hub) join(c *Conn, rooms []string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c.forgotten { // before, OnConnect and handlers of a client that said goodbye go on
+	p := &c.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stage == forgotten {
 		return errForgotten
 	}
-	for _, room := range rooms {
-		if err := h.joinLocked(c, room); err != nil {
-			return err
+	var fresh names
+	err := h.checkLocked(c, rooms, &fresh)
+	if len(fresh.list) == 0 {
+		return err
+	}
+	if p.rooms == nil {
+		p.rooms = make(map[string]struct{})
+	}
+	if p.stage == present {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+	}
+	for _, room := range fresh.list {
+		p.rooms[room] = struct{}{}
+		if p.stage == present {
+			h.enterLocked(c, room)
 		}
+	}
+	return err
+}
+
+// checkLocked adds to fresh what the connection is not in yet, up to the first room
+// that it cannot join.
+func (h *hub) checkLocked(c *Conn, rooms []string, fresh *names) error {
+	p := &c.presence
+	for _, room := range rooms {
+		if _, in := p.rooms[room]; in || room == c.id || fresh.has(room) {
+			continue
+		}
+		switch {
+		case room == "" || len(room) > h.maxName:
+			return NewError(fmt.Sprintf("a room's name must have 1 to %d bytes", h.maxName)).WithCode(CodeInvalid)
+		case isID(room):
+			return NewError("a room's name must not be another connection's id").WithCode(CodeInvalid)
+		case len(p.rooms)+len(fresh.list) >= h.maxRooms:
+			return NewError(fmt.Sprintf("more than %d rooms", h.maxRooms)).WithCode(CodeTooMany)
+		}
+		fresh.add(room)
 	}
 	return nil
 }
 
-func (h *hub) joinLocked(c *Conn, room string) error {
-	if _, in := c.rooms[room]; in || room == c.id {
-		return nil
+func (h *hub) leave(c *Conn, rooms *names) {
+	p := &c.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var few [fewNames]string
+	left := slices.AppendSeq(few[:0], rooms.shared(p.rooms))
+	if len(left) == 0 {
+		return
 	}
-	switch {
-	case room == "" || len(room) > h.maxName:
-		return NewError(fmt.Sprintf("a room's name must have 1 to %d bytes", h.maxName)).WithCode(CodeInvalid)
-	case h.isIDLocked(room):
-		return NewError("a room's name must not be another connection's id").WithCode(CodeInvalid)
-	case len(c.rooms) >= h.maxRooms:
-		return NewError(fmt.Sprintf("more than %d rooms", h.maxRooms)).WithCode(CodeTooMany)
+	if p.stage == present {
+		h.mu.Lock()
+		defer h.mu.Unlock()
 	}
-	if c.rooms == nil {
-		c.rooms = make(map[string]struct{})
-	}
-	c.rooms[room] = struct{}{}
-	if h.conns[c.id] == c {
-		h.enterLocked(c, room)
-	}
-	return nil
-}
-
-func (h *hub) isIDLocked(room string) bool {
-	_, ok := h.ids[room]
-	return ok
-}
-
-func (h *hub) leave(c *Conn, rooms []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, room := range rooms {
-		if _, in := c.rooms[room]; in {
-			delete(c.rooms, room)
-			if !c.removed {
-				h.exitLocked(c, room)
-			}
+	for _, room := range left {
+		delete(p.rooms, room)
+		if p.stage == present {
+			h.exitLocked(c, room)
 		}
 	}
 }
 
-func (h *hub) roomsOf(c *Conn) []string {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return slices.Sorted(maps.Keys(c.rooms))
+// list returns the rooms, sorted.
+func (p *presence) list() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.rooms))
 }
 
-func (h *hub) member(c *Conn) Member {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return Member{ID: c.id, Rooms: slices.Sorted(maps.Keys(c.rooms)), Data: c.data}
+func (p *presence) setData(data json.RawMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.data = data
 }
 
-func (h *hub) setData(c *Conn, data json.RawMessage) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c.data = data
+func (p *presence) member(id string) Member {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Member{ID: id, Rooms: slices.Sorted(maps.Keys(p.rooms)), Data: p.data}
 }
 
 func (h *hub) size() (conns, rooms int) {
@@ -183,30 +227,32 @@ func (h *hub) allRooms() []string {
 	return slices.Collect(maps.Keys(h.rooms))
 }
 
-// find returns the connections that a Target selects, each once.
-func (h *hub) find(t *Target) (found []*Conn) {
+// everyone returns all connections that are in none of the rooms except.
+func (h *hub) everyone(except *names) []*Conn {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if !t.some {
-		found = make([]*Conn, 0, len(h.conns))
-		for _, c := range h.conns {
-			if !h.exceptedLocked(c, t.except) {
-				found = append(found, c)
-			}
+	found := make([]*Conn, 0, len(h.conns))
+	for _, c := range h.conns {
+		if !c.in(except) {
+			found = append(found, c)
 		}
-		return found
 	}
+	return found
+}
+
+// find returns the connections that are in any of the rooms, each once, and in none
+// of the rooms except.
+func (h *hub) find(rooms, except *names) []*Conn {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	n := h.atMostLocked(rooms)
+	found := make([]*Conn, 0, n)
 	var seen map[*Conn]struct{}
-	if len(t.rooms) > 1 {
-		seen = make(map[*Conn]struct{})
+	if len(rooms.list) > 1 {
+		seen = make(map[*Conn]struct{}, n)
 	}
-	n := len(t.rooms) // each may be a connection's own
-	for _, room := range t.rooms {
-		n += len(h.rooms[room])
-	}
-	found = make([]*Conn, 0, n)
 	take := func(c *Conn) {
-		if _, dup := seen[c]; dup || h.exceptedLocked(c, t.except) {
+		if _, dup := seen[c]; dup || c.in(except) {
 			return
 		}
 		if seen != nil {
@@ -214,7 +260,7 @@ func (h *hub) find(t *Target) (found []*Conn) {
 		}
 		found = append(found, c)
 	}
-	for _, room := range t.rooms {
+	for _, room := range rooms.list {
 		if c := h.conns[room]; c != nil {
 			take(c)
 		}
@@ -225,11 +271,19 @@ func (h *hub) find(t *Target) (found []*Conn) {
 	return found
 }
 
-func (h *hub) exceptedLocked(c *Conn, except []string) bool {
-	for _, room := range except {
-		if _, in := c.rooms[room]; in || room == c.id {
-			return true
+// atMostLocked returns how many connections rooms can have together.
+func (h *hub) atMostLocked(rooms *names) (n int) {
+	for _, room := range rooms.list {
+		n += len(h.rooms[room])
+		if h.conns[room] != nil {
+			n++
 		}
 	}
-	return false
+	return min(n, len(h.conns))
+}
+
+// in reports whether one who is present is in any of the rooms, its own among them.
+// hub.mu is held.
+func (c *Conn) in(rooms *names) bool {
+	return rooms.has(c.id) || rooms.meets(c.presence.rooms)
 }

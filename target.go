@@ -12,27 +12,62 @@ import (
 // Target selects connections of a namespace to send to. It is a value: each
 // method returns a changed copy, so a Target may be kept and used concurrently.
 // What it selects is looked up when it is used.
+//
+// A Target names 10,000 different rooms at most, in To and Except together, so that a
+// client that chooses the names cannot hold up others. With more it selects nobody:
+// its Conns are none, and its other methods fail, and do nothing, with a *[WsError]
+// with [CodeTooMany], which a handler may return.
 type Target struct {
 	router   *Router
 	some     bool // the rooms only, not everyone
-	rooms    []string
-	except   []string
+	rooms    names
+	except   names
+	err      error // too many names, of which none is kept: nobody is selected
 	volatile bool
 	local    bool
 }
 
+// errNames says what a Target cannot do.
+var errNames = NewError(fmt.Sprintf("more than %d rooms named at once", maxNames)).WithCode(CodeTooMany)
+
 // To adds the connections in any of the rooms. Without rooms it adds nobody: a
-// Target of no rooms selects nobody.
+// Target of no rooms selects nobody. To name a room again changes nothing.
 func (t Target) To(rooms ...string) Target {
 	t.some = true
-	t.rooms = append(slices.Clip(t.rooms), rooms...)
-	return t
+	if t.err != nil {
+		return t
+	}
+	t.rooms = t.rooms.with(rooms, maxNames-len(t.except.list))
+	return t.bounded()
 }
 
 // Except takes out the connections that are in any of the rooms.
 func (t Target) Except(rooms ...string) Target {
-	t.except = append(slices.Clip(t.except), rooms...)
-	return t
+	if t.err != nil {
+		return t
+	}
+	t.except = t.except.with(rooms, maxNames-len(t.rooms.list))
+	return t.bounded()
+}
+
+// bounded returns a Target that fails, if it names too many rooms.
+func (t Target) bounded() Target {
+	if len(t.rooms.list)+len(t.except.list) <= maxNames {
+		return t
+	}
+	return Target{router: t.router, some: true, err: errNames}
+}
+
+// find returns the connections of this process.
+func (t *Target) find() ([]*Conn, error) {
+	switch hub := t.router.hub; {
+	case t.err != nil:
+		return nil, t.err
+	case t.some:
+		return hub.find(&t.rooms, &t.except), nil
+	default:
+		return hub.everyone(&t.except), nil
+	}
 }
 
 // Volatile makes an Emit drop its frame, counted in [Stats], for a client whose
@@ -83,7 +118,10 @@ func (t *Target) emit(event string, args []any) error {
 	if t.volatile {
 		mode = sendVolatile
 	}
-	conns := t.router.hub.find(t)
+	conns, err := t.find()
+	if err != nil {
+		return err
+	}
 	if len(conns) == 0 {
 		_, err := JSON.Encode(m) // a mistake shows however many listen
 		return encodeError(event, err)
@@ -139,7 +177,10 @@ func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error
 	if err := checkEvent(event); err != nil {
 		return nil, err
 	}
-	conns := t.router.hub.find(&t)
+	conns, err := t.find()
+	if err != nil {
+		return nil, err
+	}
 	came := make(chan Answer, len(conns))
 	for _, c := range conns {
 		go func() {
@@ -165,8 +206,14 @@ func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error
 // cannot join are passed over; the error is the first of theirs on this process,
 // or wraps [ErrUnreached].
 func (t Target) Join(rooms ...string) error {
+	conns, err := t.find()
+	if err != nil {
+		return err
+	}
+	set := namesOf(rooms)
+	rooms = slices.Clone(set.list) // a Broker may keep it
 	var first error
-	for _, c := range t.router.hub.find(&t) {
+	for _, c := range conns {
 		if err := c.Join(rooms...); err != nil && first == nil {
 			first = err
 		}
@@ -177,10 +224,15 @@ func (t Target) Join(rooms ...string) error {
 // Leave takes the selected connections out of rooms. The error wraps
 // [ErrUnreached].
 func (t Target) Leave(rooms ...string) error {
-	for _, c := range t.router.hub.find(&t) {
-		c.Leave(rooms...)
+	conns, err := t.find()
+	if err != nil {
+		return err
 	}
-	return t.publish(Operation{Kind: OpLeave, Rooms: rooms})
+	set := namesOf(rooms)
+	for _, c := range conns {
+		t.router.hub.leave(c, &set)
+	}
+	return t.publish(Operation{Kind: OpLeave, Rooms: slices.Clone(set.list)})
 }
 
 // Disconnect closes the selected connections as [Conn.Close] does. The error
@@ -190,7 +242,11 @@ func (t Target) Disconnect(code int, reason string) error {
 	if !sendableCode(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
 	}
-	for _, c := range t.router.hub.find(&t) {
+	conns, err := t.find()
+	if err != nil {
+		return err
+	}
+	for _, c := range conns {
 		c.Close(code, reason)
 	}
 	return t.publish(Operation{Kind: OpDisconnect, Code: code, Reason: reason})
@@ -207,19 +263,25 @@ type Member struct {
 // not all answer in time, at the latest when ctx ends, the error wraps
 // [ErrUnreached], and those who were found are returned together with it.
 func (t Target) Find(ctx context.Context) ([]Member, error) {
-	conns := t.router.hub.find(&t)
+	conns, err := t.find()
+	if err != nil {
+		return nil, err
+	}
 	members := make([]Member, len(conns))
 	for i, c := range conns {
-		members[i] = t.router.hub.member(c)
+		members[i] = c.presence.member(c.id)
 	}
 	found, err := t.findElsewhere(ctx)
 	return append(members, found...), err
 }
 
 // Conns iterates over the selected connections of this process, as they were when
-// the loop began, in no order.
+// the loop began, in no order. Of a Target that names too many rooms they are none.
 func (t Target) Conns() iter.Seq[*Conn] {
-	return func(yield func(*Conn) bool) { slices.Values(t.router.hub.find(&t))(yield) }
+	return func(yield func(*Conn) bool) {
+		conns, _ := t.find()
+		slices.Values(conns)(yield)
+	}
 }
 
 // Emit sends an event to everyone in this namespace. See [Target.Emit].

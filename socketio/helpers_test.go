@@ -192,7 +192,7 @@ func (p *poller) join(packet string) string {
 func joined(t *testing.T, packet, got string) string {
 	t.Helper()
 	packet, _, _ = strings.Cut(packet, "{")
-	require.Regexp(t, "^"+packet+`\{"sid":"[A-Za-z0-9_-]{20}"\}$`, got)
+	require.Regexp(t, "^"+packet+`\{"sid":"~[A-Za-z0-9_-]{19}"\}$`, got)
 	return got[len(got)-22 : len(got)-2]
 }
 

@@ -40,7 +40,7 @@ func TestConnect(t *testing.T) {
 	for packet, token := range map[string]string{"40": "none", `40{"token":"t"}`: "t", "40/,": "none", "40{}": "none"} {
 		ws := s.direct()
 		ws.write(packet)
-		require.Regexp(t, `^40\{"sid":"[A-Za-z0-9_-]{20}"\}$`, ws.read())
+		require.Regexp(t, `^40\{"sid":"~[A-Za-z0-9_-]{19}"\}$`, ws.read())
 		ws.reads(`42["welcome"]`)
 		require.Equal(t, token, <-auths)
 	}
