@@ -177,7 +177,7 @@ func playWhoami(t *testing.T, url string) {
 	p := dial(t, url)
 	id, err := p.call("whoami", "")
 	require.NoError(t, err)
-	require.Regexp(t, `^"[A-Za-z0-9_-]{20}"$`, id)
+	require.Regexp(t, `^"~[A-Za-z0-9_-]{19}"$`, id)
 	p.emit("whoami", "")
 	p.expect(event{"whoami", id})
 }

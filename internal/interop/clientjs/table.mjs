@@ -69,7 +69,7 @@ const rows = [
   ["whoami", "is the same each time", async (stage, path) => {
     const peer = await opened(stage, path);
     const id = await peer.client.call("whoami");
-    equal(/^[\w-]{20}$/.test(id), true);
+    equal(/^~[\w-]{19}$/.test(id), true);
     peer.client.emit("whoami");
     await peer.expect(["whoami", id]);
   }],

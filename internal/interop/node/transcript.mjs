@@ -17,7 +17,7 @@ import { Client } from "./client.mjs";
 const shapes = {
   n: "[1-9][0-9]*",
   id: '(?<id>[0-9]+|"[^"]{1,64}")',
-  conn: "[A-Za-z0-9_-]{20}",
+  conn: "[A-Za-z0-9_~-][A-Za-z0-9_-]{19}",
   text: "[^\"]+",
 };
 

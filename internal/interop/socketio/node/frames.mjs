@@ -39,7 +39,7 @@ class Frames {
       this.#ack = asks[2];
       text = `${asks[1]}$ack${asks[3]}`;
     }
-    return text.replace(/"(sid|pid)":"[\w-]{20}"/g, '"$1":"$$sid"').replace(/^2$/, "(ping)");
+    return text.replace(/"(sid|pid)":"[\w~-][\w-]{19}"/g, '"$1":"$$sid"').replace(/^2$/, "(ping)");
   }
 
   #receive(frame) {
