@@ -68,8 +68,8 @@ func hostile(size int) map[string]string {
 // What a message costs while it is read is bounded by what the limit allows, itself
 // included, whatever it consists of.
 func TestAMessageCostsLessThanFourTimesTheLimit(t *testing.T) {
-	const limit = 1 << 20
-	for _, size := range []int{limit / 100, limit / 8, limit - 1000} {
+	const limit = 256 << 10
+	for _, size := range []int{limit / 8, limit - 1000} {
 		for name, message := range hostile(size) {
 			cost := len(message) + int(allocated(func() {
 				readBroadcast(bytesOf(message), limit)
@@ -81,8 +81,8 @@ func TestAMessageCostsLessThanFourTimesTheLimit(t *testing.T) {
 }
 
 func TestWhatIsLargerThanMaxMessageIsNotRead(t *testing.T) {
-	const limit = 1 << 20
-	for name, message := range hostile(4 * limit) {
+	const limit = 256 << 10
+	for name, message := range hostile(2 * limit) {
 		cost := allocated(func() {
 			_, err := readBroadcast(bytesOf(message), limit)
 			assert.Error(t, err, name)
@@ -96,7 +96,7 @@ func TestWhatIsLargerThanMaxMessageIsNotRead(t *testing.T) {
 // What is large but honest is read: the same bytes out, and twice as much for
 // texts in which half of the characters are escaped.
 func TestLargeMessagesAreRead(t *testing.T) {
-	const limit = 1 << 20
+	const limit = 256 << 10
 	for _, arg := range []any{
 		strings.Repeat("x", limit-1000), bytes.Repeat([]byte{0}, limit-1000), strings.Repeat("a\n", limit/4),
 		make([]int, limit/4), [][]string{make([]string, limit/8)},

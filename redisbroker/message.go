@@ -197,17 +197,11 @@ func readMessage(data []byte, limit int) (m *message, err error) {
 
 // packRequest turns JSON into MessagePack, unless that takes more than limit.
 func packRequest(text []byte, limit int) ([]byte, error) {
-	if !json.Valid(text) || !utf8.Valid(text) {
+	if !utf8.Valid(text) {
 		return nil, errMalformed
 	}
-	containers, size, err := measure(text)
-	if err != nil {
-		return nil, err
-	}
-	if size+containers*int(unsafe.Sizeof(uint32(0))) > limit {
-		return nil, errTooBig
-	}
-	return appendValue(nil, wsrouter.Encoded{JSON: text})
+	w := writer{json: text}
+	return w.append(nil, limit)
 }
 
 // charge accounts for what is built.
