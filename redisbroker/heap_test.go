@@ -3,6 +3,7 @@ package redisbroker
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -51,6 +52,12 @@ func hostile(size int) map[string]string {
 		messages[name+" as an answer"] = "\x81\xa7sockets" + array
 		messages[name+" as data"] = "\x81\xa4data" + array
 	}
+	maps.Copy(messages, hostileJSON(size))
+	return messages
+}
+
+func hostileJSON(size int) map[string]string {
+	messages := make(map[string]string)
 	for name, list := range map[string]string{
 		"arrays": "[]", "nested": "[[[[]]]]", "fractions": "0.1", "zeros": "0", "texts": `""`, "escapes": `"\u0000"`,
 		"sockets": `{"id":"i","rooms":["a"],"data":[]}`, "objects": `{"a":{}}`,
