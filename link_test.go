@@ -80,12 +80,16 @@ func TestWhoIsWelcomedMissesNothing(t *testing.T) {
 // A transport that has no Link yet cannot be asked for a sign of life.
 func TestNoPingBeforeThereIsALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) {
-			time.Sleep(time.Hour)
-			return newLonely(), nil
-		}))
+		router := newRouter()
+		router.Use(func(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
+			time.Sleep(time.Hour) // serving begins when handlers are built
+			return next
+		})
+		router.On("e", func(*wsrouter.Context) error { return nil })
 		client := &recording{meet: func() {}}
+		begin := time.Now()
 		client.join(t, router)
+		require.GreaterOrEqual(t, time.Since(begin), time.Hour)
 		client.wants(t, "welcome")
 		time.Sleep(30 * time.Second)
 		client.wants(t, "welcome", "ping")
