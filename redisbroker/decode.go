@@ -148,7 +148,14 @@ func (r *reader) float(f float64) {
 		r.put("null")
 		return
 	}
-	text, _ := wsrouter.AppendJSON(r.scratch[:0], f)
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	text := strconv.AppendFloat(r.scratch[:0], f, format, -1, 64)
+	if n := len(text); format == 'e' && n >= 4 && text[n-4] == 'e' && text[n-3] == '-' && text[n-2] == '0' {
+		text = append(text[:n-2], text[n-1]) // e-09 is e-9
+	}
 	r.putBytes(text)
 }
 

@@ -24,7 +24,8 @@ import (
 //	a connection that says nothing  Dialer.KeepAlive (rueidis: 1 s), then a PING of ConnWriteTimeout
 //	clients that are asked          RequestTimeout, or the asker's timeout, the node's end
 //
-// A client that is the caller's has sockets of its own: what it waits for ends with
+// A client that is the caller's has sockets of its own, and its BlockingPoolSize
+// (rueidis: 1024) has to be above the number of nodes: what it waits for ends with
 // its timeouts, beside, and not with Broker.Close.
 
 // sockets are the connections of a broker's client, which end with the broker
@@ -33,6 +34,7 @@ type sockets struct {
 	ctx   context.Context // ends dialling
 	ofCtx func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error)
 	of    func(string, *net.Dialer, *tls.Config) (net.Conn, error)
+	nagle bool // as option.DisableTCPNoDelay, which rueidis sets at a *net.TCPConn only
 
 	mu     sync.Mutex // guards what follows
 	open   map[*socket]struct{}
@@ -48,6 +50,7 @@ type socket struct {
 // track has the client's connections made by s, as option says.
 func (s *sockets) track(option *rueidis.ClientOption) {
 	s.ofCtx, s.of, s.open = option.DialCtxFn, option.DialFn, make(map[*socket]struct{})
+	s.nagle = option.DisableTCPNoDelay
 	option.DialCtxFn, option.DialFn = s.dial, nil
 }
 
@@ -59,6 +62,9 @@ func (s *sockets) dial(ctx context.Context, addr string, dialer *net.Dialer, con
 	if err != nil {
 		return nil, err
 	}
+	if s.nagle {
+		disableNoDelay(conn)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -68,6 +74,15 @@ func (s *sockets) dial(ctx context.Context, addr string, dialer *net.Dialer, con
 	c := &socket{conn, s}
 	s.open[c] = struct{}{}
 	return c, nil
+}
+
+func disableNoDelay(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetNoDelay(false)
+	}
 }
 
 func (s *sockets) connect(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
 
@@ -42,6 +43,12 @@ func appendValue(b []byte, e wsrouter.Encoded) ([]byte, error) {
 			return append(b, '0') // so that it is JSON
 		})
 	}
+	return w.append(b, math.MaxInt)
+}
+
+// append appends the whole text, if that, and what it takes to know how, may be
+// within limit.
+func (w *writer) append(b []byte, limit int) ([]byte, error) {
 	if !json.Valid(w.json) {
 		return nil, errNoJSON
 	}
@@ -49,10 +56,16 @@ func appendValue(b []byte, e wsrouter.Encoded) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range e.Attachments {
+	for _, a := range w.attachments {
 		size += 5 + len(a.Data)
 	}
+	if size+containers*int(unsafe.Sizeof(w.counts[0])) > limit {
+		return nil, errTooBig
+	}
 	w.count(containers)
+	if b == nil {
+		b = make([]byte, 0, size)
+	}
 	return w.value(slices.Grow(b, size)), nil
 }
 
@@ -219,11 +232,13 @@ func (w *writer) string(b []byte) []byte {
 func validText(s string) string { return strings.ToValidUTF8(s, string(utf8.RuneError)) }
 
 func appendNumber(b []byte, text string) []byte {
-	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
-		return msgp.AppendUint64(b, n)
-	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return appendInt(b, n)
+	if !strings.ContainsAny(text, ".eE") { // of a failure the error costs more than the number
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return appendInt(b, n)
+		}
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return msgp.AppendUint64(b, n)
+		}
 	}
 	f, _ := strconv.ParseFloat(text, 64) // beyond its range that is an infinity, as in JavaScript
 	if f == math.Trunc(f) && math.Abs(f) <= 1<<53 {

@@ -6,7 +6,7 @@ require (
 	github.com/redis/rueidis v1.0.79
 	github.com/stretchr/testify v1.12.1
 	github.com/tinylib/msgp v1.6.5
-	github.com/wsrouter/wsrouter v0.0.0-00010101000000-000000000000
+	github.com/wsrouter/wsrouter v0.1.0
 )
 
 require (

@@ -117,6 +117,9 @@ func TestReadValue(t *testing.T) {
 		{"92d4000001", "[null,1]"},
 		{"cb7ff8000000000000", "null"}, // NaN
 		{"ca3fc00000", "1.5"},
+		{"cb3e112e0be826d695", "1e-9"},
+		{"cb3eb0c6f7a0b5ed8d", "0.000001"},
+		{"cb444b1ae4d6e2ef50", "1e+21"},
 		{"cfffffffffffffffff", "18446744073709551615"},
 		{"a1ff", `"\ufffd"`},
 		{"8201a16102a162", `{"1":"a","2":"b"}`},

@@ -152,6 +152,9 @@ func New(option rueidis.ClientOption, opts *Options) (*Broker, error) {
 	if option.ConnWriteTimeout == 0 {
 		option.ConnWriteTimeout = b.opts.RequestTimeout
 	}
+	if option.BlockingPoolSize == 0 {
+		option.BlockingPoolSize = 1 << 20 // each node keeps one: nobody is to wait for that
+	}
 	b.sockets.track(&option)
 	b.dial = func() (rueidis.Client, error) { return rueidis.NewClient(option) }
 	b.wg.Go(b.connect)

@@ -5,7 +5,7 @@ go 1.25.0
 require (
 	github.com/go-playground/validator/v10 v10.30.4
 	github.com/stretchr/testify v1.12.1
-	github.com/wsrouter/wsrouter v0.0.0-00010101000000-000000000000
+	github.com/wsrouter/wsrouter v0.1.0
 )
 
 require (

@@ -9,7 +9,7 @@ require (
 	github.com/lxzan/gws v1.8.9
 	github.com/olahol/melody v1.1.4
 	github.com/stretchr/testify v1.12.1
-	github.com/wsrouter/wsrouter v0.0.0-00010101000000-000000000000
+	github.com/wsrouter/wsrouter v0.1.0
 )
 
 require (

@@ -7,7 +7,7 @@ require (
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/stretchr/testify v1.12.1
-	github.com/wsrouter/wsrouter v0.0.0-00010101000000-000000000000
+	github.com/wsrouter/wsrouter v0.1.0
 )
 
 require (

@@ -5,8 +5,8 @@ go 1.25.0
 require (
 	github.com/redis/rueidis v1.0.79
 	github.com/stretchr/testify v1.12.1
-	github.com/wsrouter/wsrouter v0.0.0-00010101000000-000000000000
-	github.com/wsrouter/wsrouter/redisbroker v0.0.0-00010101000000-000000000000
+	github.com/wsrouter/wsrouter v0.1.0
+	github.com/wsrouter/wsrouter/redisbroker v0.1.0
 	go.yaml.in/yaml/v3 v3.0.5
 )
 

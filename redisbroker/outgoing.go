@@ -1,0 +1,113 @@
+package redisbroker
+
+import (
+	"encoding/json"
+
+	"github.com/tinylib/msgp/msgp"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// This file has what this node says on the channels.
+
+// appendBroadcast appends [uid, packet, opts].
+func appendBroadcast(b []byte, uid, namespace string, op *wsrouter.Operation) ([]byte, error) {
+	b = msgp.AppendArrayHeader(b, 3)
+	b = msgp.AppendString(b, uid)
+	b = msgp.AppendMapHeader(b, 3)
+	b = msgp.AppendUint64(msgp.AppendString(b, "type"), packetEvent)
+	b = msgp.AppendArrayHeader(msgp.AppendString(b, "data"), uint32(1+len(op.Args)))
+	b = msgp.AppendString(b, validText(op.Event))
+	for _, arg := range op.Args {
+		var err error
+		if b, err = appendValue(b, arg); err != nil {
+			return nil, err
+		}
+	}
+	b = msgp.AppendString(msgp.AppendString(b, "nsp"), namespace)
+	b = msgp.AppendMapHeader(b, 3)
+	b = appendStrings(msgp.AppendString(b, "rooms"), op.To.Rooms)
+	b = appendStrings(msgp.AppendString(b, "except"), op.To.Except)
+	b = msgp.AppendString(b, "flags")
+	if !op.Volatile {
+		return msgp.AppendMapHeader(b, 0), nil
+	}
+	return msgp.AppendBool(msgp.AppendString(msgp.AppendMapHeader(b, 1), "volatile"), true), nil
+}
+
+// opts are what a request selects, and the flags that Node.js expects there.
+type requestOpts struct {
+	Rooms  []string `json:"rooms"`
+	Except []string `json:"except"`
+}
+
+func optsOf(s wsrouter.Selection) *requestOpts {
+	return &requestOpts{Rooms: list(s.Rooms), Except: list(s.Except)}
+}
+
+// list is never nil, which would be null.
+func list(names []string) []string { return append([]string{}, names...) }
+
+// ourRequest is what a node asks of the others. What a kind needs is always there: Node.js does not
+// check.
+type ourRequest struct {
+	UID       string       `json:"uid,omitempty"`
+	RequestID string       `json:"requestId,omitempty"`
+	Type      int          `json:"type"`
+	Opts      *requestOpts `json:"opts,omitempty"`
+	Rooms     []string     `json:"rooms,omitempty"`
+	Close     *bool        `json:"close,omitempty"`
+}
+
+// operationRequest is a room operation for the other nodes. Code and reason of a
+// disconnect have no place in it.
+func operationRequest(uid string, op *wsrouter.Operation) *ourRequest {
+	r := &ourRequest{UID: uid, Opts: optsOf(op.To)}
+	switch op.Kind {
+	case wsrouter.OpJoin:
+		r.Type, r.Rooms = requestJoin, list(op.Rooms)
+	case wsrouter.OpLeave:
+		r.Type, r.Rooms = requestLeave, list(op.Rooms)
+	case wsrouter.OpDisconnect:
+		no := false // the namespace, not the client's connection
+		r.Type, r.Close = requestDisconnect, &no
+	}
+	return r
+}
+
+// The answers. Their lists are never null.
+type (
+	idsAnswer struct {
+		RequestID string   `json:"requestId"`
+		Sockets   []string `json:"sockets"`
+	}
+	roomsAnswer struct {
+		RequestID string   `json:"requestId"`
+		Rooms     []string `json:"rooms"`
+	}
+	fetchAnswer struct {
+		RequestID string         `json:"requestId"`
+		Sockets   []remoteSocket `json:"sockets"`
+	}
+	countAnswer struct {
+		Type        int    `json:"type"`
+		RequestID   string `json:"requestId"`
+		ClientCount int    `json:"clientCount"`
+	}
+	emitAnswer struct {
+		Type      int             `json:"type"`
+		RequestID string          `json:"requestId"`
+		Data      json.RawMessage `json:"data"`
+	}
+	doneAnswer struct {
+		RequestID string `json:"requestId"`
+	}
+)
+
+// appendAck appends one client's answer to a broadcast.
+func appendAck(b []byte, requestID string, answer wsrouter.Encoded) ([]byte, error) {
+	b = msgp.AppendMapHeader(b, 3)
+	b = msgp.AppendUint64(msgp.AppendString(b, "type"), answerAck)
+	b = msgp.AppendString(msgp.AppendString(b, "requestId"), requestID)
+	return appendValue(msgp.AppendString(b, "packet"), answer)
+}
