@@ -128,7 +128,7 @@ func answerShape(err error) error {
 	return fmt.Errorf("wsrouter: answer of the wrong shape: %v", err)
 }
 
-var errOverrun = errors.New("wsrouter: more items came than were pulled")
+var errOverrun = errors.New("wsrouter: more items came than were pulled, or than pulls may hold")
 
 // openCall registers a request with room for that many frames.
 func (c *Conn) openCall(room int) (*call, error) {
@@ -158,41 +158,42 @@ func (c *Conn) openCall(room int) (*call, error) {
 	return w, nil
 }
 
-// close ends the request, and lets go of what nobody has taken.
+// close ends the request.
 func (w *call) close() {
-	l := w.conn.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	w.conn.link.mu.Lock()
+	defer w.conn.link.mu.Unlock()
 	w.endLocked()
-	for w.queued > 0 {
-		w.letGoLocked(<-w.answers)
-	}
-	l.makeSpaceLocked()
+	w.dropLocked()
 }
 
-// endLocked makes the request one that is not waited for. It reports false if it
-// was none already.
+// dropLocked forgets what nobody has taken.
+func (w *call) dropLocked() {
+	for {
+		select {
+		case m := <-w.answers:
+			w.letGoLocked(m)
+		default:
+			return
+		}
+	}
+}
+
+// endLocked makes the request one that no answer can come to. It reports false if
+// it was one already.
 func (w *call) endLocked() bool {
 	if w.conn.calls[w.id] == nil {
 		return false
 	}
 	delete(w.conn.calls, w.id)
-	if w.queued == 0 {
-		w.conn.link.addWaitLocked(-1)
-	}
+	w.conn.link.addWaitLocked(-1)
 	return true
 }
 
-// took lets go of an answer that its caller has.
+// took ends the charge of an answer that its caller has.
 func (w *call) took(m *Message) {
-	l := w.conn.link
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	w.conn.link.mu.Lock()
+	defer w.conn.link.mu.Unlock()
 	w.letGoLocked(m)
-	if w.queued == 0 && w.conn.calls[w.id] != nil {
-		l.addWaitLocked(1)
-	}
-	l.makeSpaceLocked()
 }
 
 func (w *call) letGoLocked(m *Message) {
@@ -201,29 +202,29 @@ func (w *call) letGoLocked(m *Message) {
 }
 
 // answer hands a frame to the call that waits for it. A late one, or one to
-// nothing, is nobody's. It reports false when the link takes no more.
-func (c *Conn) answer(m *Message) bool {
+// nothing, is nobody's.
+func (c *Conn) answer(m *Message) {
 	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.waitForInboxLocked() {
-		return false
-	}
 	w := c.calls[m.ID]
 	if w == nil {
-		return true
+		return
 	}
-	select {
-	case w.answers <- m:
-	default:
+	if w.queued == cap(w.answers) || w.queued > 0 && l.answersFullLocked() {
 		w.failLocked(errOverrun)
-		return true
+		w.dropLocked()
+		return
 	}
 	l.holdLocked(&l.in.answers, m.held())
-	if w.queued++; w.queued == 1 {
-		l.addWaitLocked(-1)
-	}
-	return true
+	w.queued++
+	w.answers <- m // there is room
+}
+
+// answersFullLocked reports whether the answers that nobody has taken yet hold as
+// much as one pull may.
+func (l *Link) answersFullLocked() bool {
+	return l.in.answers/(pullWindow+1) >= max(l.app.opts.MaxMessage, messageOverhead)
 }
 
 func (w *call) failLocked(err error) {

@@ -10,7 +10,8 @@ import "net/http"
 
 // What things cost besides their bytes.
 const (
-	messageOverhead    = 256 // of a message, and of the event that it becomes
+	messageOverhead    = 256     // of a message, and of the event that it becomes
+	handlerOverhead    = 1 << 10 // of its handler while that runs: the context, the goroutine
 	argumentOverhead   = 48
 	frameOverhead      = 64
 	attachmentOverhead = 64
@@ -47,7 +48,7 @@ const RefusedRequest Refusal = "request"
 
 const (
 	maxRequest = 256 << 10
-	freeKept   = 4 << 10 // of what is kept; it is part of what every connection costs
+	freeKept   = 8 << 10 // of what is kept; it is part of what every connection costs
 )
 
 // requestHeld is what a request costs that is kept.

@@ -11,9 +11,7 @@ import "time"
 // A full inbox stops the read loop. But a handler may be waiting for just what
 // the client sends next: the answer to a Call, the cancel of a stream. So while
 // one of those is open reading goes on, to maxInboxes times the limit, and then
-// the client is closed. A call whose answer has come waits for its caller, not for
-// the client; but what nobody takes of such answers stops reading at the same
-// point.
+// the client is closed.
 const maxInboxes = 4
 
 // inbox is a list, as most are empty or have one event.
@@ -49,9 +47,9 @@ func (c *Conn) Receive(m *Message) bool {
 	switch m.Kind {
 	case KindReply, KindError:
 		if m.ID != "" || !l.client {
-			taken := c.answer(m)
+			c.answer(m)
 			l.app.relieve()
-			return taken
+			return true
 		}
 		m.Kind, m.Event = KindEvent, exception // for the client's NotFound
 	case KindCancel:
@@ -118,57 +116,22 @@ func (c *Conn) answerLate(m *Message) {
 
 // waitForInboxLocked applies the bound; false means that the link is closing.
 func (l *Link) waitForInboxLocked() bool {
-	for l.ce == nil {
-		patience := l.patienceLocked()
-		if patience < 0 {
-			return true
-		}
-		if patience == 0 || !l.pauseReaderLocked(patience) {
-			l.closeLocked(&CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol})
-		}
-	}
-	return false
-}
-
-// patienceLocked is how long the read loop waits for space; negative if there is
-// some. Where answers are in the way of what somebody waits for, their callers have
-// the time that a client has to take what it was sent.
-func (l *Link) patienceLocked() time.Duration {
 	limit := l.app.opts.InboxBytes
-	overrun := (l.in.waiting+l.in.answers)/maxInboxes >= limit
-	switch {
-	case l.waits == 0 && (overrun || l.in.waiting >= limit):
-		return forever
-	case !overrun:
-		return -1
-	case l.in.waiting/maxInboxes >= limit:
-		return 0
+	for l.ce == nil && l.in.waiting >= limit {
+		if l.waits > 0 {
+			if l.in.waiting/maxInboxes < limit {
+				break
+			}
+			l.closeLocked(&CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol})
+			break
+		}
+		l.inSpace = make(chan struct{})
+		space := l.inSpace
+		l.mu.Unlock()
+		<-space
+		l.mu.Lock()
 	}
-	return l.app.opts.WriteTimeout
-}
-
-// pauseReaderLocked gives up the lock until the read loop shall look again; false
-// means that the time was up.
-func (l *Link) pauseReaderLocked(patience time.Duration) bool {
-	l.inSpace = make(chan struct{})
-	space := l.inSpace
-	l.mu.Unlock()
-	defer l.mu.Lock()
-	timeout := time.NewTimer(patience)
-	defer timeout.Stop()
-	select {
-	case <-space:
-		return true
-	case <-timeout.C:
-		return false
-	}
-}
-
-// makeSpaceLocked makes a read loop that waits go on if there is space.
-func (l *Link) makeSpaceLocked() {
-	if l.inSpace != nil && l.patienceLocked() < 0 {
-		l.wakeReaderLocked()
-	}
+	return l.ce == nil
 }
 
 // wakeReaderLocked makes a read loop that waits look again.
@@ -180,7 +143,7 @@ func (l *Link) wakeReaderLocked() {
 	}
 }
 
-// addWaitLocked counts calls that wait for an answer, and streams that are open.
+// addWaitLocked counts calls and streams that are open.
 func (l *Link) addWaitLocked(n int) {
 	l.waits += n
 	if n > 0 {
@@ -212,7 +175,11 @@ func (c *Conn) next() *exchange {
 	c.startLocked(ex)
 	ex.refused = len(c.running) > l.app.opts.MaxOpen || l.handlersFullLocked(ex.held)
 	moveLocked(&l.in.waiting, &l.in.inHand, ex.held)
-	l.makeSpaceLocked()
+	l.holdLocked(&l.in.inHand, handlerOverhead)
+	ex.held += handlerOverhead
+	if l.in.waiting < l.app.opts.InboxBytes {
+		l.wakeReaderLocked()
+	}
 	return ex
 }
 

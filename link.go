@@ -153,7 +153,7 @@ type Link struct {
 
 	in      holding
 	inSpace chan struct{} // closed when the reader shall look again; nil if it does not wait
-	waits   int           // calls without an answer, and streams: reading must go on for them
+	waits   int           // open calls and streams: reading must go on for them
 
 	producers int           // that go on although their streams have ended
 	quiet     chan struct{} // closed when there are none; nil if nobody waits
