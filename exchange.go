@@ -11,10 +11,10 @@ import (
 type exchange struct {
 	conn *Conn
 	msg  *Message
-	held int     // bytes that are charged for it, from the inbox to the handler's return
 	own  Context // what its handler gets
 
 	// Guarded by Link.mu.
+	held     int             // bytes that are charged for it, from the inbox to the handler's return
 	ctx      context.Context // nil until somebody wants it, which most handlers do not
 	cancel   context.CancelCauseFunc
 	ended    bool  // ctx is cancelled, or is to be as soon as it is made

@@ -10,7 +10,7 @@ import "net/http"
 
 // What things cost besides their bytes.
 const (
-	messageOverhead    = 256     // of a message, and of the event that it becomes
+	messageOverhead    = 256     // of a message with one argument, and of the event that it becomes
 	handlerOverhead    = 1 << 10 // of its handler while that runs: the context, the goroutine
 	argumentOverhead   = 48
 	frameOverhead      = 64
@@ -18,9 +18,9 @@ const (
 	headerOverhead     = 128 // of one value of a header or form
 )
 
-// held is what an inbound message costs.
+// held is what an inbound message costs, which mostly has one argument.
 func (m *Message) held() int {
-	n := m.Size + messageOverhead + len(m.Args)*argumentOverhead
+	n := m.Size + messageOverhead + max(len(m.Args)-1, 0)*argumentOverhead
 	for _, arg := range m.Args {
 		if e, ok := arg.(Encoded); ok {
 			n += len(e.Attachments) * attachmentOverhead

@@ -109,8 +109,10 @@ func (l *Link) queueLocked(f Frame) {
 
 // sentLocked ends the charge of what the writer had in hand.
 func (l *Link) sentLocked() {
-	l.bufferLocked(-l.sending)
-	l.sending = 0
+	if l.sending > 0 {
+		l.bufferLocked(-l.sending)
+		l.sending = 0
+	}
 }
 
 // bufferLocked counts bytes that begin or, negative, cease to be held.
