@@ -69,14 +69,20 @@ type Options struct {
 	FrameBurst int
 
 	// Bytes that wait for one connection besides the message in hand, counting
-	// 256 more for each that came in and 64 for each that goes out; zero is 1
-	// MiB each. See the package doc for what happens when they are full.
+	// 256 more for each that came in, and 64 for each that goes out and each of
+	// its attachments; zero is 1 MiB each. See the package doc for what happens
+	// when they are full. Handlers that have yielded, streams mostly, keep their
+	// messages: an event with which they would hold more than four times the larger
+	// of InboxBytes and MaxMessage is refused as one beyond MaxOpen is.
 	InboxBytes  int
 	OutboxBytes int
 
-	// MaxBuffered is how many bytes may wait in all inboxes and outboxes
-	// together. Beyond it the connection with the most is closed as slow. Zero
-	// and negative mean no limit.
+	// MaxBuffered is how many bytes may be held for all connections together, at
+	// what they cost in memory: inboxes and outboxes, the messages of running
+	// handlers, with 1 KiB for each handler, answers that their caller has not
+	// taken, frames that are being written, and what is kept as long as a
+	// connection lasts, its request, auth and SetData, beyond 8 KiB. Beyond it the
+	// connection with the most is closed as slow. Zero and negative mean no limit.
 	MaxBuffered int
 
 	PingInterval   time.Duration // silence before a client is pinged; zero is 25 s

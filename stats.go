@@ -29,7 +29,7 @@ type Stats struct {
 	Panics    int64
 
 	// Of the whole tree, now.
-	Inbox         int           // bytes that are held of what clients have sent, see Options.MaxBuffered
+	Inbox         int           // bytes held of what clients sent, as Options.MaxBuffered counts them
 	Outbox        int           // bytes that wait to be sent
 	Handlers      int           // running, OnConnect among them
 	OldestHandler time.Duration // how long the oldest of them has been running

@@ -83,7 +83,9 @@ const pullWindow = 16
 //	}
 //
 // The producer is held to the pace of the loop: it may be 16 items ahead.
-// Leaving the loop, or the end of ctx, cancels it. An error is the last element,
+// Items that wait for the loop, of all pulls over a connection, may together hold
+// 17 times [Options.MaxMessage] of the side that pulls: a pull to which more comes
+// fails. Leaving the loop, or the end of ctx, cancels it. An error is the last element,
 // beside a zero value; it is as of [Conn.Call]. A plain answer is a stream of
 // one. Each use of the sequence sends a request of its own.
 func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Seq2[T, error] {

@@ -39,6 +39,11 @@
 // next, reading goes on up to four times that, and then the client is closed
 // with 1008. Nothing that was read is dropped.
 //
+// Bytes are counted at what they cost in memory, from when they are read until
+// the handler has returned, and [Options.MaxBuffered] bounds them for the whole
+// process. A request whose headers cost more than 256 KiB, at 128 bytes for each
+// besides its letters, is refused, see [RefusedRequest].
+//
 // # Streams
 //
 // A stream is a handler that has not returned yet: [Stream] sends what comes out
