@@ -5,9 +5,10 @@ export type State =
   | "waiting" // until the next attempt
   | "closed"; // for good
 
+/** What a client may be told; see connect. */
 export interface Options {
   /**
-   * The connect payload: any JSON value, or a function that returns one or a promise
+   * The connect payload: any data, or a function that returns one or a promise
    * of one, called at each connect. It is sent as the first frame. The server's
    * mount must want it (WSOptions.AuthFrame). A function that fails counts as a
    * failed attempt.
@@ -18,8 +19,8 @@ export interface Options {
    * Whether to come back when the connection is lost, or was not made; the default
    * is true. The wait before the first attempt is somewhere between half of min and
    * min, and doubles with every attempt that fails, up to max; a connection that has
-   * lasted for max starts anew. When the browser says that its network is back, the
-   * client does not wait any longer.
+   * lasted for max starts anew. When the browser says that its network is there again
+   * (its event "online"), the client does not wait any longer.
    *
    * A client does not come back after close, nor after the codes 1000, 1002, 1003,
    * 1007 to 1010 and 4000 to 4499. Browsers hide the HTTP status of a handshake that
@@ -30,7 +31,11 @@ export interface Options {
     max?: number; // ms, default 30,000
   };
 
-  /** After how many ms without anything from the server to ask for a sign of life; default 25,000. */
+  /**
+   * After how many ms without anything from the server to ask for a sign of life;
+   * default 25,000. When the browser says that its network is there again, the client
+   * asks at once: the connection may have gone with the old one.
+   */
   pingInterval?: number;
 
   /** How many ms to wait for it, and for a handshake, before the connection counts as lost; default 20,000. */
@@ -40,6 +45,7 @@ export interface Options {
   WebSocket?: new (url: string, protocol: string) => object;
 }
 
+/** How long a call may take. */
 export interface CallOptions {
   /** Cancels at the server, and fails with the signal's reason. */
   signal?: AbortSignal;
@@ -48,6 +54,7 @@ export interface CallOptions {
   timeout?: number;
 }
 
+/** How a stream is taken. */
 export interface PullOptions {
   /** Cancels at the server, and fails with the signal's reason, also while the loop waits for an item. */
   signal?: AbortSignal;
@@ -56,16 +63,30 @@ export interface PullOptions {
   window?: number;
 }
 
+/** What a listener is told of the event beside its data. */
 export interface Request {
   /** Of requests only: aborted when the server wants no answer any more, or the connection went. */
   signal?: AbortSignal;
 }
 
+/** What a function of onOpen is told of the connection. */
+export interface Connection {
+  /** Aborted with a ClosedError when the connection has ended, or by the function that onOpen returned. */
+  signal: AbortSignal;
+}
+
 /**
  * A client has at most one connection at a time. Nothing is queued while it has none:
  * emit throws a ClosedError, and call and pull fail with one, as do calls and pulls
- * that were going on, which the server may have handled or not. Wait for ready, or for
- * onstate, and send again what matters.
+ * that were going on, which the server may have handled or not. Wait for ready, and
+ * send again what matters; what every connection needs goes into onOpen.
+ *
+ * Data is what JSON.stringify takes, toJSON included, and bytes: an ArrayBuffer, a
+ * typed array or a DataView becomes a base64 string of them, at any depth. What would
+ * be lost is a TypeError that names its place, as in "data.files[2] cannot be sent: it
+ * is of class Blob": functions, symbols, BigInts, cycles, and objects with a content
+ * that JSON does not see, such as Map, Set, Blob, Error and Promise. As with JSON,
+ * undefined members are left out, and NaN is null.
  */
 export interface Client {
   readonly state: State;
@@ -75,6 +96,20 @@ export interface Client {
 
   /** Resolves when the client is connected, at once if it is, and rejects if it will not be any more. */
   ready(): Promise<void>;
+
+  /**
+   * Calls fn for each connection that is made, before ready resolves, and soon if there
+   * is one now; returns a function that ends that, and aborts the signal. This is where
+   * a page watches again what it watched:
+   *
+   *     client.onOpen(async ({ signal }) => {
+   *       for await (const price of client.pull("prices", "GOOG", { signal })) show(price);
+   *     });
+   *
+   * An error that fn fails with once its signal is aborted was to be expected; any other
+   * is reported by the runtime as an unhandled rejection.
+   */
+  onOpen(fn: (connection: Connection) => unknown): () => void;
 
   /** Sends an event. Undefined data is none. */
   emit(event: string, data?: unknown): void;
@@ -105,13 +140,22 @@ export interface Client {
    */
   pull<T = any>(event: string, data?: unknown, options?: PullOptions): AsyncGenerator<T, void, void>;
 
+  /**
+   * Connects anew, now, with the auth of now: without a wait if it is "waiting", after a
+   * goodbye with 1000 to a connection that there is, and also if it is "closed".
+   * Listeners stay. Calls and pulls that go on fail, as with any end.
+   */
+  reconnect(): void;
+
   /** Says goodbye after what was sent before; 1000, or 3000 to 4999, and at most 123 bytes of reason. */
   close(code?: number, reason?: string): void;
 }
 
 /**
- * Connects to a plain WebSocket mount at a ws, wss, http or https URL, relative to the
- * page where there is one. It returns at once.
+ * Connects to a plain WebSocket mount at a ws, wss, http or https URL. It may be
+ * relative, as for the browser's own WebSocket, to document.baseURI or the worker's
+ * address, and in what was made from a blob to the origin of who made it. It returns at
+ * once, and throws a TypeError for a URL that is none.
  */
 export function connect(url: string | URL, options?: Options): Client;
 

@@ -34,21 +34,23 @@ class Client {
   #why = new ClosedError(1006, "not connected yet"); // how the last connection ended
   #socket = null; // events of any other are ignored
   #timer; // ends the state: a handshake, a silence, a wait
-  #attempt = 0;
+  #turn = 0; // counts connections and attempts that ended, so that none goes on after
+  #failed = 0; // attempts since a connection that lasted
   #born = 0; // when the connection was made
   #heard = 0; // when something last came over it
+  #asked = 0; // when a ping last went
   #lastId = 0; // no id is used twice, so a late frame meets nobody
   #exchanges = new Map(); // our requests, by id: {take(frame), fail(why)}
   #answering = new Map(); // the server's requests, by id: AbortController
   #listeners = new Map(); // by event: Set of {fn}
+  #openers = new Set(); // of onOpen: {fn, run}, an AbortController
   #waiters = []; // of ready
 
   constructor(url, { auth, reconnect = true, pingInterval = 25_000, pongTimeout = 20_000, WebSocket = globalThis.WebSocket } = {}) {
     if (typeof WebSocket !== "function") throw new TypeError("there is no WebSocket here: pass one as an option");
     const { min = 500, max = 30_000 } = reconnect || {};
     this.#options = { auth, reconnect: reconnect && { min, max }, pingInterval, pongTimeout, WebSocket };
-    this.#url = new URL(url, globalThis.location?.href);
-    this.#url.protocol = this.#url.protocol.replace("http", "ws");
+    this.#url = resolved(url);
     this.#connect();
   }
 
@@ -73,6 +75,16 @@ class Client {
     this.#listeners.set(event, all.add(listener));
     return () => {
       if (all.delete(listener) && all.size === 0) this.#listeners.delete(event);
+    };
+  }
+
+  onOpen(fn) {
+    const opener = { fn };
+    this.#openers.add(opener);
+    if (this.#state === "open") queueMicrotask(() => this.#open(opener));
+    return () => {
+      this.#openers.delete(opener);
+      opener.run?.abort();
     };
   }
 
@@ -122,6 +134,14 @@ class Client {
     }
   }
 
+  reconnect() {
+    const socket = this.#socket;
+    this.#end(new ClosedError(1000, "reconnect"), () => {
+      socket?.close(1000, "reconnect");
+      this.#connect();
+    });
+  }
+
   close(code = 1000, reason = "") {
     if (this.#state === "closed") return;
     const socket = this.#socket;
@@ -137,14 +157,17 @@ class Client {
 
   async #connect() {
     this.#setState("connecting");
+    globalThis.addEventListener?.("online", this.#online); // once, however often
     const { auth, pongTimeout, WebSocket } = this.#options;
+    const turn = this.#turn;
     let first;
     try {
-      if (auth !== undefined) first = JSON.stringify({ auth: (typeof auth === "function" ? await auth() : auth) ?? null });
+      if (auth !== undefined) first = encoded({ auth: (typeof auth === "function" ? await auth() : auth) ?? null });
     } catch (err) {
-      return this.#lost(new ClosedError(1006, "auth failed", err));
+      if (turn === this.#turn) this.#lost(new ClosedError(1006, "auth failed", err));
+      return;
     }
-    if (this.#state === "closed") return; // while auth took its time
+    if (turn !== this.#turn) return; // closed, or begun anew, while auth took its time
     try {
       this.#socket = new WebSocket(this.#url.href, "wsrouter.v1");
     } catch (err) {
@@ -170,21 +193,35 @@ class Client {
     clearTimeout(this.#timer);
     this.#setState("open");
     this.#watch();
+    for (const opener of [...this.#openers]) this.#open(opener);
+  }
+
+  // open runs one for this connection. What it fails with after the connection has
+  // gone was to be expected; the runtime reports the rest as unhandled rejections.
+  async #open(opener) {
+    if (this.#state !== "open" || !this.#openers.has(opener)) return; // one before it may close, or remove it
+    const { signal } = (opener.run = new AbortController());
+    try {
+      await opener.fn({ signal });
+    } catch (err) {
+      if (!signal.aborted) throw err;
+    }
   }
 
   // watch pings after a silence, since a page cannot see the server's own pings.
-  // Timers may be late, by a minute in a hidden tab: so what counts is not how
-  // long it was silent, but whether something came after the ping.
   #watch() {
-    const { pingInterval, pongTimeout } = this.#options;
-    const now = performance.now();
-    const left = this.#heard + pingInterval - now;
-    if (left > 0) {
-      this.#timer = after(left, () => this.#watch());
-      return;
-    }
+    const left = this.#heard + this.#options.pingInterval - performance.now();
+    if (left > 0) this.#timer = after(left, () => this.#watch());
+    else this.#ping();
+  }
+
+  // Timers may be late, by a minute in a hidden tab: so what counts is not how long
+  // it was silent, but whether something came after the ping.
+  #ping() {
+    this.#asked = performance.now();
     this.#send({ ping: ++this.#lastId });
-    this.#timer = after(pongTimeout, () => (this.#heard >= now ? this.#watch() : this.#silent()));
+    clearTimeout(this.#timer);
+    this.#timer = after(this.#options.pongTimeout, () => (this.#heard >= this.#asked ? this.#watch() : this.#silent()));
   }
 
   // silent does not wait for the answer to its close frame: none may come.
@@ -194,37 +231,46 @@ class Client {
     socket.close();
   }
 
+  // online: a page is told that its network is there again. The connection may have
+  // gone with the old one, unseen. A ping that is out already keeps its time.
+  #online = () => {
+    if (this.#state === "waiting") this.#end(this.#why, () => this.#connect());
+    else if (this.#state === "open" && this.#heard >= this.#asked) this.#ping();
+  };
+
   #lost(why, forGood = false) {
     const { reconnect } = this.#options;
-    if (this.#state === "open" && performance.now() - this.#born >= reconnect.max) this.#attempt = 0;
-    this.#stopWaiting();
+    if (this.#state === "open" && performance.now() - this.#born >= reconnect.max) this.#failed = 0;
+    const ended = forGood || !reconnect || staysAway(why.code);
+    this.#end(why, () => (ended ? this.#stop() : this.#wait(reconnect)));
+  }
+
+  // end lets go of a connection, or what else the client does, then does what is
+  // next, and last tells all that went on: they see what the client does now.
+  #end(why, next) {
+    clearTimeout(this.#timer);
+    this.#turn++;
     this.#socket = null;
     this.#why = why;
-    const ended = forGood || !reconnect || staysAway(why.code);
-    if (!ended) this.#wait(reconnect);
-    this.#setState(ended ? "closed" : "waiting");
-    for (const exchange of this.#exchanges.values()) exchange.fail(why);
-    const handlers = [...this.#answering.values()];
+    const exchanges = [...this.#exchanges.values()];
+    const runs = [...this.#answering.values(), ...[...this.#openers].map(({ run }) => run)];
     this.#answering.clear();
-    for (const handler of handlers) handler.abort(why);
+    next();
+    for (const exchange of exchanges) exchange.fail(why);
+    for (const run of runs) run?.abort(why);
   }
 
   // wait is jittered, so that clients that were lost together do not come back
-  // together. A page is told when its network is there again.
+  // together.
   #wait({ min, max }) {
-    const longest = Math.min(min * 2 ** this.#attempt++, max);
-    this.#timer = after((longest * (1 + Math.random())) / 2, this.#retry);
-    globalThis.addEventListener?.("online", this.#retry);
+    const longest = Math.min(min * 2 ** this.#failed++, max);
+    this.#timer = after((longest * (1 + Math.random())) / 2, () => this.#connect());
+    this.#setState("waiting");
   }
 
-  #retry = () => {
-    this.#stopWaiting();
-    this.#connect();
-  };
-
-  #stopWaiting() {
-    clearTimeout(this.#timer);
-    globalThis.removeEventListener?.("online", this.#retry);
+  #stop() {
+    globalThis.removeEventListener?.("online", this.#online);
+    this.#setState("closed");
   }
 
   #setState(state) {
@@ -243,7 +289,7 @@ class Client {
   }
 
   #send(frame) {
-    const text = JSON.stringify(frame);
+    const text = encoded(frame);
     if (this.#state !== "open") throw new ClosedError(this.#why.code, this.#why.reason, this.#why.cause);
     this.#socket.send(text);
   }
@@ -300,7 +346,7 @@ class Client {
     try {
       if (results.length === 0) throw new WsError("no such event", { code: "not_found" });
       const data = (await Promise.all(results)).find((result) => result !== undefined);
-      text = JSON.stringify({ event, data, re });
+      text = encoded({ event, data, re });
     } catch (err) {
       text = wanted() && exception(err, re);
     }
@@ -315,6 +361,72 @@ class Client {
     this.#socket.send(exception(new WsError("canceled", { code: "canceled" }), id));
     handler.abort();
   }
+}
+
+// resolved does as the page's own WebSocket would. Nothing is relative to a blob, so
+// a worker that is made of one takes the origin of who made it.
+function resolved(url) {
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  const absolute = new URL(url, base?.replace(/^blob:(https?:\/\/[^/]+).*/, "$1"));
+  absolute.protocol = absolute.protocol.replace("http", "ws");
+  return absolute;
+}
+
+// encoded is JSON, with bytes in base64. JSON.stringify would make {} of much, or
+// leave it out: what has a content that JSON does not see is refused.
+function encoded(frame) {
+  const above = []; // the objects that we are in, and their keys
+  return JSON.stringify(frame, function (key, value) {
+    while (above.length > 0 && above.at(-1).object !== this) above.pop();
+    const refuse = (why) => {
+      throw new TypeError(`${placeOf([...above.map((one) => one.key), key])} cannot be sent: ${why}`);
+    };
+    const source = isBytes(this[key]) ? this[key] : value; // as it was before toJSON, which Node's Buffer has
+    if (isBytes(source)) return base64(source) ?? refuse("its bytes were transferred");
+    if (["function", "symbol", "bigint"].includes(typeof value)) refuse(`it is a ${typeof value}`);
+    if (typeof value !== "object" || value === null) return value;
+    if (isOpaque(value)) refuse(`it is of class ${classOf(value)}`);
+    if (above.some(({ object }) => object === value)) refuse("it is a part of itself");
+    above.push({ object: value, key });
+    return value;
+  });
+}
+
+// placeOf writes keys as a program does: data.files[2]. The first is the frame's.
+function placeOf([, first, ...keys]) {
+  const step = (key) => (/^\d+$/.test(key) ? `[${key}]` : /^[\p{L}_$][\p{L}\d_$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
+  return first + keys.map(step).join("");
+}
+
+// classOf names a built-in class, in whatever window or worker it was made.
+function classOf(value) {
+  return Object.prototype.toString.call(value).slice(8, -1);
+}
+
+function isBytes(value) {
+  return typeof value === "object" && value !== null && (ArrayBuffer.isView(value) || classOf(value) === "ArrayBuffer");
+}
+
+// isOpaque: of a class of the platform's, or one that says it is none of JSON's and
+// has nothing to show.
+function isOpaque(value) {
+  const name = classOf(value);
+  if (["Object", "Array", "String", "Number", "Boolean"].includes(name)) return false;
+  return typeof globalThis[name] === "function" || Object.keys(value).length === 0;
+}
+
+// base64 returns undefined for bytes that have gone to a worker.
+function base64(source) {
+  let bytes;
+  try {
+    bytes = new Uint8Array(source.buffer ?? source, source.byteOffset, source.byteLength);
+  } catch {
+    return undefined;
+  }
+  let text = "";
+  const step = 1 << 14; // no function takes any number of arguments
+  for (let at = 0; at < bytes.length; at += step) text += String.fromCharCode(...bytes.subarray(at, at + step));
+  return btoa(text);
 }
 
 // after is setTimeout for any time: that takes more than 24 days for none.
@@ -349,7 +461,7 @@ function remoteError(body) {
 
 // exception shows the server WsErrors only. Others are for the console.
 function exception(err, re) {
-  const frame = (data) => JSON.stringify({ event: "exception", data, re });
+  const frame = (data) => encoded({ event: "exception", data, re });
   try {
     if (err instanceof WsError) return frame({ status: err.status, message: err.message, code: err.code, data: err.data });
   } catch (unencodable) {

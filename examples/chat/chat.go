@@ -18,9 +18,9 @@ const maxHistory, maxRooms = 50, 100
 type message = page.Message
 
 type room struct {
-	seq     int64                     // of the last message
-	history []message                 // the last maxHistory
-	people  map[*wsrouter.Conn]string // their names
+	seq     int64     // of the last message
+	history []message // the last maxHistory
+	people  map[*wsrouter.Conn]page.Person
 }
 
 // chat has one lock, held by whoever joins, leaves or talks, so that a page
@@ -32,7 +32,7 @@ type chat struct {
 	rooms  map[string]*room // by the names that the router has for them, "room:Lobby"
 }
 
-var nameOf = wsrouter.NewKey[string]("name")
+var whoIs = wsrouter.NewKey[page.Person]("who")
 
 func newChat() *wsrouter.Router {
 	opts := &wsrouter.Options{MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200}
@@ -49,8 +49,8 @@ func newChat() *wsrouter.Router {
 
 // enter is the guard: who has no name is not let in.
 func enter(conn *wsrouter.Conn) error {
-	name, err := page.Name(conn)
-	nameOf.Set(conn, name)
+	who, err := page.Who(conn)
+	whoIs.Set(conn, who)
 	return err
 }
 
@@ -62,15 +62,25 @@ func (ch *chat) on(event string, h func(c *wsrouter.Context, id string, m messag
 		if err := c.Bind(&m); err != nil {
 			return err
 		}
-		m.Name, _ = nameOf.Get(c.Conn())
+		who, _ := whoIs.Get(c.Conn())
+		m.Name, m.Tag = who.Name, who.Tag
 		id := "room:" + m.Room // so that it cannot be the name of anything else
 		ch.mu.Lock()
 		defer ch.mu.Unlock()
-		if r := ch.rooms[id]; event != "join" && (r == nil || r.people[c.Conn()] == "") {
+		if event != "join" && !ch.isIn(c.Conn(), id) {
 			return wsrouter.NewError("You are not in this room.")
 		}
 		return h(c, id, m)
 	})
+}
+
+func (ch *chat) isIn(conn *wsrouter.Conn, id string) bool {
+	r := ch.rooms[id]
+	if r == nil {
+		return false
+	}
+	_, in := r.people[conn]
+	return in
 }
 
 // join tells a page what was said after m.Seq, the last message that it has.
@@ -86,10 +96,10 @@ func (ch *chat) join(c *wsrouter.Context, id string, m message) error {
 		return wsrouter.NewError("There are too many rooms.")
 	}
 	if r == nil { // it counts from the clock on, so Seq grows even if it is made anew
-		r = &room{seq: time.Now().UnixMilli(), people: make(map[*wsrouter.Conn]string)}
+		r = &room{seq: time.Now().UnixMilli(), people: make(map[*wsrouter.Conn]page.Person)}
 		ch.rooms[id] = r
 	}
-	r.people[c.Conn()] = m.Name
+	r.people[c.Conn()] = page.Person{Name: m.Name, Tag: m.Tag}
 	ch.tellPeople(id)
 	missed := slices.DeleteFunc(slices.Clone(r.history), func(old message) bool { return old.Seq <= m.Seq })
 	return c.Conn().Emit("joined", map[string]any{"room": m.Room, "seq": r.seq, "messages": missed})
@@ -97,8 +107,8 @@ func (ch *chat) join(c *wsrouter.Context, id string, m message) error {
 
 // tellPeople tells a room who is there. Pages see by it who came and who left.
 func (ch *chat) tellPeople(id string) {
-	names := slices.Compact(slices.Sorted(maps.Values(ch.rooms[id].people)))
-	ch.router.To(id).Emit("people", map[string]any{"room": strings.TrimPrefix(id, "room:"), "names": names})
+	people := slices.Collect(maps.Values(ch.rooms[id].people))
+	ch.router.To(id).Emit("people", page.In(strings.TrimPrefix(id, "room:"), people))
 }
 
 func (ch *chat) leave(c *wsrouter.Context, id string, _ message) error {
@@ -121,7 +131,7 @@ func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ *wsrouter.CloseEr
 }
 
 func (ch *chat) typing(c *wsrouter.Context, id string, m message) error {
-	return c.To(id).Volatile().Emit("typing", message{Room: m.Room, Name: m.Name})
+	return c.To(id).Volatile().Emit("typing", message{Room: m.Room, Name: m.Name, Tag: m.Tag})
 }
 
 func (ch *chat) say(_ *wsrouter.Context, id string, m message) error {

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -34,10 +32,18 @@ type person struct {
 	name string
 }
 
-// people and joined are two events that pages get.
+// people and joined are two events that pages get. These people have no tags.
 type people struct {
-	Room  string   `json:"room"`
-	Names []string `json:"names"`
+	Room  string
+	Names []string
+}
+
+func (p people) MarshalJSON() ([]byte, error) {
+	in := page.People{Room: p.Room}
+	for _, name := range p.Names {
+		in.People = append(in.People, page.Person{Name: name})
+	}
+	return json.Marshal(in)
 }
 
 type joined struct {
@@ -56,8 +62,13 @@ func (j joined) texts() (texts []string) {
 
 func open(t *testing.T, router *wsrouter.Router, name string) *person {
 	t.Helper()
+	return openTagged(t, router, name, "")
+}
+
+func openTagged(t *testing.T, router *wsrouter.Router, name, tag string) *person {
+	t.Helper()
 	client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{
-		Auth: func(context.Context) (any, error) { return message{Name: name}, nil },
+		Auth: func(context.Context) (any, error) { return page.Person{Name: name, Tag: tag}, nil },
 	})
 	return &person{client, t, name}
 }
@@ -205,6 +216,34 @@ func TestTyping(t *testing.T) {
 	})
 }
 
+// TestTwoOfOneName: their tags tell them apart, and the two tabs of one are one.
+func TestTwoOfOneName(t *testing.T) {
+	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
+		ada, bob := open(t, router, "Ada"), openTagged(t, router, "Bob", "1b")
+		ada.join("Lobby", 0, "Ada")
+		require.NoError(t, bob.call("join", message{Room: "Lobby", Tag: "mine?"}))
+		for _, tag := range []string{"1b", "a2"} {
+			twin := openTagged(t, router, "Bob", tag)
+			require.NoError(t, twin.call("join", message{Room: "Lobby"}))
+			require.NoError(t, twin.call("typing", message{Room: "Lobby", Tag: "1b"}))
+			require.NoError(t, twin.call("say", message{Room: "Lobby", Text: "hi", Tag: "1b"}))
+		}
+		one, other := page.Person{Name: "Bob", Tag: "1b"}, page.Person{Name: "Bob", Tag: "a2"}
+		just := page.People{Room: "Lobby", People: []page.Person{{Name: "Ada"}, one}}
+		both := page.People{Room: "Lobby", People: []page.Person{{Name: "Ada"}, one, other}}
+		ada.Expect("people", just)
+		for _, twin := range []struct {
+			page.Person
+			sees page.People
+		}{{one, just}, {other, both}} {
+			ada.Expect("people", twin.sees)
+			ada.Expect("typing", message{Room: "Lobby", Name: "Bob", Tag: twin.Tag})
+			said := next[message](ada, "said")
+			require.Equal(t, twin.Person, page.Person{Name: said.Name, Tag: said.Tag})
+		}
+	})
+}
+
 // TestLeave: a room learns of everybody who leaves it, on purpose or not.
 func TestLeave(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
@@ -235,7 +274,7 @@ func TestLeaveWhileGoing(t *testing.T) {
 		ada.Expect("people", people{"Lobby", []string{"Ada", "Bob"}})
 		require.NoError(t, bob.Emit("leave", message{Room: "Lobby"}))
 		require.NoError(t, bob.Close())
-		require.Equal(t, []string{"Ada"}, next[people](ada, "people").Names)
+		ada.Expect("people", people{"Lobby", []string{"Ada"}})
 		synctest.Wait()
 		require.Zero(t, router.Stats().Panics)
 	})
@@ -297,6 +336,10 @@ func TestGuard(t *testing.T) {
 		for _, name := range []string{"", " ", "Ada ", "\nAda", long + "x"} {
 			ce := open(t, router, name).ExpectClose(wsrouter.ClosePolicy)
 			require.Equal(t, "A name has 1 to 24 characters.", ce.Reason)
+		}
+		for _, tag := range []string{"123456789", "A", "é", " ", "a b"} {
+			ce := openTagged(t, router, "Ada", tag).ExpectClose(wsrouter.ClosePolicy)
+			require.Equal(t, "A tag has at most 8 letters and digits.", ce.Reason)
 		}
 	})
 }
@@ -417,44 +460,4 @@ func TestShutdown(t *testing.T) {
 		require.Equal(t, wsrouter.CodeShutdown, ws.Code)
 		ada.ExpectClose(wsrouter.CloseGoingAway)
 	})
-}
-
-// TestPage: every file is served with its type and the policy, and the page names
-// no script or style that is not there.
-func TestPage(t *testing.T) {
-	server := httptest.NewServer(page.Handler(newChat(), ""))
-	defer server.Close()
-	types := map[string]string{"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-	paths, err := fs.Glob(os.DirFS("page"), "web/*")
-	require.NoError(t, err)
-	for _, path := range paths {
-		path = strings.TrimPrefix(path, "web/")
-		kind := types[path[strings.LastIndex(path, ".")+1:]]
-		require.NotEmpty(t, kind, path)
-		res, err := http.Get(server.URL + "/" + strings.TrimSuffix(path, "index.html"))
-		require.NoError(t, err)
-		require.NoError(t, res.Body.Close())
-		require.Equal(t, http.StatusOK, res.StatusCode, path)
-		require.Contains(t, res.Header.Get("Content-Type"), kind)
-		require.Contains(t, res.Header.Get("Content-Security-Policy"), "default-src 'self'")
-	}
-}
-
-// TestSocketIOPage: the same page, but for the client, which is a file or comes
-// from elsewhere.
-func TestSocketIOPage(t *testing.T) {
-	get := func(client, path string) (body, location string) {
-		rec := httptest.NewRecorder()
-		page.Handler(newChat(), client).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
-		return rec.Body.String(), rec.Header().Get("Location")
-	}
-	plain, _ := get("", "/")
-	same, _ := get("", "/socketio/")
-	require.Equal(t, plain, same)
-	script, _ := get("", "/socketio/client.js")
-	require.Contains(t, script, "./socket.io.js")
-	file, _ := get("chat.go", "/socketio/socket.io.js")
-	require.Contains(t, file, "package main")
-	_, elsewhere := get("", "/socketio/socket.io.js")
-	require.Equal(t, page.CDN, elsewhere)
 }

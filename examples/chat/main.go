@@ -21,7 +21,6 @@ import (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
-	client := flag.String("client", "", "`file` of npm's socket.io-client, dist/socket.io.esm.min.js, for /socketio/; else it comes from "+page.CDN)
 	flag.Parse()
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
@@ -29,7 +28,7 @@ func main() {
 	}
 	log.Printf("open http://%s", listener.Addr())
 	router := newChat()
-	server := &http.Server{Handler: page.Handler(router, *client), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: page.Handler(router), ReadHeaderTimeout: 5 * time.Second}
 	go server.Serve(listener)
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -23,12 +23,7 @@ type chat struct {
 	changed chan string // rooms that somebody has entered or left
 }
 
-// person is what the cluster knows of a connection.
-type person struct {
-	Name string `json:"name"`
-}
-
-var nameOf = wsrouter.NewKey[string]("name")
+var whoIs = wsrouter.NewKey[page.Person]("who")
 
 func newChat(broker broker.Broker, h history) *chat {
 	opts := &wsrouter.Options{Broker: broker, MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200}
@@ -45,12 +40,12 @@ func newChat(broker broker.Broker, h history) *chat {
 
 // enter is the guard. It lets the other servers know who this is.
 func enter(conn *wsrouter.Conn) error {
-	name, err := page.Name(conn)
+	who, err := page.Who(conn)
 	if err != nil {
 		return err
 	}
-	nameOf.Set(conn, name)
-	return conn.SetData(person{name})
+	whoIs.Set(conn, who)
+	return conn.SetData(who)
 }
 
 // on registers a handler. All but join are for those who are in the room.
@@ -60,7 +55,8 @@ func (ch *chat) on(event string, h func(c *wsrouter.Context, id string, m page.M
 		if err := c.Bind(&m); err != nil {
 			return err
 		}
-		m.Name, _ = nameOf.Get(c.Conn())
+		who, _ := whoIs.Get(c.Conn())
+		m.Name, m.Tag = who.Name, who.Tag
 		id := "room:" + m.Room
 		if event != "join" && !slices.Contains(c.Conn().Rooms(), id) {
 			return wsrouter.NewError("You are not in this room.")
@@ -103,7 +99,7 @@ func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ *wsrouter.CloseEr
 }
 
 func (ch *chat) typing(c *wsrouter.Context, id string, m page.Message) error {
-	return c.To(id).Volatile().Emit("typing", page.Message{Room: m.Room, Name: m.Name})
+	return c.To(id).Volatile().Emit("typing", page.Message{Room: m.Room, Name: m.Name, Tag: m.Tag})
 }
 
 func (ch *chat) say(c *wsrouter.Context, id string, m page.Message) error {
@@ -161,12 +157,12 @@ func (ch *chat) tell(ctx context.Context, local bool, rooms ...string) {
 	if err != nil {
 		log.Print(err)
 	}
-	names := make(map[string][]string)
+	people := make(map[string][]page.Person)
 	for _, m := range members {
-		var p person
-		json.Unmarshal(m.Data, &p)
+		var who page.Person
+		json.Unmarshal(m.Data, &who)
 		for _, id := range m.Rooms {
-			names[id] = append(names[id], p.Name)
+			people[id] = append(people[id], who)
 		}
 	}
 	for _, id := range rooms {
@@ -174,7 +170,6 @@ func (ch *chat) tell(ctx context.Context, local bool, rooms ...string) {
 		if local {
 			room = room.Local()
 		}
-		slices.Sort(names[id])
-		room.Emit("people", map[string]any{"room": strings.TrimPrefix(id, "room:"), "names": slices.Compact(names[id])})
+		room.Emit("people", page.In(strings.TrimPrefix(id, "room:"), people[id]))
 	}
 }

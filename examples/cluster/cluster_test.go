@@ -151,7 +151,9 @@ func (p *visitor) join(after int64) joined {
 
 func (p *visitor) sees(names ...string) {
 	p.t.Helper()
-	until(p, "people", func(v struct{ Names []string }) bool { return slices.Equal(v.Names, names) })
+	until(p, "people", func(v page.People) bool {
+		return slices.EqualFunc(v.People, names, func(who page.Person, name string) bool { return who == page.Person{Name: name} })
+	})
 }
 
 func (p *visitor) hears(text string) page.Message {

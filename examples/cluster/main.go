@@ -45,7 +45,7 @@ func main() {
 		log.Fatal(err)
 	}
 	log.Printf("open http://%s", listener.Addr())
-	server := &http.Server{Handler: page.Handler(chat.router, ""), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: page.Handler(chat.router), ReadHeaderTimeout: 5 * time.Second}
 	go server.Serve(listener)
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -15,19 +17,42 @@ const MaxName, MaxText = 24, 2000
 type Message struct {
 	Room string `json:"room"`
 	Name string `json:"name"`
+	Tag  string `json:"tag,omitempty"` // as in Person
 	Text string `json:"text,omitempty"`
 	Key  string `json:"key,omitempty"`  // the sender's: the same when it is sent again
 	Seq  int64  `json:"seq,omitempty"`  // grows by one in each room
 	Time int64  `json:"time,omitempty"` // Unix milliseconds
 }
 
-// Name returns the name that somebody comes with.
-func Name(conn *wsrouter.Conn) (string, error) {
-	var in Message
-	if err := conn.Auth(&in); err != nil || !fits(in.Name, MaxName) {
-		return "", wsrouter.NewError("A name has 1 to 24 characters.")
+// Person is who says something, or is in a room.
+type Person struct {
+	Name string `json:"name"`
+	Tag  string `json:"tag,omitempty"` // a browser's own: two people of one name have different ones
+}
+
+// Who returns who it is that comes. Anybody may take any name and tag.
+func Who(conn *wsrouter.Conn) (Person, error) {
+	var who Person
+	if err := conn.Auth(&who); err != nil || !fits(who.Name, MaxName) {
+		return Person{}, wsrouter.NewError("A name has 1 to 24 characters.")
 	}
-	return in.Name, nil
+	if len(who.Tag) > 8 || strings.Trim(who.Tag, "0123456789abcdefghijklmnopqrstuvwxyz") != "" {
+		return Person{}, wsrouter.NewError("A tag has at most 8 letters and digits.")
+	}
+	return who, nil
+}
+
+// People is what a room is told of those who are there: each once, in how many tabs
+// ever, in order.
+type People struct {
+	Room   string   `json:"room"`
+	People []Person `json:"people"`
+}
+
+// In returns who is in a room. It keeps the slice.
+func In(room string, all []Person) People {
+	slices.SortFunc(all, func(a, b Person) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Tag, b.Tag)) })
+	return People{room, slices.Compact(all)}
 }
 
 // CheckRoom wants the name of a room.

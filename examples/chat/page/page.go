@@ -12,19 +12,16 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-//go:embed web
+//go:embed web npm
 var files embed.FS
 
-// CDN has the client that pages load where none is given, as in Socket.IO's documentation.
-const CDN = "https://cdn.socket.io/4.8.1/socket.io.esm.min.js"
-
-// policy keeps a page from loading anything from elsewhere but those scripts; a script that got into
-// it somehow would not run.
+// policy keeps a page from loading anything from elsewhere; a script that got into it
+// somehow would not run.
 const policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Handler serves the chat and its page twice: at / with the client that comes with the router,
-// at /socketio/ with socket.io-client, from a file or [CDN]. Both talk in the same rooms.
-func Handler(router *wsrouter.Router, client string) http.Handler {
+// at /socketio/ with socket.io-client. Both talk in the same rooms.
+func Handler(router *wsrouter.Router) http.Handler {
 	web, _ := fs.Sub(files, "web")
 	page := http.FileServerFS(web)
 	mux := http.NewServeMux()
@@ -37,18 +34,14 @@ func Handler(router *wsrouter.Router, client string) http.Handler {
 
 	mux.Handle("/socket.io/", socketio.New(router, nil))
 	mux.HandleFunc("/socketio/", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", policy+"; script-src 'self' https://cdn.socket.io")
+		w.Header().Set("Content-Security-Policy", policy)
 		http.StripPrefix("/socketio", page).ServeHTTP(w, r)
 	})
 	mux.HandleFunc("/socketio/client.js", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, web, "socketio.js")
 	})
 	mux.HandleFunc("/socketio/socket.io.js", func(w http.ResponseWriter, r *http.Request) {
-		if client == "" {
-			http.Redirect(w, r, CDN, http.StatusFound)
-			return
-		}
-		http.ServeFile(w, r, client)
+		http.ServeFileFS(w, r, files, "npm/socket.io.esm.min.js")
 	})
 	return mux
 }

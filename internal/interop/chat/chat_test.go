@@ -25,27 +25,58 @@ import (
 const (
 	repository = "../../.."
 	chromium   = "/usr/bin/chromium" // also in drive.mjs
-	socketIO   = "../socketio/node/node_modules/socket.io-client/dist/socket.io.esm.min.js"
+	socketIO   = "../socketio/node/node_modules/socket.io-client"
+	npm        = repository + "/examples/chat/page/npm"
 	timeLimit  = 4 * time.Minute // far above what it takes
 )
 
 // TestChat plays steps.mjs. Screenshots go to a folder that is removed, unless
 // CHAT_SCREENSHOTS names another.
 func TestChat(t *testing.T) {
+	playChat(t, "./steps.mjs")
+}
+
+// TestDetails plays details.mjs.
+func TestDetails(t *testing.T) {
+	playChat(t, "./details.mjs")
+}
+
+func playChat(t *testing.T, steps string) {
+	t.Helper()
 	node, folder := needs(t)
 	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
 	defer cancel()
 
-	chat := &server{ctx: ctx, binary: build(t, "chat"), args: []string{"-client", socketIO}}
+	chat := &server{ctx: ctx, binary: build(t, "chat")}
 	chat.start(t, "127.0.0.1:0")
 	play(t, ctx, map[string]func(){
 		"kill":  func() { chat.kill(t) },
 		"start": func() { chat.start(t, chat.addr) },
-	}, node, "drive.mjs", "./steps.mjs", folder, "http://"+chat.addr)
+	}, node, "drive.mjs", steps, folder, "http://"+chat.addr)
 	require.NotContains(t, chat.stop(t), "ERROR")
 	names, err := filepath.Glob(filepath.Join(folder, "*.png"))
 	require.NoError(t, err)
 	require.NotEmpty(t, names, "no screenshots")
+}
+
+// TestSocketIOIsAsPublished holds that the client which the chat serves is the one of the
+// package that all other tests use.
+func TestSocketIOIsAsPublished(t *testing.T) {
+	need(t, socketIO)
+	published, err := os.ReadFile(filepath.Join(socketIO, "dist/socket.io.esm.min.js"))
+	require.NoError(t, err)
+	served, err := os.ReadFile(filepath.Join(npm, "socket.io.esm.min.js"))
+	require.NoError(t, err)
+	require.Equal(t, string(published), string(served))
+	license, err := os.ReadFile(filepath.Join(npm, "LICENSE"))
+	require.NoError(t, err)
+	for _, name := range []string{"socket.io-client", "engine.io-client", "engine.io-parser", "socket.io-parser", "@socket.io/component-emitter"} {
+		var info struct{ Version string }
+		text, err := os.ReadFile(filepath.Join(socketIO, "..", name, "package.json"))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &info))
+		require.Contains(t, string(license), "---- "+name+" "+info.Version+"\n")
+	}
 }
 
 // needs returns Node.js, and the folder for screenshots.
@@ -53,7 +84,6 @@ func needs(t *testing.T) (node, folder string) {
 	t.Helper()
 	need(t, "../node/node_modules/playwright-core")
 	need(t, chromium)
-	need(t, socketIO)
 	node, err := exec.LookPath("node")
 	require.NoError(t, err, "Node.js is missing; run ./test.sh, which says what it needs")
 	if folder = os.Getenv("CHAT_SCREENSHOTS"); folder == "" {

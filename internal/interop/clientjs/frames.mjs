@@ -3,7 +3,7 @@
 
 import { collect, equal, fails, throws } from "./play.mjs";
 
-class FakeSocket extends EventTarget {
+export class FakeSocket extends EventTarget {
   static last;
   static made = 0;
 
@@ -34,7 +34,7 @@ class FakeSocket extends EventTarget {
   }
 }
 
-async function fake(stage, options) {
+export async function fake(stage, options) {
   const peer = stage.dial("ws://fake/ws", { WebSocket: FakeSocket, ...options });
   FakeSocket.last.fire("open");
   await peer.is("connecting", "open");
@@ -42,7 +42,7 @@ async function fake(stage, options) {
 }
 
 // fakeTimes replaces timers by their list, [ms, fn], and chance by its extreme.
-async function fakeTimes(chance, run) {
+export async function fakeTimes(chance, run) {
   const real = { setTimeout, random: Math.random };
   const timers = [];
   globalThis.setTimeout = (fn, ms) => timers.push({ fn, ms });
@@ -55,7 +55,7 @@ async function fakeTimes(chance, run) {
   }
 }
 
-const settled = () => new Promise((resolve) => setTimeout(resolve)); // after all microtasks
+export const settled = () => new Promise((resolve) => setTimeout(resolve)); // after all microtasks
 
 export const frames = [
   ["frames", "that are none are passed over", async (stage) => {

@@ -1,9 +1,11 @@
 import { calls } from "./calls.mjs";
 import { connections, pageConnections } from "./connections.mjs";
+import { data, pageData } from "./data.mjs";
 import { frames } from "./frames.mjs";
 import { listeners } from "./listeners.mjs";
+import { openings, pageOpenings } from "./openings.mjs";
 import { table } from "./table.mjs";
 
 // rows are for every runtime, pageRows for a page only.
-export const rows = [...table, ...calls, ...listeners, ...connections, ...frames];
-export const pageRows = pageConnections;
+export const rows = [...table, ...calls, ...listeners, ...connections, ...openings, ...frames, ...data];
+export const pageRows = [...pageConnections, ...pageOpenings, ...pageData];

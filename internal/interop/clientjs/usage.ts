@@ -1,6 +1,6 @@
 // Every use of the client that a program may make. It is compiled, not run.
 
-import { type Client, ClosedError, connect, type State, WsError } from "../../../clientjs/wsrouter.js";
+import { type Client, ClosedError, connect, type Connection, type State, WsError } from "../../../clientjs/wsrouter.js";
 
 const client: Client = connect("/ws");
 connect(new URL("wss://example.com/ws"), { reconnect: false, pingInterval: 10_000, pongTimeout: Infinity });
@@ -36,6 +36,15 @@ client.on("confirm", async (question, { signal }) => {
   if (question === "") throw new WsError("ask me something", { code: "empty", data: { of: "question" } });
   return true;
 });
+
+const stop: () => void = client.onOpen(async ({ signal }: Connection) => {
+  for await (const n of client.pull<number>("count", new Uint8Array([1]), { signal })) console.log(n);
+});
+stop();
+client.onOpen(() => client.emit("watch", ["news"]));
+// @ts-expect-error: a function, not an event
+client.onOpen("news");
+client.reconnect();
 
 use(new AbortController()).catch((err: unknown) => {
   if (err instanceof WsError) console.log(err.message, err.status, err.code, err.data);

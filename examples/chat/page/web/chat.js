@@ -5,7 +5,7 @@ import { Client } from "./client.js";
 import { $, paint } from "./dom.js";
 import { Log, remembered } from "./log.js";
 import { focusTalk, showPeople, showRooms } from "./side.js";
-import { isOurs, newKey, store } from "./store.js";
+import { isOurs, newKey, ownTag, store } from "./store.js";
 
 const lobby = "Lobby"; // everybody is in some room, if only here
 const knownRooms = [lobby, "Kitchen", "Workshop"];
@@ -22,9 +22,9 @@ class Talk {
   joined = false; // on this connection
   unread = 0;
   draft = "";
-  people = new Set();
-  leaving = new Map(); // timers of those who have just gone, by name
-  typing = new Map(); // timers of those who type, by name
+  people = new Map(); // who is here, by id
+  leaving = new Map(); // timers of those who have just gone, by id
+  typing = new Map(); // those who type, by id: who and a timer
   waiting = new Map(); // messages that are not said yet, by key: text and element
   shown = new Map(); // what was said under each key that we have seen
   silence = null; // the notice that there is nothing to show
@@ -37,23 +37,34 @@ class Talk {
   }
 }
 
-const me = { name: store.get("name", "") };
+const me = { name: store.get("name", ""), tag: ownTag() };
+let letIn = ""; // the name under which we were
+let refused = false;
 const talks = new Map(); // rooms by name
 const helper = new Talk(robot, true);
+const answers = new Set(); // of the robot, that go on: functions that stop them
 let current = null;
 let typedAt = 0;
 let wasConnected = false;
 
 const client = new Client(new URL("ws", location.href.replace(/^http/, "ws")), {
-  auth: () => ({ name: me.name }),
+  auth: () => me,
   onOpen() {
     if (talks.size === 0) talks.set(lobby, new Talk(lobby));
     for (const talk of talks.values()) join(talk);
   },
   events: { people: onPeople, joined: onJoined, said: onSaid, typing: onTyping },
   onState: showState,
-  onRefused: showGate,
+  onRefused(reason) {
+    refused = true;
+    client.close();
+    showGate(reason);
+  },
 });
+
+// idOf tells two people of one name apart.
+const idOf = ({ name, tag = "" }) => `${name}\n${tag}`;
+const isUs = (who) => idOf(who) === idOf(me);
 
 // --- Rooms
 
@@ -98,7 +109,7 @@ function onJoined({ room, seq, messages }) {
   talk.log.quietly(() => {
     if (!first && seq - came.length > talk.last) talk.log.notice("Some messages may be missing here");
     for (const message of came) showMessage(talk, message, !first);
-    if (first && came.length === 0) talk.silence = talk.log.notice("Nobody has said anything yet");
+    if (first && came.length === 0) talk.silence = talk.log.welcome();
   });
   talk.last = seq;
   talk.joined = true;
@@ -117,14 +128,14 @@ function onSaid(message) {
     return;
   }
   talk.last = message.seq;
-  stopTyping(talk, message.name);
+  stopTyping(talk, message);
   showMessage(talk, message, true);
 }
 
 function showMessage(talk, message, isNew) {
   talk.waiting.get(message.key)?.element.remove();
   talk.waiting.delete(message.key);
-  const what = `${message.name}\n${message.text}`;
+  const what = `${idOf(message)}\n${message.text}`;
   if (talk.shown.get(message.key) === what) return; // said again, to a server that began anew
   if (message.key) talk.shown.set(message.key, what);
   if (talk.shown.size > remembered) talk.shown.delete(talk.shown.keys().next().value);
@@ -139,53 +150,54 @@ function showMessage(talk, message, isNew) {
 
 // --- People
 
-function onPeople({ room, names }) {
+function onPeople({ room, people }) {
   const talk = talks.get(room);
   if (!talk) return;
   const before = talk.people;
-  talk.people = new Set(names);
+  talk.people = new Map(people.map((who) => [idOf(who), who]));
   if (talk.joined) {
-    for (const name of talk.people) if (!before.has(name)) arrive(talk, name);
-    for (const name of before) if (!talk.people.has(name)) depart(talk, name);
+    for (const [id, who] of talk.people) if (!before.has(id)) arrive(talk, who);
+    for (const [id, who] of before) if (!talk.people.has(id)) depart(talk, who);
   }
   if (talk === current) drawTalk();
 }
 
-function arrive(talk, name) {
-  if (talk.leaving.has(name)) {
-    clearTimeout(talk.leaving.get(name));
-    talk.leaving.delete(name);
+function arrive(talk, who) {
+  const id = idOf(who);
+  if (talk.leaving.has(id)) {
+    clearTimeout(talk.leaving.get(id));
+    talk.leaving.delete(id);
   } else {
-    talk.log.notice(`${name} is here`);
+    talk.log.notice(talk.log.who(who), " is here");
   }
 }
 
-function depart(talk, name) {
-  stopTyping(talk, name);
-  talk.leaving.set(name, setTimeout(() => {
-    talk.leaving.delete(name);
-    talk.log.notice(`${name} left`);
+function depart(talk, who) {
+  stopTyping(talk, who);
+  talk.leaving.set(idOf(who), setTimeout(() => {
+    talk.leaving.delete(idOf(who));
+    talk.log.notice(talk.log.who(who), " left");
   }, leaveAfter));
 }
 
-function onTyping({ room, name }) {
+function onTyping({ room, ...who }) {
   const talk = talks.get(room);
-  if (!talk || name === me.name) return;
-  clearTimeout(talk.typing.get(name));
-  talk.typing.set(name, setTimeout(() => stopTyping(talk, name), typingLasts));
+  if (!talk || isUs(who)) return;
+  clearTimeout(talk.typing.get(idOf(who))?.timer);
+  talk.typing.set(idOf(who), { who, timer: setTimeout(() => stopTyping(talk, who), typingLasts) });
   showTyping();
 }
 
-function stopTyping(talk, name) {
-  clearTimeout(talk.typing.get(name));
-  if (talk.typing.delete(name)) showTyping();
+function stopTyping(talk, who) {
+  clearTimeout(talk.typing.get(idOf(who))?.timer);
+  if (talk.typing.delete(idOf(who))) showTyping();
 }
 
 // --- Talking
 
 function say(talk, text) {
   const key = newKey();
-  talk.waiting.set(key, { text, element: talk.log.wait(me.name, text) });
+  talk.waiting.set(key, { text, element: talk.log.wait(me, text) });
   talk.log.toEnd();
   if (talk.joined) send(talk, key, text);
 }
@@ -202,14 +214,19 @@ function send(talk, key, text) {
 
 // ask lets the robot answer, word by word, until it ends or is stopped.
 function ask(question) {
-  helper.log.message({ name: me.name, text: question, time: Date.now() }, true);
+  helper.log.message({ ...me, text: question, time: Date.now() }, true);
   helper.log.toEnd();
-  const answer = helper.log.answer(robot, () => {
+  const stop = () => {
     stream.cancel();
     $("text").focus();
-  });
+  };
+  const answer = helper.log.answer(robot, stop);
   const stream = client.pull("ask", question, answer.add);
-  const end = (remark) => { $("announce").textContent = `${robot}: ${answer.end(remark)} ${remark}`; };
+  answers.add(stop);
+  const end = (remark) => {
+    answers.delete(stop);
+    $("announce").textContent = `${robot}: ${answer.end(remark)} ${remark}`;
+  };
   stream.ended.then(() => end(""), (failure) => {
     end({ canceled: "Stopped", closed: "The connection went", shutdown: "The server went" }[failure.code] ?? failure.message);
   });
@@ -262,30 +279,32 @@ function drawRooms() {
 }
 
 function drawTalk() {
-  const names = [...current.people];
-  const count = names.length === 1 ? "1 person here" : `${names.length} people here`;
+  const { size } = current.people;
+  const count = size === 1 ? "1 person here" : `${size} people here`;
   $("people-section").hidden = current.isRobot;
   $("subtitle").textContent = current.isRobot ? "Only you see this" : current.joined ? count : "\u00a0";
   $("text").placeholder = current.isRobot ? "Ask the robot…" : current.joined ? "Write a message…" : "Write now, it is sent later…";
-  showPeople(current.name, names, me.name);
+  $("stop-hint").hidden = !current.isRobot;
+  showPeople(current, isUs);
 }
 
 function showTyping() {
-  const names = [...current.typing.keys()];
-  const some = names.length > 2 ? "Several people are" : names.length === 2 ? `${names.join(" and ")} are` : `${names[0]} is`;
-  $("typing").classList.toggle("on", names.length > 0);
-  $("typing-text").textContent = names.length > 0 ? `${some} typing` : "";
+  const [one, other, ...more] = [...current.typing.values()].map(({ who }) => current.log.who(who));
+  const some = more.length > 0 ? ["Several people are typing"] : other ? [one, " and ", other, " are typing"] : [one, " is typing"];
+  $("typing").classList.toggle("on", Boolean(one));
+  $("typing-text").replaceChildren(...(one ? some : []));
 }
 
 function showState(state) {
   $("state").dataset.state = state;
   wasConnected ||= state === "connected";
+  if (state === "connected") letIn = me.name;
   $("state").textContent = { connected: "Connected", connecting: wasConnected ? "Reconnecting…" : "Connecting…", offline: "Offline" }[state];
   $("retry").hidden = state === "connected";
   if (state === "connected") return;
   for (const talk of talks.values()) {
     talk.joined = false;
-    for (const name of [...talk.typing.keys()]) stopTyping(talk, name);
+    for (const { who } of [...talk.typing.values()]) stopTyping(talk, who);
   }
   drawTalk();
 }
@@ -301,20 +320,40 @@ function resize() {
 
 // --- Coming in
 
+// showGate asks for a name. Who has one may keep it, and stays connected meanwhile.
 function showGate(reason = "") {
-  client.close();
   $("app").hidden = true;
   $("gate").hidden = false;
+  $("gate-title").textContent = letIn ? "Another name?" : "Come in";
+  $("keep").hidden = !letIn;
   $("name").value = me.name;
   $("enter-error").textContent = reason;
   $("name").select();
 }
 
+// keepName leaves the gate as if nobody had knocked.
+function keepName() {
+  if (me.name === letIn && !refused) {
+    $("gate").hidden = true;
+    $("app").hidden = false;
+  } else {
+    rename(letIn);
+  }
+  $("rename").focus();
+}
+
+function rename(name) {
+  me.name = name;
+  store.set("name", name);
+  comeIn();
+}
+
 function comeIn() {
+  refused = false;
   $("gate").hidden = true;
   $("app").hidden = false;
   $("you").textContent = me.name;
-  paint($("you-avatar"), me.name);
+  paint($("you-avatar"), me);
   client.connect();
   show(current);
   focusTalk();
@@ -334,10 +373,14 @@ $("enter").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("name").value.trim().replace(/\s+/g, " ");
   $("enter-error").textContent = name ? "" : "Please type a name.";
-  if (!name) return;
-  me.name = name;
-  store.set("name", name);
-  comeIn();
+  if (name) rename(name);
+});
+
+$("keep").addEventListener("click", keepName);
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
+  if ($("app").hidden) letIn && keepName();
+  else if (current.isRobot) for (const stop of answers) stop();
 });
 
 $("open").addEventListener("submit", (event) => {
@@ -374,7 +417,7 @@ $("newer").addEventListener("click", () => {
 });
 
 $("skip").addEventListener("click", () => $("text").focus());
-$("retry").addEventListener("click", () => client.retryNow());
+$("retry").addEventListener("click", () => client.connect());
 $("rename").addEventListener("click", () => showGate());
 addEventListener("hashchange", () => roomOfAddress() && openRoom(roomOfAddress()));
 document.addEventListener("visibilitychange", () => {
@@ -400,3 +443,4 @@ helper.log.notice("The robot answers you alone, word by word, and can be stopped
 helper.log.suggest(questions, ask);
 if (me.name) comeIn();
 else showGate();
+$("loading").remove();

@@ -26,47 +26,51 @@ export class Client {
   #url;
   #hooks;
   #connection = null;
+  #wanted = false;
   #letIn = false; // the first thing we hear says so
 
   constructor(url, hooks) {
     this.#url = url;
     this.#hooks = hooks;
-    addEventListener("offline", () => this.#tell());
+    addEventListener("offline", () => this.#doubt());
+    addEventListener("online", () => this.#tell());
     document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
   }
 
   // connect begins anew, with the present idea of who we are.
   connect() {
-    this.close();
-    const { auth, events, onOpen, onRefused } = this.#hooks;
-    const connection = connect(this.#url, { ...options, auth });
-    this.#connection = connection;
-    for (const [event, listener] of Object.entries(events)) {
-      connection.on(event, (data) => {
-        this.#hear(connection);
-        listener(data);
-      });
-    }
-    connection.onstate = (state, why) => {
-      if (connection !== this.#connection) return;
-      this.#letIn = false;
-      if (state === "closed") return onRefused(why.reason);
-      this.#tell();
-      if (state === "open") onOpen();
-    };
+    this.#wanted = true;
+    this.#letIn = false;
+    if (this.#connection) this.#connection.reconnect();
+    else this.#begin();
     this.#tell();
   }
 
+  #begin() {
+    const { auth, events, onOpen, onRefused } = this.#hooks;
+    this.#connection = connect(this.#url, { ...options, auth });
+    for (const [event, listener] of Object.entries(events)) {
+      this.#connection.on(event, (data) => {
+        this.#hear();
+        listener(data);
+      });
+    }
+    this.#connection.onOpen(onOpen);
+    this.#connection.onstate = (state, why) => {
+      this.#letIn = false;
+      if (state !== "closed") this.#tell();
+      else if (this.#wanted) onRefused(why.reason);
+    };
+  }
+
   close() {
-    const connection = this.#connection;
-    this.#connection = null;
-    this.#letIn = false;
-    connection?.close();
+    this.#wanted = false;
+    this.#connection?.close();
   }
 
   // retryNow does not wait for the next try: phones and hidden pages let timers sleep.
   retryNow() {
-    if (this.#connection?.state === "waiting") this.connect();
+    if (this.#connection?.state === "waiting") this.#connection.reconnect();
   }
 
   emit(event, data) {
@@ -74,10 +78,9 @@ export class Client {
   }
 
   async call(event, data) {
-    const connection = this.#connection;
     try {
-      const answer = await connection.call(event, data);
-      this.#hear(connection);
+      const answer = await this.#connection.call(event, data);
+      this.#hear();
       return answer;
     } catch (err) {
       throw new Failure(err);
@@ -98,15 +101,21 @@ export class Client {
     return { ended: take(), cancel: () => stop.abort() };
   }
 
-  #hear(connection) {
-    if (this.#letIn || connection !== this.#connection) return;
+  #hear() {
+    if (this.#letIn) return;
     this.#letIn = true;
     this.#tell();
   }
 
-  // A browser that says it is offline may still reach a server on this machine, so
-  // that only explains why there is no connection.
+  // doubt: the browser says that it is offline. It may still reach a server on this
+  // machine, so we ask again for what we want there; whoever answers is heard.
+  #doubt() {
+    this.#letIn = false;
+    this.#tell();
+    if (this.#connection?.state === "open") this.#hooks.onOpen();
+  }
+
   #tell() {
-    this.#hooks.onState(this.#letIn ? "connected" : navigator.onLine ? "connecting" : "offline");
+    if (this.#wanted) this.#hooks.onState(this.#letIn ? "connected" : navigator.onLine ? "connecting" : "offline");
   }
 }

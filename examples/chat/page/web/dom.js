@@ -13,21 +13,21 @@ export function element(tag, properties = {}, ...children) {
 }
 
 // avatar shows the first letter of a name, in a colour of its own.
-export function avatar(name) {
+export function avatar(who) {
   const made = element("span", { className: "avatar", ariaHidden: "true" });
-  paint(made, name);
+  paint(made, who);
   return made;
 }
 
-export function paint(target, name) {
-  target.textContent = [...name][0]?.toUpperCase() ?? "";
-  target.style.setProperty("--hue", hue(name));
+export function paint(target, who) {
+  target.textContent = [...who.name][0]?.toUpperCase() ?? "";
+  target.style.setProperty("--hue", hue(who));
 }
 
-// hue turns a name into an angle of the colour wheel.
-export function hue(name) {
+// hue turns a person into an angle of the colour wheel.
+export function hue({ name, tag = "" }) {
   let sum = 7;
-  for (const letter of name) sum = (sum * 31 + letter.codePointAt(0)) % 3600;
+  for (const letter of name + tag) sum = (sum * 31 + letter.codePointAt(0)) % 3600;
   return sum / 10;
 }
 

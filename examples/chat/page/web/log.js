@@ -15,7 +15,8 @@ export class Log {
   #list = element("div");
   #waiting = element("div", { ariaLive: "off" });
   #newer;
-  #last = {}; // the name, time and day of the last entry
+  #last = {}; // the name, tag, time and day of the last entry
+  #tags = new Map(); // up to two that we have seen, by name
   #stuck = true; // the end is in sight, and stays there
   #top = 0; // where we were scrolled to
 
@@ -48,20 +49,45 @@ export class Log {
 
   // toEnd shows the newest again, as when one has said something oneself.
   toEnd() {
-    this.#stuck = true;
+    this.#stick(true);
     this.#follow();
   }
 
-  message({ name, text, time }, mine) {
-    this.#day(time);
-    this.#append(bubble({ name, text, time, mine, follows: this.#follows(name, mine, time) }));
-    Object.assign(this.#last, { name, mine, time });
+  // who names a person, with the tag where there are two of one name.
+  who({ name, tag = "" }) {
+    const tags = this.#tags.get(name) ?? new Set();
+    if (tags.size < 2) this.#tags.set(name, tags.add(tag));
+    if (this.#tags.size > remembered) this.#tags.delete(this.#tags.keys().next().value);
+    const made = element("span", { className: "who", dataset: { name, tag } }, element("bdi", {}, name));
+    if (tags.size < 2) return made;
+    for (const one of [...this.element.querySelectorAll(`.who[data-name="${CSS.escape(name)}"]`), made]) {
+      if (!one.querySelector(".tag")) one.append(" ", element("span", { className: "tag" }, one.dataset.tag));
+    }
+    return made;
   }
 
-  notice(text) {
-    const made = element("p", { className: "notice" }, element("bdi", {}, text));
+  message({ name, tag = "", text, time }, mine) {
+    this.#day(time);
+    const who = mine ? "You" : this.who({ name, tag });
+    this.#append(bubble({ name, tag, who, text, time, mine, follows: this.#follows({ name, tag, mine, time }) }));
+    Object.assign(this.#last, { name, tag, mine, time });
+  }
+
+  // notice says something of the room; parts are texts and elements.
+  notice(...parts) {
+    const made = element("p", { className: "notice" }, ...parts);
     this.#append(made);
     this.#last.name = null;
+    return made;
+  }
+
+  // welcome is what a room shows in which nothing was said.
+  welcome() {
+    const made = element("div", { className: "welcome" },
+      element("img", { src: "icon.svg", alt: "", width: 48, height: 48 }),
+      element("p", { className: "lead" }, "It is quiet here. Say hello!"),
+      element("p", {}, "The address of this page leads into this room: send it to a friend."));
+    this.#append(made);
     return made;
   }
 
@@ -73,9 +99,9 @@ export class Log {
 
   // answer makes the bubble that a stream of words fills.
   answer(name, onStop) {
-    const made = bubble({ name, text: "", time: Date.now(), mine: false, follows: false });
+    const made = bubble({ name, who: name, text: "", time: Date.now(), mine: false, follows: false });
     const text = made.querySelector(".text");
-    const stop = element("button", { className: "pill stop", type: "button", onclick: onStop }, "Stop");
+    const stop = element("button", { className: "pill stop", type: "button", onclick: onStop, ariaKeyShortcuts: "Escape" }, "Stop");
     made.querySelector(".content").append(stop);
     made.ariaLive = "off"; // one word after another is no reading; the end is announced
     made.classList.add("streams");
@@ -94,9 +120,9 @@ export class Log {
 
   // wait shows a message that has not been said yet, below all others. It says so
   // only if that takes a while.
-  wait(name, text) {
+  wait({ name, tag }, text) {
     const time = Date.now();
-    const made = bubble({ name, text, time, mine: true, follows: this.#follows(name, true, time) });
+    const made = bubble({ name, tag, who: "You", text, time, mine: true, follows: this.#follows({ name, tag, mine: true, time }) });
     setTimeout(() => {
       made.classList.add("waits");
       made.querySelector(".content").append(element("p", { className: "remark" }, "Waiting to be sent"));
@@ -105,8 +131,9 @@ export class Log {
     return made;
   }
 
-  #follows(name, mine, time) {
-    return this.#last.name === name && this.#last.mine === mine && time - this.#last.time < together;
+  #follows({ name, tag, mine, time }) {
+    const last = this.#last;
+    return last.name === name && last.tag === tag && last.mine === mine && time - last.time < together;
   }
 
   #append(entry) {
@@ -135,25 +162,32 @@ export class Log {
     const up = scrollTop < this.#top;
     this.#top = scrollTop;
     if (scrollHeight - scrollTop - clientHeight < nearEnd) {
-      this.#stuck = true;
+      this.#stick(true);
       this.#newer.hidden = true;
     } else if (up) {
-      this.#stuck = false;
+      this.#stick(false);
     }
+  }
+
+  // stick says whether we follow, or the browser keeps what is read where it is when old
+  // entries go. Both at once would not do: what it does looks like scrolling up.
+  #stick(stuck) {
+    this.#stuck = stuck;
+    this.element.classList.toggle("read", !stuck);
   }
 }
 
-function bubble({ name, text, time, mine, follows }) {
+function bubble({ name, tag, who, text, time, mine, follows }) {
   const at = new Date(time);
-  const who = element("span", { className: "name" }, element("bdi", {}, mine ? "You" : name));
-  who.style.setProperty("--hue", hue(name));
-  const meta = element("p", { className: "meta" }, who, " ",
+  const by = element("span", { className: "name" }, who);
+  by.style.setProperty("--hue", hue({ name, tag }));
+  const meta = element("p", { className: "meta" }, by, " ",
     element("time", { dateTime: at.toISOString(), title: at.toLocaleString() }, clock.format(at)));
   const content = element("div", { className: "content" }, meta,
     element("p", { className: "text", dir: "auto" }, ...linked(text)));
   const made = element("div", { className: "message" }, content);
   made.classList.toggle("mine", mine);
   made.classList.toggle("follows", follows);
-  if (!mine) made.prepend(avatar(name));
+  if (!mine) made.prepend(avatar({ name, tag }));
   return made;
 }

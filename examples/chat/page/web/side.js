@@ -40,10 +40,11 @@ function roomButton(name, verb, choose) {
     element("span", { className: "sr" }, verb), element("span", { className: "grow", dir: "auto" }, name));
 }
 
-export function showPeople(room, names, ownName) {
-  $("people-title").textContent = `In ${room}`;
-  $("people").replaceChildren(...names.map((name) =>
-    element("li", {}, avatar(name), element("bdi", { className: "grow" }, name), name === ownName ? " (you)" : "")));
+// showPeople draws who is in a room; log knows how to name them.
+export function showPeople({ name, people, log }, isUs) {
+  $("people-title").replaceChildren("In ", element("bdi", {}, name));
+  $("people").replaceChildren(...[...people.values()].map((who) =>
+    element("li", {}, avatar(who), element("span", { className: "grow" }, log.who(who)), isUs(who) ? "(you)" : "")));
 }
 
 // focusTalk goes where one goes on: to the message box, or on a phone, where that
@@ -72,7 +73,9 @@ $("close-side").addEventListener("click", () => {
   $("open-side").focus();
 });
 $("side").addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && $("side").classList.contains("open")) $("close-side").click();
+  if (event.key !== "Escape" || !$("side").classList.contains("open")) return;
+  event.preventDefault(); // it does nothing else then
+  $("close-side").click();
 });
 $("app").addEventListener("click", (event) => {
   if (event.target === event.currentTarget) closeSide(); // what lies beside it is inert

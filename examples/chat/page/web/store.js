@@ -18,12 +18,23 @@ export const store = {
   },
 };
 
+// ownTag tells us from others of our name, in all tabs of this browser.
+export function ownTag() {
+  const tag = store.get("tag", randomHex(2));
+  store.set("tag", tag);
+  return tag;
+}
+
+function randomHex(bytes) {
+  return [...crypto.getRandomValues(new Uint8Array(bytes))].map((n) => n.toString(16).padStart(2, "0")).join("");
+}
+
 const remembered = 300; // messages
 
 // newKey makes the key of a message that we are about to say. It is random, so that
 // nobody can say something under it before.
 export function newKey() {
-  const key = [...crypto.getRandomValues(new Uint8Array(12))].map((n) => n.toString(16).padStart(2, "0")).join("");
+  const key = randomHex(12);
   store.set("ours", [...store.get("ours", []), [key, 0]].slice(-remembered));
   return key;
 }
