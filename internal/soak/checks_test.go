@@ -159,6 +159,17 @@ func measure() resources {
 	return resources{runtime.NumGoroutine(), len(files), m.HeapAlloc}
 }
 
+// settle measures again when what is about to end has ended. What a first run makes
+// once, descriptors for one, is there from then on.
+func (before resources) settle() (now resources) {
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(100 * time.Millisecond) {
+		if now = measure(); now.goroutines <= before.goroutines {
+			break
+		}
+	}
+	return now
+}
+
 // heapNoise is by how much the heap differs between two runs that leave nothing
 // behind: by what the runtime and net/http keep.
 const heapNoise = 2 << 20

@@ -36,11 +36,12 @@ func TestSoak(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("to repeat: go test -race ./internal/soak -run Soak -soak %v -seed %d", *length, seed)
+	fresh := measure()
 	newSoak(t, seed, warmUp).run()
+	before := fresh.settle()
 	if t.Failed() {
 		return
 	}
-	before := measure()
 	s := newSoak(t, seed, *length)
 	s.wanted = allDeeds
 	s.run()

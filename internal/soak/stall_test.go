@@ -19,8 +19,8 @@ func (m *member) stall() {
 // longer than servers wait.
 func (m *member) patiently() time.Duration {
 	longest := 4 * time.Second
-	if m.left() > 4*longTimes {
-		longest = 2 * longTimes
+	if m.left() > 2*longTimes {
+		longest = 3 * longTimes / 2
 	}
 	return m.between(longest/8, longest)
 }

@@ -104,7 +104,7 @@ func (m *member) vanishForLong(srv *server) {
 		return
 	}
 	w.send(message{Event: "count", ID: 1, Data: encode(count{1, -1})})
-	if m.left() > 3*longTimes {
+	if m.left() > 2*longTimes {
 		return
 	}
 	m.while(0, max(m.left(), 0)/2)
