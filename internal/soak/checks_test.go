@@ -170,9 +170,9 @@ func (before resources) settle() (now resources) {
 	return now
 }
 
-// heapNoise is by how much the heap differs between two runs that leave nothing
-// behind: by what the runtime and net/http keep.
-const heapNoise = 2 << 20
+// heapNoise is by how much the heap grows in a run that leaves nothing behind, mostly
+// as the runtime keeps half a kilobyte for each goroutine that there was at once.
+const heapNoise = 4 << 20
 
 func (before resources) back(now resources) bool {
 	return now.goroutines <= before.goroutines && now.descriptors <= before.descriptors && now.heap <= before.heap+heapNoise

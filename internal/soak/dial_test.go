@@ -46,7 +46,7 @@ func (m *member) dialAndTalk() {
 	life := time.Now().Add(d.between(time.Second, 10*time.Second))
 	for d.ctx.Err() == nil && time.Now().Before(life) {
 		d.turn()
-		d.while(0, 20*time.Millisecond)
+		d.dawdle(0, 20*time.Millisecond)
 	}
 	d.aborted.Store(true)
 	d.watch("close", func() { d.client.Close() })

@@ -40,7 +40,7 @@ func (f *fleet) pick(m *member) *server { return f.places[m.IntN(len(f.places))]
 // replace puts a new server in the place of one that is then shut down.
 func (f *fleet) replace(m *member, i int) {
 	for n := 1; ; n++ {
-		m.while(2*time.Second, min(10*time.Second, max(m.length/3, 2*time.Second)))
+		m.dawdle(2*time.Second, min(10*time.Second, max(m.length/3, 2*time.Second)))
 		if m.ctx.Err() != nil {
 			return
 		}
@@ -95,7 +95,8 @@ func (f *fleet) launch(m *member, n int) *server {
 	}
 	srv.router = wsrouter.New(&wsrouter.Options{
 		Logger:         slog.New(slog.DiscardHandler),
-		OutboxBytes:    256 << 10,
+		MaxOpen:        200, // the race detector knows 8,000 goroutines
+		OutboxBytes:    512 << 10,
 		InboxBytes:     64 << 10,
 		MaxBuffered:    64 << 20,
 		FrameRate:      []int{0, 20_000}[m.IntN(2)],
@@ -131,6 +132,7 @@ func (srv *server) serve() {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", srv.router)
 	mux.Handle("/detached", srv.router.Handler(&wsrouter.WSOptions{Detach: true}))
+	mux.Handle("/chat", srv.router.Namespace("/chat"))
 	mux.Handle("/socket.io/", socketio.New(srv.router, &socketio.Options{Errors: socketio.ErrorsAck}))
 	srv.http = &http.Server{
 		Handler:           mux,

@@ -155,7 +155,7 @@ func (q count) pause(c *wsrouter.Context, i int) bool {
 		return true
 	}
 	select {
-	case <-time.After(time.Millisecond):
+	case <-time.After(pace / 4):
 		return true
 	case <-c.Context().Done():
 		return false

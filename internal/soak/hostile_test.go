@@ -21,7 +21,7 @@ func (m *member) attack() {
 		one(m, m.guess, m.pollAtOnce, m.postGarbage)(srv)
 	}
 	m.deeds.add(attacked)
-	m.while(0, 200*time.Millisecond)
+	m.dawdle(0, 200*time.Millisecond)
 }
 
 // storm sends some bytes behind a handshake, reads what comes of them, or does not,
@@ -36,7 +36,7 @@ func (m *member) storm(srv *server, path, bytes string) {
 	if m.IntN(4) > 0 {
 		c.listen(m.between(0, time.Second))
 	} else {
-		m.while(0, time.Second)
+		m.dawdle(0, time.Second)
 	}
 	m.part(c)
 	wg.Wait()
@@ -187,5 +187,5 @@ func (m *member) cycle() {
 		m.pause(time.Millisecond)
 	}
 	m.part(c)
-	m.while(0, 50*time.Millisecond)
+	m.dawdle(0, 50*time.Millisecond)
 }

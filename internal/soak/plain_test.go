@@ -15,7 +15,7 @@ type plainWire struct {
 
 func (m *member) talkPlain() {
 	srv := m.fleet.pick(m)
-	path := []string{"/ws", "/detached"}[m.IntN(2)]
+	path := one(m, "/ws", "/detached", "/chat")
 	conn := m.dialSocket(srv, "ws://"+srv.addr+path)
 	if conn != nil {
 		m.talk(srv, plainWire{conn})

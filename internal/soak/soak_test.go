@@ -149,8 +149,8 @@ func (s *soak) pause(d time.Duration) {
 // left is how much of the run's time is left.
 func (s *soak) left() time.Duration { return s.length - time.Since(s.begun) }
 
-// while pauses for a time between the two.
-func (m *member) while(least, most time.Duration) {
+// dawdle pauses for a time between the two.
+func (m *member) dawdle(least, most time.Duration) {
 	m.pause(m.between(least, most))
 }
 

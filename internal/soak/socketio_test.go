@@ -17,7 +17,7 @@ type packets struct {
 	prefix string // of a namespace
 }
 
-func (m *member) packets() packets { return packets{[]string{"", "/chat,"}[m.IntN(2)]} }
+func (m *member) packets() packets { return packets{one(m, "", "/chat,")} }
 
 func (p packets) encode(m message) string {
 	if m.Re != 0 {

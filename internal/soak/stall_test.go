@@ -71,7 +71,7 @@ func (m *member) writeSlowly(srv *server) {
 
 func (m *member) neverReadSocket(srv *server) {
 	if c, ok := m.upgrade(srv, socketPath); ok {
-		c.say(text("40", `42["join",["spam"]]`) + strings.Repeat(text(`421["big"]`), 1) + strings.Repeat(text(`42["big"]`), 20))
+		c.say(text("40", `42["join",["spam"]]`) + strings.Repeat(text(`42["big"]`), 20))
 		m.pause(m.patiently())
 		m.part(c)
 	}

@@ -33,11 +33,13 @@ type talker struct {
 	*member
 	srv  *server
 	wire wire
-	note int
 	dead chan struct{} // closed when nothing more is to be read
 
+	note    int  // that was sent last
+	flooded bool // a stream goes on that cannot be canceled
+	lastID  int  // of questions
+
 	mu      sync.Mutex // guards everything below
-	lastID  int
 	open    map[int]*question
 	inOrder []int // those of open whose answers come in the order of the questions
 	ticks   int
@@ -71,7 +73,7 @@ func (m *member) talk(srv *server, w wire) {
 	for !t.isDead() && t.ctx.Err() == nil && time.Now().Before(life) {
 		t.turn()
 		t.await("answers", func(q *question) bool { return q.count >= 0 || q.cancel })
-		t.while(0, 40*time.Millisecond)
+		t.dawdle(0, 40*time.Millisecond)
 	}
 	t.part()
 }
@@ -99,9 +101,7 @@ func (t *talker) turn() {
 		case 7:
 			t.ask(&question{event: "count", count: n % 40}, nil)
 		case 8:
-			t.ask(&question{event: "count", count: -1}, nil)
-			t.while(0, 5*time.Millisecond)
-			t.cancelOne()
+			t.endless()
 		case 9:
 			t.ask(&question{event: "ask", want: fmt.Sprint(2 * n), ordered: true}, n)
 		case 10:
@@ -134,9 +134,9 @@ func (t *talker) put(m message) { t.srv.watch(t.name+": send", func() { t.wire.s
 
 // ask sends a request. The data of a stream's is made here.
 func (t *talker) ask(q *question, data any) {
-	t.mu.Lock()
 	t.lastID++
 	id := t.lastID
+	t.mu.Lock()
 	q.items = sequence{last: -1, known: true}
 	q.left = t.left[q.room]
 	t.open[id] = q
@@ -159,22 +159,20 @@ func (t *talker) leave(room string) {
 	t.ask(&question{event: "leave", ordered: true}, []string{room})
 }
 
-// cancelOne cancels a stream without end, if the wire can.
-func (t *talker) cancelOne() {
-	if !t.wire.cancels() {
-		return
-	}
-	t.mu.Lock()
-	var found int
-	for id, q := range t.open {
-		if q.count < 0 && !q.cancel {
-			q.cancel, found = true, id
-			break
-		}
-	}
-	t.mu.Unlock()
-	if found != 0 {
-		t.put(message{ID: found, Cancel: true})
+// endless asks for a stream without end, and cancels it. Where that is impossible
+// there is one, until the end of the connection.
+func (t *talker) endless() {
+	q := &question{event: "count", count: -1}
+	if t.wire.cancels() {
+		t.ask(q, nil)
+		t.dawdle(0, 20*time.Millisecond)
+		t.mu.Lock()
+		q.cancel = true
+		t.mu.Unlock()
+		t.put(message{ID: t.lastID, Cancel: true})
+	} else if !t.flooded {
+		t.flooded = true
+		t.ask(q, nil)
 	}
 }
 

@@ -19,7 +19,7 @@ func (m *member) vanish() {
 	one(m, m.vanishPlain, m.vanishPlain, m.vanishSocket, m.vanishSocket, m.vanishUnread, m.vanishHalf,
 		m.vanishPoll, m.vanishForLong, m.vanishUpgrading)(srv)
 	m.deeds.add(vanished)
-	m.while(0, 100*time.Millisecond)
+	m.dawdle(0, 100*time.Millisecond)
 }
 
 // vanishPlain resets, or ends, a connection in the middle of a message.
@@ -47,7 +47,7 @@ func (m *member) vanishSocket(srv *server) {
 func (m *member) vanishUnread(srv *server) {
 	if c, ok := m.upgrade(srv, plainPath); ok {
 		c.say(asking + frame(fin|opClose, "\x03\xe8"))
-		m.while(0, 50*time.Millisecond)
+		m.dawdle(0, 50*time.Millisecond)
 		m.part(c)
 	}
 }
@@ -66,13 +66,7 @@ func (m *member) vanishHalf(srv *server) {
 	c.say(first)
 	c.listen(m.between(0, 50*time.Millisecond))
 	c.CloseWrite()
-	srv.watch(m.name+": the end of what is half closed", func() {
-		for !c.listen(time.Second) {
-			if m.ctx.Err() != nil && srv.closing.Load() {
-				return
-			}
-		}
-	})
+	srv.watch(m.name+": the end of what is half closed", func() { c.listen(2 * patience) })
 }
 
 // vanishPoll gives up a poll that waits, with which the session ends.
@@ -107,7 +101,7 @@ func (m *member) vanishForLong(srv *server) {
 	if m.left() > 2*longTimes {
 		return
 	}
-	m.while(0, max(m.left(), 0)/2)
+	m.dawdle(0, max(m.left(), 0)/2)
 	w.goodbye()
 }
 
@@ -121,7 +115,7 @@ func (m *member) vanishUpgrading(srv *server) {
 	}
 	if c, ok := m.upgrade(srv, socketPath+"&sid="+w.sid); ok {
 		c.say(one(m, "", text("2probe"), text("2probe")[:3], text("2probe", "x"), text("nothing")))
-		m.while(0, 20*time.Millisecond)
+		m.dawdle(0, 20*time.Millisecond)
 		m.part(c)
 	}
 	if err := w.send(message{Event: "echo", Data: encode(1)}); err != nil && !srv.closing.Load() {
