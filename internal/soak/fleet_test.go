@@ -1,9 +1,11 @@
 package soak
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"maps"
 	"net"
@@ -137,7 +139,7 @@ func (srv *server) serve() {
 	srv.http = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: longTimes,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		ErrorLog:          log.New(logged{srv}, "", 0),
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -151,14 +153,25 @@ func (srv *server) serve() {
 	})
 }
 
+// small has connections of small buffers.
 type small struct{ net.Listener }
 
 func (l small) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err == nil {
-		err = conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
+		conn.(*net.TCPConn).SetWriteBuffer(16 << 10)
 	}
 	return conn, err
+}
+
+// logged looks for panics in what net/http writes, which go no further there.
+type logged struct{ *server }
+
+func (l logged) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("panic")) {
+		l.fault("net/http: %s", line)
+	}
+	return len(line), nil
 }
 
 // end shuts the server down, and looks at what it leaves. Emits go on meanwhile.
