@@ -108,16 +108,18 @@ func burst(c *wsrouter.Context) error {
 	return c.Reply(n)
 }
 
-// linger goes on in a goroutine of its own, until its client has left.
+// linger goes on in a goroutine of its own, beyond the end of its connection.
 func (srv *server) linger(c *wsrouter.Context) error {
 	conn := c.Conn()
 	go func() {
-		for range 1000 {
+		<-conn.Context().Done()
+		for range 20 {
 			if err := conn.Join("topic"); err != nil {
 				srv.check(err)
 				return
 			}
 			conn.Leave("topic")
+			time.Sleep(50 * time.Microsecond)
 		}
 	}()
 	return nil

@@ -180,7 +180,7 @@ func (m *member) cycle() {
 	end := time.Now().Add(m.between(100*time.Millisecond, 2*time.Second))
 	c.SetWriteDeadline(end)
 	for m.ctx.Err() == nil && time.Now().Before(end) {
-		if _, err := c.Write([]byte(strings.Repeat(turn, 20))); err != nil {
+		if _, err := c.Write([]byte(strings.Repeat(turn, 10))); err != nil {
 			break
 		}
 		m.deeds.add(cycled)
