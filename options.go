@@ -81,7 +81,7 @@ type Options struct {
 	PongTimeout    time.Duration // silence after that before it is closed; zero is 20 s
 	WriteTimeout   time.Duration // for a client to take what was sent; zero is 10 s
 	MessageTimeout time.Duration // to receive one message; zero is 60 s
-	ConnectTimeout time.Duration // for auth and OnConnect; zero is 10 s
+	ConnectTimeout time.Duration // for auth and OnConnect, and of one attempt to dial; zero is 10 s
 	HookTimeout    time.Duration // of OnDisconnect's context; zero is 10 s
 
 	// HandlerTimeout ends the context of a handler that runs longer. Zero and

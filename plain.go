@@ -25,6 +25,8 @@ type plain struct {
 	wire   wire
 	codec  Codec
 	conn   *Conn // nil until there has been an auth frame
+
+	sentAuth bool // this end has, as its first frame
 }
 
 // serve reads until the connection has ended, and everything of it is gone.
@@ -101,11 +103,18 @@ func (p *plain) frame(data []byte, text bool) {
 	case p.conn == nil:
 		p.authFrame(ctl)
 	case ctl.auth != nil:
-		p.badFrame(&frameError{msg: "unexpected auth frame"})
+		p.badFrame(&frameError{msg: unexpectedAuth})
+	case p.sentAuth && m.Kind == KindError && m.ID == "" && remoteError(m.Args).Message == unexpectedAuth:
+		p.link.close(&CloseError{Code: ClosePolicy, Reason: "auth sent to a mount without AuthFrame", Cause: CauseProtocol})
 	default:
 		p.conn.Receive(m)
 	}
 }
+
+// unexpectedAuth is what a server says of an auth frame where its mount wants none,
+// see PROTOCOL.md. The end that dialled takes it for the end: who it is nobody
+// knows there.
+const unexpectedAuth = "unexpected auth frame"
 
 func (p *plain) authFrame(ctl control) {
 	if ctl.auth == nil {
