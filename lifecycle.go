@@ -224,6 +224,9 @@ func (l *Link) adopt(c *Conn) error {
 		return l.app.shutdownError()
 	case len(l.conns) >= l.app.opts.MaxOpen:
 		return &CloseError{Code: ClosePolicy, Reason: "too many namespaces", Cause: CauseProtocol}
+	case !l.mayJoinLocked():
+		l.closeLocked(&CloseError{Code: ClosePolicy, Reason: "too many joins", Cause: CauseProtocol})
+		return l.ce
 	}
 	for _, before := range l.conns {
 		if before.router == c.router {
@@ -483,6 +486,15 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	}
 	if !c.link.app.opts.Logger.Enabled(c.ctx, level) {
 		return
+	}
+	if !c.link.client {
+		ok, leftOut := c.link.mayLog()
+		if !ok {
+			return
+		}
+		if leftOut > 0 {
+			attrs = append(attrs, slog.Int64("lines_left_out", leftOut))
+		}
 	}
 	attrs = append([]slog.Attr{slog.String("conn", c.id), slog.String("namespace", c.router.name)}, attrs...)
 	c.link.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)

@@ -131,6 +131,7 @@ type Link struct {
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	buffered          atomic.Int64 // bytes in all queues, for those who do not have mu
+	lines, unlogged   atomic.Int64 // of the log, and those that the client has not paid for
 	clientKey         string
 	closed            chan struct{} // closed when closing begins
 	done              chan struct{} // closed when everything of it is gone
@@ -157,8 +158,8 @@ type Link struct {
 	ping   *time.Timer
 	pinged int64 // when, as lastRead; 0 if something has been heard since
 
-	tokens   float64 // frames that the client may still send at once
-	refilled time.Time
+	frames bucket // that the client may send
+	joins  bucket // of namespaces
 }
 
 // LinkOptions are an adapter's choices for a Link.
@@ -190,7 +191,6 @@ func (r *Router) NewLink(t Transport, opts LinkOptions) (*Link, error) {
 	l.now, _ = t.(NowWriter)
 	early := r.app.spreadPing()
 	l.lastRead.Store(time.Now().Add(-early).UnixNano())
-	l.tokens, l.refilled = float64(r.app.opts.FrameBurst), time.Now()
 	l.mu.Lock() // the timer may be quick
 	l.ping = time.AfterFunc(r.app.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
@@ -262,22 +262,9 @@ func (l *Link) Arrived(f Frame) bool {
 	return l.ce == nil
 }
 
-// takeTokenLocked is the usual bucket: FrameBurst tokens, FrameRate new ones a
-// second.
 func (l *Link) takeTokenLocked() bool {
 	opts := &l.app.opts
-	if opts.FrameRate == unlimited {
-		return true
-	}
-	now := time.Now()
-	l.tokens += now.Sub(l.refilled).Seconds() * float64(opts.FrameRate)
-	l.tokens = min(l.tokens, float64(opts.FrameBurst))
-	l.refilled = now
-	if l.tokens < 1 {
-		return false
-	}
-	l.tokens--
-	return true
+	return opts.FrameRate == unlimited || l.frames.take(opts.FrameBurst, float64(opts.FrameRate))
 }
 
 // checkAlive runs when the peer should have been heard of: it asks for a sign of

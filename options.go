@@ -57,7 +57,7 @@ type Options struct {
 	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009
 	MaxName    int // bytes of event and room names; zero is 256
 	MaxRooms   int // rooms of one connection; zero is 1,000
-	MaxOpen    int // running handlers, and open calls, of one connection; zero is 1,000
+	MaxOpen    int // running handlers, open calls, and joins of namespaces a minute, of one connection; zero is 1,000
 
 	// FrameRate is how many frames a second one client may send, in the long
 	// run, and FrameBurst how many at once; zero is FrameRate. All frames count,
