@@ -136,7 +136,7 @@ func (e *dialError) Unwrap() error { return e.err }
 // secret.
 func dialFailure(err error, resp *http.Response) error {
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // it has been read
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // is in memory by now
 		return &StatusError{StatusCode: resp.StatusCode, Text: string(text)}
 	}
 	cause := err

@@ -253,7 +253,7 @@ func (c *Client) Close() error {
 	c.cancel()
 	conn := c.Conn()
 	conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-	<-conn.link.done
+	<-conn.link.done // WriteTimeout, 5 s for each close frame, and handlers
 	if c.gone != nil {
 		<-c.gone
 	}

@@ -155,7 +155,8 @@ type initState struct {
 	err  error         // set before done is closed
 }
 
-// initialize waits for OnInit, whoever began it, but not after gone is closed.
+// initialize waits for OnInit, whoever began it, but not after gone is closed: that
+// is the end of the client's request, attempt or link.
 func (r *Router) initialize(gone <-chan struct{}) error {
 	if r.onInit.fn == nil {
 		return nil

@@ -40,6 +40,8 @@ func (p *plain) serve(wantAuth bool) {
 	p.readLoop()
 }
 
+// readLoop waits for the peer: PingInterval and PongTimeout bound a silence, and
+// MessageTimeout a message.
 func (p *plain) readLoop() {
 	for {
 		data, text, err := p.wire.read()

@@ -60,14 +60,14 @@ func (r *Reconnect) wait(attempt int) time.Duration {
 
 // keepConnected replaces each connection that is lost, until one ends for good.
 func (c *Client) keepConnected() {
-	defer func() {
+	defer func() { // user code, whose context has ended
 		c.header.wait()
 		c.auth.wait()
 		close(c.gone)
 	}()
 	for {
 		conn := c.Conn()
-		<-conn.link.done
+		<-conn.link.done // for as long as it lives, see Link.checkAlive
 		if time.Since(conn.born) >= c.opts.Reconnect.Max {
 			c.attempt = 0
 		}
@@ -99,7 +99,7 @@ func (c *Client) retry(ctx context.Context, err error) (*Conn, error) {
 		if r.OnRetry != nil && !r.OnRetry(c.attempt, wait, err) {
 			return nil, err
 		}
-		select {
+		select { // at most Max
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w (%w)", err, ctx.Err())
