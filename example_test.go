@@ -419,6 +419,31 @@ func ExampleOptions_errorBody() {
 	// Output: exception {"error":"oops","in":"fail"}
 }
 
+// Behind a proxy that ends TLS, and sets X-Forwarded-Proto itself: pages of http,
+// which anybody on the way may have written, do not connect.
+func ExampleOptions_allowOrigin() {
+	router := wsrouter.New(&wsrouter.Options{
+		AllowOrigin: func(r *http.Request) bool {
+			return r.Header.Get("Origin") == r.Header.Get("X-Forwarded-Proto")+"://"+r.Host
+		},
+	})
+	for _, origin := range []string{"https://app.example.com", "http://app.example.com"} {
+		req := httptest.NewRequest("GET", "http://app.example.com/ws", nil)
+		req.Header.Set("X-Forwarded-Proto", "https")
+		req.Header.Set("Origin", origin)
+		client, err := router.Connect(context.Background(), &wsrouter.DialOptions{Request: req})
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		client.Close()
+		fmt.Println("connected")
+	}
+	// Output:
+	// connected
+	// wsrouter: server answered 403 Forbidden: origin not allowed
+}
+
 // A mount that wants a token as the first frame, since browsers can set no header.
 func ExampleRouter_Handler() {
 	router := wsrouter.New(&wsrouter.Options{Origins: []string{"https://app.example.com"}})

@@ -59,7 +59,7 @@ type Options struct {
 	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009
 	MaxName    int // bytes of event and room names; zero is 256
 	MaxRooms   int // rooms of one connection; zero is 1,000
-	MaxOpen    int // running handlers, and open calls, of one connection; zero is 1,000
+	MaxOpen    int // running handlers, open calls, and joins of namespaces a minute, of one connection; zero is 1,000
 
 	// FrameRate is how many frames a second one client may send, in the long
 	// run, and FrameBurst how many at once; zero is FrameRate. All frames count,
@@ -89,7 +89,7 @@ type Options struct {
 	PongTimeout    time.Duration // silence after that before it is closed; zero is 20 s
 	WriteTimeout   time.Duration // for a client to take what was sent; zero is 10 s
 	MessageTimeout time.Duration // to receive one message; zero is 60 s
-	ConnectTimeout time.Duration // for auth and OnConnect; zero is 10 s
+	ConnectTimeout time.Duration // for auth and OnConnect, and of one attempt to dial; zero is 10 s
 	HookTimeout    time.Duration // of OnDisconnect's context; zero is 10 s
 
 	// HandlerTimeout ends the context of a handler that runs longer. Zero and

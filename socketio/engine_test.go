@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
@@ -190,6 +191,71 @@ func TestCredentials(t *testing.T) {
 	router := newRouter(&wsrouter.Options{Origins: []string{"http://good.example", "*"}})
 	require.PanicsWithValue(t, "socketio: credentials for every origin: name the origins",
 		func() { socketio.New(router, &socketio.Options{Credentials: true}) })
+	for _, pattern := range []string{"*", "*://*", "http*://*", "?*", "https://*:*", "*.*", "null", "file://", "10.*"} {
+		router := newRouter(&wsrouter.Options{Origins: []string{"http://good.example", pattern}})
+		require.PanicsWithValue(t, "socketio: credentials for every origin: name the origins",
+			func() { socketio.New(router, &socketio.Options{Credentials: true}) }, pattern)
+	}
+	router = newRouter(&wsrouter.Options{Origins: []string{"https://*.example.com:*", "localhost:*"}})
+	s := serve(t, router, &socketio.Options{Credentials: true})
+	require.Equal(t, "true", s.do("GET", polling, "", "Origin", "https://a.example.com").header.Get("Access-Control-Allow-Credentials"))
+	require.Empty(t, s.do("GET", polling, "", "Origin", "https://evil.example").header.Get("Access-Control-Allow-Credentials"))
+}
+
+// TestAllowOriginCORS: pages that AllowOrigin lets connect can read the answers.
+func TestAllowOriginCORS(t *testing.T) {
+	s := serve(t, newRouter(&wsrouter.Options{AllowOrigin: func(r *http.Request) bool {
+		return r.Header.Get("Origin") == "http://good.example"
+	}}), nil)
+	a := s.do("GET", polling, "", "Origin", "http://good.example")
+	require.Equal(t, 200, a.status)
+	require.Equal(t, "http://good.example", a.header.Get("Access-Control-Allow-Origin"))
+	a = s.do("OPTIONS", polling, "", "Origin", "http://good.example", "Access-Control-Request-Method", "POST")
+	require.Equal(t, "GET,POST", a.header.Get("Access-Control-Allow-Methods"))
+	a = s.do("GET", polling, "", "Origin", "http://evil.example")
+	require.Equal(t, 403, a.status)
+	require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
+}
+
+// TestImagesOpenNoSessions: a foreign page's <img> has its browser ask without an
+// Origin. It uses up nobody's MaxConnsPerClient.
+func TestImagesOpenNoSessions(t *testing.T) {
+	router := newRouter(&wsrouter.Options{MaxConnsPerClient: 1})
+	s := serve(t, router, nil)
+	for range 3 {
+		a := s.do("GET", polling, "", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Dest", "image")
+		require.Equal(t, 403, a.status)
+		require.Equal(t, `{"code":4,"message":"Forbidden"}`, a.body)
+	}
+	require.Zero(t, socketio.Sessions(s.handler))
+	require.EqualValues(t, 3, router.Stats().Refused[wsrouter.RefusedOrigin])
+	require.Equal(t, 200, s.do("GET", polling, "", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin").status)
+}
+
+// TestFullWhileInit: those without room are told so while the others wait, over both
+// transports, and a handshake that fails gives its place back.
+func TestFullWhileInit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter(&wsrouter.Options{MaxConns: 1})
+		init := make(chan struct{})
+		router.OnInit(func(*wsrouter.Router) error { <-init; return nil })
+		s := serveInBubble(t, router, nil)
+		old := make(chan answer)
+		go func() {
+			a, _ := s.try("GET", "EIO=3&transport=polling", "")
+			old <- a
+		}()
+		synctest.Wait()
+		require.Equal(t, 503, s.do("GET", polling, "").status)
+		_, resp, err := websocket.Dial(t.Context(), "ws"+s.url[4:]+"?EIO=4&transport=websocket", &websocket.DialOptions{HTTPClient: s.client})
+		require.Error(t, err)
+		require.Equal(t, 503, resp.StatusCode)
+		close(init)
+		require.Equal(t, `{"code":5,"message":"Unsupported protocol version"}`, (<-old).body)
+		synctest.Wait()
+		s.open()
+		require.Equal(t, 503, s.do("GET", polling, "").status)
+	})
 }
 
 // TestCookie: it is set by the polling handshake alone, with the session's id.

@@ -55,7 +55,8 @@ func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
 	s.read(ws)
 }
 
-// read is the read loop of a WebSocket, to the end of the session.
+// read is the read loop of a WebSocket, to the end of the session. The heartbeat
+// and the Link bound a silence, MessageTimeout a message.
 func (s *session) read(ws *socket.Conn) {
 	for {
 		p, err := readPacket(ws)
@@ -76,7 +77,8 @@ func (s *session) read(ws *socket.Conn) {
 	<-s.done
 }
 
-// skip reads on to the close frame, after which our closing need not wait.
+// skip reads on to the close frame, after which our closing need not wait. Closing
+// bounds it: that cuts the connection after 5 s.
 func (s *session) skip(ws *socket.Conn) {
 	for {
 		if _, _, err := ws.Read(); err != nil {
@@ -128,7 +130,7 @@ func add(ws *socket.Conn, batch []adapter.Frame) error {
 	return nil
 }
 
-// upgradeTimeout is how long a WebSocket may probe.
+// upgradeTimeout is how long a WebSocket may probe, all that it reads and writes.
 const upgradeTimeout = 10 * time.Second
 
 // upgrade moves a polling session to a WebSocket:
@@ -190,8 +192,9 @@ func (s *session) failUpgrade() {
 	s.probing, s.probed = nil, false
 }
 
-// endUpgrade takes up the WebSocket, when the last post is through, and sends on
-// it what no poll has taken. It reports false if the session has ended.
+// endUpgrade takes up the WebSocket, when the last post is through, which has
+// MessageTimeout, and sends on it what no poll has taken. It reports false if the
+// session has ended.
 func (s *session) endUpgrade(ws *socket.Conn) bool {
 	s.mu.Lock()
 	for s.posting && !s.ended {
