@@ -104,7 +104,11 @@ func frame(t *testing.T, r io.Reader) (opcode byte, payload []byte, err error) {
 // masked is a frame that a client sends.
 func masked(first byte, payload string) []byte {
 	b := []byte{first, 0x80 | byte(min(len(payload), 126))}
-	if len(payload) >= 126 {
+	switch {
+	case len(payload) >= 1<<16:
+		b[1] = 0xff
+		b = binary.BigEndian.AppendUint64(b, uint64(len(payload)))
+	case len(payload) >= 126:
 		b = binary.BigEndian.AppendUint16(b, uint16(len(payload)))
 	}
 	mask := []byte{1, 2, 3, 4}
