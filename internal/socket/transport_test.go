@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,15 +23,24 @@ func overEach(t *testing.T, test func(t *testing.T, connect connector)) {
 
 type connector func(t *testing.T) (server, client net.Conn)
 
+// certified are the configurations of a server with a certificate and of a client
+// that trusts it.
+var certified = sync.OnceValues(func() (server, client *tls.Config) {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	client = s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	client.ServerName = "example.com"
+	client.ClientSessionCache = tls.NewLRUClientSessionCache(1) // many handshakes are slow under the race detector
+	client.CurvePreferences = []tls.CurveID{tls.X25519}
+	return s.TLS.Clone(), client
+})
+
 // encrypted returns the two ends of a TLS connection, after its handshake.
 func encrypted(t *testing.T) (server, client net.Conn) {
 	t.Helper()
-	s := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
-	defer s.Close()
 	rawServer, rawClient := tcp(t)
-	trust := s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-	trust.ServerName = "example.com"
-	tlsServer, tlsClient := tls.Server(rawServer, s.TLS.Clone()), tls.Client(rawClient, trust)
+	serverConfig, clientConfig := certified()
+	tlsServer, tlsClient := tls.Server(rawServer, serverConfig), tls.Client(rawClient, clientConfig)
 	done := make(chan error)
 	go func() { done <- tlsServer.Handshake() }()
 	require.NoError(t, tlsClient.Handshake())
@@ -70,8 +80,15 @@ func closeCode(err error) int {
 // how the echo ends.
 func echoing(t *testing.T, connect connector) (client net.Conn, ended <-chan error) {
 	t.Helper()
+	return echoingUpTo(t, connect, 1<<20)
+}
+
+func echoingUpTo(t *testing.T, connect connector, size int64) (client net.Conn, ended <-chan error) {
+	t.Helper()
 	server, client := connect(t)
-	conn := accept(t, server, client)
+	opts := options()
+	opts.MaxMessage = size
+	conn := acceptWith(t, server, client, opts)
 	done := make(chan error, 1)
 	go func() { done <- echo(conn) }()
 	return client, done
