@@ -44,7 +44,7 @@ type eventKind uint8
 const (
 	gotNothing  eventKind = iota // all bytes are used up, more are needed
 	gotMessage                   // whole
-	gotFragment                  // a frame that continues a message has begun
+	gotFragment                  // a frame after which its message goes on
 	gotPing
 	gotPong
 	gotClose
@@ -132,9 +132,6 @@ func (r *in) beginFrame() event {
 	}
 	if h.payload > uint64(r.max-int64(len(r.data))) {
 		return r.fail(ErrTooBig, "announced")
-	}
-	if h.opcode() == opContinuation {
-		return event{kind: gotFragment}
 	}
 	return event{}
 }
@@ -228,8 +225,11 @@ func (r *in) dataArrived() event {
 	if text && !r.isText(whole) {
 		return r.fail(ErrUTF8, "in a text message")
 	}
-	if !whole {
+	switch {
+	case r.inFrame:
 		return event{}
+	case !whole:
+		return event{kind: gotFragment}
 	}
 	data := r.data
 	r.data, r.checked, r.message = nil, 0, header{}

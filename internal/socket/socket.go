@@ -30,5 +30,5 @@ type Options struct {
 	MessageTimeout time.Duration // from a message's first byte to its last
 	WriteTimeout   time.Duration // for one batch
 	Alive          func()        // called whenever bytes arrive
-	Control        func()        // called for every frame that arrives but a message's first
+	Control        func()        // called for every frame that arrives but a message's last
 }
