@@ -158,6 +158,6 @@ func (a *app) limits() adapter.Limits {
 		MaxMessage: o.MaxMessage, MaxName: o.MaxName,
 		PingInterval: o.PingInterval, PongTimeout: o.PongTimeout, WriteTimeout: o.WriteTimeout,
 		MessageTimeout: o.MessageTimeout, ConnectTimeout: o.ConnectTimeout,
-		Origins: o.Origins,
+		Origins: o.Origins, CrossOrigin: len(o.Origins) > 0 || o.AllowOrigin != nil,
 	}
 }

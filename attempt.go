@@ -9,6 +9,9 @@ import (
 	neturl "net/url"
 	"strings"
 	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
 // This file is one attempt of a client to connect, whatever it connects over.
@@ -16,8 +19,8 @@ import (
 // greeting is what a client says of itself, anew at each attempt.
 type greeting struct {
 	header http.Header
-	auth   Frame     // zero without Auth
-	until  time.Time // the end of the attempt, where it is over a network
+	auth   adapter.Frame // zero without Auth
+	until  time.Time     // the end of the attempt, where it is over a network
 }
 
 // connect is one attempt. ConnectTimeout bounds all of it: our Router's OnInit, the
@@ -66,7 +69,7 @@ func (c *Client) greet(ctx context.Context) (g greeting, err error) {
 	}
 	auth, err := c.auth.call(ctx)
 	if err == nil {
-		g.auth, err = JSON.Encode(&Message{Kind: KindAuth, Args: []any{auth}})
+		g.auth, err = plain.AuthFrame(auth)
 	}
 	if err != nil {
 		return g, &dialError{"auth: " + err.Error(), err}
@@ -108,10 +111,11 @@ func (a *asked[T]) start(ctx context.Context) {
 	running := make(chan answer[T], 1)
 	a.running = running
 	go func() {
+		got := answer[T]{err: errGoexit()}
+		defer func() { running <- got }()
 		var v T
-		call := func() (err error) { v, err = a.fn(ctx); return err }
-		err := protect(call, func(err error) { running <- answer[T]{err: err} })
-		running <- answer[T]{v, err}
+		err := protect(func() (err error) { v, err = a.fn(ctx); return err })
+		got = answer[T]{v, err}
 	}()
 }
 

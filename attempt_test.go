@@ -393,7 +393,7 @@ func TestAuthToMountWithoutAuth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
 		gone := make(chan error, 1)
-		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { gone <- err })
+		router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 		var log bytes.Buffer
 		handlers := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		opts := &wsrouter.DialOptions{

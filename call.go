@@ -8,7 +8,6 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
-	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/payload"
 )
 
@@ -24,7 +23,8 @@ type call struct {
 	queued  int           // answers that nobody has taken; guarded by Conn.mu
 }
 
-// wait returns the next frame of the answer, which is the caller's from then on.
+// wait returns the next frame of the answer, which is the caller's from then on. ctx
+// bounds it, and the life of the connection, see link.checkAlive.
 func (w *call) wait(ctx context.Context) (*adapter.Message, error) {
 	m, err := w.next(ctx)
 	if m != nil {
@@ -49,19 +49,16 @@ func (w *call) next(ctx context.Context) (*adapter.Message, error) {
 	}
 }
 
-// take lets go of an answer. A call whose answer has come waits for its caller and
-// not for the client; then for the client again.
+// take lets go of an answer.
 func (w *call) take(m *adapter.Message) {
-	c := w.conn
-	c.mu.Lock()
+	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
+	w.takeLocked(m)
+}
+
+func (w *call) takeLocked(m *adapter.Message) {
 	w.queued--
-	var resume *link
-	if w.queued == 0 && c.calls[w.id] == w {
-		resume = c.waitsLocked(1)
-	}
-	c.mu.Unlock()
-	resume.resume(resume != nil)
-	w.link.resume(w.link.bytes.Taken(m.Held()))
+	w.link.bytes.Taken(m.Held())
 }
 
 // Call sends a request and waits for its answer, which it stores in out, a
@@ -142,7 +139,7 @@ func answerShape(err error) error {
 	return fmt.Errorf("wsrouter: answer of the wrong shape: %v", err)
 }
 
-var errOverrun = errors.New("wsrouter: more items came than were pulled")
+var errOverrun = errors.New("wsrouter: more items came than were pulled, or than pulls may hold")
 
 // openCall registers a request with room for that many frames.
 func (c *Conn) openCall(room int) (*call, error) {
@@ -177,57 +174,60 @@ func (c *Conn) openCallLocked(room int) (_ *call, resume *link, err error) {
 	return w, c.waitsLocked(1), nil
 }
 
-// close ends the request, and lets go of what nobody has taken.
+// close ends the request.
 func (w *call) close() {
 	w.conn.mu.Lock()
+	defer w.conn.mu.Unlock()
 	w.endLocked()
-	w.conn.mu.Unlock()
+	w.dropLocked()
+}
+
+// dropLocked forgets what nobody has taken.
+func (w *call) dropLocked() {
 	for {
 		select {
 		case m := <-w.answers:
-			w.take(m)
+			w.takeLocked(m)
 		default:
 			return
 		}
 	}
 }
 
-// endLocked makes the request one that is not waited for. It reports false if it
-// was none already.
+// endLocked makes the request one that no answer can come to. It reports false if
+// it was one already.
 func (w *call) endLocked() bool {
 	if w.conn.calls[w.id] != w {
 		return false
 	}
 	delete(w.conn.calls, w.id)
-	if w.queued == 0 {
-		w.conn.waitsLocked(-1)
-	}
+	w.conn.waitsLocked(-1)
 	return true
 }
 
 // answer hands a frame to the call that waits for it. A late one, or one to
 // nothing, is nobody's.
-func (c *Conn) answer(l *link, m *adapter.Message) adapter.Flow {
+func (c *Conn) answer(m *adapter.Message) {
 	c.mu.Lock()
-	verdict := budget.Go
-	if w := c.calls[m.ID]; w != nil {
-		verdict = w.answerLocked(m)
+	defer c.mu.Unlock()
+	w := c.calls[m.ID]
+	if w == nil {
+		return
 	}
-	c.mu.Unlock()
-	return l.flow(verdict)
+	if w.queued == cap(w.answers) || w.queued > 0 && w.link.answersFull() {
+		w.failLocked(errOverrun)
+		w.dropLocked()
+		return
+	}
+	w.link.bytes.Answer(m.Held())
+	w.queued++
+	w.answers <- m // there is room
 }
 
-func (w *call) answerLocked(m *adapter.Message) budget.Verdict {
-	select {
-	case w.answers <- m:
-	default:
-		w.failLocked(errOverrun)
-		return budget.Go
-	}
-	if w.queued++; w.queued == 1 {
-		w.conn.waitsLocked(-1)
-	}
-	return w.link.bytes.Answer(m.Held())
+// answersFull reports whether the answers that nobody has taken yet hold as much as
+// one pull may.
+func (l *link) answersFull() bool {
+	return l.bytes.Answers()/(pullWindow+1) >= max(l.app.opts.MaxMessage, 1)
 }
 
 func (w *call) failLocked(err error) {

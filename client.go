@@ -3,8 +3,6 @@ package wsrouter
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"sync"
 
@@ -21,45 +19,59 @@ type DialOptions struct {
 	// serves clients is refused. Its handlers answer the server's requests only: a
 	// reply to a mere event is not sent, so that two ends never answer each other
 	// for ever.
+	//
+	// Each attempt to connect over a network, with all that it waits for, has the
+	// Router's [Options.ConnectTimeout].
 	Router *Router
 
 	// Header is sent with the handshake. Connect sees it, too.
 	Header http.Header
 
+	// HeaderFunc returns the header in place of Header. It is called at each
+	// attempt, as a token may have expired. It and Auth should return when ctx
+	// ends: the attempt fails then, and the next one waits for them.
+	HeaderFunc func(ctx context.Context) (http.Header, error)
+
 	// HTTPClient does Dial's handshake; nil is http.DefaultClient. Its Timeout
 	// is the handshake's, as is the context given to Dial.
 	HTTPClient *http.Client
 
-	// Request is the request that Connect's server sees; nil is a GET of "/".
-	// Dial ignores it.
+	// Request is the request that Connect's server sees; nil is a GET of "/" with
+	// the header. Dial ignores it.
 	Request *http.Request
 
 	// Reconnect makes the client connect again when the connection is lost; nil
-	// does not. The first connect is not repeated: Dial returns its error.
+	// does not.
 	Reconnect *Reconnect
 
 	// Auth returns the connect payload, which is sent as the first frame. It is
-	// called at each connect. The server's mount must want it, see
-	// WSOptions.AuthFrame; with Connect it does.
+	// called at each attempt. The server's mount must want it, see
+	// WSOptions.AuthFrame, or the connection ends with code 1008; with Connect it
+	// does.
 	Auth func(ctx context.Context) (any, error)
 }
 
-// Client is the side that dialled: a service's, or a test's. All its methods are
+// Client is the side that dialed: a service's, or a test's. All its methods are
 // safe for concurrent use.
 //
 // Nothing is queued while a client that reconnects is away: Emit, Call and Pull
 // fail at once with the *[CloseError] of the connection that was lost, as do
 // calls that were waiting for their answer, which the server may have handled or
-// not. [Client.Ready] waits for the next connection.
+// not. [Client.Ready] waits for the next connection. When there will be none they
+// fail with the reason for that, which wraps the *[CloseError], too, and the
+// Router's Logger gets one line with it.
 type Client struct {
 	opts DialOptions
-	dial func(ctx context.Context) (*Conn, error)
+	dial func(context.Context, greeting) (*Conn, error)
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	gone   chan struct{} // closed when there will be no more connection; nil without Reconnect
 
-	attempt int // of keepConnected
+	// Of whoever connects: newClient, and then keepConnected.
+	attempt int // since a connection lasted
+	header  asked[http.Header]
+	auth    asked[any]
 
 	mu   sync.Mutex    // guards what follows
 	conn *Conn         // the current connection, or the last
@@ -68,12 +80,16 @@ type Client struct {
 }
 
 // Dial connects to a server's plain WebSocket mount, at a ws, wss, http or https
-// URL. ctx bounds the handshake only. The error is a *[StatusError] if the server
+// URL. ctx bounds this first connecting only, whose attempts have
+// [Options.ConnectTimeout] each. The error is a *[StatusError] if the server
 // refused with an HTTP status; a refusal by OnConnect comes later, as the
 // *[CloseError] of what the client does next.
 func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
+	if err := checkURL(url); err != nil {
+		return nil, err
+	}
 	o := opts.withDefaults()
-	return newClient(ctx, o, func(ctx context.Context) (*Conn, error) { return o.dialSocket(ctx, url) })
+	return newClient(ctx, o, func(ctx context.Context, g greeting) (*Conn, error) { return o.dialSocket(ctx, url, g) })
 }
 
 // Connect connects a client in memory, without a network: for tests, and for
@@ -83,19 +99,25 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 // inside it.
 func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error) {
 	o := opts.withDefaults()
-	return newClient(ctx, o, func(ctx context.Context) (*Conn, error) { return o.dialPipe(ctx, r) })
+	return newClient(ctx, o, func(ctx context.Context, g greeting) (*Conn, error) { return o.dialPipe(ctx, r, g) })
 }
 
-func newClient(ctx context.Context, o DialOptions, dial func(context.Context) (*Conn, error)) (*Client, error) {
+func newClient(ctx context.Context, o DialOptions, dial func(context.Context, greeting) (*Conn, error)) (*Client, error) {
 	if !o.Router.app.take(dialing) {
 		return nil, errors.New("wsrouter: dial: DialOptions.Router serves clients: use a router of its own")
 	}
-	conn, err := dial(ctx)
+	c := &Client{opts: o, dial: dial}
+	c.header.fn, c.auth.fn = o.HeaderFunc, o.Auth
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	conn, err := c.connect(ctx)
+	if err != nil && o.Reconnect != nil && o.Reconnect.First {
+		conn, err = c.retry(ctx, err)
+	}
 	if err != nil {
+		c.cancel()
 		return nil, err
 	}
-	c := &Client{opts: o, dial: dial, conn: conn}
-	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	c.conn = conn
 	if o.Reconnect != nil {
 		c.gone = make(chan struct{})
 		go c.keepConnected()
@@ -117,32 +139,22 @@ func (o *DialOptions) withDefaults() DialOptions {
 	return c
 }
 
-func (o *DialOptions) dialSocket(ctx context.Context, url string) (*Conn, error) {
-	auth, err := o.authFrame(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*Conn, error) {
+	ctx, cancel := context.WithDeadline(ctx, g.until)
+	defer cancel()
 	t := newWSTransport(o.Router.app.limits())
-	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, o.Header, t.options([]string{Subprotocol}))
+	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, t.options([]string{Subprotocol}))
 	if err != nil {
 		return nil, dialFailure(err, resp)
 	}
 	t.socket = sock
-	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: handshake(url, o.Header), Dialed: true})
+	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: handshake(url, g.header), Dialed: true})
 	if err != nil {
 		sock.Abort()
 		return nil, statusError(err)
 	}
 	t.attach(l)
-	return o.begin(t, l, auth)
-}
-
-func dialFailure(err error, resp *http.Response) error {
-	if resp == nil || resp.StatusCode == http.StatusSwitchingProtocols {
-		return fmt.Errorf("wsrouter: dial: %w", err)
-	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-	return &StatusError{StatusCode: resp.StatusCode, Text: string(text)}
+	return o.begin(t, l, g.auth)
 }
 
 // handshake is the request that a client's own Conn shows.
@@ -157,14 +169,10 @@ func handshake(url string, header http.Header) *http.Request {
 	return req
 }
 
-func (o *DialOptions) dialPipe(ctx context.Context, r *Router) (*Conn, error) {
-	auth, err := o.authFrame(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Conn, error) {
 	req := o.Request
 	if req == nil {
-		req = handshake("http://memory/", o.Header)
+		req = handshake("http://memory/", g.header)
 		req.RemoteAddr = "pipe"
 	}
 	reqCtx, done := context.WithCancel(req.Context()) // ends as a server's, when it has been handled
@@ -189,13 +197,14 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router) (*Conn, error) {
 		return nil, statusError(err)
 	}
 	client.Attach(l)
-	return o.begin(client, l, auth)
+	return o.begin(client, l, g.auth)
 }
 
 // begin makes the client's Conn, and sends the auth frame before all else.
 func (o *DialOptions) begin(w plain.Wire, l *link, auth adapter.Frame) (*Conn, error) {
 	l.Send(auth)
 	s := o.Router.session(l, plain.JSON)
+	s.SentAuth = !auth.IsZero()
 	s.Begin()
 	conn := s.Conn()
 	go s.Serve(w)
@@ -203,22 +212,6 @@ func (o *DialOptions) begin(w plain.Wire, l *link, auth adapter.Frame) (*Conn, e
 		return nil, l.gone()
 	}
 	return conn.(*attached).conn, nil
-}
-
-// authFrame returns the connect payload's frame; the zero Frame without Auth.
-func (o *DialOptions) authFrame(ctx context.Context) (adapter.Frame, error) {
-	if o.Auth == nil {
-		return adapter.Frame{}, nil
-	}
-	auth, err := o.Auth(ctx)
-	if err != nil {
-		return adapter.Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
-	}
-	f, err := plain.AuthFrame(auth)
-	if err != nil {
-		return adapter.Frame{}, fmt.Errorf("wsrouter: dial: auth: %w", err)
-	}
-	return f, nil
 }
 
 // Conn returns the client's end of the current connection, or of the last: its
@@ -232,17 +225,21 @@ func (c *Client) Conn() *Conn {
 
 // Emit sends an event to the server. It waits while the server reads slower than
 // the client sends, at most for [Options.WriteTimeout]. See [Conn.Emit] for args
-// and errors.
+// and errors, and [Client].
 func (c *Client) Emit(event string, args ...any) error {
-	return c.Conn().emit(event, args, sendWait)
+	return c.explain(c.Conn().emit(event, args, sendWait))
 }
 
-// Call sends a request and waits for its answer, see [Conn.Call].
+// Call sends a request and waits for its answer, see [Conn.Call], and [Client]
+// for its errors.
 func (c *Client) Call(ctx context.Context, event string, in, out any) error {
-	return c.Conn().Call(ctx, event, in, out)
+	return c.explain(c.Conn().Call(ctx, event, in, out))
 }
 
-func (c *Client) pull(event string, in any) (*pull, error) { return c.Conn().pull(event, in) }
+func (c *Client) pull(event string, in any) (*pull, error) {
+	p, err := c.Conn().pull(event, in)
+	return p, c.explain(err)
+}
 
 // Abort cuts the connection without a word, as a broken network does. A client
 // that reconnects comes back: a test can see how it does.
@@ -251,14 +248,15 @@ func (c *Client) Abort() {
 }
 
 // Close says goodbye to the server with code 1000, after what was sent before,
-// and waits until the connection and the client's handlers have ended. In one of
-// those handlers use [Conn.Close], which does not wait, and after which a client
-// that was connected does not reconnect. It returns nil, also when the connection had ended already.
+// and waits until the connection and the client's handlers have ended, and Auth and
+// HeaderFunc if they run. In one of those handlers use [Conn.Close], which does not
+// wait, and after which a client that was connected does not reconnect. It returns
+// nil, also when the connection had ended already.
 func (c *Client) Close() error {
 	c.cancel()
 	conn := c.Conn()
 	conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-	<-conn.ended
+	<-conn.ended // WriteTimeout, 5 s for each close frame, and handlers
 	if c.gone != nil {
 		<-c.gone
 	}

@@ -339,6 +339,15 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if !c.router.app.opts.Logger.Enabled(c.ctx, level) {
 		return
 	}
+	if !c.dialed {
+		ok, leftOut := c.currentLink().mayLog()
+		if !ok {
+			return
+		}
+		if leftOut > 0 {
+			attrs = append(attrs, slog.Int64("lines_left_out", leftOut))
+		}
+	}
 	attrs = append([]slog.Attr{slog.String("conn", c.ID()), slog.String("namespace", c.router.name)}, attrs...)
 	c.router.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)
 }

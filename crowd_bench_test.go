@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // BenchmarkComeAndGo is so many clients at once that each connect, are let into two
@@ -40,7 +41,7 @@ func BenchmarkComeAndGo(b *testing.B) {
 
 func comeAndGo(b *testing.B, router *wsrouter.Router) {
 	client := &sink{wrote: make(chan struct{}, 1)}
-	link, err := router.NewLink(client, wsrouter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+	link, err := router.Adapter().NewLink(client, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
 	if err != nil {
 		b.Error(err)
 		return

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -17,7 +18,7 @@ const notYours = "another connection's id"
 // it has gone, or on another node.
 func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var cluster wsrouter.MemoryBroker
+		var cluster broker.Memory
 		here, there := inCluster(&cluster), inCluster(&cluster)
 		var taken string
 		here.OnConnect(func(c *wsrouter.Conn) error {
@@ -36,7 +37,7 @@ func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 			assert.ErrorContains(t, stranger.Join(taken), notYours, when)
 			assert.ErrorContains(t, here.Except().Join(taken), notYours, when)
 			there.Except().Join(taken) // of here nobody
-			assert.ErrorContains(t, here.Apply(&wsrouter.Operation{Kind: wsrouter.OpJoin, Rooms: []string{taken}}), notYours, when)
+			assert.ErrorContains(t, here.Apply(&broker.Operation{Kind: broker.OpJoin, Rooms: []string{taken}}), notYours, when)
 			assert.Empty(t, stranger.Rooms(), when)
 			assert.False(t, here.HasRoom(taken), when)
 		}
@@ -56,7 +57,7 @@ func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 func TestOtherNamesOf20CharactersCanBeJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := &keeping{}
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) { return sub, nil }))
+		router := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) { return sub, nil }))
 		clients, conns := crowd(t, router, 1)
 		for i, name := range []string{
 			"9m4e2mr0ui3e8a215n4g", "-JhLeOlGIEjaIOFHR0xd", "_0123456789012345678", // xid, a push id, Node.js
@@ -72,20 +73,20 @@ func TestOtherNamesOf20CharactersCanBeJoined(t *testing.T) {
 }
 
 // keeping is a subscription that keeps what is published, as a Broker may.
-type keeping struct{ published []*wsrouter.Operation }
+type keeping struct{ published []*broker.Operation }
 
-func (k *keeping) Publish(op *wsrouter.Operation) error {
+func (k *keeping) Publish(op *broker.Operation) error {
 	k.published = append(k.published, op)
 	return nil
 }
-func (k *keeping) Close() error              { return nil }
-func (k *keeping) last() *wsrouter.Operation { return k.published[len(k.published)-1] }
+func (k *keeping) Close() error            { return nil }
+func (k *keeping) last() *broker.Operation { return k.published[len(k.published)-1] }
 
 // An operation is the Broker's from Publish on, whatever the caller does with its slices.
 func TestAnOperationIsNotWrittenTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := &keeping{}
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) { return sub, nil }))
+		router := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) { return sub, nil }))
 		wsroutertest.Connect(t, router, nil)
 		rooms := []string{"a", "b"}
 		for name, op := range map[string]func(){
@@ -96,7 +97,7 @@ func TestAnOperationIsNotWrittenTo(t *testing.T) {
 			copy(rooms, []string{"x", "y"})
 			want := []string{"a", "b"}
 			assert.Equal(t, want, sub.last().Rooms, name)
-			assert.Equal(t, wsrouter.Selection{Rooms: want, Except: want}, sub.last().To, name)
+			assert.Equal(t, broker.Selection{Rooms: want, Except: want}, sub.last().To, name)
 			copy(rooms, want)
 		}
 	})

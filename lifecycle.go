@@ -162,6 +162,10 @@ func (l *link) attach(a *attached) error {
 	err := l.attachLocked(a)
 	idle := len(l.attached) == 0
 	l.mu.Unlock()
+	if err == errTooManyJoins {
+		l.close(&CloseError{Code: ClosePolicy, Reason: "too many joins", Cause: CauseProtocol})
+		return adapter.ErrClosing
+	}
 	if err == adapter.ErrClosing && idle { // of a tree that shuts down: it is owed nothing
 		l.close(l.app.shutdownError())
 	}
@@ -173,6 +177,8 @@ func (l *link) attach(a *attached) error {
 	return err
 }
 
+var errTooManyJoins = errors.New("too many joins")
+
 func (l *link) attachLocked(a *attached) error {
 	switch {
 	case l.phase != linkOpen, l.app.root.isClosing():
@@ -181,6 +187,9 @@ func (l *link) attachLocked(a *attached) error {
 		return refusal(503, "shutting down", RefusedShutdown)
 	case len(l.attached) >= maxNamespaces:
 		return refusal(503, "too many namespaces", RefusedMaxConns)
+	}
+	if !l.mayJoinLocked() {
+		return errTooManyJoins
 	}
 	for _, other := range l.attached {
 		if other.conn.router == a.conn.router && !other.left {

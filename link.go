@@ -34,6 +34,7 @@ type link struct {
 	out   *outbox.Queue[adapter.Frame]
 	bytes *budget.Account
 
+	lines, unlogged   atomic.Int64 // of the log, and those that the client has not paid for
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	done              chan struct{} // closed when everything of it is gone
@@ -43,9 +44,9 @@ type link struct {
 	ce       *CloseError // how it ends, once it is closing
 	attached []*attached
 	ping     *time.Timer
-	pinged   int64 // when, as lastRead; 0 if something has been heard since
-	tokens   float64
-	refilled time.Time
+	pinged   int64  // when, as lastRead; 0 if something has been heard since
+	frames   bucket // that the client may send
+	joins    bucket // of namespaces
 }
 
 type linkPhase uint8
@@ -75,8 +76,6 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 		out:       outbox.New[adapter.Frame](a.opts.OutboxBytes),
 		bytes:     a.pool.NewAccount(a.opts.InboxBytes, a.opts.MaxMessage),
 		done:      make(chan struct{}),
-		tokens:    float64(a.opts.FrameBurst),
-		refilled:  time.Now(),
 	}
 	early := a.spreadPing()
 	l.lastRead.Store(time.Now().Add(-early).UnixNano())
@@ -249,40 +248,21 @@ func (l *link) Arrived(f adapter.Frame) bool {
 	return ok && open
 }
 
-// takeToken is the usual bucket: FrameBurst tokens, FrameRate new ones a second.
 func (l *link) takeToken() (ok, open bool) {
+	opts := &l.app.opts
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	open = l.phase == linkOpen
-	opts := &l.app.opts
-	if opts.FrameRate == unlimited {
-		return true, open
-	}
-	now := time.Now()
-	l.tokens += now.Sub(l.refilled).Seconds() * float64(opts.FrameRate)
-	l.tokens = min(l.tokens, float64(opts.FrameBurst))
-	l.refilled = now
-	if l.tokens < 1 {
-		return false, open
-	}
-	l.tokens--
-	return true, open
+	ok = opts.FrameRate == unlimited || l.frames.take(opts.FrameBurst, float64(opts.FrameRate))
+	return ok, l.phase == linkOpen
 }
 
 // flow is what the reader is told after a message has been counted.
 func (l *link) flow(verdict budget.Verdict) adapter.Flow {
 	l.app.relieve()
-	switch verdict {
-	case budget.Go:
-		return adapter.Go
-	case budget.Stuck:
-		time.AfterFunc(l.app.opts.WriteTimeout, func() {
-			if l.bytes.Stuck() {
-				l.close(inboxFull())
-			}
-		})
+	if verdict == budget.Pause {
+		return adapter.Pause
 	}
-	return adapter.Pause
+	return adapter.Go
 }
 
 func inboxFull() *CloseError {

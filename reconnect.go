@@ -3,8 +3,10 @@ package wsrouter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -16,17 +18,24 @@ import (
 // A client does not come back after Close, after the codes 1000 (normal), 1002,
 // 1003, 1007 to 1010 (it broke a rule, and would again) and 4000 to 4499 (the
 // application's for "stay away"), and when the server answers the handshake with
-// a status from 400 to 499, other than 408, 425 and 429. [Client.Ready] then
-// returns why.
+// 401 or 403. Any other status may be that of a proxy whose server is being
+// replaced, a 404 for example, and is tried again, unless OnRetry ends it. The
+// client then says why, see there; [Client.Ready] returns it, too.
 //
 // DialOptions.Router's OnConnect and OnDisconnect run for each connection.
 type Reconnect struct {
 	Min time.Duration // zero is 500 ms
 	Max time.Duration // zero is 30 s
 
+	// First repeats the first attempt, too, in Dial and Connect, until there is a
+	// connection or their ctx ends: for a server that may not be up yet. Without
+	// it they return the error of the first attempt.
+	First bool
+
 	// OnRetry is called before each wait, with the number of the attempt that
-	// follows, counted from 1, and what went wrong. It returns whether to go on;
-	// it must not call Client.Close, which waits for it.
+	// follows, counted from 1, and what went wrong: a *[CloseError], a
+	// *[StatusError], or what kept the client from having an answer. It returns
+	// whether to go on; it must not call Client.Close, which waits for it.
 	OnRetry func(attempt int, wait time.Duration, err error) bool
 }
 
@@ -51,12 +60,20 @@ func (r *Reconnect) wait(attempt int) time.Duration {
 
 // keepConnected replaces each connection that is lost, until one ends for good.
 func (c *Client) keepConnected() {
-	defer close(c.gone)
+	defer func() { // user code, whose context has ended
+		c.header.wait()
+		c.auth.wait()
+		close(c.gone)
+	}()
 	for {
 		conn := c.Conn()
-		<-conn.ended
-		next := c.comeBack(conn.gone(), time.Since(conn.born))
-		if next == nil {
+		<-conn.ended // for as long as it lives, see link.checkAlive
+		if time.Since(conn.born) >= c.opts.Reconnect.Max {
+			c.attempt = 0
+		}
+		next, err := c.retry(c.ctx, conn.gone())
+		if err != nil {
+			c.giveUp(err, conn.gone())
 			return
 		}
 		c.mu.Lock()
@@ -72,30 +89,28 @@ func (c *Client) keepConnected() {
 	}
 }
 
-// comeBack tries until there is a connection; nil means that there shall be none.
-func (c *Client) comeBack(err error, lasted time.Duration) *Conn {
+// retry tries until there is a connection, ctx ends, or err says that there shall
+// be none.
+func (c *Client) retry(ctx context.Context, err error) (*Conn, error) {
 	r := c.opts.Reconnect
-	if lasted >= r.Max {
-		c.attempt = 0
-	}
-	for comesBack(err) && c.ctx.Err() == nil {
+	for comesBack(err) && ctx.Err() == nil {
 		c.attempt++
 		wait := r.wait(c.attempt)
 		if r.OnRetry != nil && !r.OnRetry(c.attempt, wait, err) {
-			break
+			return nil, err
 		}
-		select {
+		select { // at most Max
 		case <-time.After(wait):
-		case <-c.ctx.Done():
-			return nil
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w (%w)", err, ctx.Err())
 		}
-		var conn *Conn
-		if conn, err = c.dial(c.ctx); err == nil {
-			return conn
+		conn, failed := c.connect(ctx)
+		if failed == nil {
+			return conn, nil
 		}
+		err = failed
 	}
-	c.fail(err)
-	return nil
+	return nil, err
 }
 
 // comesBack tells the errors after which another attempt makes sense.
@@ -106,11 +121,7 @@ func comesBack(err error) bool {
 	case errors.As(err, &ce):
 		return ce.Cause != CauseLocal && ce.Cause != CauseShutdown && !stayAway(ce.Code)
 	case errors.As(err, &status):
-		switch status.StatusCode {
-		case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-			return true
-		}
-		return status.StatusCode >= 500
+		return status.StatusCode != http.StatusUnauthorized && status.StatusCode != http.StatusForbidden
 	}
 	return true
 }
@@ -123,10 +134,40 @@ func stayAway(code int) bool {
 	return code >= 4000 && code < 4500
 }
 
-func (c *Client) fail(err error) {
+// gaveUp is why a client does not come back, and how its last connection ended.
+type gaveUp struct{ reason, lost error }
+
+func (e *gaveUp) Error() string {
+	return "wsrouter: gave up: " + strings.TrimPrefix(e.reason.Error(), "wsrouter: ")
+}
+
+func (e *gaveUp) Unwrap() []error { return []error{e.reason, e.lost} }
+
+// giveUp makes known why there will be no connection any more, unless it is our
+// side that wanted so.
+func (c *Client) giveUp(reason, lost error) {
+	var ce *CloseError
+	if c.ctx.Err() != nil || errors.As(reason, &ce) && (ce.Cause == CauseLocal || ce.Cause == CauseShutdown) {
+		return
+	}
+	c.mu.Lock()
+	c.err = &gaveUp{reason, lost}
+	c.mu.Unlock()
+	c.opts.Router.app.opts.Logger.Warn("wsrouter: client gave up", "err", reason)
+}
+
+// explain says of a connection that has gone why there will be no other.
+func (c *Client) explain(err error) error {
+	var ce *CloseError
+	if err == nil || !errors.As(err, &ce) {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.err = err
+	if c.err != nil {
+		return c.err
+	}
+	return err
 }
 
 // Ready waits until the client is connected. It returns nil then, ctx's error,

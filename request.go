@@ -65,7 +65,9 @@ func (a *attached) Receive(m *adapter.Message) adapter.Flow {
 	switch m.Kind {
 	case adapter.KindReply, adapter.KindError:
 		if m.ID != "" || !c.dialed {
-			return c.answer(a.link, m)
+			c.answer(m)
+			a.link.app.relieve()
+			return adapter.Go
 		}
 		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
 	case adapter.KindCancel:
@@ -164,8 +166,8 @@ func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
 
 // letGo takes a message that is not handled out of the account.
 func (r *request) letGo() {
-	r.link.resume(r.link.bytes.Handle(r.msg.Held()))
-	r.link.bytes.Done(r.msg.Held(), false)
+	r.link.resume(r.link.bytes.Drop(r.msg.Held()))
+	r.link.bytes.Forget(r.msg.Held())
 }
 
 // rejected answers a request that came while its connection drained: the asker

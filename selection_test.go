@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -48,7 +49,7 @@ func TestWhatASelectionHoldsIsNoProduct(t *testing.T) {
 	for name, fn := range map[string]func() int{
 		"a room often":        func() int { return len(slices.Collect(router.To(often...).Conns())) },
 		"except often":        func() int { return members - len(slices.Collect(router.Except(often...).Conns())) },
-		"from another node":   func() int { return len(slices.Collect(router.Select(wsrouter.Selection{Rooms: often}).Conns())) },
+		"from another node":   func() int { return len(slices.Collect(router.Select(broker.Selection{Rooms: often}).Conns())) },
 		"the same members":    func() int { return len(slices.Collect(router.To(names...).Conns())) },
 		"all, except members": func() int { return members - len(slices.Collect(router.Except(names...).Conns())) },
 	} {
@@ -57,26 +58,26 @@ func TestWhatASelectionHoldsIsNoProduct(t *testing.T) {
 		assert.Equal(t, members, found, name)
 		assert.Less(t, bytes, uint64(1<<19), name)
 	}
-	var sent wsrouter.Operation
-	broker := inCluster(brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) {
-		return publish(func(op *wsrouter.Operation) { sent = *op }), nil
+	var sent broker.Operation
+	broker := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) {
+		return publish(func(op *broker.Operation) { sent = *op }), nil
 	}))
 	require.NoError(t, broker.To(often...).Except(often...).Leave(often...))
 	want := names[:1]
-	assert.Equal(t, wsrouter.Operation{Kind: wsrouter.OpLeave, Rooms: want, To: wsrouter.Selection{Rooms: want, Except: want}}, sent)
+	assert.Equal(t, broker.Operation{Kind: broker.OpLeave, Rooms: want, To: broker.Selection{Rooms: want, Except: want}}, sent)
 }
 
 // publish is a subscription of one function.
-type publish func(op *wsrouter.Operation)
+type publish func(op *broker.Operation)
 
-func (p publish) Publish(op *wsrouter.Operation) error { p(op); return nil }
-func (p publish) Close() error                         { return nil }
+func (p publish) Publish(op *broker.Operation) error { p(op); return nil }
+func (p publish) Close() error                       { return nil }
 
 func TestASelectionNames10000RoomsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		published := 0
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (wsrouter.Subscription, error) {
-			return publish(func(*wsrouter.Operation) { published++ }), nil
+		router := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) {
+			return publish(func(*broker.Operation) { published++ }), nil
 		}))
 		clients, conns := crowd(t, router, 1)
 		names := numbered(10_001)
@@ -98,12 +99,12 @@ func TestASelectionNames10000RoomsAtMost(t *testing.T) {
 			"both ways":   router.Except(half...).To(rest...),
 			"more later":  router.To(names...).To(names[0]).Except("x"),
 			"by a client": conns[0].To(names[1:]...),
-			"selected":    router.Select(wsrouter.Selection{Rooms: half, Except: rest}),
+			"selected":    router.Select(broker.Selection{Rooms: half, Except: rest}),
 		} {
 			overlong(t, name, target)
 		}
-		assert.ErrorContains(t, router.Apply(&wsrouter.Operation{
-			Kind: wsrouter.OpEmit, Event: "n", To: wsrouter.Selection{Rooms: names},
+		assert.ErrorContains(t, router.Apply(&broker.Operation{
+			Kind: broker.OpEmit, Event: "n", To: broker.Selection{Rooms: names},
 		}), "more than 10000 rooms")
 		assert.Equal(t, []string{names[0]}, conns[0].Rooms())
 		assert.Equal(t, 4, published)

@@ -163,7 +163,7 @@ func flushAll(links []*link) {
 // check says why the selection cannot be looked up.
 func (t *Target) check() error {
 	if n := len(t.rooms) + len(t.except); n > rooms.MaxNames {
-		return fmt.Errorf("wsrouter: a selection of %d names: at most %d", n, rooms.MaxNames)
+		return NewError(fmt.Sprintf("more than %d rooms named at once", rooms.MaxNames)).WithCode(CodeTooMany)
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ type Limits struct {
 	WriteTimeout   time.Duration // for the peer to take a batch
 	MessageTimeout time.Duration // from a message's first byte to its last
 	ConnectTimeout time.Duration // until there is a Conn that is let in
-	Origins        []string      // of which browsers may connect besides the same
+	Origins        []string      // whose pages may connect, besides the same
+	CrossOrigin    bool          // pages of other origins may connect
 }
 
 // Refusal is why a client is not let in, before there is a connection.

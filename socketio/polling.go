@@ -148,7 +148,7 @@ func (s *session) answerLocked(waited bool) (packets []enginePacket, pending boo
 const probeRelease = 100 * time.Millisecond
 
 // waitLocked gives up the lock until there may be an answer; false means that
-// the client has gone.
+// the client has gone. PingInterval bounds it: then there is a ping to answer with.
 func (s *session) waitLocked(r *http.Request) bool {
 	changed := s.changed
 	var release <-chan time.Time
@@ -207,8 +207,9 @@ func (s *session) sayGoodbye() {
 	}
 }
 
-// post takes the packets of a request body. It answers when they are in their
-// inboxes: a client that sends more than is handled has to wait.
+// post takes the packets of a request body, for which it has MessageTimeout. It
+// answers when they are in their inboxes: a client that sends more than is handled
+// has to wait, for handlers, not for a network.
 func (s *session) post(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Now().Add(s.handler.limits.MessageTimeout))
@@ -234,7 +235,8 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 	s.respond(w, "text/html", []byte("ok"))
 }
 
-// take receives a request body and returns the status to answer.
+// take receives a request body and returns the status to answer. post has set
+// MessageTimeout.
 func (s *session) take(w http.ResponseWriter, r *http.Request) int {
 	if r.Header.Get("Content-Type") == "application/octet-stream" {
 		s.fail(errEngine) // it is for older versions of the protocol

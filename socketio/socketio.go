@@ -45,6 +45,7 @@ import (
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/origin"
 )
 
 // Options are the choices of one Socket.IO mount. The limits, times and origins
@@ -66,8 +67,10 @@ type Options struct {
 	// "-" and "_", or New panics. Clients can read it. Empty leaves it out.
 	Node string
 
-	// Credentials lets pages of the router's Origins send cookies with their
-	// requests. With the origin "*" New panics.
+	// Credentials lets pages of the router's Origins, and those that its AllowOrigin
+	// lets connect, send cookies with their requests. New panics for an origin that
+	// anybody's page may have: of a pattern the end of the host, behind the last
+	// dot, has to be named.
 	Credentials bool
 }
 
@@ -91,13 +94,19 @@ func New(router *wsrouter.Router, opts *Options) http.Handler {
 		h.opts = *opts
 		h.opts.Namespaces = slices.Clone(opts.Namespaces)
 	}
-	if h.opts.Credentials && slices.Contains(h.limits.Origins, "*") {
+	if h.opts.Credentials && slices.ContainsFunc(h.limits.Origins, isOpen) {
 		panic("socketio: credentials for every origin: name the origins")
 	}
 	if strings.Trim(h.opts.Node, nodeLetters) != "" {
 		panic(fmt.Sprintf("socketio: invalid Options.Node %q", h.opts.Node))
 	}
 	return h
+}
+
+// isOpen reports whether anybody may have a page of that pattern.
+func isOpen(pattern string) bool {
+	p, err := origin.ParsePattern(pattern) // which the router has seen
+	return err != nil || p.Open()
 }
 
 // The errors of Engine.IO, which a client knows by their code.
@@ -147,7 +156,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	transport, sid := q.Get("transport"), q.Get("sid")
 	upgrade := isUpgrade(r)
 	switch {
-	case r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && len(h.limits.Origins) > 0:
+	case r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && h.limits.CrossOrigin:
 		h.preflight(w, r)
 		return
 	case transport != "polling" && transport != "websocket":
@@ -251,15 +260,15 @@ func (h *handler) newSID() string {
 // allowOrigin sets the CORS headers for a page of another origin that may
 // connect; they stand on errors, too, or the page could not read them.
 func (h *handler) allowOrigin(w http.ResponseWriter, r *http.Request) {
-	origin := r.Header.Get("Origin")
-	if len(h.limits.Origins) == 0 || origin == "" {
+	page := r.Header.Get("Origin")
+	if !h.limits.CrossOrigin || page == "" {
 		return
 	}
 	w.Header().Add("Vary", "Origin")
 	if !h.host.AllowsOrigin(r) {
 		return
 	}
-	w.Header().Set("Access-Control-Allow-Origin", origin)
+	w.Header().Set("Access-Control-Allow-Origin", page)
 	if h.opts.Credentials {
 		w.Header().Set("Access-Control-Allow-Credentials", "true")
 	}

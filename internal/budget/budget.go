@@ -27,7 +27,11 @@ const (
 
 	// freeKept is how many bytes of what is kept are part of what every
 	// connection costs.
-	freeKept = 4 << 10
+	freeKept = 8 << 10
+
+	// handlerOverhead is what a running handler costs besides its message: its
+	// context and its goroutine.
+	handlerOverhead = 1 << 10
 )
 
 // Verdict says how reading goes on.
@@ -36,7 +40,6 @@ type Verdict uint8
 const (
 	Go    Verdict = iota
 	Pause         // until the account says resume
-	Stuck         // likewise, and for a bounded time: see Account.Stuck
 	Over          // the client sends on and on while it is waited for
 )
 
@@ -120,61 +123,55 @@ func (a *Account) Keep(n int) {
 // Wait counts a message that waits for its handler.
 func (a *Account) Wait(n int) Verdict {
 	a.hold(n)
-	total := a.waiting.Add(int64(n)) + a.answers.Load()
-	return a.judge(total, n)
-}
-
-// Answer counts an answer that waits for its caller.
-func (a *Account) Answer(n int) Verdict {
-	a.hold(n)
-	total := a.answers.Add(int64(n)) + a.waiting.Load()
-	return a.judge(total, 0)
-}
-
-// judge decides when n bytes of a message have come.
-func (a *Account) judge(total int64, n int) Verdict {
-	if total < a.limit {
+	if a.waiting.Add(int64(n)) < a.limit {
 		return Go
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.paused.Store(true) // before it is looked once more: those who let go decide by it
 	verdict := a.verdictLocked(int64(n))
-	if verdict == Go || verdict == Over {
-		a.paused.Store(false)
-	}
+	a.paused.Store(verdict == Pause)
 	return verdict
 }
 
+// verdictLocked decides when n bytes of a message have come.
 func (a *Account) verdictLocked(n int64) Verdict {
 	waiting := a.waiting.Load()
-	full := (waiting+a.answers.Load())/overrun >= a.limit
 	switch {
-	case a.ended:
+	case a.ended, waiting < a.limit:
 		return Go
-	case a.open == 0 && (full || waiting >= a.limit):
+	case a.open == 0:
 		return Pause
-	case !full:
-		return Go
 	case (waiting-n)/overrun >= a.limit:
 		return Over
-	case waiting/overrun >= a.limit:
-		return Go // the message that has come is the last that is let in
 	}
-	return Stuck // answers are in the way of what somebody waits for
+	return Go
 }
 
-// Stuck reports whether reading has stopped although somebody waits for what comes
-// next. After some time of that the client is to be closed.
-func (a *Account) Stuck() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.paused.Load() && a.open > 0
+// Answer counts an answer that waits for its caller.
+func (a *Account) Answer(n int) {
+	a.hold(n)
+	a.answers.Add(int64(n))
 }
+
+// Taken lets go of an answer that its caller has.
+func (a *Account) Taken(n int) {
+	a.hold(-n)
+	a.answers.Add(int64(-n))
+}
+
+// Answers returns how many bytes of answers nobody has taken.
+func (a *Account) Answers() int { return int(a.answers.Load()) }
 
 // Handle moves a message that waited into a handler's hand. It reports, as others
 // do, whether reading is to be resumed.
 func (a *Account) Handle(n int) (resume bool) {
+	a.hold(handlerOverhead)
+	return a.Drop(n)
+}
+
+// Drop is Handle for a message that no handler gets.
+func (a *Account) Drop(n int) (resume bool) {
 	a.waiting.Add(int64(-n))
 	return a.paused.Load() && a.reconsider(0)
 }
@@ -194,15 +191,11 @@ func (a *Account) Done(n int, yielded bool) {
 	if yielded {
 		a.yielded.Add(int64(-n))
 	}
-	a.hold(-n)
+	a.hold(-n - handlerOverhead)
 }
 
-// Taken lets go of an answer that its caller has.
-func (a *Account) Taken(n int) (resume bool) {
-	a.hold(-n)
-	a.answers.Add(int64(-n))
-	return a.paused.Load() && a.reconsider(0)
-}
+// Forget lets go of a message that was dropped.
+func (a *Account) Forget(n int) { a.hold(-n) }
 
 // Open counts calls and streams that are open, for which reading has to go on.
 func (a *Account) Open(n int) (resume bool) { return a.reconsider(n) }

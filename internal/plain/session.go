@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"encoding/json"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type Session struct {
 	Limits    adapter.Limits
 	WantAuth  bool // {"auth":…} comes first
 	Dialed    bool
+	SentAuth  bool // this end has, as its first frame
 
 	// Late is called when no auth frame came in time, BadFrame, on the side that
 	// dialed, for what is no frame of the protocol.
@@ -63,6 +65,8 @@ func (s *Session) Begin() (stop func()) {
 }
 
 // Serve reads until the connection has ended, and everything of it is gone.
+// PingInterval and PongTimeout bound a silence of the peer, MessageTimeout a
+// message.
 func (s *Session) Serve(w Wire) {
 	for {
 		data, text, end := w.Read()
@@ -131,11 +135,23 @@ func (s *Session) Frame(data []byte, text bool) adapter.Flow {
 	case s.conn == nil:
 		s.authFrame(ctl)
 	case ctl.auth != nil:
-		s.badFrame(&frameError{msg: "unexpected auth frame"})
+		s.badFrame(&frameError{msg: unexpectedAuth})
+	case s.SentAuth && m.Kind == adapter.KindError && m.ID == "" && isUnexpectedAuth(m.Data.JSON):
+		s.Link.Close(adapter.End{Code: policy, Reason: "auth sent to a mount without AuthFrame", Cause: adapter.CauseProtocol})
 	default:
 		return s.conn.Receive(m)
 	}
 	return adapter.Go
+}
+
+// unexpectedAuth is what a server says of an auth frame where its mount wants none,
+// see PROTOCOL.md. The end that dialed takes it for the end: who it is nobody knows
+// there.
+const unexpectedAuth = "unexpected auth frame"
+
+func isUnexpectedAuth(data []byte) bool {
+	var b body
+	return json.Unmarshal(data, &b) == nil && b.Message == unexpectedAuth
 }
 
 func (s *Session) authFrame(ctl control) {
