@@ -297,7 +297,11 @@ type node struct{ router *Router }
 
 // local is the Target of a selection: all of the namespace where it names no rooms.
 func (n node) local(s broker.Selection) Target {
-	return Target{router: n.router, some: len(s.Rooms) > 0, rooms: s.Rooms, except: s.Except, local: true}
+	t := Target{router: n.router, local: true}
+	if len(s.Rooms) > 0 {
+		t = t.To(s.Rooms...)
+	}
+	return t.Except(s.Except...)
 }
 
 func (n node) Name() string { return n.router.name }

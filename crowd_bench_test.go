@@ -9,6 +9,7 @@ import (
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
 // BenchmarkComeAndGo is so many clients at once that each connect, are let into two
@@ -46,11 +47,11 @@ func comeAndGo(b *testing.B, router *wsrouter.Router) {
 		b.Error(err)
 		return
 	}
-	if _, err := link.Join(router, wsrouter.JSON, nil); err != nil {
+	if _, err := link.Join(router, plain.JSON, nil); err != nil {
 		b.Error(err)
 	}
 	<-client.wrote // it is in
-	link.End(&wsrouter.CloseError{Code: wsrouter.CloseNormal, Cause: wsrouter.CausePeer})
+	<-link.End(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 }
 
 // lockWait is for how many seconds goroutines of this process have waited for locks.

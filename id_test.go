@@ -1,6 +1,7 @@
 package wsrouter_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 
@@ -37,9 +38,9 @@ func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 			assert.ErrorContains(t, stranger.Join(taken), notYours, when)
 			assert.ErrorContains(t, here.Except().Join(taken), notYours, when)
 			there.Except().Join(taken) // of here nobody
-			assert.ErrorContains(t, here.Apply(&broker.Operation{Kind: broker.OpJoin, Rooms: []string{taken}}), notYours, when)
+			assert.ErrorContains(t, wsrouter.NodeOf(here).Apply(&broker.Operation{Kind: broker.OpJoin, Rooms: []string{taken}}), notYours, when)
 			assert.Empty(t, stranger.Rooms(), when)
-			assert.False(t, here.HasRoom(taken), when)
+			assert.False(t, wsrouter.NodeOf(here).HasRoom(taken), when)
 		}
 		refused("on another node")
 		assert.NoError(t, owners[0].Join(taken), "it is in there already")
@@ -57,7 +58,7 @@ func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 func TestOtherNamesOf20CharactersCanBeJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := &keeping{}
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) { return sub, nil }))
+		router := inCluster(brokerFunc(func(context.Context, broker.Node) (broker.Subscription, error) { return sub, nil }))
 		clients, conns := crowd(t, router, 1)
 		for i, name := range []string{
 			"9m4e2mr0ui3e8a215n4g", "-JhLeOlGIEjaIOFHR0xd", "_0123456789012345678", // xid, a push id, Node.js
@@ -86,7 +87,7 @@ func (k *keeping) last() *broker.Operation { return k.published[len(k.published)
 func TestAnOperationIsNotWrittenTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := &keeping{}
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) { return sub, nil }))
+		router := inCluster(brokerFunc(func(context.Context, broker.Node) (broker.Subscription, error) { return sub, nil }))
 		wsroutertest.Connect(t, router, nil)
 		rooms := []string{"a", "b"}
 		for name, op := range map[string]func(){

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -16,15 +15,6 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
-
-// allocated returns how many bytes fn allocates, all goroutines counted.
-func allocated(fn func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	fn()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
-}
 
 // numbered returns n names of rooms.
 func numbered(n int) []string {
@@ -49,7 +39,7 @@ func TestWhatASelectionHoldsIsNoProduct(t *testing.T) {
 	for name, fn := range map[string]func() int{
 		"a room often":        func() int { return len(slices.Collect(router.To(often...).Conns())) },
 		"except often":        func() int { return members - len(slices.Collect(router.Except(often...).Conns())) },
-		"from another node":   func() int { return len(slices.Collect(router.Select(broker.Selection{Rooms: often}).Conns())) },
+		"from another node":   func() int { return len(wsrouter.NodeOf(router).Members(broker.Selection{Rooms: often})) },
 		"the same members":    func() int { return len(slices.Collect(router.To(names...).Conns())) },
 		"all, except members": func() int { return members - len(slices.Collect(router.Except(names...).Conns())) },
 	} {
@@ -59,10 +49,10 @@ func TestWhatASelectionHoldsIsNoProduct(t *testing.T) {
 		assert.Less(t, bytes, uint64(1<<19), name)
 	}
 	var sent broker.Operation
-	broker := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) {
+	node := inCluster(brokerFunc(func(context.Context, broker.Node) (broker.Subscription, error) {
 		return publish(func(op *broker.Operation) { sent = *op }), nil
 	}))
-	require.NoError(t, broker.To(often...).Except(often...).Leave(often...))
+	require.NoError(t, node.To(often...).Except(often...).Leave(often...))
 	want := names[:1]
 	assert.Equal(t, broker.Operation{Kind: broker.OpLeave, Rooms: want, To: broker.Selection{Rooms: want, Except: want}}, sent)
 }
@@ -76,7 +66,7 @@ func (p publish) Close() error                       { return nil }
 func TestASelectionNames10000RoomsAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		published := 0
-		router := inCluster(brokerFunc(func(*wsrouter.Router) (broker.Subscription, error) {
+		router := inCluster(brokerFunc(func(context.Context, broker.Node) (broker.Subscription, error) {
 			return publish(func(*broker.Operation) { published++ }), nil
 		}))
 		clients, conns := crowd(t, router, 1)
@@ -99,11 +89,10 @@ func TestASelectionNames10000RoomsAtMost(t *testing.T) {
 			"both ways":   router.Except(half...).To(rest...),
 			"more later":  router.To(names...).To(names[0]).Except("x"),
 			"by a client": conns[0].To(names[1:]...),
-			"selected":    router.Select(broker.Selection{Rooms: half, Except: rest}),
 		} {
 			overlong(t, name, target)
 		}
-		assert.ErrorContains(t, router.Apply(&broker.Operation{
+		assert.ErrorContains(t, wsrouter.NodeOf(router).Apply(&broker.Operation{
 			Kind: broker.OpEmit, Event: "n", To: broker.Selection{Rooms: names},
 		}), "more than 10000 rooms")
 		assert.Equal(t, []string{names[0]}, conns[0].Rooms())

@@ -32,15 +32,15 @@ type Target struct {
 
 // To adds the connections in any of the rooms. Without rooms it adds nobody: a
 // Target of no rooms selects nobody.
-func (t Target) To(rooms ...string) Target {
+func (t Target) To(names ...string) Target {
 	t.some = true
-	t.rooms = append(slices.Clip(t.rooms), rooms...)
+	t.rooms = rooms.Union(t.rooms, names)
 	return t
 }
 
 // Except takes out the connections that are in any of the rooms.
-func (t Target) Except(rooms ...string) Target {
-	t.except = append(slices.Clip(t.except), rooms...)
+func (t Target) Except(names ...string) Target {
+	t.except = rooms.Union(t.except, names)
 	return t
 }
 
@@ -234,29 +234,31 @@ func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []an
 // Join adds the selected connections to rooms, see [Conn.Join]. Connections that
 // cannot join are passed over; the error is the first of theirs on this process,
 // or wraps [ErrUnreached].
-func (t Target) Join(rooms ...string) error {
+func (t Target) Join(names ...string) error {
 	if err := t.check(); err != nil {
 		return err
 	}
+	names = rooms.Union(nil, names)
 	var first error
 	for _, c := range t.conns() {
-		if err := c.Join(rooms...); err != nil && first == nil {
+		if err := c.Join(names...); err != nil && first == nil {
 			first = err
 		}
 	}
-	return errors.Join(first, t.publish(broker.Operation{Kind: broker.OpJoin, Rooms: rooms}))
+	return errors.Join(first, t.publish(broker.Operation{Kind: broker.OpJoin, Rooms: names}))
 }
 
 // Leave takes the selected connections out of rooms. The error wraps
 // [ErrUnreached].
-func (t Target) Leave(rooms ...string) error {
+func (t Target) Leave(names ...string) error {
 	if err := t.check(); err != nil {
 		return err
 	}
+	names = rooms.Union(nil, names)
 	for _, c := range t.conns() {
-		c.Leave(rooms...)
+		c.Leave(names...)
 	}
-	return t.publish(broker.Operation{Kind: broker.OpLeave, Rooms: rooms})
+	return t.publish(broker.Operation{Kind: broker.OpLeave, Rooms: names})
 }
 
 // Disconnect closes the selected connections as [Conn.Close] does. The error

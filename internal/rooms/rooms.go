@@ -11,6 +11,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -172,6 +173,7 @@ func (g *Registry[T]) Join(m *Member[T], rooms []string) error {
 		if m.rooms == nil {
 			m.rooms = make(map[string]struct{})
 		}
+		room = strings.Clone(room) // it may be a part of a long text
 		m.rooms[room] = struct{}{}
 		if m.phase == inside {
 			g.mu.Lock()

@@ -1,7 +1,9 @@
 package rooms
 
+import "slices"
+
 // Selection names members: those in any of the rooms To, or with All everybody,
-// but for those in any of the rooms Except. Both are sets: names may be repeated.
+// but for those in any of the rooms Except. Both are sets, as Union makes them.
 type Selection struct {
 	All    bool
 	To     []string
@@ -17,17 +19,16 @@ func (g *Registry[T]) Select(s *Selection) []T {
 	if s.Names() > MaxNames {
 		return nil
 	}
-	to, except := unique(s.To), unique(s.Except)
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	excepted := g.exceptedLocked(except)
+	excepted := g.exceptedLocked(s.Except)
 	switch {
 	case s.All:
 		return g.everyoneLocked(excepted)
-	case len(to) == 1:
-		return g.roomLocked(to[0], excepted)
+	case len(s.To) == 1:
+		return g.roomLocked(s.To[0], excepted)
 	}
-	return g.unionLocked(to, excepted)
+	return g.unionLocked(s.To, excepted)
 }
 
 // Count returns how many members Select would return.
@@ -39,20 +40,33 @@ func (g *Registry[T]) Count(s *Selection) int {
 	return len(g.Select(s))
 }
 
-// unique returns the names without those that are repeated.
-func unique(names []string) []string {
-	if len(names) < 2 {
-		return names
+// few names can be looked through as fast as a map.
+const few = 8
+
+// Union returns the names of both lists, each once, in the order in which they come
+// first. It stops at one above MaxNames, which is too many.
+func Union(names, more []string) []string {
+	all := make([]string, 0, min(len(names)+len(more), MaxNames+1))
+	var seen map[string]struct{}
+	if len(names)+len(more) > few {
+		seen = make(map[string]struct{}, min(len(names)+len(more), few))
 	}
-	seen := make(map[string]struct{}, len(names))
-	list := make([]string, 0, len(names))
-	for _, name := range names {
-		if _, dup := seen[name]; !dup {
-			seen[name] = struct{}{}
-			list = append(list, name)
+	for _, list := range [...][]string{names, more} {
+		for _, name := range list {
+			if len(all) > MaxNames {
+				return all
+			}
+			if seen == nil {
+				if !slices.Contains(all, name) {
+					all = append(all, name)
+				}
+			} else if _, dup := seen[name]; !dup {
+				seen[name] = struct{}{}
+				all = append(all, name)
+			}
 		}
 	}
-	return list
+	return slices.Clip(all)
 }
 
 // exceptedLocked returns a function that tells who is in any of the rooms. Asking
