@@ -15,8 +15,7 @@ type call struct {
 	err     error         // set before failed is closed
 }
 
-// wait returns the next frame of the exchange. ctx bounds it, and the life of the
-// connection, see Link.checkAlive.
+// wait returns the next frame of the exchange.
 func (w *call) wait(ctx context.Context) (*Message, error) {
 	select {
 	case m := <-w.answers:
