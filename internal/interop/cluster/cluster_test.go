@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 )
 
@@ -88,7 +89,7 @@ func (c *cluster) start(kinds ...string) {
 	c.t.Helper()
 	begun := make([]*node, len(kinds))
 	for i, kind := range kinds {
-		begun[i] = c.begin(kind, process.FreeAddr(c.home))
+		begun[i] = c.begin(kind, loopback.Hold(c.home))
 	}
 	for _, n := range begun {
 		c.ready(n)
