@@ -41,7 +41,7 @@ func serveOwn(t *testing.T, router *wsrouter.Router) (url string) {
 	mux.Handle("/socket.io", h)
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), process.Limit)
+		ctx, cancel := context.WithTimeout(context.Background(), process.Limit(t))
 		defer cancel()
 		require.NoError(t, errors.Join(router.Shutdown(ctx), server.Config.Shutdown(ctx)))
 	})
