@@ -101,7 +101,11 @@ func newOwnRouter() *wsrouter.Router {
 		return router.Emit("cast", v)
 	})
 	router.On("watch", func(c *wsrouter.Context) error {
-		if err := c.Join("watchers"); err != nil {
+		var id string
+		if err := c.Bind(&id); err != nil {
+			return err
+		}
+		if err := c.Join("watchers of " + id); err != nil {
 			return err
 		}
 		return c.Reply(true)
@@ -119,7 +123,7 @@ func newOwnRouter() *wsrouter.Router {
 	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, err error) {
 		var ce *wsrouter.CloseError
 		errors.As(err, &ce)
-		router.To("watchers").Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
+		router.To("watchers of "+c.ID()).Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
 	})
 
 	guarded := router.Namespace("/guarded")
