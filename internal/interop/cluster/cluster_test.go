@@ -34,6 +34,9 @@ const (
 	kindGoEmitter = "goemitter"
 )
 
+// unbounded has Redis keep what a slow node has not read yet.
+var unbounded = []string{"--client-output-buffer-limit", "pubsub", "0", "0", "0"}
+
 // cluster is some nodes on a Redis of their own, and their clients.
 type cluster struct {
 	home    *testing.T // for as long as the nodes run
@@ -65,7 +68,7 @@ func (n *node) serves() bool { return n.kind != kindEmitter && n.kind != kindGoE
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	process.Need(t, process.NPM("socket.io"), process.NPM("@socket.io/redis-adapter"), process.NPM("@nestjs/core"))
-	c := &cluster{home: t, t: t, redis: redistest.Start(t), byNPM: make(map[string]*client)}
+	c := &cluster{home: t, t: t, redis: redistest.Start(t, unbounded...), byNPM: make(map[string]*client)}
 	c.npm = converse(t, "clients", process.Node(t, "clients.mjs"), func(e said) {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-// patience is how long something that should come is waited for. Nodes of Node.js
-// wait longer for each other: one that does not answer fails the test.
+// patience is how long something that should come is waited for. Nodes wait longer
+// for each other and for Redis: one that does not answer fails the test.
 const patience = time.Minute
 
 // script is a process that obeys commands, see node/wire.mjs.
