@@ -215,8 +215,7 @@ func (c *Conn) answer(m *adapter.Message) {
 		return
 	}
 	if w.queued == cap(w.answers) || w.queued > 0 && w.link.answersFull() {
-		w.failLocked(errOverrun)
-		w.dropLocked()
+		w.failLocked(errOverrun) // behind what has come before
 		return
 	}
 	w.link.bytes.Answer(m.Held())

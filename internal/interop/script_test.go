@@ -49,7 +49,7 @@ func playScript(t *testing.T, script string, args ...string) (events []string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	require.NoError(t, err, "Node.js is missing; install version 20 or later, with npm")
-	ctx, cancel := context.WithTimeout(t.Context(), process.Limit)
+	ctx, cancel := context.WithTimeout(t.Context(), process.Limit(t))
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, node, append([]string{script}, args...)...)

@@ -1,4 +1,4 @@
-const patience = 10_000; // ms to wait for what should come
+const patience = 60_000; // ms to wait for what should come
 
 // Client is one WebSocket that keeps what it receives, in order, until asked
 // for it. Besides text frames it receives "open", "refused STATUS", "error TEXT"
