@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
 // This file is the seam that adapters are written against: an adapter moves
@@ -62,6 +64,8 @@ type Frame struct {
 	Text        []byte
 	Attachments [][]byte // sent as binary after Text, with nothing in between
 	Next        *Frame   // another one that goes with it; nil is none
+
+	shared *socket.Shared // of Text, where many get it; nil is none
 }
 
 // frameOverhead is what a queued frame or message costs besides its bytes.

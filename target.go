@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
+	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
 // Target selects connections of a namespace to send to. It is a value: each
@@ -99,6 +101,9 @@ func (t *Target) emit(event string, args []any) error {
 		f, err := c.format.Encode(m)
 		if err != nil {
 			return encodeError(event, err)
+		}
+		if len(f.Text) >= socket.CompressAt {
+			f.shared = new(socket.Shared)
 		}
 		frames[c.format] = f
 	}
