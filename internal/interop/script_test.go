@@ -20,19 +20,19 @@ const chromium = "/usr/bin/chromium" // also in node/chromium.mjs
 
 // playWS plays the transcripts with the npm client ws, and returns the events
 // that they are about.
-func playWS(t *testing.T, url string) (events []string) {
+func playWS(t *testing.T, url, extensions string) (events []string) {
 	t.Helper()
 	need(t, filepath.Join("node", "node_modules", "ws"), "npm ci in internal/interop/node")
-	return playScript(t, "ws.mjs", url)
+	return playScript(t, "ws.mjs", url, extensions)
 }
 
 // playChromium plays them in a page that was served by the server at page. The
 // gateway takes its WebSocket to path there, but not the one to foreignURL.
-func playChromium(t *testing.T, page, path, foreignURL string) (events []string) {
+func playChromium(t *testing.T, page, path, foreignURL, extensions string) (events []string) {
 	t.Helper()
 	need(t, filepath.Join("node", "node_modules", "playwright-core"), "npm ci in internal/interop/node")
 	need(t, chromium, "apt-get install chromium")
-	return playScript(t, "chromium.mjs", "http://"+page+"/page.html", "ws://"+page+path, foreignURL)
+	return playScript(t, "chromium.mjs", "http://"+page+"/page.html", "ws://"+page+path, foreignURL, extensions)
 }
 
 // need fails the test where a part is missing: a test that skips itself says
