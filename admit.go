@@ -127,7 +127,7 @@ const (
 	RefusedMaxConns Refusal = "max_conns"  // Options.MaxConns are there
 	RefusedClient   Refusal = "max_client" // Options.MaxConnsPerClient are there
 	RefusedShutdown Refusal = "shutdown"
-	RefusedInit     Refusal = "init"    // OnInit failed
+	RefusedInit     Refusal = "init"    // OnInit failed or was not waited for, or the router dials
 	RefusedUpgrade  Refusal = "upgrade" // no WebSocket handshake
 	RefusedGuard    Refusal = "guard"   // OnConnect returned an error
 	RefusedTimeout  Refusal = "timeout" // Options.ConnectTimeout was over

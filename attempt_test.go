@@ -126,60 +126,72 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// userFunction is an Auth or a HeaderFunc that hangs until its context ends, or, if it
+// is stubborn, for an hour. It never runs twice at a time.
+type userFunction struct {
+	t               *testing.T
+	hangs, stubborn atomic.Bool
+	calls, running  atomic.Int32
+}
+
+func (f *userFunction) call(ctx context.Context) error {
+	f.calls.Add(1)
+	require.EqualValues(f.t, 1, f.running.Add(1))
+	defer f.running.Add(-1)
+	if f.hangs.Load() {
+		<-ctx.Done()
+	}
+	if f.stubborn.Load() {
+		time.Sleep(time.Hour)
+	}
+	return ctx.Err()
+}
+
 // TestAttemptsOfUserFunctions: Auth and HeaderFunc have ConnectTimeout, too. Where
 // they take no notice of it they are not called again before they have returned.
 func TestAttemptsOfUserFunctions(t *testing.T) {
-	for _, name := range []string{"auth", "header"} {
+	options := map[string]func(f *userFunction) *wsrouter.DialOptions{
+		"auth": func(f *userFunction) *wsrouter.DialOptions {
+			return &wsrouter.DialOptions{Auth: func(ctx context.Context) (any, error) { return nil, f.call(ctx) }}
+		},
+		"header": func(f *userFunction) *wsrouter.DialOptions {
+			return &wsrouter.DialOptions{HeaderFunc: func(ctx context.Context) (http.Header, error) { return nil, f.call(ctx) }}
+		},
+	}
+	for _, dial := range options {
 		synctest.Test(t, func(t *testing.T) {
-			var hangs, stubborn atomic.Bool
-			var calls, running atomic.Int32
+			f := &userFunction{t: t}
+			opts := dial(f)
 			var last atomic.Value
-			hang := func(ctx context.Context) {
-				calls.Add(1)
-				require.EqualValues(t, 1, running.Add(1))
-				if hangs.Load() {
-					<-ctx.Done()
-				}
-				if stubborn.Load() {
-					time.Sleep(time.Hour)
-				}
-				running.Add(-1)
-			}
-			opts := &wsrouter.DialOptions{Reconnect: &wsrouter.Reconnect{OnRetry: func(_ int, _ time.Duration, err error) bool {
+			opts.Reconnect = &wsrouter.Reconnect{OnRetry: func(_ int, _ time.Duration, err error) bool {
 				last.Store(err.Error())
 				return true
-			}}}
-			if name == "auth" {
-				opts.Auth = func(ctx context.Context) (any, error) { hang(ctx); return nil, ctx.Err() }
-			} else {
-				opts.HeaderFunc = func(ctx context.Context) (http.Header, error) { hang(ctx); return nil, ctx.Err() }
-			}
+			}}
 			client, err := newRouter().Connect(context.Background(), opts)
 			require.NoError(t, err)
-			hangs.Store(true)
+			f.hangs.Store(true)
 			client.Abort()
 			time.Sleep(5 * time.Minute)
 			synctest.Wait()
-			require.Greater(t, calls.Load(), int32(5))
+			require.Greater(t, f.calls.Load(), int32(5))
 			const late = "wsrouter: dial: no connection within 10s (Options.ConnectTimeout)"
 			require.Equal(t, late, last.Load())
-			stubborn.Store(true)
+			f.stubborn.Store(true)
 			time.Sleep(10 * time.Minute)
 			synctest.Wait()
-			before := calls.Load()
+			before := f.calls.Load()
 			time.Sleep(10 * time.Minute)
 			synctest.Wait()
-			require.Equal(t, before, calls.Load())
+			require.Equal(t, before, f.calls.Load())
 			require.Equal(t, late, last.Load())
-			hangs.Store(false)
-			stubborn.Store(false)
+			f.hangs.Store(false)
+			f.stubborn.Store(false)
 			require.NoError(t, client.Ready(t.Context()))
-			stubborn.Store(true)
+			f.stubborn.Store(true)
 			client.Abort()
 			time.Sleep(time.Minute)
-			synctest.Wait()
 			require.NoError(t, client.Close())
-			require.Zero(t, running.Load(), "Close waits")
+			require.Zero(t, f.running.Load(), "Close waits")
 		})
 	}
 }

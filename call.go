@@ -211,7 +211,7 @@ func (c *Conn) answer(m *adapter.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.calls[m.ID]
-	if w == nil {
+	if w == nil || w.queued == 1 && cap(w.answers) == 1 { // a Call that has its answer
 		return
 	}
 	if w.queued == cap(w.answers) || w.queued > 0 && w.link.answersFull() {

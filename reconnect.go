@@ -143,17 +143,21 @@ func (e *gaveUp) Error() string {
 
 func (e *gaveUp) Unwrap() []error { return []error{e.reason, e.lost} }
 
-// giveUp makes known why there will be no connection any more, unless it is our
-// side that wanted so.
+// giveUp makes known why there will be no connection any more. Where our side wanted
+// it so there is nothing to say beyond that.
 func (c *Client) giveUp(reason, lost error) {
-	var ce *CloseError
-	if c.ctx.Err() != nil || errors.As(reason, &ce) && (ce.Cause == CauseLocal || ce.Cause == CauseShutdown) {
+	if c.ctx.Err() != nil {
 		return
 	}
+	err := reason
+	var ce *CloseError
+	if !errors.As(reason, &ce) || ce.Cause != CauseLocal && ce.Cause != CauseShutdown {
+		err = &gaveUp{reason, lost}
+		c.opts.Router.app.opts.Logger.Warn("wsrouter: client gave up", "err", reason)
+	}
 	c.mu.Lock()
-	c.err = &gaveUp{reason, lost}
+	c.err = err
 	c.mu.Unlock()
-	c.opts.Router.app.opts.Logger.Warn("wsrouter: client gave up", "err", reason)
 }
 
 // explain says of a connection that has gone why there will be no other.

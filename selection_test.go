@@ -39,7 +39,7 @@ func TestWhatASelectionHoldsIsNoProduct(t *testing.T) {
 	for name, fn := range map[string]func() int{
 		"a room often":        func() int { return len(slices.Collect(router.To(often...).Conns())) },
 		"except often":        func() int { return members - len(slices.Collect(router.Except(often...).Conns())) },
-		"from another node":   func() int { return len(wsrouter.NodeOf(router).Members(broker.Selection{Rooms: often})) },
+		"from another node":   func() int { return wsrouter.SelectedBy(router, broker.Selection{Rooms: often}) },
 		"the same members":    func() int { return len(slices.Collect(router.To(names...).Conns())) },
 		"all, except members": func() int { return members - len(slices.Collect(router.Except(names...).Conns())) },
 	} {

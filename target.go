@@ -15,6 +15,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/rooms"
+	"github.com/wsrouter/wsrouter/internal/socket"
 	"github.com/wsrouter/wsrouter/payload"
 )
 
@@ -107,6 +108,9 @@ func (t *Target) emit(event string, args []any) error {
 		f, err := c.format.Encode(m)
 		if err != nil {
 			return encodeError(event, err)
+		}
+		if len(f.Text) >= socket.CompressAt {
+			f.Shared = new(adapter.Shared)
 		}
 		frames[c.format] = f
 	}

@@ -8,7 +8,8 @@ usage() {
 usage: ./test.sh [-h]
 
 Checks and tests every Go module of this repository, and stops at the first
-part that fails, with its status. It needs Go and Node.js with npm. What else is
+part that fails, with its status. Its last lines then say what failed and why; what
+each part has printed is in .cache/logs. It needs Go and Node.js with npm. What else is
 missing it installs: Debian's packages gcc, chromium, nginx and redis-server (as root), the npm
 packages of every package-lock.json, and staticcheck as pinned in tools.mod.
 
@@ -30,8 +31,10 @@ while getopts h flag; do
 done
 
 fuzz_time=5s
+patience=30m # with the tests of a package, on a machine that does much else
 cache=$PWD/.cache # not committed
 part="start"
+log=/dev/null # of the part
 
 # Each module is tested by its own go.mod, whatever go.work a developer has.
 export GOWORK=off
@@ -41,23 +44,42 @@ ours() {
 	find . \( -name node_modules -o -name .cache -o -name .git \) -prune -o -type f "$@" -print | sort
 }
 
+# begin makes what follows a part of its own, with an empty log.
+begin() {
+	part=$1
+	log=$cache/logs/${part//[^[:alnum:]]/-}.log
+	: >"$log"
+}
+
 # run prints a part's title, runs its command, and prints how long that took.
 run() {
-	part=$1
-	local begin=$SECONDS
+	begin "$1"
+	local start=$SECONDS
 	echo "== $part"
-	"${@:2}"
-	echo "   $((SECONDS - begin)) s"
+	"${@:2}" 2>&1 | tee "$log"
+	echo "   $((SECONDS - start)) s"
+}
+
+# why repeats what the part has printed, but for packages that passed, and at last
+# the names of the tests that failed.
+why() {
+	echo
+	grep -vE '^(ok|\?)[[:space:]]' "$log" | tail -n 100
+	echo
+	grep -E '^[[:space:]]*--- FAIL: |^FAIL[[:space:]]|^panic: |^WARNING: DATA RACE' "$log"
 }
 
 finish() {
 	local status=$?
 	if ((status != 0)); then
-		echo "FAILED: $part (status $status)" >&2
+		why || true # it may have printed nothing
+		echo "FAILED: $part (status $status; all it printed is in $log)"
 	fi
 	echo "total: $SECONDS s"
 }
 trap finish EXIT
+rm -rf "$cache/logs"
+mkdir -p "$cache/logs"
 
 # need installs Debian packages unless their program is there.
 need() {
@@ -120,9 +142,10 @@ in_module() {
 # fuzz runs each fuzz target of a module. go test -list prints a package's targets
 # before its "ok" line. To make every find small would take all the time.
 fuzz() {
-	local listed targets target package
-	listed=$(cd "$1" && go test -list '^Fuzz' ./...)
-	targets=$(awk '/^Fuzz/ { of[n++] = $1 } $1 == "ok" { while (n) print of[--n], $2 }' <<<"$listed")
+	local targets target package
+	begin "$1: fuzz targets"
+	(cd "$1" && go test -list '^Fuzz' ./...) >"$log" 2>&1
+	targets=$(awk '/^Fuzz/ { of[n++] = $1 } $1 == "ok" { while (n) print of[--n], $2 }' "$log")
 	while read -r target package; do
 		if [[ -n $target ]]; then
 			run "$1: fuzz $target" in_module "$1" go test -run '^$' -fuzz "^$target\$" \
@@ -142,8 +165,8 @@ for mod in $(ours -name go.mod); do
 	run "$dir: go mod tidy" in_module "$dir" go mod tidy -diff
 	run "$dir: go vet" in_module "$dir" go vet ./...
 	run "$dir: staticcheck" in_module "$dir" "$cache/staticcheck" ./...
-	run "$dir: go test" in_module "$dir" go test -race -shuffle=on ./...
+	run "$dir: go test" in_module "$dir" go test -race -shuffle=on -timeout "$patience" ./...
 	fuzz "$dir"
 done
-run "tiny buffers" go test -race -shuffle=on -tags tinybuffers . ./socketio ./internal/socket
+run "tiny buffers" go test -race -shuffle=on -timeout "$patience" -tags tinybuffers . ./socketio ./internal/socket
 run "internal/bench: answers" in_module internal/bench go run . -quick

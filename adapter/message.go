@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/wsrouter/wsrouter/payload"
 )
@@ -90,6 +91,21 @@ type Frame struct {
 	Text        []byte
 	Attachments [][]byte // sent as binary after Text, with nothing in between
 	Next        *Frame   // another one that goes with it; nil is none
+	Shared      *Shared  // of Text, where many links send it; nil is none
+}
+
+// Shared is where a transport keeps what it has made of a frame that many links
+// send, compressed text for example: it is made once for all.
+type Shared struct {
+	once sync.Once
+	made []byte
+}
+
+// Made returns what create has returned to the first who asked. It must not be
+// changed.
+func (s *Shared) Made(create func() []byte) []byte {
+	s.once.Do(func() { s.made = create() })
+	return s.made
 }
 
 // Size returns the bytes that are sent.

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
@@ -70,7 +71,7 @@ func TestRedisCluster(t *testing.T) {
 		bus    string
 	}
 	start := func() server {
-		bus := freePort(t)
+		_, bus, _ := net.SplitHostPort(loopback.Hold(t))
 		s := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--repl-diskless-sync-delay", "0")
 		return server{s, newClient(t, s.Addr), bus}
 	}
@@ -124,15 +125,6 @@ func TestRedisCluster(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // Servers before Redis 6 speak an older protocol.
 func TestRESP2(t *testing.T) {
 	addr := redistest.Start(t).Addr
@@ -156,7 +148,7 @@ func TestSentinel(t *testing.T) {
 
 func TestTLSAndPassword(t *testing.T) {
 	certFile, keyFile, pool := certificate(t)
-	port := freePort(t)
+	_, port, _ := net.SplitHostPort(loopback.Hold(t))
 	redistest.Start(t, "--tls-port", port, "--tls-cert-file", certFile, "--tls-key-file", keyFile,
 		"--tls-auth-clients", "no", "--requirepass", "secret")
 	option := rueidis.ClientOption{

@@ -21,7 +21,8 @@
 // The router's limits hold here, too. MaxMessage is what a request's body or a
 // WebSocket message may have, and an event together with its attachments, of
 // which there may be ten. ConnectTimeout is also the time until a client without
-// a namespace is closed.
+// a namespace is closed. A client joins MaxOpen namespaces at once, and as many a
+// minute; then it is closed.
 //
 // The package is written against what wsrouter exports for adapters, from the
 // bottom up: engine.go and packet.go are the two layers of packets; attachment.go

@@ -23,11 +23,12 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
 	detach := flag.Bool("detach", false, "use WSOptions.Detach")
+	compress := flag.Bool("compress", false, "use WSOptions.Compression")
 	flag.Parse()
 
 	router := newRouter()
 	server := &http.Server{
-		Handler:           newHandler(router, &wsrouter.WSOptions{Detach: *detach}),
+		Handler:           newHandler(router, &wsrouter.WSOptions{Detach: *detach, Compression: *compress}),
 		ReadHeaderTimeout: 5 * time.Second,
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -17,7 +17,7 @@ import (
 
 // patience is how long a test waits for what must come: never reached, unless
 // the test fails.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // server is a web server with a router mounted in it. When the test ends it
 // shuts both down in the documented order, and has complained of nothing.

@@ -33,8 +33,8 @@ func testServerTimeouts(t *testing.T, detach bool) {
 	mux.Handle("/ws", router.Handler(&wsrouter.WSOptions{Detach: detach}))
 	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) { writeFailed <- writeForEver(w) })
 	server := start(t, router, mux, func(s *httptest.Server) {
-		s.Config.ReadTimeout = 200 * time.Millisecond
-		s.Config.WriteTimeout = 200 * time.Millisecond
+		s.Config.ReadTimeout = time.Second // for the handshake, too
+		s.Config.WriteTimeout = time.Second
 	})
 
 	client := server.dial(t, "/ws")

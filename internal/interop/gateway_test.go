@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
 const repository = "../.."
@@ -55,8 +56,8 @@ func raceEnabled() bool {
 // down in peace.
 func startGateway(t *testing.T, binary string, flags ...string) *gateway {
 	t.Helper()
-	ctx, kill := context.WithTimeout(context.Background(), process.Limit)
-	g := &gateway{addr: process.FreeAddr(t), exited: make(chan struct{})}
+	ctx, kill := context.WithTimeout(context.Background(), process.Limit(t))
+	g := &gateway{addr: loopback.Hold(t), exited: make(chan struct{})}
 	cmd := exec.CommandContext(ctx, binary, append([]string{"-addr", g.addr}, flags...)...)
 	cmd.Stderr = &g.stderr
 	if err := cmd.Start(); err != nil {

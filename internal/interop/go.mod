@@ -3,6 +3,7 @@ module github.com/wsrouter/wsrouter/internal/interop
 go 1.25.0
 
 require (
+	github.com/gorilla/websocket v1.5.3
 	github.com/redis/rueidis v1.0.79
 	github.com/stretchr/testify v1.12.1
 	github.com/wsrouter/wsrouter v0.1.0

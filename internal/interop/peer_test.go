@@ -80,7 +80,7 @@ func (p *peer) pull(name string, in any, n int) (items []int) {
 	return items
 }
 
-const patience = 10 * time.Second // to wait for what should come
+const patience = time.Minute // to wait for what should come
 
 // expect takes the next events received.
 func (p *peer) expect(want ...event) {

@@ -20,19 +20,19 @@ const chromium = "/usr/bin/chromium" // also in node/chromium.mjs
 
 // playWS plays the transcripts with the npm client ws, and returns the events
 // that they are about.
-func playWS(t *testing.T, url string) (events []string) {
+func playWS(t *testing.T, url, extensions string) (events []string) {
 	t.Helper()
 	need(t, filepath.Join("node", "node_modules", "ws"), "npm ci in internal/interop/node")
-	return playScript(t, "ws.mjs", url)
+	return playScript(t, "ws.mjs", url, extensions)
 }
 
 // playChromium plays them in a page that was served by the server at page. The
 // gateway takes its WebSocket to path there, but not the one to foreignURL.
-func playChromium(t *testing.T, page, path, foreignURL string) (events []string) {
+func playChromium(t *testing.T, page, path, foreignURL, extensions string) (events []string) {
 	t.Helper()
 	need(t, filepath.Join("node", "node_modules", "playwright-core"), "npm ci in internal/interop/node")
 	need(t, chromium, "apt-get install chromium")
-	return playScript(t, "chromium.mjs", "http://"+page+"/page.html", "ws://"+page+path, foreignURL)
+	return playScript(t, "chromium.mjs", "http://"+page+"/page.html", "ws://"+page+path, foreignURL, extensions)
 }
 
 // need fails the test where a part is missing: a test that skips itself says
@@ -49,7 +49,7 @@ func playScript(t *testing.T, script string, args ...string) (events []string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	require.NoError(t, err, "Node.js is missing; install version 20 or later, with npm")
-	ctx, cancel := context.WithTimeout(t.Context(), process.Limit)
+	ctx, cancel := context.WithTimeout(t.Context(), process.Limit(t))
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, node, append([]string{script}, args...)...)

@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
 // Server is a Redis server on a free port of this machine, without persistence.
@@ -40,9 +43,9 @@ func start(tb testing.TB, args []string) *Server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		tb.Fatal("redis-server is missing: install it, on Debian with: apt-get install redis-server")
 	}
-	s := &Server{Addr: freeAddr(tb), tb: tb, args: args}
-	s.Restart()
+	s := &Server{Addr: loopback.Hold(tb), tb: tb, args: args}
 	tb.Cleanup(s.Stop)
+	s.Restart()
 	return s
 }
 
@@ -52,14 +55,17 @@ func (s *Server) Restart() {
 	s.Stop()
 	_, port, _ := net.SplitHostPort(s.Addr)
 	s.cmd = exec.Command("redis-server", append(s.args[:len(s.args):len(s.args)], "--bind", "127.0.0.1", "--port", port)...)
+	log := new(bytes.Buffer)
+	s.cmd.Stdout = log
 	if err := s.cmd.Start(); err != nil {
 		s.tb.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for !answers(ctx, s.Addr) {
 		if ctx.Err() != nil {
-			s.tb.Fatalf("redis-server did not answer at %s", s.Addr)
+			s.Stop()
+			s.tb.Fatalf("redis-server did not answer at %s; it said:\n%s", s.Addr, log)
 		}
 		time.Sleep(10 * time.Millisecond) // until it listens
 	}
@@ -87,16 +93,6 @@ func (s *Server) signal(sig syscall.Signal) {
 	if err := s.cmd.Process.Signal(sig); err != nil {
 		s.tb.Fatal(err)
 	}
-}
-
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // answers reports whether a server says anything to PING, be it that it wants a

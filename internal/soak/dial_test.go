@@ -127,7 +127,7 @@ func (d *dialer) retry(_ int, _ time.Duration, err error) bool {
 func (d *dialer) turn() {
 	ctx := context.Background() // the watchdog has an eye on it
 	var err error
-	d.watch("a turn", func() {
+	d.at.Load().turn(d.name+": a turn", func() {
 		switch n := d.IntN(1000); d.IntN(8) {
 		case 0, 1:
 			err = d.expect(ctx, "echo", n, n)

@@ -51,7 +51,7 @@ func (srv *server) often(what string, every time.Duration, do func()) {
 		for {
 			select {
 			case <-ticker.C:
-				srv.watch(what, do)
+				srv.turn(what, do)
 			case <-srv.emits.Done():
 				return
 			}
@@ -161,7 +161,7 @@ func (srv *server) probe() {
 		defer ticker.Stop()
 		for !over() {
 			<-ticker.C
-			srv.watch("a probe's request", func() {
+			srv.turn("a probe's request", func() {
 				n, err := wsrouter.Call[int](srv.emits, client, "echo", 1)
 				if (err != nil || n != 1) && !over() {
 					srv.fault("probe: %d, %v", n, err)

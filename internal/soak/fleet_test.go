@@ -60,6 +60,7 @@ func (f *fleet) end() {
 	for i := range f.places {
 		srv := f.places[i].Load()
 		f.wg.Go(func() {
+			srv.awaitTurns()
 			srv.mute()
 			srv.awaitQuiet()
 			srv.end(patience / 2)
@@ -79,6 +80,7 @@ type server struct {
 	closing atomic.Bool // set before it begins to shut down
 	emits   context.Context
 	mute    context.CancelFunc // ends emits
+	turns   turns
 	wg      sync.WaitGroup
 
 	connects, disconnects, slow atomic.Int64 // as Trace tells
@@ -176,6 +178,7 @@ func (l logged) Write(line []byte) (int, error) {
 
 // end shuts the server down, and looks at what it leaves. Emits go on meanwhile.
 func (srv *server) end(limit time.Duration) {
+	srv.awaitTurns()
 	srv.closing.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

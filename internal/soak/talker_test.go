@@ -71,8 +71,10 @@ func (m *member) talk(srv *server, w wire) {
 	go t.listen()
 	life := time.Now().Add(t.between(100*time.Millisecond, 3*time.Second))
 	for !t.isDead() && t.ctx.Err() == nil && time.Now().Before(life) {
-		t.turn()
-		t.await("answers", func(q *question) bool { return q.count >= 0 || q.cancel })
+		srv.turn(t.name+": a turn", func() {
+			t.turn()
+			t.await("answers", func(q *question) bool { return q.count >= 0 || q.cancel })
+		})
 		t.dawdle(0, 40*time.Millisecond)
 	}
 	t.part()

@@ -11,9 +11,10 @@ const (
 	opPing         = 9
 	opPong         = 10
 
-	final    = 0x80 // the last frame of its message
-	reserved = 0x70
-	masked   = 0x80 // in the second byte
+	final      = 0x80 // the last frame of its message
+	compressed = 0x40 // RFC 7692: in the first frame of a message
+	reserved   = 0x30
+	masked     = 0x80 // in the second byte
 
 	maxControl = 125 // bytes of a control frame's payload
 	maxHeader  = 14  // bytes

@@ -104,6 +104,13 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		head.WriteString("\r\nSec-WebSocket-Protocol: ")
 		head.WriteString(name)
 	}
+	if opts.Compression {
+		if answer := negotiate(r.Header["Sec-Websocket-Extensions"]); answer != "" {
+			c.in.deflate, c.out.deflate = true, true
+			head.WriteString("\r\nSec-WebSocket-Extensions: ")
+			head.WriteString(answer)
+		}
+	}
 	head.WriteString("\r\n")
 	if others := w.Header(); len(others) > 0 { // of middleware
 		others.WriteSubset(head, ours)

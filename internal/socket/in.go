@@ -12,8 +12,9 @@ import (
 // that is under way, and none between messages. RFC 6455 sections 5.4 to 5.6 and
 // 8.1.
 type in struct {
-	client bool  // the peer is a server, whose frames have no mask
-	max    int64 // bytes of a message
+	client  bool  // the peer is a server, whose frames have no mask
+	deflate bool  // messages may be compressed
+	max     int64 // bytes of a message
 
 	head  [maxHeader]byte // the beginning of a header that is not complete
 	heads uint8           // how many bytes of it there are
@@ -108,7 +109,7 @@ func (r *in) beginFrame() event {
 	h := &r.frame
 	r.inFrame, r.left = true, h.payload
 	switch {
-	case h.first&reserved != 0:
+	case h.first&reserved != 0 || h.first&compressed != 0 && !r.mayBeCompressed():
 		return r.fail(ErrProtocol, "reserved bits")
 	case h.masked == r.client:
 		return r.fail(ErrProtocol, "masked wrongly")
@@ -130,10 +131,14 @@ func (r *in) beginFrame() event {
 	default:
 		return r.fail(ErrProtocol, "unknown opcode")
 	}
-	if h.payload > uint64(r.max-int64(len(r.data))) {
+	if h.payload > uint64(r.limit()-int64(len(r.data))) {
 		return r.fail(ErrTooBig, "announced")
 	}
 	return event{}
+}
+
+func (r *in) mayBeCompressed() bool {
+	return r.deflate && (r.frame.opcode() == opText || r.frame.opcode() == opBinary)
 }
 
 func (r *in) beginControl() event {
@@ -221,8 +226,9 @@ func (r *in) arrived(n uint64) event {
 
 func (r *in) dataArrived() event {
 	whole := !r.inFrame && r.frame.isFinal()
+	packed := r.message.first&compressed != 0
 	text := r.message.opcode() == opText
-	if text && !r.isText(whole) {
+	if text && !packed && !r.isText(whole) {
 		return r.fail(ErrUTF8, "in a text message")
 	}
 	switch {
@@ -233,7 +239,16 @@ func (r *in) dataArrived() event {
 	}
 	data := r.data
 	r.data, r.checked, r.message = nil, 0, header{}
-	if spare := cap(data) - len(data); spare > 64+len(data)/8 {
+	if packed {
+		var err error
+		if data, err = inflate(data, r.max); err != nil {
+			r.failed = err
+			return event{kind: gotFailure, err: err}
+		}
+		if text && !utf8.Valid(data) {
+			return r.fail(ErrUTF8, "in a text message")
+		}
+	} else if spare := cap(data) - len(data); spare > 64+len(data)/8 {
 		data = bytes.Clone(data) // of the right size: it may wait for long
 	}
 	if data == nil {
@@ -264,4 +279,13 @@ func partialRune(p []byte) int {
 		}
 	}
 	return 0
+}
+
+// limit is the size in bytes that a message may have as it arrives. Compressed,
+// what has no redundancy is a little longer.
+func (r *in) limit() int64 {
+	if r.message.first&compressed == 0 || r.max > math.MaxInt64/2 {
+		return r.max
+	}
+	return r.max + r.max>>10 + 64
 }

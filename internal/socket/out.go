@@ -3,6 +3,8 @@ package socket
 import (
 	"crypto/rand"
 	"sync"
+
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // batchBuffers are shared: a connection that sends nothing has none.
@@ -11,9 +13,10 @@ var batchBuffers = sync.Pool{New: func() any { b := make([]byte, 0, batchSize); 
 // out is the sending half of an endpoint, without I/O: frames are added to a
 // batch, which whoever has the connection writes.
 type out struct {
-	client bool    // frames have a mask
-	batch  *[]byte // whole frames, or what is left of them; nil if there is none
-	sent   int     // bytes of the batch that have been written
+	client  bool    // frames have a mask
+	deflate bool    // messages may be compressed
+	batch   *[]byte // whole frames, or what is left of them; nil if there is none
+	sent    int     // bytes of the batch that have been written
 }
 
 // start makes sure that there is a batch. It may hold what is left of the one
@@ -34,10 +37,25 @@ func (o *out) wrote(n int) {
 	}
 }
 
-// message adds a message of prefix and data. Where the batch has become long, data
-// may not be copied but returned: it has to be written after the batch.
-func (o *out) message(opcode byte, prefix string, data []byte, mayReturn bool) (more []byte) {
-	b := appendHeader(*o.batch, final|opcode, len(prefix)+len(data))
+// message adds a message of prefix and data, of which s may hold a compressed copy.
+// Where the batch has become long, bytes may not be copied but returned: they have
+// to be written after the batch.
+func (o *out) message(opcode byte, prefix string, data []byte, s *adapter.Shared, mayReturn bool) (more []byte) {
+	switch {
+	case !o.deflate || len(prefix)+len(data) < CompressAt:
+	case s != nil:
+		if small := deflated(s, prefix, data); small != nil {
+			return o.frame(final|compressed|opcode, "", small, mayReturn)
+		}
+	case deflate(prefix, data, func(small []byte) { o.frame(final|compressed|opcode, "", small, false) }):
+		return nil
+	}
+	return o.frame(final|opcode, prefix, data, mayReturn)
+}
+
+// frame adds a frame of prefix and data.
+func (o *out) frame(first byte, prefix string, data []byte, mayReturn bool) (more []byte) {
+	b := appendHeader(*o.batch, first, len(prefix)+len(data))
 	if o.client {
 		b, key := appendKey(b, len(prefix)+len(data))
 		at := len(b)

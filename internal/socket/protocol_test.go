@@ -171,7 +171,7 @@ func TestLeaving(t *testing.T) {
 			o := &out{client: client}
 			o.start()
 			data := strings.Repeat("d", size)
-			more := o.message(opText, "prefix ", []byte(data), true)
+			more := o.message(opText, "prefix ", []byte(data), nil, true)
 			wire := string(o.rest()) + string(more)
 			o.wrote(len(o.rest()))
 			*o.batch = o.appendControl(*o.batch, opPing, []byte("ping"))

@@ -4,7 +4,7 @@
 //
 // The protocol does no I/O and has no clock: frame.go is how frames look, in.go
 // what arriving bytes mean, out.go messages as bytes, close.go the closing
-// handshake, and handshake.go how it begins. Conn drives it
+// handshake, deflate.go compression, and handshake.go how it begins. Conn drives it
 // over a net.Conn, in conn.go, reader.go and writer.go; direct_unix.go does what a
 // net.Conn cannot. coder/websocket dials, and answers handshakes that are wrong.
 package socket
@@ -23,12 +23,13 @@ var (
 	ErrTimeout  = errors.New("message took too long")
 )
 
-// Options are the limits of one socket. All are needed.
+// Options are the limits of one socket. All are needed, but for Compression.
 type Options struct {
 	Subprotocols   []string      // accepted by a server, offered by a client
 	MaxMessage     int64         // bytes; beyond Read fails, and the caller closes
 	MessageTimeout time.Duration // from a message's first byte to its last
 	WriteTimeout   time.Duration // for one batch
 	Alive          func()        // called whenever bytes arrive
+	Compression    bool          // a server takes offers of permessage-deflate
 	Control        func()        // called for every frame that arrives but a message's last
 }

@@ -130,6 +130,12 @@ func play(t *testing.T, client net.Conn, send string, piece int) (frames []strin
 			send = send[n:]
 		}
 	}()
+	return receive(t, client)
+}
+
+// receive tells what frames come, to the end.
+func receive(t *testing.T, client net.Conn) (frames []string) {
+	t.Helper()
 	for {
 		opcode, payload, err := frame(t, client)
 		if err != nil {

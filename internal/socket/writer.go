@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // Begin starts a batch of messages, End sends it.
@@ -41,11 +43,17 @@ func (c *Conn) begin(now bool) {
 
 // Write adds a message to the batch: prefix and data.
 func (c *Conn) Write(prefix string, data []byte, text bool) error {
+	return c.WriteShared(prefix, data, text, nil)
+}
+
+// WriteShared is Write for a message that other connections are sent, too, with the
+// same s.
+func (c *Conn) WriteShared(prefix string, data []byte, text bool, s *adapter.Shared) error {
 	opcode := byte(opBinary)
 	if text {
 		opcode = opText
 	}
-	more := c.out.message(opcode, prefix, data, !c.now)
+	more := c.out.message(opcode, prefix, data, s, !c.now)
 	if c.now || more == nil && len(c.out.rest()) <= flushAt {
 		return c.writeErr
 	}

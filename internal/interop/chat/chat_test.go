@@ -20,6 +20,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
 const (
@@ -27,7 +30,6 @@ const (
 	chromium   = "/usr/bin/chromium" // also in drive.mjs
 	socketIO   = "../socketio/node/node_modules/socket.io-client"
 	npm        = repository + "/examples/chat/page/npm"
-	timeLimit  = 4 * time.Minute // far above what it takes
 )
 
 // TestChat plays steps.mjs. Screenshots go to a folder that is removed, unless
@@ -44,11 +46,11 @@ func TestDetails(t *testing.T) {
 func playChat(t *testing.T, steps string) {
 	t.Helper()
 	node, folder := needs(t)
-	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), process.Limit(t))
 	defer cancel()
 
 	chat := &server{ctx: ctx, binary: build(t, "chat")}
-	chat.start(t, "127.0.0.1:0")
+	chat.start(t, loopback.Hold(t))
 	play(t, ctx, map[string]func(){
 		"kill":  func() { chat.kill(t) },
 		"start": func() { chat.start(t, chat.addr) },
@@ -166,7 +168,7 @@ type server struct {
 	args   []string // but for -addr
 	addr   string
 	cmd    *exec.Cmd
-	log    *bufio.Reader
+	log    chan string // one value: all that it has logged after its first line, when it has ended
 }
 
 var announcement = regexp.MustCompile(`open http://(\S+)`)
@@ -179,20 +181,25 @@ func (s *server) start(t *testing.T, addr string) {
 	require.NoError(t, err)
 	require.NoError(t, s.cmd.Start())
 	reap(t, s.cmd)
-	s.log = bufio.NewReader(stderr)
-	line, err := s.log.ReadString('\n')
+	log := bufio.NewReader(stderr)
+	line, err := log.ReadString('\n')
 	require.NoError(t, err, "the chat said %q and ended", line)
 	found := announcement.FindStringSubmatch(line)
 	require.NotNil(t, found, "the chat said %q", line)
 	s.addr = found[1]
-	// What it logs further is not read: a pipe holds far more than these pages
-	// make it write.
+	s.log = make(chan string, 1)
+	go func() { // else it would wait when the pipe is full
+		var rest strings.Builder
+		log.WriteTo(&rest)
+		s.log <- rest.String()
+	}()
 }
 
 // kill ends it as a power cut would.
 func (s *server) kill(t *testing.T) {
 	t.Helper()
 	require.NoError(t, s.cmd.Process.Kill())
+	<-s.log
 	s.cmd.Wait()
 }
 
@@ -200,8 +207,7 @@ func (s *server) kill(t *testing.T) {
 func (s *server) stop(t *testing.T) string {
 	t.Helper()
 	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
-	var rest strings.Builder
-	s.log.WriteTo(&rest)
-	require.NoError(t, s.cmd.Wait(), "the chat did not shut down in peace (66 is the race detector's):\n%s", &rest)
-	return rest.String()
+	rest := <-s.log
+	require.NoError(t, s.cmd.Wait(), "the chat did not shut down in peace (66 is the race detector's):\n%s", rest)
+	return rest
 }

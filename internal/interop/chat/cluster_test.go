@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 )
 
@@ -11,7 +12,7 @@ import (
 // Redis through a proxy.
 func TestCluster(t *testing.T) {
 	node, folder := needs(t)
-	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), process.Limit(t))
 	defer cancel()
 	redis := redistest.Start(t)
 	proxy := redis.NewProxy(t)

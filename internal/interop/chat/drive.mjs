@@ -10,7 +10,7 @@ import { join } from "node:path";
 const { chromium } = createRequire(new URL("../node/package.json", import.meta.url))("playwright-core");
 const [script, folder, ...urls] = process.argv.slice(2);
 const { steps } = await import(script);
-const patience = 15_000; // ms for anything to be seen
+const patience = 60_000; // ms for anything to be seen
 
 // A new browser would otherwise ask for updates, at hosts that tests must not need.
 const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -26,9 +26,11 @@ async function server(what) {
 }
 
 // person opens the chat in a browser of his own: nothing is shared but the server.
-async function person(options = {}) {
+// The timers of one with a clock stand still from pauseClock to resume.
+async function person({ clock = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1240, height: 800 }, reducedMotion: "reduce", ...options });
   context.setDefaultTimeout(patience);
+  if (clock) await context.clock.install();
   const page = await context.newPage();
   world.pages.push(page);
   page.on("pageerror", (error) => world.errors.push(String(error)));
@@ -36,7 +38,7 @@ async function person(options = {}) {
     // Chromium itself complains of a server that is not there, and, as when a name
     // is changed while Socket.IO still connects, of a WebSocket that the page closes
     // meanwhile and of a poll that finds its session closed.
-    const expected = (world.serverDied && /net::ERR_CONNECTION_(REFUSED|RESET)/.test(message.text())) ||
+    const expected = (world.serverDied && /net::ERR_(CONNECTION_\w+|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING|SOCKET_NOT_CONNECTED)/.test(message.text())) ||
       /WebSocket is closed before the connection is established/.test(message.text()) ||
       (/status of 400/.test(message.text()) && /\/socket\.io\/\?.*sid=/.test(message.location().url));
     if (["error", "warning"].includes(message.type()) && !expected) world.errors.push(message.text());
@@ -55,13 +57,18 @@ async function until(what, check) {
   }
 }
 
+// pauseClock jumps a moment ahead, since it cannot stop where it is.
+async function pauseClock(page) {
+  await page.clock.pauseAt(await page.evaluate(() => Date.now()) + 10_000);
+}
+
 async function shot(page, name, scheme) {
   if (scheme) await page.emulateMedia({ colorScheme: scheme });
   await page.screenshot({ path: join(folder, `${name}.png`) });
 }
 
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: quiet });
-const world = { url: urls[0], urls, pages: [], errors: [], serverDied: false, person, until, shot, server };
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: quiet, timeout: 3 * patience });
+const world = { url: urls[0], urls, pages: [], errors: [], serverDied: false, person, until, shot, server, pauseClock };
 try {
   for (const [title, step] of Object.entries(steps)) {
     try {

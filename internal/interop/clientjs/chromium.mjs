@@ -11,9 +11,11 @@ const [host, line] = process.argv.slice(2);
 const quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync",
   "--disable-quic", "--disable-gpu", "--no-first-run"];
 
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: quiet });
+const patience = 180_000; // ms for the browser to come up, and its page
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: quiet, timeout: patience });
 try {
   const tab = await browser.newPage();
+  tab.setDefaultTimeout(patience);
   await tab.goto(`http://${host}/page.html`);
   console.log(JSON.stringify(await tab.evaluate(playInPage, { host, line })));
 } finally {

@@ -12,15 +12,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
 const (
 	repository = "../../.."
 	chromium   = "/usr/bin/chromium" // also in chromium.mjs
-
-	// processLimit is far above what any process here takes, and below go test's
-	// own limit.
-	processLimit = 3 * time.Minute
 )
 
 func TestNode(t *testing.T) {
@@ -81,7 +79,7 @@ func runNode(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	require.NoError(t, err, "Node.js is missing; install it, version 20 or later, with npm, and run ./test.sh in the repository's root")
-	ctx, cancel := context.WithTimeout(t.Context(), processLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), process.Limit(t))
 	defer cancel()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, node, args...)

@@ -36,7 +36,7 @@ class Point {
 
 const asEver = [
   [{ a: undefined, b: null, c: NaN, d: -0 }, { b: null, c: null, d: 0 }],
-  [[undefined, , Infinity], [null, null, null]], // eslint-disable-line no-sparse-arrays
+  [[undefined, , Infinity], [null, null, null]],
   [new Date(0), "1970-01-01T00:00:00.000Z"],
   [{ big: { toJSON: (key) => `${key}: 2^64` } }, { big: "big: 2^64" }],
   [[new Point(), Object(1), Object("s"), Object(true), Object.create(null)], [{ x: 1 }, 1, "s", true, {}]],

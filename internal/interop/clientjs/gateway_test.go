@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
 // gateway is examples/gateway as a process that can be ended and started again at
@@ -22,17 +25,14 @@ type gateway struct {
 	t       *testing.T
 	binary  string
 	addr    string
-	process *os.Process
+	running *os.Process // nil if it is not
 	stderr  *bytes.Buffer
 	exited  chan error // how it exited
 }
 
 func newGateway(t *testing.T) *gateway {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	g := &gateway{t: t, binary: buildGateway(t), addr: ln.Addr().String()}
+	g := &gateway{t: t, binary: buildGateway(t), addr: loopback.Hold(t)}
 	t.Cleanup(func() { g.stop() })
 	return g
 }
@@ -64,7 +64,7 @@ func (g *gateway) start() {
 		g.t.Errorf("the gateway did not start: %v", err)
 		return
 	}
-	g.process, g.exited = cmd.Process, make(chan error, 1)
+	g.running, g.exited = cmd.Process, make(chan error, 1)
 	go func() { g.exited <- cmd.Wait() }()
 	g.awaitListening()
 }
@@ -91,23 +91,23 @@ func (g *gateway) awaitListening() {
 
 // stop waits until the gateway has shut down in peace.
 func (g *gateway) stop() {
-	if g.process == nil {
+	if g.running == nil {
 		return
 	}
-	g.process.Signal(syscall.SIGTERM)
-	late := time.AfterFunc(processLimit, func() { g.process.Kill() })
+	g.running.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(process.Limit(g.t), func() { g.running.Kill() })
 	defer late.Stop()
 	if err := <-g.exited; err != nil {
 		g.t.Errorf("the gateway did not shut down in peace: %v (66 is the race detector's)\n%s", err, g.stderr)
 	}
-	g.process = nil
+	g.running = nil
 }
 
 // kill gives the gateway no chance to say goodbye.
 func (g *gateway) kill() {
-	g.process.Kill()
+	g.running.Kill()
 	<-g.exited
-	g.process = nil
+	g.running = nil
 }
 
 // gatewayEvents reads the names of the table's events from the gateway's source,

@@ -2,7 +2,7 @@
 // clients that are watched, and ways to say what must come. It uses nothing that
 // only Node or only a browser has.
 
-const patience = 10_000; // ms to wait for what should come
+const patience = 60_000; // ms to wait for what should come
 
 // play returns [{subject, title, error}], where error is "" for a row that passed.
 // env: lib, the module wsrouter.js; WebSocket, the constructor to use; host and
@@ -170,5 +170,24 @@ export async function until(ask, right, what) {
     const answer = await ask();
     if (right(answer)) return answer;
     if (performance.now() > end) throw new Error(`no ${what} for ${patience} ms, but ${JSON.stringify(answer)}`);
+  }
+}
+
+export const pause = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+// heldTimers keeps timers that take so many ms, or more, from the runtime. run gets
+// what lets the last of them fire that was not cleared.
+export async function heldTimers(ms, run) {
+  const { setTimeout, clearTimeout } = globalThis;
+  const held = [];
+  globalThis.setTimeout = (fn, after, ...args) => {
+    if (!(after >= ms)) return setTimeout(fn, after, ...args);
+    return held[held.push({ fn }) - 1];
+  };
+  globalThis.clearTimeout = (timer) => (held.includes(timer) ? held.splice(held.indexOf(timer), 1) : clearTimeout(timer));
+  try {
+    await run(() => held.pop()?.fn());
+  } finally {
+    Object.assign(globalThis, { setTimeout, clearTimeout });
   }
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 )
 
@@ -32,6 +33,9 @@ const (
 	kindGo        = "go"
 	kindGoEmitter = "goemitter"
 )
+
+// unbounded has Redis keep what a slow node has not read yet.
+var unbounded = []string{"--client-output-buffer-limit", "pubsub", "0", "0", "0"}
 
 // cluster is some nodes on a Redis of their own, and their clients.
 type cluster struct {
@@ -64,7 +68,7 @@ func (n *node) serves() bool { return n.kind != kindEmitter && n.kind != kindGoE
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	process.Need(t, process.NPM("socket.io"), process.NPM("@socket.io/redis-adapter"), process.NPM("@nestjs/core"))
-	c := &cluster{home: t, t: t, redis: redistest.Start(t), byNPM: make(map[string]*client)}
+	c := &cluster{home: t, t: t, redis: redistest.Start(t, unbounded...), byNPM: make(map[string]*client)}
 	c.npm = converse(t, "clients", process.Node(t, "clients.mjs"), func(e said) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -88,7 +92,7 @@ func (c *cluster) start(kinds ...string) {
 	c.t.Helper()
 	begun := make([]*node, len(kinds))
 	for i, kind := range kinds {
-		begun[i] = c.begin(kind, process.FreeAddr(c.home))
+		begun[i] = c.begin(kind, loopback.Hold(c.home))
 	}
 	for _, n := range begun {
 		c.ready(n)

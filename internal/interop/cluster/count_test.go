@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -52,12 +51,10 @@ func (c *cluster) counts(n *node, want int) {
 			n.do(c.t, "count", order{"namespace": namespace}, &count)
 			return count, count == want
 		}, "%d nodes in %s", want, namespace)
-		begin := time.Now()
 		var found []member
 		n.do(c.t, "find", order{"namespace": namespace}, &found)
 		var rooms []string
 		n.do(c.t, "allRooms", order{"namespace": namespace}, &rooms)
-		require.Less(c.t, time.Since(begin), 4*time.Second, "somebody does not answer")
 	}
 }
 

@@ -58,7 +58,9 @@ func runGoNode(args []string) error {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	n := new(goNode)
-	n.broker, err = redisbroker.New(option, &redisbroker.Options{Logger: logger, ServerSideEmit: n.hello})
+	n.broker, err = redisbroker.New(option, &redisbroker.Options{
+		Logger: logger, ServerSideEmit: n.hello, RequestTimeout: 2 * patience,
+	})
 	if err != nil {
 		return err
 	}
@@ -225,6 +227,7 @@ func (n *goNode) stop() error {
 
 // runGoEmitter runs what only publishes.
 func runGoEmitter(option rueidis.ClientOption) error {
+	option.ConnWriteTimeout = 2 * patience
 	client, err := rueidis.NewClient(option)
 	if err != nil {
 		return err

@@ -157,7 +157,7 @@ func (c *cluster) conversation() []rueidis.PubSubMessage {
 	c.settle(c.nodes[0])
 	for i, n := range c.servers() {
 		for _, q := range questions {
-			c.question(n, c.from(n, q.to), q.args, patience)
+			c.ask(n, c.from(n, q.to), q.args, 2*patience)()
 			n.do(c.t, "find", c.from(n, q.to).order(), nil)
 		}
 		c.tell(n, "/", i+1)
@@ -170,13 +170,23 @@ func (c *cluster) conversation() []rueidis.PubSubMessage {
 	return said
 }
 
-// dismiss has all clients leave.
+// dismiss has all clients leave, and waits until every node knows: by then it has
+// also done what it was told before, which might have been meant for others.
 func (c *cluster) dismiss() {
 	c.t.Helper()
 	for _, cl := range c.clients {
 		cl.leave(c.t)
 	}
 	c.clients = nil
+	for _, n := range c.servers() {
+		for _, namespace := range namespaces {
+			c.eventually(func() (any, bool) {
+				var members []member
+				n.do(c.t, "find", order{"namespace": namespace}, &members)
+				return members, len(members) == 0
+			}, "nobody, on %s in %s", n.name, namespace)
+		}
+	}
 }
 
 // brokenPieces are messages with something of each wrong, the same each time.

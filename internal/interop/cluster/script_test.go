@@ -14,9 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-// patience is how long something that should come is waited for. Node's nodes
-// give up waiting for answers after 5 s.
-const patience = 15 * time.Second
+// patience is how long something that should come is waited for. Nodes wait longer
+// for each other and for Redis: one that does not answer fails the test.
+const patience = time.Minute
 
 // script is a process that obeys commands, see node/wire.mjs.
 type script struct {
@@ -24,6 +24,7 @@ type script struct {
 	name string
 	tell func(said) // is told what it says besides
 
+	writing sync.Mutex // guards Stdin: while that is full, answers are taken
 	mu      sync.Mutex // guards what follows
 	last    int
 	waiting map[int]chan said
@@ -100,8 +101,8 @@ func (s *script) begin(command string, o order) (wait func(value any) error) {
 		line[key] = v
 	}
 	s.waiting[s.last] = answer
-	err := json.NewEncoder(s.Stdin).Encode(line)
 	s.mu.Unlock()
+	err := s.write(line)
 	return func(value any) error {
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", s.name, command, err)
@@ -123,6 +124,12 @@ func (s *script) begin(command string, o order) (wait func(value any) error) {
 			return fmt.Errorf("%s: %s: no answer for %v", s.name, command, patience)
 		}
 	}
+}
+
+func (s *script) write(line order) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return json.NewEncoder(s.Stdin).Encode(line)
 }
 
 // do gives a command that must succeed.

@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -28,9 +27,7 @@ func (c *cluster) tell(n *node, namespace string, i int) {
 	want := []string{canonical(append([]any{namespace}, emitted...))}
 	if n.serves() { // an emitter cannot ask
 		var answers, wanted []string
-		begin := time.Now()
 		n.do(c.t, "serverSideAsk", order{"namespace": namespace, "args": []any{-i}}, &answers)
-		require.Less(c.t, time.Since(begin), 4*time.Second, "somebody does not answer")
 		for _, other := range c.servers() {
 			if other != n {
 				wanted = append(wanted, fmt.Sprintf("%s %d", other.kind, -i))

@@ -39,7 +39,7 @@ func (c *cluster) listen() {
 
 // option is how to reach the cluster's Redis.
 func (c *cluster) option() rueidis.ClientOption {
-	return rueidis.ClientOption{InitAddress: []string{c.redis.Addr}, DisableCache: true}
+	return rueidis.ClientOption{InitAddress: []string{c.redis.Addr}, DisableCache: true, ConnWriteTimeout: 2 * patience}
 }
 
 // publish says something in a channel.

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -29,6 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 )
 
@@ -48,31 +48,16 @@ func startCluster(t *testing.T, flags ...string) *cluster {
 	c := new(cluster)
 	var wg sync.WaitGroup
 	for _, name := range names {
-		n := &node{t: t, name: name, addr: lastingAddr(t), binary: binary, flags: flags, began: make(map[string]int)}
+		n := &node{t: t, name: name, addr: loopback.Hold(t), binary: binary, flags: flags, began: make(map[string]int)}
 		c.nodes = append(c.nodes, n)
 		n.start()
-		t.Cleanup(func() { n.process.Kill() }) // unless the test has stopped it
+		t.Cleanup(n.kill) // unless the test has stopped it
 		wg.Go(n.awaitReady)
 	}
 	wg.Wait()
 	require.False(t, t.Failed())
 	c.startNginx(t)
 	return c
-}
-
-// lastingAddr returns an address that stays free while a server is away: its port
-// is none of those that connections get.
-func lastingAddr(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+mathrand.IntN(20_000)))
-		if err == nil {
-			defer ln.Close()
-			return ln.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // build makes the server, which looks for data races where the test does, and then
@@ -128,6 +113,14 @@ func (n *node) stop() time.Duration {
 		n.t.Errorf("server %s did not shut down in peace: %v (66 is the race detector's)", n.name, err)
 	}
 	return time.Since(begin)
+}
+
+// kill ends the process when the test is through with it. What it has printed by
+// then counts.
+func (n *node) kill() {
+	n.process.Cmd.Process.Kill()
+	<-n.outputIsRead
+	n.process.Wait()
 }
 
 func (n *node) awaitReady() {
@@ -190,7 +183,7 @@ func (c *cluster) startNginx(t *testing.T) {
 		t.Fatal("nginx is missing: install it, on Debian with: apt-get install nginx")
 	}
 	dir := t.TempDir()
-	c.addr = process.FreeAddr(t)
+	c.addr = loopback.Hold(t)
 	c.trust(t, dir)
 	config := snippets(t, "nginx")[0]
 	replace := func(old, by string) {

@@ -1,20 +1,22 @@
-const patience = 10_000; // ms to wait for what should come
+const patience = 60_000; // ms to wait for what should come
 
 // Client is one WebSocket that keeps what it receives, in order, until asked
 // for it. Besides text frames it receives "open", "refused STATUS", "error TEXT"
-// and "close CODE REASON". A browser's WebSocket tells neither status nor text.
+// and "close CODE REASON"; "open EXTENSIONS" where they are not those wanted. A
+// browser's WebSocket tells neither status nor text.
 export class Client {
   #socket;
   #received = [];
   #wake = () => {};
 
-  constructor(WebSocket, url) {
+  constructor(WebSocket, url, extensions) {
     this.ended = false;
     let opened = false;
     this.#socket = new WebSocket(url);
     this.#on("open", () => {
       opened = true;
-      return "open";
+      const { extensions: agreed } = this.#socket;
+      return agreed.startsWith(extensions) && !agreed === !extensions ? "open" : `open ${agreed}`;
     });
     this.#on("message", ({ data }) => (typeof data === "string" ? data : "a binary frame"));
     this.#on("error", ({ message = "" }) => {

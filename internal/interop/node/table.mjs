@@ -10,6 +10,7 @@ const invalid = '{"status":"error","message":"$text","code":"invalid"}';
 const notFound = '{"status":"error","message":"$text","code":"not_found"}';
 
 const anHour = 3_600_000;
+const long = "long, ".repeat(5000);
 
 // Each row is [event, what it shows, ...steps].
 export const table = [
@@ -25,6 +26,10 @@ export const table = [
   ["events", "replies it byte for byte",
     'a> {"event":"events","data":{ "b": 1.50, "a": ["<&>", null, "\\u00e9", 12345678901234567890] }}',
     'a< {"event":"events","data":{ "b": 1.50, "a": ["<&>", null, "\\u00e9", 12345678901234567890] }}',
+  ],
+  ["events", "replies what is long",
+    `a> {"event":"events","data":"${long}"}`,
+    `a< {"event":"events","data":"${long}"}`,
   ],
   ["events", "refuses an empty body",
     'a> {"event":"events"}',

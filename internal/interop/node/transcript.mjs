@@ -23,8 +23,9 @@ const shapes = {
 
 // play runs rows one after another, up to the first that fails, and returns
 // [{event, title, error}], where error is "" for a row that passed. Options:
-// WebSocket, the constructor to use; url of the namespace; statuses, whether
-// that WebSocket tells the HTTP status of a refusal.
+// WebSocket, the constructor to use; url of the namespace; extensions, what the
+// server has to agree to; statuses, whether that WebSocket tells the HTTP status of
+// a refusal.
 export async function play(rows, options) {
   const results = [];
   for (const [event, title, ...steps] of rows) {
@@ -99,7 +100,8 @@ class Row {
   }
 
   #connect(name, query) {
-    this.#clients.set(name, new Client(this.#options.WebSocket, this.#options.url + query));
+    const { WebSocket, url, extensions } = this.#options;
+    this.#clients.set(name, new Client(WebSocket, url + query, extensions));
   }
 
   async #receive(client, step, text) {

@@ -1,4 +1,4 @@
-// Plays the table with the npm client ws: node ws.mjs URL
+// Plays the table with the npm client ws: node ws.mjs URL EXTENSIONS
 // It prints the results as JSON.
 
 import { WebSocket } from "ws";
@@ -6,6 +6,6 @@ import { WebSocket } from "ws";
 import { table } from "./table.mjs";
 import { play } from "./transcript.mjs";
 
-const [url] = process.argv.slice(2);
-const results = await play(table, { WebSocket, url, statuses: true });
+const [url, extensions] = process.argv.slice(2);
+const results = await play(table, { WebSocket, url, extensions, statuses: true });
 console.log(JSON.stringify(results));

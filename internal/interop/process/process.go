@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,9 +19,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Limit is far above what any process here takes, and below go test's own limit,
-// at which nobody would be left to kill it.
-const Limit = 3 * time.Minute
+// Limit is how long a process may take: until shortly before go test's own limit,
+// at which nobody would be left to end it.
+func Limit(t *testing.T) time.Duration {
+	deadline, ok := t.Deadline()
+	if !ok {
+		return time.Hour
+	}
+	return time.Until(deadline) - 20*time.Second
+}
 
 // Need fails the test where a part is missing: a test that skips itself says
 // that all is well.
@@ -38,22 +43,13 @@ func Need(t *testing.T, paths ...string) {
 // NPM is the path of a package installed in the folder node.
 func NPM(name string) string { return filepath.Join("node", "node_modules", filepath.FromSlash(name)) }
 
-// FreeAddr returns an address on which nobody listens.
-func FreeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // Process is a program that runs beside the test.
 type Process struct {
 	Cmd    *exec.Cmd
 	Stdin  io.WriteCloser
 	Stdout *json.Decoder // a stream of JSON values
 	Stderr *bytes.Buffer // to be read after Wait
-	Wait   func() error  // until it has ended
+	Wait   func() error  // until it has ended; what it printed and was not read is lost
 
 	name string
 }
@@ -70,7 +66,7 @@ func Node(t *testing.T, script string, args ...string) *Process {
 // Start starts a program in a folder. At the test's end it is ended, as by Node.
 func Start(t *testing.T, dir, program string, args ...string) *Process {
 	t.Helper()
-	ctx, kill := context.WithTimeout(context.Background(), Limit)
+	ctx, kill := context.WithTimeout(context.Background(), Limit(t))
 	p := &Process{name: filepath.Base(program) + " " + strings.Join(args, " "), Stderr: new(bytes.Buffer)}
 	p.Cmd = exec.CommandContext(ctx, program, args...)
 	p.Cmd.Dir = dir

@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
 // TestChromium plays the gateway's table in a page of headless Chromium, which
 // loads the bundle for browsers out of the npm package.
 func TestChromium(t *testing.T) {
 	process.Need(t, process.NPM("playwright-core"), process.NPM("socket.io-client/dist/socket.io.min.js"), chromium)
-	gateway := serve(t, buildGateway(t), process.FreeAddr(t))
+	gateway := serve(t, buildGateway(t), loopback.Hold(t))
 	node := process.Node(t, "chromium.mjs", append([]string{servePage(t, gateway.addr), "/"}, transports...)...)
 	played := report(t, node)
 	if !t.Failed() {

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
 // TestCrowd plays node/crowd.mjs: 200 clients at once, and rooms that plain
@@ -15,7 +16,7 @@ func TestCrowd(t *testing.T) {
 	binary := buildGateway(t)
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
-			gateway := serve(t, binary, process.FreeAddr(t))
+			gateway := serve(t, binary, loopback.Hold(t))
 			report(t, process.Node(t, "play.mjs", "crowd", "socket.io-client", transport, "http://"+gateway.addr, "/events"))
 		})
 	}
@@ -29,7 +30,7 @@ func TestRestart(t *testing.T) {
 		for _, transport := range transports {
 			t.Run(client+" "+transport, func(t *testing.T) {
 				t.Parallel()
-				gateway := serve(t, binary, process.FreeAddr(t))
+				gateway := serve(t, binary, loopback.Hold(t))
 				node := process.Node(t, "restart.mjs", client, transport, "http://"+gateway.addr)
 				expect(t, node, "up")
 				gateway.Kill()

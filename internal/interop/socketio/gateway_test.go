@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
 // clients are the packages of npm, see node/package.json.
@@ -28,7 +29,7 @@ func TestGateway(t *testing.T) {
 			for _, namespace := range []string{"/", "/events"} {
 				t.Run(client+" "+transport+" "+namespace, func(t *testing.T) {
 					t.Parallel()
-					gateway := serve(t, binary, process.FreeAddr(t)) // of its own: cast reaches everyone
+					gateway := serve(t, binary, loopback.Hold(t)) // of its own: cast reaches everyone
 					node := process.Node(t, "play.mjs", "table", client, transport, "http://"+gateway.addr, namespace)
 					played := report(t, node)
 					if !t.Failed() { // else it stopped early

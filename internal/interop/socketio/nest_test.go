@@ -11,6 +11,7 @@ import (
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/internal/interop/process"
+	"github.com/wsrouter/wsrouter/internal/loopback"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -35,7 +36,7 @@ func TestSamples(t *testing.T) {
 		{"16", nil},
 	} {
 		t.Run(sample.name, func(t *testing.T) {
-			ours := serve(t, buildSample(t, n), process.FreeAddr(t))
+			ours := serve(t, buildSample(t, n), loopback.Hold(t))
 			compare(t, "nestcases:sample"+sample.name, startNest(t, sample.name), "http://"+ours.addr, sample.differences)
 		})
 	}
@@ -178,7 +179,7 @@ var gatewayWS = with(malformedWS, map[string]difference{
 
 // TestNestGateway compares NestJS with examples/gateway.
 func TestNestGateway(t *testing.T) {
-	gateway := serve(t, buildGateway(t), process.FreeAddr(t))
+	gateway := serve(t, buildGateway(t), loopback.Hold(t))
 	t.Run("socket.io", func(t *testing.T) {
 		compare(t, "nestcases:tourIO", startNest(t, "tourIO"), "http://"+gateway.addr, gatewayIO)
 	})

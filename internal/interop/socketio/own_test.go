@@ -41,7 +41,7 @@ func serveOwn(t *testing.T, router *wsrouter.Router) (url string) {
 	mux.Handle("/socket.io", h)
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), process.Limit)
+		ctx, cancel := context.WithTimeout(context.Background(), process.Limit(t))
 		defer cancel()
 		require.NoError(t, errors.Join(router.Shutdown(ctx), server.Config.Shutdown(ctx)))
 	})
@@ -101,7 +101,11 @@ func newOwnRouter() *wsrouter.Router {
 		return router.Emit("cast", v)
 	})
 	router.On("watch", func(c *wsrouter.Context) error {
-		if err := c.Join("watchers"); err != nil {
+		var id string
+		if err := c.Bind(&id); err != nil {
+			return err
+		}
+		if err := c.Join("watchers of " + id); err != nil {
 			return err
 		}
 		return c.Reply(true)
@@ -119,7 +123,7 @@ func newOwnRouter() *wsrouter.Router {
 	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, err error) {
 		var ce *wsrouter.CloseError
 		errors.As(err, &ce)
-		router.To("watchers").Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
+		router.To("watchers of "+c.ID()).Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
 	})
 
 	guarded := router.Namespace("/guarded")

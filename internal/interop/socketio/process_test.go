@@ -94,7 +94,7 @@ func serve(t *testing.T, binary, addr string) *server {
 	})
 	knock := time.NewTicker(5 * time.Millisecond)
 	defer knock.Stop()
-	late := time.After(process.Limit)
+	late := time.After(process.Limit(t))
 	for {
 		resp, err := http.Get("http://" + addr + "/socket.io/")
 		if err == nil {

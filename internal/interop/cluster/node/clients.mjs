@@ -26,7 +26,7 @@ obey({
   },
 
   ask({ client, event, data }) {
-    return clients.get(client).timeout(10_000).emitWithAck(event, data);
+    return clients.get(client).timeout(60_000).emitWithAck(event, data);
   },
 
   leave({ client }) {

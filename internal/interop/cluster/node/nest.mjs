@@ -11,7 +11,7 @@ import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway, WebSo
 import { createAdapter } from "@socket.io/redis-adapter";
 import { createClient } from "redis";
 
-import { events } from "./sockets.mjs";
+import { events, requestsTimeout } from "./sockets.mjs";
 
 class RedisIoAdapter extends IoAdapter {
   async connectToRedis(url) {
@@ -21,7 +21,7 @@ class RedisIoAdapter extends IoAdapter {
       client.on("error", () => {}); // which the documentation leaves out: then Redis's restart ends the process
     }
     await Promise.all([this.pubClient.connect(), this.subClient.connect()]);
-    this.adapterConstructor = createAdapter(this.pubClient, this.subClient);
+    this.adapterConstructor = createAdapter(this.pubClient, this.subClient, { requestsTimeout });
   }
 
   createIOServer(port, options) {

@@ -10,7 +10,7 @@ import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 
-import { events } from "./sockets.mjs";
+import { events, requestsTimeout } from "./sockets.mjs";
 import { obey, say } from "./wire.mjs";
 
 const [kind, url, port, ...namespaces] = process.argv.slice(2);
@@ -30,7 +30,7 @@ async function startRedis(options) {
     client.on("error", () => {}); // Redis is away: without a listener that ends the process
   }
   await Promise.all([pubClient.connect(), subClient.connect()]);
-  return startServer(options, pubClient, subClient);
+  return startServer(options, pubClient, subClient, { requestsTimeout });
 }
 
 // Its nodes answer in the channel of the one who asks, those of redis in that of all.
@@ -40,7 +40,7 @@ function startIORedis(options) {
   for (const client of [pubClient, subClient]) {
     client.on("error", () => {});
   }
-  return startServer(options, pubClient, subClient, { publishOnSpecificResponseChannel: true });
+  return startServer(options, pubClient, subClient, { publishOnSpecificResponseChannel: true, requestsTimeout });
 }
 
 async function startServer({ port, namespaces }, pubClient, subClient, adapterOptions) {

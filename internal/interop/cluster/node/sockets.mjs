@@ -1,7 +1,12 @@
-// The events of every server here, each with one argument, and what it is acked.
+// What all servers here have in common.
+
+// requestsTimeout is for how many ms an adapter waits for the others' answers: longer
+// than the tests do, so that each of them has to come.
+export const requestsTimeout = 3_600_000;
 
 const rooms = (socket) => [...socket.rooms].filter((room) => room !== socket.id).sort();
 
+// events are each with one argument, and what it is acked.
 export const events = {
   async join(socket, room) {
     await socket.join(room);

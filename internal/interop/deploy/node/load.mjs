@@ -107,7 +107,7 @@ working = false;
 await all;
 tell("back");
 const last = Number((await input.next()).value);
-const late = performance.now() + 10_000;
+const late = performance.now() + 60_000;
 while (clients.some(({ outcome }) => !outcome.news.at(-1).includes(last)) && performance.now() < late) await pause(10);
 await tell(clients.map((client) => client.outcome));
 for (const client of clients) client.end();

@@ -19,7 +19,7 @@
 
 import { WebSocket } from "ws";
 
-import { within } from "./peer.mjs";
+import { patience, within } from "./peer.mjs";
 
 class Frames {
   #received = [];
@@ -27,7 +27,7 @@ class Frames {
   #ack = "";
 
   constructor(address) {
-    this.socket = new WebSocket(address, { handshakeTimeout: 10_000 });
+    this.socket = new WebSocket(address, { handshakeTimeout: patience });
     this.socket.on("message", (data, binary) => this.#receive(binary ? `bytes ${data.toString("hex")}` : this.#plain(String(data))));
     this.socket.on("close", (code, reason) => this.#receive(`close ${code} ${reason}`.trim()));
     this.socket.on("error", () => {}); // a close follows

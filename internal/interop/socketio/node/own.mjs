@@ -85,23 +85,23 @@ export const own = [
   }],
   ["disconnect", "is told to the server, and its cause", async (stage) => {
     const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
-    equal(await watcher.ask("watch"), true);
     const { id } = peer.socket;
+    equal(await watcher.ask("watch", id), true);
     peer.socket.disconnect();
     await watcher.expect(["left", { id, cause: "peer" }]);
   }],
   ["disconnect", "by the server, from outside a handler", async (stage) => {
     const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
-    equal(await watcher.ask("watch"), true);
     const { id } = peer.socket;
+    equal(await watcher.ask("watch", id), true);
     equal(await watcher.ask("kick", id), true);
     await peer.expect(["(disconnect)", "io server disconnect"]);
     await watcher.expect(["left", { id, cause: "local" }]);
   }],
   ["disconnect", "of a transport cut short", async (stage) => {
     const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
-    equal(await watcher.ask("watch"), true);
     const { id } = peer.socket;
+    equal(await watcher.ask("watch", id), true);
     peer.socket.io.engine.close(); // without leaving the namespace
     await peer.expect(["(disconnect)", "forced close"]);
     await watcher.expect(["left", { id, cause: "peer" }]);

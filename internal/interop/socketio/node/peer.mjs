@@ -1,7 +1,7 @@
 // A socket.io-client that keeps what it receives, in order, until asked for it.
 // Nothing here is Node's own: a page plays the same rows.
 
-const patience = 20_000; // ms to wait for what should come
+export const patience = 60_000; // ms to wait for what should come
 
 // show makes text of a value: equal texts are equal values. Bytes are told apart
 // from everything else, undefined from null, and the order of keys is left out.
@@ -149,7 +149,7 @@ class Stage {
   // open makes a peer that may be refused.
   open(options = {}, namespace = this.namespace) {
     const { query, ...rest } = options;
-    const socket = this.io(this.url + namespace, { forceNew: true, transports: this.transports, query, ...rest });
+    const socket = this.io(this.url + namespace, { forceNew: true, timeout: patience, transports: this.transports, query, ...rest });
     return this.keep(socket);
   }
 
