@@ -64,4 +64,4 @@ func (r *Raw) Abort()                        { r.pipe.Abort() }
 func (r *Raw) Wait()                         { <-r.done }
 
 // NodeOf is the namespace as Brokers see it.
-func NodeOf(r *Router) broker.Node { return node{r} }
+func NodeOf(r *Router) broker.Node { return newNode(r) }
