@@ -91,10 +91,10 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		return nil, err
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	c := newConn(conn, *opts, false)
+	c := newConn(conn, opts, false)
 	if len(early) > 0 {
 		early = bytes.Clone(early)
-		c.buf, c.unread = &early, early
+		c.buf, c.to = &early, int32(len(early))
 	}
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])
