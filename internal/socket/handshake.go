@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -116,7 +117,9 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		others.WriteSubset(head, ours)
 	}
 	head.WriteString("\r\n")
+	conn.SetWriteDeadline(time.Now().Add(opts.WriteTimeout))
 	conn.Write(head.Bytes()) // if the client has gone, Read will tell
+	conn.SetWriteDeadline(time.Time{})
 	return c, nil
 }
 

@@ -194,7 +194,7 @@ func (r *in) grow(n int) {
 		return
 	}
 	more := int(min(r.left, uint64(max(n, readSize, len(r.data)))))
-	if !r.frame.isFinal() || r.frame.opcode() == opContinuation {
+	if !r.frame.isFinal() {
 		more = max(more, len(r.data)) // there may be many such frames
 	}
 	r.data = append(make([]byte, 0, len(r.data)+more), r.data...)

@@ -113,6 +113,27 @@ func TestArriving(t *testing.T) {
 	}
 }
 
+// FuzzArriving: whatever arrives, cuts change nothing, and no message is longer than
+// the limit.
+func FuzzArriving(f *testing.F) {
+	for _, wire := range []string{
+		clientFrame(0x81, "hello") + clientFrame(0x88, "\x03\xe8"), clientFrame(0x01, "a") + clientFrame(0x89, "") + clientFrame(0x80, ""),
+		clientFrame(0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00"), "\x82\xff\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00x",
+	} {
+		f.Add(wire, 1)
+	}
+	f.Fuzz(func(t *testing.T, wire string, piece int) {
+		want := events(&in{deflate: true, max: 100}, wire, len(wire)+1)
+		got := events(&in{deflate: true, max: 100}, wire, 1+max(0, piece%100))
+		if len(want) > 0 && len(got) > 0 && want[len(want)-1] != "..." {
+			require.Equal(t, want[len(want)-1], got[len(got)-1])
+		}
+		for _, ev := range got {
+			require.LessOrEqual(t, len(ev), len("binary ")+125)
+		}
+	})
+}
+
 // TestArrivingWhole: the bytes of a message that is in one piece are copied once,
 // and the copy has its size.
 func TestArrivingWhole(t *testing.T) {
