@@ -30,44 +30,33 @@ func benched(b *testing.B) (*socket.Conn, net.Conn) {
 	return conn, client
 }
 
-// BenchmarkEcho is one message there and back.
-func BenchmarkEcho(b *testing.B) {
-	for _, size := range []int{30, 1000, 20_000, 200_000} {
-		b.Run(strconv.Itoa(size), func(b *testing.B) {
-			conn, client := benched(b)
-			done := make(chan struct{})
-			go func() { echo(conn); close(done) }()
-			message := masked(0x82, string(make([]byte, size)))
-			got := make([]byte, len(message)-4)
-			b.ReportAllocs()
-			for b.Loop() {
-				client.Write(message)
-				if _, err := io.ReadFull(client, got); err != nil {
-					b.Fatal(err)
-				}
-			}
-			client.Close()
-			<-done
-		})
-	}
-}
-
-// BenchmarkPipeline is 16 messages at once there and back.
-func BenchmarkPipeline(b *testing.B) {
+// benchEcho sends messages and reads their echoes, which have no masks.
+func benchEcho(b *testing.B, sent []byte, messages int) {
 	conn, client := benched(b)
 	done := make(chan struct{})
 	go func() { echo(conn); close(done) }()
-	message := bytes.Repeat(masked(0x81, "about thirty bytes of a message"), 16)
-	got := make([]byte, len(message)-16*4)
+	got := make([]byte, len(sent)-4*messages)
 	b.ReportAllocs()
 	for b.Loop() {
-		client.Write(message)
+		client.Write(sent)
 		if _, err := io.ReadFull(client, got); err != nil {
 			b.Fatal(err)
 		}
 	}
 	client.Close()
 	<-done
+}
+
+// BenchmarkEcho is one message there and back.
+func BenchmarkEcho(b *testing.B) {
+	for _, size := range []int{30, 1000, 20_000, 200_000} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) { benchEcho(b, masked(0x82, string(make([]byte, size))), 1) })
+	}
+}
+
+// BenchmarkPipeline is 16 messages at once there and back.
+func BenchmarkPipeline(b *testing.B) {
+	benchEcho(b, bytes.Repeat(masked(0x81, "about thirty bytes of a message"), 16), 16)
 }
 
 // BenchmarkBatch is a batch of 16 messages, as a broadcast's writers send it.

@@ -60,13 +60,15 @@ func describe(ev event) string {
 	return "fragment"
 }
 
-// TestArriving: what bytes mean does not depend on how they are cut.
-func TestArriving(t *testing.T) {
+// arrival is what bytes mean.
+type arrival struct {
+	wire string
+	want []string
+}
+
+func arriving() map[string]arrival {
 	long, f := strings.Repeat("long ", 300), clientFrame
-	for name, test := range map[string]struct {
-		wire string
-		want []string
-	}{
+	return map[string]arrival{
 		"text":             {f(0x81, "hello"), []string{"text hello"}},
 		"empty":            {f(0x81, "") + f(0x82, ""), []string{"text ", "binary "}},
 		"long":             {f(0x82, long) + f(0x81, "x"), []string{"binary " + long, "text x"}},
@@ -98,7 +100,12 @@ func TestArriving(t *testing.T) {
 		"ping in pieces":   {f(0x09, "x"), []string{"protocol error: control frame in pieces, or too long"}},
 		"long ping":        {f(0x89, long), []string{"protocol error: control frame in pieces, or too long"}},
 		"length of 2^63":   {"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00abcd", []string{"protocol error: length beyond 63 bits"}},
-	} {
+	}
+}
+
+// TestArriving: what bytes mean does not depend on how they are cut.
+func TestArriving(t *testing.T) {
+	for name, test := range arriving() {
 		t.Run(name, func(t *testing.T) {
 			for piece := 1; piece <= len(test.wire); piece += 1 + piece/64 {
 				got := events(&in{max: 5000}, test.wire, piece)
