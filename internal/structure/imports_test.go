@@ -33,6 +33,7 @@ var imports = map[string][]string{
 
 	"internal/loopback":  {},
 	"internal/redistest": {"internal/loopback"},
+	"internal/rawtest":   {"", "adapter", "wsroutertest", "internal/pipe", "internal/plain"},
 
 	"socketio":      {"", "adapter", "payload", "internal/origin", "internal/scan", "internal/socket"},
 	"wsroutertest":  {"", "adapter", "broker", "payload"},
@@ -43,7 +44,8 @@ var public = []string{"", "adapter", "broker", "payload", "clientjs", "socketio"
 
 // foreign are the packages of others, by who may import them in what is no test.
 var foreign = map[string][]string{
-	"internal/socket": {"github.com/coder/websocket"}, // which dials, and answers handshakes that are wrong
+	"internal/socket":  {"github.com/coder/websocket"},          // which dials, and answers handshakes that are wrong
+	"internal/rawtest": {"github.com/stretchr/testify/require"}, // of tests only
 }
 
 // TestImports: who imports whom is as in the table, so that a leaf cannot reach back
