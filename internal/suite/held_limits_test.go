@@ -1,10 +1,9 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/socketio"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
@@ -24,7 +24,7 @@ func TestStreamsHoldTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{InboxBytes: 10_000, MaxMessage: 10_000})
 		router.On("stream", streamUntilGone)
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		request := func(id string) string { return `{"event":"stream","data":"` + large[:8_000] + `","id":` + id + `}` }
 		for _, id := range []string{"1", "2", "3", "4"} {
 			require.True(t, raw.Send(request(id)))
@@ -126,7 +126,7 @@ func TestOnlyWhoHoldsIsCut(t *testing.T) {
 		for range 20 {
 			wsroutertest.Connect(t, router, nil).Emit("hold", "a little")
 		}
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		for raw.Send(`{"event":"hold","data":"` + large[:30_000] + `"}`) {
 			synctest.Wait()
 		}
@@ -157,7 +157,7 @@ func TestLargeDataCostsWhatIsAsked(t *testing.T) {
 		fields = allocated(func() { err = c.Field("a.b", &field) })
 		return err
 	})
-	raw := wsrouter.ConnectRaw(router, nil, nil)
+	raw := rawtest.Connect(router, nil, nil)
 	raw.Send(`{"event":"args","data":[1 , 2` + strings.Repeat(`,0`, 400_000) + `],"id":1}`)
 	raw.Read()
 	raw.Send(`{"event":"field","data":{"a":{` + strings.Repeat(`"":0,`, 100_000) + `"b":3,"\u0062":4}},"id":1}`)
@@ -167,15 +167,6 @@ func TestLargeDataCostsWhatIsAsked(t *testing.T) {
 	require.Equal(t, []int{1, 2, 4}, []int{first, second, field})
 	require.Less(t, args, uint64(100_000))
 	require.Less(t, fields, uint64(100_000))
-}
-
-// allocated is how many bytes f allocates.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
 }
 
 // TestSpread: several arguments of Socket.IO are what they were, although they are

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"runtime"
@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
 // TestAllocationBudget: an event costs no more than so many allocations, from the
@@ -23,7 +24,7 @@ func TestAllocationBudget(t *testing.T) {
 		return c.Reply(text)
 	})
 	wsrouter.Handle(router, "sum", func(c *wsrouter.Context, in []int) (int, error) { return in[0] + in[1], nil })
-	raw := wsrouter.ConnectRaw(router, nil, nil)
+	raw := rawtest.Connect(router, nil, nil)
 	defer raw.Wait()
 	defer raw.Abort()
 	for _, test := range []struct {

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -150,7 +151,7 @@ func TestConnectTimeout(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(begin))
 
 		begin = time.Now()
-		raw := wsrouter.ConnectRaw(router, &wsrouter.WSOptions{AuthFrame: true}, nil)
+		raw := rawtest.Connect(router, &wsrouter.WSOptions{AuthFrame: true}, nil)
 		_, ce := raw.Read()
 		require.Equal(t, 1008, ce.Code)
 		require.Equal(t, 10*time.Second, time.Since(begin))
@@ -165,7 +166,7 @@ func TestVanishInOnConnect(t *testing.T) {
 		ends := 0
 		router.OnConnect(func(c *wsrouter.Conn) error { <-c.Context().Done(); return nil })
 		router.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { ends++ })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		synctest.Wait()
 		raw.Abort()
 		raw.Wait()
@@ -205,7 +206,7 @@ func TestAuthFrame(t *testing.T) {
 		})
 		require.ErrorContains(t, err, "no token")
 
-		raw := wsrouter.ConnectRaw(router, &wsrouter.WSOptions{AuthFrame: true}, nil)
+		raw := rawtest.Connect(router, &wsrouter.WSOptions{AuthFrame: true}, nil)
 		raw.Send(`{"ping":1}`)
 		raw.Read()
 		raw.Send(`{"event":"events","data":"too early"}`)
@@ -220,15 +221,15 @@ func TestAuthFrame(t *testing.T) {
 func TestOnDisconnect(t *testing.T) {
 	tests := []struct {
 		name string
-		end  func(raw *wsrouter.Raw, c *wsrouter.Conn)
+		end  func(raw *rawtest.Raw, c *wsrouter.Conn)
 		want wsrouter.CloseError
 	}{
-		{"peer", func(raw *wsrouter.Raw, _ *wsrouter.Conn) { raw.Close(4000, "done") }, wsrouter.CloseError{Code: 4000, Reason: "done", Cause: wsrouter.CausePeer}},
-		{"cut", func(raw *wsrouter.Raw, _ *wsrouter.Conn) { raw.Abort() }, wsrouter.CloseError{Code: 1006, Cause: wsrouter.CausePeer}},
-		{"us", func(_ *wsrouter.Raw, c *wsrouter.Conn) { c.Close(4001, "bye"); c.Close(4002, "again") }, wsrouter.CloseError{Code: 4001, Reason: "bye", Cause: wsrouter.CauseLocal}},
-		{"protocol", func(raw *wsrouter.Raw, _ *wsrouter.Conn) { raw.Send(`{"id":1,"re":1}`) }, wsrouter.CloseError{Code: 1002, Reason: "id beside re", Cause: wsrouter.CauseProtocol}},
-		{"silence", func(*wsrouter.Raw, *wsrouter.Conn) { time.Sleep(time.Minute) }, wsrouter.CloseError{Code: 1006, Reason: "ping timeout", Cause: wsrouter.CauseTimeout}},
-		{"close", func(_ *wsrouter.Raw, c *wsrouter.Conn) { c.Router().Close() }, wsrouter.CloseError{Code: 1001, Reason: "shutting down", Cause: wsrouter.CauseShutdown}},
+		{"peer", func(raw *rawtest.Raw, _ *wsrouter.Conn) { raw.Close(4000, "done") }, wsrouter.CloseError{Code: 4000, Reason: "done", Cause: wsrouter.CausePeer}},
+		{"cut", func(raw *rawtest.Raw, _ *wsrouter.Conn) { raw.Abort() }, wsrouter.CloseError{Code: 1006, Cause: wsrouter.CausePeer}},
+		{"us", func(_ *rawtest.Raw, c *wsrouter.Conn) { c.Close(4001, "bye"); c.Close(4002, "again") }, wsrouter.CloseError{Code: 4001, Reason: "bye", Cause: wsrouter.CauseLocal}},
+		{"protocol", func(raw *rawtest.Raw, _ *wsrouter.Conn) { raw.Send(`{"id":1,"re":1}`) }, wsrouter.CloseError{Code: 1002, Reason: "id beside re", Cause: wsrouter.CauseProtocol}},
+		{"silence", func(*rawtest.Raw, *wsrouter.Conn) { time.Sleep(time.Minute) }, wsrouter.CloseError{Code: 1006, Reason: "ping timeout", Cause: wsrouter.CauseTimeout}},
+		{"close", func(_ *rawtest.Raw, c *wsrouter.Conn) { c.Router().Close() }, wsrouter.CloseError{Code: 1001, Reason: "shutting down", Cause: wsrouter.CauseShutdown}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -249,7 +250,7 @@ func TestOnDisconnect(t *testing.T) {
 					require.NoError(t, router.To("room:a", c.ID()).Emit("nobody is there"))
 					<-ctx.Done() // HookTimeout
 				})
-				raw := wsrouter.ConnectRaw(router, nil, nil)
+				raw := rawtest.Connect(router, nil, nil)
 				synctest.Wait()
 				test.end(raw, conn)
 				raw.Wait()

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/plain"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
 // TestSlowClient: 3,000 frames of 64 KiB to a client that never reads stay within
@@ -31,7 +32,7 @@ func TestSlowClient(t *testing.T) {
 			return func() {}
 		},
 		"memory": func(t *testing.T, router *wsrouter.Router) func() {
-			raw := wsrouter.ConnectRaw(router, nil, nil)
+			raw := rawtest.Connect(router, nil, nil)
 			return raw.Wait
 		},
 	}
@@ -84,7 +85,7 @@ func TestHandlerWaitsForSlowClient(t *testing.T) {
 			}
 			return nil
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"go"}`)
 		synctest.Wait()
 		require.Less(t, sent, 12, "half the outbox, and the batch in hand")
@@ -116,7 +117,7 @@ func TestHandlerGivesUpOnSlowClient(t *testing.T) {
 				}
 			}
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		begin := time.Now()
 		raw.Send(`{"event":"go"}`)
 		var ce *wsrouter.CloseError
@@ -131,9 +132,9 @@ func TestHandlerGivesUpOnSlowClient(t *testing.T) {
 func TestMaxBuffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxBuffered: 1 << 20, WriteTimeout: -1})
-		var raws []*wsrouter.Raw
+		var raws []*rawtest.Raw
 		for range 4 {
-			raws = append(raws, wsrouter.ConnectRaw(router, nil, nil))
+			raws = append(raws, rawtest.Connect(router, nil, nil))
 		}
 		synctest.Wait()
 		payload := strings.Repeat("x", 10_000)
@@ -180,7 +181,7 @@ func TestOutboxHalf(t *testing.T) {
 				}
 			})
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"long","id":1}`)
 		items, casts := 0, 0
 		for items < 2000 {
@@ -212,7 +213,7 @@ func TestVolatile(t *testing.T) {
 			WriteTimeout: -1,
 			Trace:        &wsrouter.Trace{Drop: func(_ *http.Request, n int) { dropped += n }},
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		synctest.Wait()
 		for i := range 1000 {
 			require.NoError(t, router.Except().Volatile().Emit("n", i, strings.Repeat("x", 100)))

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -90,7 +91,7 @@ func TestFrameRate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				router := newRouterWith(&wsrouter.Options{FrameRate: 10, FrameBurst: 5})
-				raw := wsrouter.ConnectRaw(router, nil, nil)
+				raw := rawtest.Connect(router, nil, nil)
 				ended := make(chan *wsrouter.CloseError)
 				go func() {
 					for {
@@ -116,12 +117,6 @@ func TestFrameRate(t *testing.T) {
 			})
 		})
 	}
-}
-
-func newRouterWith(opts *wsrouter.Options) *wsrouter.Router {
-	router := wsrouter.New(opts)
-	router.On("events", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
-	return router
 }
 
 // TestFrameRateOfPings: a WebSocket's own pings count, too.

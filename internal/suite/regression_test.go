@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -64,7 +65,7 @@ func TestPongTimeoutAbovePingInterval(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Equal(t, 1, router.Stats().Connections)
 		begin, gone := time.Now(), make(chan struct{})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		go func() { raw.Wait(); close(gone) }()
 		<-gone
 		require.Equal(t, 70*time.Second, time.Since(begin))
@@ -80,7 +81,7 @@ func TestMaxBufferedTakesOneOnly(t *testing.T) {
 		for range 20 {
 			wsroutertest.Connect(t, router, nil)
 		}
-		flood := wsrouter.ConnectRaw(router, nil, nil)
+		flood := rawtest.Connect(router, nil, nil)
 		flood.Send(`{"event":"block"}`)
 		for flood.Send(`{"event":"n","data":"` + strings.Repeat("x", 10_000) + `"}`) {
 		}
@@ -264,7 +265,7 @@ func TestMiddlewareConstructorPanics(t *testing.T) {
 // TestSpoiledRequests: a request that is wrong but for its id is answered under it.
 func TestSpoiledRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		raw := wsrouter.ConnectRaw(newRouter(), nil, nil)
+		raw := rawtest.Connect(newRouter(), nil, nil)
 		for i, frame := range []string{`{"event":"","id":%d}`, `{"event":7,"id":%d}`, `{"event":"a","id":%d,"pull":0}`,
 			`{"event":"` + strings.Repeat("e", 300) + `","id":%d}`} {
 			raw.Send(fmt.Sprintf(frame, i))
@@ -273,7 +274,7 @@ func TestSpoiledRequests(t *testing.T) {
 		}
 		raw.Close(1000, "")
 		raw.Wait()
-		raw = wsrouter.ConnectRaw(newRouter(), &wsrouter.WSOptions{AuthFrame: true}, nil)
+		raw = rawtest.Connect(newRouter(), &wsrouter.WSOptions{AuthFrame: true}, nil)
 		raw.Send("garbage")
 		_, ce := raw.Read()
 		require.Equal(t, &wsrouter.CloseError{Code: 1008, Reason: "auth expected"}, ce)
@@ -353,7 +354,7 @@ func TestLeaveAfterGoodbye(t *testing.T) {
 		var left []string
 		router.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room:a", "room:b") })
 		router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, _ *wsrouter.CloseError) { left = c.Rooms() })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"leave"}`)
 		raw.Close(1000, "")
 		raw.Wait()

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"errors"
@@ -11,18 +11,6 @@ import (
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
-
-func newRouter() *wsrouter.Router {
-	router := wsrouter.New(nil)
-	router.On("events", func(c *wsrouter.Context) error {
-		var text string
-		if err := c.Bind(&text); err != nil {
-			return err
-		}
-		return c.Reply(text)
-	})
-	return router
-}
 
 // TestEcho is the test that the package doc promises: five lines.
 func TestEcho(t *testing.T) {

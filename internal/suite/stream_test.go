@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -240,7 +241,7 @@ func TestCredit(t *testing.T) {
 		made := &numbers{made: map[string]int{}}
 		router := wsrouter.New(nil)
 		router.On("count", made.handle)
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"count","data":"x","id":8,"pull":2}`)
 		for i := 1; i <= 2; i++ {
 			frame, _ := raw.Read()
@@ -275,7 +276,7 @@ func TestManyStreams(t *testing.T) {
 			go func() { <-stop; close(ch) }() // a producer that takes no notice
 			return wsrouter.Stream(c, ch)
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		refusals := make(chan string, 10_000)
 		go func() {
 			for {
@@ -318,7 +319,7 @@ func TestOverrun(t *testing.T) {
 			}
 			return nil
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"pull"}`)
 		frame, _ := raw.Read()
 		require.Equal(t, `{"event":"flood","id":1,"pull":16}`, frame)

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/payload"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
@@ -26,7 +27,7 @@ func inHandler(t *testing.T, opts *wsrouter.Options, frame string, fn func(c *ws
 			ran = true
 			return nil
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(frame)
 		synctest.Wait()
 		raw.Abort()

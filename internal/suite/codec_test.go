@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
 // wireRouter has handlers for the tests of frames.
@@ -122,7 +123,7 @@ func TestFrames(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				raw := wsrouter.ConnectRaw(wireRouter(nil), nil, nil)
+				raw := rawtest.Connect(wireRouter(nil), nil, nil)
 				want := append(test.out, `{"event":"echo","data":"the end"}`)
 				require.Equal(t, want, exchangeFrames(t, raw, test.in))
 			})
@@ -134,7 +135,7 @@ const badID = `id must be a string of at most 64 bytes or an integer from 0 to 2
 
 // exchangeFrames sends a frame and then an event whose answer shows that the
 // connection lives, and returns all that came back. It runs in a bubble.
-func exchangeFrames(t *testing.T, raw *wsrouter.Raw, frame string) []string {
+func exchangeFrames(t *testing.T, raw *rawtest.Raw, frame string) []string {
 	t.Helper()
 	frames := []string{}
 	done := make(chan struct{})
@@ -176,7 +177,7 @@ func TestFramesThatClose(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				router := wireRouter(&wsrouter.Options{MaxMessage: 1000})
 				router.On("block", func(c *wsrouter.Context) error { <-c.Context().Done(); return nil })
-				raw := wsrouter.ConnectRaw(router, nil, nil)
+				raw := rawtest.Connect(router, nil, nil)
 				for _, frame := range test.in {
 					require.True(t, raw.Send(frame))
 				}
@@ -191,7 +192,7 @@ func TestFramesThatClose(t *testing.T) {
 // TestIDFreeAfterLastFrame sends the next request under the same id as soon as
 // the answer to the one before has been read.
 func TestIDFreeAfterLastFrame(t *testing.T) {
-	raw := wsrouter.ConnectRaw(wireRouter(nil), nil, nil)
+	raw := rawtest.Connect(wireRouter(nil), nil, nil)
 	defer raw.Wait()
 	defer raw.Abort()
 	for range 1000 {
@@ -223,7 +224,7 @@ func TestNestJSON(t *testing.T) {
 		t.Run(test.in, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				router := wireRouter(&wsrouter.Options{ErrorCause: true})
-				raw := wsrouter.ConnectRaw(router, &wsrouter.WSOptions{Codec: wsrouter.NestJSON}, nil)
+				raw := rawtest.Connect(router, &wsrouter.WSOptions{Codec: wsrouter.NestJSON}, nil)
 				frames := exchangeFrames(t, raw, test.in)
 				require.Equal(t, strings.TrimSpace(test.out+` "the end"`), strings.Join(frames, " "))
 			})

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"context"
@@ -18,24 +18,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
-
-// crowd connects n clients and returns them with their connections.
-func crowd(t *testing.T, router *wsrouter.Router, n int) (clients []*wsroutertest.Client, conns []*wsrouter.Conn) {
-	t.Helper()
-	for range n {
-		before := slices.Collect(router.Conns())
-		clients = append(clients, wsroutertest.Connect(t, router, nil))
-		for c := range router.Conns() {
-			if !slices.Contains(before, c) {
-				conns = append(conns, c)
-			}
-		}
-	}
-	require.Len(t, conns, n)
-	return clients, conns
-}
 
 func TestRooms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -163,7 +148,7 @@ func TestBroadcastEncodesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
 		clients, _ := crowd(t, router, 10)
-		nest := wsrouter.ConnectRaw(router, &wsrouter.WSOptions{Codec: wsrouter.NestJSON}, nil)
+		nest := rawtest.Connect(router, &wsrouter.WSOptions{Codec: wsrouter.NestJSON}, nil)
 		synctest.Wait()
 		var n atomic.Int64
 		require.NoError(t, router.Emit("x", counted{&n}))
@@ -392,7 +377,7 @@ func TestReloadLoop(t *testing.T) {
 		router := newRouter()
 		router.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room:a", "room:"+c.ID()) })
 		for i := range 500 {
-			raw := wsrouter.ConnectRaw(router, nil, nil)
+			raw := rawtest.Connect(router, nil, nil)
 			if i%3 == 0 {
 				raw.Send(`{"event":"events","data":"x"}`)
 			}

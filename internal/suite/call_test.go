@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
 // TestCallsGivenUp: nothing is left of calls whose context ended, and a late
@@ -21,7 +22,7 @@ func TestCallsGivenUp(t *testing.T) {
 		router := wsrouter.New(nil)
 		conns := make(chan *wsrouter.Conn, 1)
 		router.OnConnect(func(c *wsrouter.Conn) error { conns <- c; return nil })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		conn := <-conns
 		synctest.Wait()
 		requests := make(chan string, 10_000)
@@ -78,7 +79,7 @@ func TestCallBehindLargeMessage(t *testing.T) {
 			return c.Reply(answer)
 		})
 		router.On("large", func(c *wsrouter.Context) error { large <- len(c.Raw()); return nil })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"ask","id":1}`)
 		raw.Send(`{"event":"large","data":"` + strings.Repeat("x", 9998) + `"}`)
 		frame, _ := raw.Read()

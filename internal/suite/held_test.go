@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -45,7 +46,7 @@ var (
 func untilGone(c *wsrouter.Context) error { <-c.Context().Done(); return nil }
 
 func sendAll(r *wsrouter.Router, opts *wsrouter.WSOptions, frames ...string) {
-	raw := wsrouter.ConnectRaw(r, opts, nil)
+	raw := rawtest.Connect(r, opts, nil)
 	for _, frame := range frames {
 		if !raw.Send(frame) {
 			return
@@ -176,7 +177,7 @@ var hoards = []hoard{
 			})
 		},
 		client: func(r *wsrouter.Router, _ int) {
-			raw := wsrouter.ConnectRaw(r, nil, nil)
+			raw := rawtest.Connect(r, nil, nil)
 			raw.Send(`{"event":"e"}`)
 			raw.Read()
 			for range 17 {
@@ -193,7 +194,7 @@ var hoards = []hoard{
 			})
 		},
 		client: func(r *wsrouter.Router, _ int) {
-			raw := wsrouter.ConnectRaw(r, nil, nil)
+			raw := rawtest.Connect(r, nil, nil)
 			for range 3 {
 				raw.Send(`{"event":"e","id":1,"data":"` + medium + `"}`)
 				raw.Send(`{"id":1,"cancel":true}`)

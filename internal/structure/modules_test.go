@@ -1,4 +1,4 @@
-package wsrouter_test
+package structure_test
 
 import (
 	"go/parser"
@@ -16,21 +16,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const module = "github.com/wsrouter/wsrouter"
-
 // TestNestedModulesStandAlone: whoever requires one of the modules in directories
 // below gets a root of a version that can exist, and nothing of it that other
 // modules could not import.
 func TestNestedModulesStandAlone(t *testing.T) {
 	mods := 0
-	require.NoError(t, filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (entry.Name() == "node_modules" || len(entry.Name()) > 1 && entry.Name()[0] == '.') {
+		if entry.IsDir() && (entry.Name() == "node_modules" || name != root && entry.Name()[0] == '.') {
 			return filepath.SkipDir
 		}
-		if entry.Name() == "go.mod" && name != "go.mod" {
+		if entry.Name() == "go.mod" && name != filepath.Join(root, "go.mod") {
 			mods++
 			checkVersions(t, name)
 			checkImports(t, filepath.Dir(name))
@@ -51,7 +49,9 @@ func checkVersions(t *testing.T, name string) {
 
 func checkImports(t *testing.T, dir string) {
 	t.Helper()
-	own := path.Join(module, filepath.ToSlash(dir)) + "/"
+	rel, err := filepath.Rel(root, dir)
+	require.NoError(t, err)
+	own := path.Join(module, filepath.ToSlash(rel)) + "/"
 	require.NoError(t, filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 			return err

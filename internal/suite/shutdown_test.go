@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"strings"
@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
 // TestShutdownAnswersLateRequests: what comes while a handler holds up the close
@@ -24,7 +25,7 @@ func TestShutdownAnswersLateRequests(t *testing.T) {
 		handled := 0
 		router.On("slow", func(c *wsrouter.Context) error { time.Sleep(time.Minute); return c.Reply("served") })
 		router.On("late", func(c *wsrouter.Context) error { handled++; return nil })
-		client := wsrouter.ConnectRaw(router, nil, nil)
+		client := rawtest.Connect(router, nil, nil)
 		client.Send(`{"event":"slow","id":1}`)
 		synctest.Wait()
 		done := make(chan error)
@@ -59,7 +60,7 @@ func TestShutdownRejectsLargeMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{InboxBytes: 1000})
 		router.On("slow", func(c *wsrouter.Context) error { time.Sleep(time.Minute); return c.Reply("served") })
-		client := wsrouter.ConnectRaw(router, nil, nil)
+		client := rawtest.Connect(router, nil, nil)
 		client.Send(`{"event":"slow","id":1}`)
 		synctest.Wait()
 		done := make(chan error)

@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -136,7 +137,7 @@ func TestCallWhileEventsArePipelined(t *testing.T) {
 					handled++
 					return nil
 				})
-				raw := wsrouter.ConnectRaw(router, nil, nil)
+				raw := rawtest.Connect(router, nil, nil)
 				raw.Send(`{"event":"ask"}`)
 				question, ce := raw.Read()
 				require.Nil(t, ce)
@@ -163,7 +164,7 @@ func TestInboxFullStopsReading(t *testing.T) {
 		handled := 0
 		router.On("block", func(*wsrouter.Context) error { <-release; return nil })
 		router.On("n", func(*wsrouter.Context) error { handled++; return nil })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		go func() { // answers pings
 			for {
 				if _, ce := raw.Read(); ce != nil {
@@ -202,7 +203,7 @@ func TestInboxOverrunCloses(t *testing.T) {
 			return err
 		})
 		router.On("n", noop)
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"ask"}`)
 		raw.Read()
 		sent := 0
@@ -227,7 +228,7 @@ func TestReadsWhileHandlerBlocks(t *testing.T) {
 			<-c.Context().Done()
 			return context.Cause(c.Context())
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"block","id":1}`)
 		raw.Send(`{"ping":5}`)
 		frame, _ := raw.Read()
@@ -252,7 +253,7 @@ func TestCancelQueued(t *testing.T) {
 			require.Error(t, c.Reply("nobody wants it"))
 			return nil
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"block"}`)
 		raw.Send(`{"event":"late","id":1}`)
 		raw.Send(`{"id":1,"cancel":true}`)
@@ -278,7 +279,7 @@ func TestRequestInsideHandler(t *testing.T) {
 			return nil
 		})
 		router.On("y", func(*wsrouter.Context) error { trace = append(trace, "y"); return nil })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"x"}`)
 		raw.Read()
 		raw.Send(`{"event":"y","data":"unrelated"}`)
@@ -296,14 +297,14 @@ func TestRequestInsideHandler(t *testing.T) {
 // TestNoLeaksOfStreams: 20 streams that are started and cancelled leave no
 // goroutine, although their producers do not look at the context.
 func TestNoLeaksOfStreams(t *testing.T) {
-	ends := map[string]func(*wsrouter.Raw){
-		"cancel": func(raw *wsrouter.Raw) {
+	ends := map[string]func(*rawtest.Raw){
+		"cancel": func(raw *rawtest.Raw) {
 			for i := range 20 {
 				raw.Send(fmt.Sprintf(`{"id":%d,"cancel":true}`, i))
 			}
 		},
-		"close frame": func(raw *wsrouter.Raw) { raw.Close(1001, "") },
-		"cut":         func(raw *wsrouter.Raw) { raw.Abort() },
+		"close frame": func(raw *rawtest.Raw) { raw.Close(1001, "") },
+		"cut":         func(raw *rawtest.Raw) { raw.Abort() },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -321,7 +322,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 					return wsrouter.Stream(c, ch)
 				})
 				before := bubbleGoroutines()
-				raw := wsrouter.ConnectRaw(router, nil, nil)
+				raw := rawtest.Connect(router, nil, nil)
 				go func() {
 					for {
 						if _, ce := raw.Read(); ce != nil {
@@ -355,9 +356,9 @@ func TestNoLeaksPerConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
 		before := bubbleGoroutines()
-		raws := make([]*wsrouter.Raw, 10)
+		raws := make([]*rawtest.Raw, 10)
 		for i := range raws {
-			raws[i] = wsrouter.ConnectRaw(router, nil, nil)
+			raws[i] = rawtest.Connect(router, nil, nil)
 			raws[i].Send(`{"event":"events","data":"hi"}`)
 			raws[i].Read()
 		}
@@ -407,14 +408,14 @@ func TestLiveness(t *testing.T) {
 		require.Equal(t, 1, router.Stats().Connections)
 
 		begin := time.Now()
-		silent := wsrouter.ConnectRaw(router, nil, nil)
+		silent := rawtest.Connect(router, nil, nil)
 		ce := <-gone
 		require.Equal(t, 45*time.Second, time.Since(begin))
 		require.Equal(t, wsrouter.CauseTimeout, ce.Cause)
 		silent.Wait()
 
 		begin = time.Now()
-		talking := wsrouter.ConnectRaw(router, nil, nil)
+		talking := rawtest.Connect(router, nil, nil)
 		for range 10 {
 			time.Sleep(24 * time.Second)
 			talking.Send(`{"pong":1}`) // any byte is life
@@ -443,7 +444,7 @@ func TestEventsBeforeCloseFrame(t *testing.T) {
 			require.Error(t, c.Context().Err())
 			trace = append(trace, "disconnect")
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		for i := range 3 {
 			raw.Send(fmt.Sprintf(`{"event":"n","data":%d}`, i))
 		}
@@ -468,7 +469,7 @@ func TestEventsBeforeCut(t *testing.T) {
 			handled++
 			return nil
 		})
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		for range 5 {
 			raw.Send(`{"event":"n"}`)
 		}
@@ -486,7 +487,7 @@ func TestGoodbyeIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
 		router.On("wait", func(c *wsrouter.Context) error { <-c.Context().Done(); return nil })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"wait"}`)
 		begin := time.Now()
 		raw.Close(1000, "")
