@@ -12,7 +12,7 @@ import (
 
 // Emitter publishes to a cluster without being a node of it, as
 // @socket.io/redis-emitter does: for cron jobs, workers and command lines. It is a
-// value that selects, as a [wsrouter.Target] does: its methods return changed
+// value that selects, as a wsrouter.Target does: its methods return changed
 // copies, and it may be used concurrently. A new one selects everyone in the
 // namespace "/".
 //
@@ -64,7 +64,7 @@ func (e Emitter) Volatile() Emitter {
 }
 
 // Emit sends an event to the selected connections. Event and arguments are as of
-// [wsrouter.Target.Emit].
+// wsrouter.Target.Emit.
 func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
 	if isReserved(event) {
 		return fmt.Errorf("redisbroker: event name %q is reserved", event)

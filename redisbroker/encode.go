@@ -29,7 +29,7 @@ var errNoJSON = errors.New("redisbroker: an argument is no JSON")
 
 var errDepth = fmt.Errorf("redisbroker: arguments nested deeper than %d", maxDepth)
 
-// appendValue appends an argument. An empty one, which is what [wsrouter.Conn.Call]
+// appendValue appends an argument. An empty one, which is what broker.Node
 // has of an answer without data, is null.
 func appendValue(b []byte, e payload.Value) ([]byte, error) {
 	if len(e.JSON) == 0 && len(e.Attachments) == 0 {

@@ -42,8 +42,7 @@ func (b *Broker) Subscribe(ctx context.Context, of broker.Node) (broker.Subscrip
 	n := &node{
 		b: b, of: of, uid: uid, channels: channelsOf(b.opts.Key, of.Name(), uid),
 		up: make(chan struct{}), ended: make(chan struct{}),
-		making:    make(chan struct{}, 1),
-		questions: make(map[string]*question),
+		making: make(chan struct{}, 1), questions: make(map[string]*question),
 	}
 	n.ctx, n.cancel = context.WithCancel(b.ctx)
 	b.mu.Lock()

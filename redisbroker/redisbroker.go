@@ -17,7 +17,7 @@
 // move clients into rooms and disconnect them: use an ACL and TLS where others
 // have access. What comes in is read as hostile: it ends no process and grows
 // without bound nowhere, see [Options.MaxMessage]; how large a message Redis itself
-// takes is its proto-max-bulk-len, 512 MiB unless it is set. Of a client others see id, rooms, what [wsrouter.Conn.SetData]
+// takes is its proto-max-bulk-len, 512 MiB unless it is set. Of a client others see id, rooms, what wsrouter.Conn.SetData
 // has set, address, and the headers Host, Origin and User-Agent: neither cookies,
 // nor authorization, nor the connect payload.
 //
@@ -85,9 +85,10 @@ type Options struct {
 	// have an option of the same name.
 	PublishOnSpecificResponseChannel bool
 
-	// ServerSideEmit answers a serverSideEmit of a node on Node.js; its result is
-	// encoded as JSON. If it is nil the answer is null, at once. An error is logged,
-	// and the asker gets no answer until its time is over. Calls run concurrently.
+	// ServerSideEmit answers a serverSideEmit of a node on Node.js, in a namespace of
+	// that full name; its result is encoded as JSON. If it is nil the answer is null,
+	// at once. An error is logged, and the asker gets no answer until its time is over.
+	// Calls run concurrently.
 	ServerSideEmit func(namespace, event string, args []json.RawMessage) (any, error)
 }
 
