@@ -199,10 +199,7 @@ func (cmd *command) act(t anyTarget) error {
 }
 
 func (n *goNode) command(cmd *command) (value any, err error) {
-	t := n.to(cmd.Namespace, cmd.Rooms).Except(cmd.Except...)
 	switch cmd.Do {
-	case "find":
-		return n.find(t)
 	case "heard":
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -211,6 +208,10 @@ func (n *goNode) command(cmd *command) (value any, err error) {
 		return nil, oddities[cmd.Index].do(func(rooms ...string) anyTarget { return n.to(cmd.Namespace, rooms) })
 	case "stop":
 		return nil, n.stop()
+	}
+	t := n.to(cmd.Namespace, cmd.Rooms).Except(cmd.Except...)
+	if cmd.Do == "find" {
+		return n.find(t)
 	}
 	if cmd.Volatile {
 		t = t.Volatile()

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -34,7 +35,13 @@ var oddities = []struct {
 	{"a room without a name", emitsTo("")},
 	{"a room of channels", emitsTo("#/#")},
 	{"rooms twice", emitsTo("r1", "r1")},
-	{"many rooms", emitsTo(many(70_000)...)},
+	{"many rooms", emitsTo(many(10_000)...)},
+	{"too many rooms", func(to func(...string) anyTarget) error {
+		if to(many(70_000)...).Emit("event", 1) == nil {
+			return errors.New("70,000 rooms were named at once")
+		}
+		return nil
+	}},
 	{"join of odd rooms", func(to func(...string) anyTarget) error {
 		to("r1").Join("a\xffb", "#", "\x00", long(200)) // ours may refuse some
 		return to("r1").Leave("a\xffb", "#", "\x00", long(200))
