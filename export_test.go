@@ -65,3 +65,10 @@ func (r *Raw) Wait()                         { <-r.done }
 
 // NodeOf is the namespace as Brokers see it.
 func NodeOf(r *Router) broker.Node { return node{r} }
+
+// ServeOn serves plain WebSocket clients for a host that may be none of a router's.
+func ServeOn(host adapter.Host) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		mount{host: host, namespace: host.Lookup("/"), opts: &WSOptions{}}.serve(w, req)
+	})
+}
