@@ -77,28 +77,42 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	if refused := r.admit(req); refused != nil {
+	mount{host: host{r}, namespace: r, opts: opts}.serve(w, req)
+}
+
+// mount is where WebSockets come in. It sees the router as other adapters do.
+type mount struct {
+	host      adapter.Host
+	namespace adapter.Namespace
+	opts      *WSOptions
+}
+
+func (m mount) serve(w http.ResponseWriter, req *http.Request) {
+	host := m.host
+	if refused := host.Admit(req); refused != nil {
 		refused.ServeHTTP(w, req)
 		return
 	}
-	t := newWSTransport(r.app.limits())
-	o := t.options(append([]string{Subprotocol}, opts.Subprotocols...))
-	o.Compression = opts.Compression
+	t := newWSTransport(host.Limits())
+	o := t.options(append([]string{Subprotocol}, m.opts.Subprotocols...))
+	o.Compression = m.opts.Compression
 	sock, err := socket.Accept(w, req, o)
 	if err != nil { // it has answered
-		r.app.refused(req, RefusedUpgrade, err)
+		host.Refused(req, string(RefusedUpgrade), err)
 		return
 	}
 	t.socket = sock
-	link, err := r.app.newLink(t, adapter.LinkOptions{Request: req})
+	link, err := host.NewLink(t, adapter.LinkOptions{Request: req})
 	if err != nil {
 		sock.Close(CloseTryAgainLater, err.Error())
 		return
 	}
 	t.attach(link)
-	s := r.session(link, plain.Codec(opts.Codec))
-	s.WantAuth = opts.AuthFrame
-	if opts.Detach {
+	s := &plain.Session{
+		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: t.limits, WantAuth: m.opts.AuthFrame,
+		Late: func() { host.Refused(req, string(RefusedTimeout), nil) },
+	}
+	if m.opts.Detach {
 		go serve(s, t)
 		return
 	}
@@ -126,7 +140,7 @@ type wsTransport struct {
 	adapter.Gate
 	socket *socket.Conn
 	limits adapter.Limits
-	link   *link
+	link   adapter.Link
 	once   sync.Once
 	over   chan struct{} // closed when Close or Abort is done
 }
@@ -147,7 +161,7 @@ func (t *wsTransport) options(subprotocols []string) socket.Options {
 }
 
 // attach tells the transport its link, before anything is read.
-func (t *wsTransport) attach(l *link) { t.link = l }
+func (t *wsTransport) attach(l adapter.Link) { t.link = l }
 
 // Read implements [plain.Wire].
 func (t *wsTransport) Read() (data []byte, text bool, end *adapter.End) {

@@ -1,6 +1,11 @@
 package wsrouter
 
-import "github.com/wsrouter/wsrouter/broker"
+import (
+	"net/http"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/broker"
+)
 
 // NodeOf is the namespace as Brokers see it.
 func NodeOf(r *Router) broker.Node { return newNode(r) }
@@ -9,4 +14,11 @@ func NodeOf(r *Router) broker.Node { return newNode(r) }
 func SelectedBy(r *Router, s broker.Selection) int {
 	t := newNode(r).local(s)
 	return len(t.conns())
+}
+
+// ServeOn serves plain WebSocket clients for a host that may be none of a router's.
+func ServeOn(host adapter.Host) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		mount{host: host, namespace: host.Lookup("/"), opts: &WSOptions{}}.serve(w, req)
+	})
 }

@@ -89,7 +89,8 @@ type Namespace interface {
 
 // LinkOptions are an adapter's choices for a Link.
 type LinkOptions struct {
-	// Request is the HTTP request that the client came with.
+	// Request is the HTTP request that the client came with. An adapter that knows
+	// no HTTP makes one, with the client's address as its RemoteAddr.
 	Request *http.Request
 
 	// Multiplexed links carry several namespaces, and outlive them. Others have
@@ -131,7 +132,8 @@ type Link interface {
 	// Transport.Close is called with the end that came first.
 	Close(End)
 
-	// End tells that the transport has ended: nothing can be read any more. The
+	// End tells that the transport has ended, and how: nothing can be read any
+	// more. If Close began the end, its reason stays the one that counts. The
 	// channel is closed when handlers have returned and OnDisconnect has run.
 	End(End) (done <-chan struct{})
 }

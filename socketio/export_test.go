@@ -5,7 +5,12 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
 )
+
+// On is New for a host that may be none of a router's.
+func On(host adapter.Host) http.Handler { return serve(host, nil) }
 
 // Sessions returns how many sessions a mount has.
 func Sessions(h http.Handler) int { return len(sessions(h)) }

@@ -89,8 +89,10 @@ type handler struct {
 // may be nil and is copied. Mount it at any path that ends in a slash, and tell
 // the client where it is not "/socket.io/"; for clients with addTrailingSlash:
 // false mount it at "/socket.io", too.
-func New(router *wsrouter.Router, opts *Options) http.Handler {
-	h := &handler{host: router.Adapter(), limits: router.Adapter().Limits(), sessions: make(map[string]*session)}
+func New(router *wsrouter.Router, opts *Options) http.Handler { return serve(router.Adapter(), opts) }
+
+func serve(host adapter.Host, opts *Options) *handler {
+	h := &handler{host: host, limits: host.Limits(), sessions: make(map[string]*session)}
 	if opts != nil {
 		h.opts = *opts
 		h.opts.Namespaces = slices.Clone(opts.Namespaces)

@@ -22,3 +22,21 @@ func BrokerCases() (names []string) {
 	}
 	return names
 }
+
+// RunTransportCase runs one case of TestTransport, with a TB that may be none.
+func RunTransportCase(tb testing.TB, name string, a TransportAdapter) {
+	cases := transportCases()
+	i := slices.IndexFunc(cases, func(c transportCase) bool { return c.name == name })
+	if i < 0 {
+		tb.Fatalf("there is no case %q", name)
+	}
+	cases[i].test(tb, a)
+}
+
+// TransportCases returns the names of TestTransport's cases.
+func TransportCases() (names []string) {
+	for _, c := range transportCases() {
+		names = append(names, c.name)
+	}
+	return names
+}
