@@ -81,13 +81,19 @@ func (s *Session) Serve(w Wire) {
 }
 
 func (s *Session) end(w Wire, e adapter.End) {
-	if e.Cause == adapter.CausePeer {
-		w.Abort() // nobody else lets go of what the peer has left
-	} else {
+	switch {
+	case e.Cause != adapter.CausePeer:
 		s.Link.Close(e)
 		<-w.Over()
+		<-s.Link.End(e)
+		return
+	case e.Code == abnormal:
+		w.Abort() // nobody else lets go of what the peer has left
 	}
-	<-s.Link.End(e)
+	gone := s.Link.End(e) // before the peer has its answer: what fails from now on says why
+	w.Close(e)
+	<-gone
+	<-w.Over()
 }
 
 // Conn returns the connection, nil if there is none.
@@ -109,6 +115,7 @@ func (s *Session) join(auth []byte) {
 // Close codes of RFC 6455, section 7.4.1, and of IANA's registry behind it.
 const (
 	protocolError = 1002
+	abnormal      = 1006
 	invalidUTF8   = 1007
 	policy        = 1008
 	tryAgainLater = 1013

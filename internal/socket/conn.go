@@ -17,6 +17,7 @@ type Conn struct {
 
 	messageTimeout, writeTimeout time.Duration
 	alive, control               func()
+	peer                         atomic.Pointer[CloseError] // the peer's close frame
 
 	reading  token // guards what follows; whoever reads has it: the reader, or a closer
 	in       in
@@ -81,10 +82,13 @@ func (c *Conn) Ping() {
 }
 
 // Close sends a close frame, after what has been written, and waits for the
-// peer's, each at most 5 s; after a mistake of the peer's nothing is waited for.
-// Then it closes the connection, and Read fails. It needs somebody in Read, or
-// nobody, meanwhile.
+// peer's, each at most 5 s; after a mistake of the peer's nothing is waited for, and
+// a close frame of its is answered with its own code. Then it closes the connection,
+// and Read fails. It needs somebody in Read, or nobody, meanwhile.
 func (c *Conn) Close(code int, reason string) {
+	if peer := c.peer.Load(); peer != nil {
+		code, reason = peer.Code, ""
+	}
 	if !c.sendClose(closePayload(code, reason)) {
 		c.Abort() // lets the reader go
 	}

@@ -15,8 +15,8 @@ var readBuffers = sync.Pool{New: func() any { b := make([]byte, readSize); retur
 var errNoClose = errors.New("socket: no close frame in time")
 
 // Read returns the next message, which is the caller's to keep. Its error is a
-// *CloseError after a close frame, which has been answered; one of this package's
-// where the peer is at fault, after which Close tells it so; os.ErrDeadlineExceeded
+// *CloseError after a close frame, which Close answers; one of this package's where
+// the peer is at fault, after which Close tells it so; os.ErrDeadlineExceeded
 // if the peer does not take its pongs; io.EOF or another of the network's. A message
 // that the network's end cuts off is never returned.
 func (c *Conn) Read() (data []byte, text bool, err error) {
@@ -38,7 +38,6 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 			c.pong(ev.data)
 		default:
 			c.heard(&ev)
-			c.answerClose(&ev)
 		}
 	}
 	return nil, false, c.readErr
@@ -48,20 +47,11 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 func (c *Conn) heard(ev *event) {
 	c.readErr = ev.err
 	if ev.kind == gotClose {
-		c.readErr = &CloseError{ev.code, string(ev.data)}
+		ce := &CloseError{ev.code, string(ev.data)}
+		c.readErr = ce
+		c.peer.Store(ce)
 	}
 	c.step((*ending).heard)
-}
-
-// answerClose sends a close frame back, and waits for the network's end.
-func (c *Conn) answerClose(ev *event) {
-	if ev.kind != gotClose {
-		return
-	}
-	if c.phase() == owing && !c.sendClose(closePayload(ev.code, "")) {
-		c.step((*ending).end)
-	}
-	c.finish()
 }
 
 // event waits for the next event, and stores it in ev.

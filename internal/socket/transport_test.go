@@ -55,6 +55,8 @@ func echo(conn *socket.Conn) error {
 		if err != nil {
 			if code := closeCode(err); code != 0 {
 				conn.Close(code, "")
+			} else if code, _, ok := socket.CloseStatus(err); ok {
+				conn.Close(code, "") // answers it
 			}
 			conn.Abort()
 			return err
