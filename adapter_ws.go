@@ -86,7 +86,7 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 	o.Compression = opts.Compression
 	sock, err := socket.Accept(w, req, o)
 	if err != nil { // it has answered
-		r.app.refused(req, RefusedUpgrade, err)
+		r.app.refused(req, r.name, RefusedUpgrade, err)
 		return
 	}
 	t.socket = sock
@@ -109,7 +109,6 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
 	return &plain.Session{
 		Link: l, Namespace: r, Codec: codec, Limits: r.app.limits(), Dialed: l.dialed,
-		Late: func() { r.app.refused(l.request, RefusedTimeout, nil) },
 		BadFrame: func(problem string) {
 			r.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", problem)
 		},

@@ -18,8 +18,8 @@ import (
 // link is one client's transport: it has all that goes over it, in one order, and
 // watches for life. It implements [adapter.Link].
 //
-//	open ── close ──▶ closing ── End ──▶ gone
-//	                  what is queued is sent, then goodbye
+//	new ── Join ──▶ open ── close ──▶ closing ── End ──▶ gone
+//	 └────────────────────────────▶   what is queued is sent, then goodbye
 //
 // What outlives a transport belongs to its Conns. Locks are taken in the order
 // Conn.mu, link.mu, those of the leaves; the transport is called with none held.
@@ -42,6 +42,7 @@ type link struct {
 	mu       sync.Mutex // guards everything below
 	phase    linkPhase
 	ce       *CloseError // how it ends, once it is closing
+	lost     *CloseError // what senders were told before that; nil if nobody was
 	attached []*attached
 	ping     *time.Timer
 	pinged   int64  // when, as lastRead; 0 if something has been heard since
@@ -52,7 +53,8 @@ type link struct {
 type linkPhase uint8
 
 const (
-	linkOpen linkPhase = iota
+	linkNew linkPhase = iota // it has not asked for a namespace
+	linkOpen
 	linkClosing
 	linkGone
 )
@@ -91,7 +93,7 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	if refused != nil {
 		l.ping.Stop()
 		l.bytes.Leave()
-		a.refused(l.request, Refusal(refused.Reason), nil)
+		a.refused(l.request, "", Refusal(refused.Reason), refused)
 		return nil, refused
 	}
 	a.relieve()
@@ -144,10 +146,20 @@ func (l *link) putDone(f adapter.Frame, outcome outbox.Outcome) error {
 func (l *link) gone() *CloseError {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ce == nil {
-		return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
+	if l.ce != nil {
+		return l.ce
 	}
-	return l.ce
+	if l.lost == nil {
+		l.lost = &CloseError{Code: CloseAbnormal, Cause: CausePeer}
+	}
+	return l.lost
+}
+
+// owns reports whether it is the end of this link.
+func (l *link) owns(ce *CloseError) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return ce == l.ce || ce == l.lost
 }
 
 // flush writes batches until there are none, or the transport is pending. Whoever
@@ -211,7 +223,7 @@ func (l *link) writeFailed(err error) {
 	}
 	l.dropOutbox()
 	l.mu.Lock()
-	closing := l.phase != linkOpen
+	closing := l.phase >= linkClosing
 	if !closing {
 		l.ping.Reset(time.Second)
 	}
@@ -253,7 +265,7 @@ func (l *link) takeToken() (ok, open bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ok = opts.FrameRate == unlimited || l.frames.take(opts.FrameBurst, float64(opts.FrameRate))
-	return ok, l.phase == linkOpen
+	return ok, l.phase < linkClosing
 }
 
 // flow is what the reader is told after a message has been counted.
@@ -306,7 +318,7 @@ func (l *link) vital() vitality {
 	out := l.out.State()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.phase != linkOpen {
+	if l.phase >= linkClosing {
 		return alive
 	}
 	opts := &l.app.opts
@@ -366,14 +378,17 @@ func (l *link) cut(ce *CloseError) {
 // beginClose reports whether it was the first to end the link.
 func (l *link) beginClose(ce *CloseError) bool {
 	l.mu.Lock()
-	first := l.phase == linkOpen
-	if first {
+	was := l.phase
+	if was < linkClosing {
 		l.phase, l.ce = linkClosing, ce
 		l.ping.Stop()
 	}
 	l.mu.Unlock()
-	if !first {
+	if was >= linkClosing {
 		return false
+	}
+	if was == linkNew && !l.dialed {
+		l.turnedAway(ce)
 	}
 	if ce.Cause == CauseSlow {
 		l.app.counters.slow.Add(1)
@@ -383,6 +398,19 @@ func (l *link) beginClose(ce *CloseError) bool {
 	}
 	l.resume(l.bytes.End())
 	return true
+}
+
+// turnedAway tells of a client that has gone before it asked for a namespace, unless
+// it went by itself.
+func (l *link) turnedAway(ce *CloseError) {
+	switch ce.Cause {
+	case CauseTimeout:
+		l.app.refused(l.request, "", RefusedTimeout, ce)
+	case CauseShutdown:
+		l.app.refused(l.request, "", RefusedShutdown, ce)
+	case CauseProtocol, CauseSlow:
+		l.app.refused(l.request, "", RefusedProtocol, ce)
+	}
 }
 
 // End implements [adapter.Link].
@@ -438,7 +466,7 @@ func (l *link) detach(c *Conn) {
 func (l *link) isOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.phase == linkOpen
+	return l.phase < linkClosing
 }
 
 // err returns how the link ends, nil while it is open.
