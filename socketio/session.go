@@ -19,6 +19,7 @@ import (
 type session struct {
 	adapter.Gate
 	handler *handler
+	request *http.Request // its first
 	sid     string
 	link    adapter.Link
 	client  *client
@@ -47,6 +48,7 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 	s := &session{
 		Gate:    adapter.NewGate(),
 		handler: h,
+		request: r,
 		sid:     h.newSID(),
 		ws:      ws,
 		done:    make(chan struct{}),
