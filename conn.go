@@ -86,8 +86,8 @@ func (c *Conn) Auth(v any) error {
 // [Options.OutboxBytes], it is closed as slow. So the error says that an
 // argument cannot be encoded or that the name is reserved, or it is a
 // *[CloseError] as the connection has gone. What is emitted in OnConnect is held
-// until that lets the client in. A nil error is no receipt: use [Conn.Call] to
-// know that a message has arrived.
+// until that lets the client in; beyond OutboxBytes the client is refused. A nil
+// error is no receipt: use [Conn.Call] to know that a message has arrived.
 func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, sendNow) }
 
 func (c *Conn) emit(event string, args []any, mode sendMode) error {
@@ -230,7 +230,7 @@ func (c *Conn) owns(ce *CloseError) bool {
 	c.mu.Lock()
 	l, own := c.link, ce == c.ce
 	c.mu.Unlock()
-	return own || l.owns(ce)
+	return ce != nil && (own || l.owns(ce))
 }
 
 // currentLink returns the link that the connection has.

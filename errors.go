@@ -179,10 +179,10 @@ const (
 	CloseTryAgainLater  = 1013
 )
 
-// CloseError tells how a connection ended. OnConnect may return one to refuse a
-// client with a code; OnDisconnect gets one, the cause of [Conn.Context] is one,
-// and calls and emits on a connection that is gone fail with one. It matches
-// [net.ErrClosed] in [errors.Is].
+// CloseError tells how a connection ended. OnConnect may return one of its own,
+// without a Cause, to refuse a client with a code; OnDisconnect gets one, the cause
+// of [Conn.Context] is one, and calls and emits on a connection that is gone fail
+// with one. It matches [net.ErrClosed] in [errors.Is].
 type CloseError struct {
 	Code   int    // a WebSocket close code
 	Reason string // at most 123 bytes are sent

@@ -15,7 +15,7 @@ type Stats struct {
 
 	// Of the whole tree, since New.
 	Connects  int64             // clients that were let in
-	Refused   map[Refusal]int64 // clients that were not
+	Refused   map[Refusal]int64 // clients that were not, and those kept out of one namespace
 	EventsIn  int64
 	EventsOut int64
 	BytesIn   int64

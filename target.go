@@ -271,10 +271,10 @@ func (t Target) Leave(names ...string) error {
 	return t.publish(broker.Operation{Kind: broker.OpLeave, Rooms: names})
 }
 
-// Disconnect closes the selected connections as [Conn.Close] does, which tells what
-// 1012 is to clients of Socket.IO. The error
-// says that the code cannot be sent, and nothing has happened, or wraps
-// [ErrUnreached]. A Broker may lose code and reason.
+// Disconnect closes the selected connections as [Conn.Close] does; 1012 lets clients
+// come back, those of Socket.IO, too. The error says that the code cannot be sent,
+// and nothing has happened, or wraps [ErrUnreached]. A Broker may lose code and
+// reason.
 func (t Target) Disconnect(code int, reason string) error {
 	if !sendableCode(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
