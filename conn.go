@@ -155,8 +155,14 @@ func (c *Conn) put(f adapter.Frame, mode sendMode) error {
 func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 	switch {
 	case c.phase == connLive, c.phase == connConnecting && c.dialed:
+	case c.phase == connConnecting && f.IsZero():
+		return placed{}, nil
 	case c.phase == connConnecting:
-		return placed{}, c.holdLocked(f, mode)
+		if err := c.held.add(f, mode, c.router.app.opts.OutboxBytes); err != nil {
+			return placed{}, err
+		}
+		c.link.bytes.Out(f.Held())
+		return placed{}, nil
 	case c.phase == connParting && mode.waits(): // what it has sent before is still answered
 	default:
 		return placed{}, c.ce

@@ -217,6 +217,16 @@ func (e *CloseError) Unwrap() error {
 // Is makes errors.Is(err, net.ErrClosed) true.
 func (e *CloseError) Is(target error) bool { return target == net.ErrClosed }
 
+// isTemporary reports whether the client shall come back. Who finds that a namespace
+// cannot open, or has shut down, finds it again.
+func (e *CloseError) isTemporary() bool {
+	switch e.Code {
+	case CloseInternal, CloseServiceRestart, CloseTryAgainLater:
+		return e.Cause != CauseShutdown && e.err != error(errInitFailed)
+	}
+	return false
+}
+
 // sendableCode reports whether RFC 6455 lets an endpoint send the code.
 func sendableCode(code int) bool {
 	switch code {

@@ -142,7 +142,7 @@ func (c *Conn) welcomeAgain() {
 	}
 }
 
-// held is what is sent to a client before it is let in.
+// held is what is sent to a client before it is let in. Conn.mu guards it.
 type held struct {
 	own   []adapter.Frame // what the guard, or who else has the Conn, emitted
 	rooms []adapter.Frame // what came by a Target
@@ -152,13 +152,10 @@ type held struct {
 // errHeldFull is for [Conn.heldFull] to handle.
 var errHeldFull = errors.New("more is held than Options.OutboxBytes")
 
-// holdLocked keeps what is sent until OnConnect has let the client in.
-func (c *Conn) holdLocked(f adapter.Frame, mode sendMode) error {
-	if f.IsZero() {
-		return nil
-	}
-	size, h := f.Held(), &c.held
-	if h.bytes > 0 && h.bytes+size > c.router.app.opts.OutboxBytes {
+// add keeps a frame until OnConnect has let the client in, most bytes at once.
+func (h *held) add(f adapter.Frame, mode sendMode, most int) error {
+	size := f.Held()
+	if h.bytes > 0 && h.bytes+size > most {
 		return errHeldFull
 	}
 	if mode == sendCast || mode == sendVolatile {
@@ -167,7 +164,6 @@ func (c *Conn) holdLocked(f adapter.Frame, mode sendMode) error {
 		h.own = append(h.own, f)
 	}
 	h.bytes += size
-	c.link.bytes.Out(size)
 	return nil
 }
 
@@ -263,28 +259,6 @@ func (c *Conn) failed(err error) {
 	c.log(slog.LevelError, "wsrouter: OnConnect failed", slog.Any("err", err))
 }
 
-// refuse does not let the client in, for what is refused first. It reports whether
-// that was this.
-func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
-	c.mu.Lock()
-	if c.guard != guardPending {
-		c.mu.Unlock()
-		return false
-	}
-	c.guard = guardRefused
-	_, bytes := c.held.take(adapter.Frame{})
-	l, first := c.link, c.leaveLocked(ce)
-	c.mu.Unlock()
-	l.bytes.Out(-bytes)
-	c.lane.Close()
-	c.dropWaiting()
-	if first {
-		c.depart(l, ce, err)
-	}
-	c.router.app.refused(c.request, c.router.name, reason, err)
-	return true
-}
-
 // refusalFrame tells the client why; data that cannot be encoded keeps it from
 // the details only.
 func (c *Conn) refusalFrame(err error) (f adapter.Frame) {
@@ -315,16 +289,6 @@ func toldOf(err error) adapter.Told {
 		return adapter.Told{Message: refused.Text}
 	}
 	return adapter.Told{Message: errInternal.Message}
-}
-
-// isTemporary reports whether the client shall come back. Who finds that a namespace
-// cannot open, or has shut down, finds it again.
-func (e *CloseError) isTemporary() bool {
-	switch e.Code {
-	case CloseInternal, CloseServiceRestart, CloseTryAgainLater:
-		return e.Cause != CauseShutdown && e.err != error(errInitFailed)
-	}
-	return false
 }
 
 // panicAttrs are for the log line of a panic.

@@ -196,6 +196,28 @@ func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	return true
 }
 
+// refuse does not let the client in, for what is refused first. It reports whether
+// that was this.
+func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
+	c.mu.Lock()
+	if c.guard != guardPending {
+		c.mu.Unlock()
+		return false
+	}
+	c.guard = guardRefused
+	_, bytes := c.held.take(adapter.Frame{})
+	l, first := c.link, c.leaveLocked(ce)
+	c.mu.Unlock()
+	l.bytes.Out(-bytes)
+	c.lane.Close()
+	c.dropWaiting()
+	if first {
+		c.depart(l, ce, err)
+	}
+	c.router.app.refused(c.request, c.router.name, reason, err)
+	return true
+}
+
 // close begins the end of the connection: of the link, where it is the only one.
 func (c *Conn) close(ce *CloseError) {
 	c.mu.Lock()

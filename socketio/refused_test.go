@@ -46,27 +46,20 @@ var refused = []struct {
 		s.direct().closed()
 		require.Equal(s.t, 10*time.Second, time.Since(begin))
 	}},
-	{"nowhere", socketio.RefusedNamespace, "no such namespace", func(s *site) {
+	{"nowhere", socketio.RefusedNamespace, "no such namespace", joins("/nowhere", "Invalid namespace")},
+	{"a namespace that has gone", wsrouter.RefusedShutdown, "shutting down", joins("/gone", "shutting down")},
+	{"a namespace that is broken", wsrouter.RefusedInit, "not available", joins("/broken", "not available")},
+}
+
+// joins is a client that asks for a namespace, is told that, and leaves.
+func joins(namespace, told string) func(*site) {
+	return func(s *site) {
 		ws := s.direct()
-		ws.write("40/nowhere,")
-		ws.read()
+		ws.write("40" + namespace + ",")
+		ws.reads("44" + namespace + `,{"message":"` + told + `"}`)
 		ws.write("1")
 		ws.closed()
-	}},
-	{"a namespace that has gone", wsrouter.RefusedShutdown, "shutting down", func(s *site) {
-		ws := s.direct()
-		ws.write("40/gone,")
-		ws.reads(`44/gone,{"message":"shutting down"}`)
-		ws.write("1")
-		ws.closed()
-	}},
-	{"a namespace that is broken", wsrouter.RefusedInit, "not available", func(s *site) {
-		ws := s.direct()
-		ws.write("40/broken,")
-		ws.reads(`44/broken,{"message":"not available"}`)
-		ws.write("1")
-		ws.closed()
-	}},
+	}
 }
 
 // TestRefusalsAreSeen: each client that is refused is counted once, logged once, and
