@@ -110,7 +110,6 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	t.attach(link)
 	s := &plain.Session{
 		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: t.limits, WantAuth: m.opts.AuthFrame,
-		Late: func() { host.Refused(req, string(RefusedTimeout), nil) },
 	}
 	if m.opts.Detach {
 		go serve(s, t)
@@ -123,7 +122,6 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
 	return &plain.Session{
 		Link: l, Namespace: r, Codec: codec, Limits: r.app.limits(), Dialed: l.dialed,
-		Late: func() { r.app.refused(l.request, RefusedTimeout, nil) },
 		BadFrame: func(problem string) {
 			r.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", problem)
 		},

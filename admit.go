@@ -38,7 +38,7 @@ func (r *Router) admit(req *http.Request) *adapter.Refusal {
 		err = refusal(http.StatusServiceUnavailable, "not available", RefusedInit)
 	}
 	if err != nil {
-		r.app.refused(req, Refusal(err.Reason), err)
+		r.app.refused(req, r.name, Refusal(err.Reason), err)
 	}
 	return err
 }
@@ -114,30 +114,6 @@ func parseOrigins(patterns []string) (list []origin.Pattern) {
 	return list
 }
 
-func refusal(status int, text string, reason Refusal) *adapter.Refusal {
-	return &adapter.Refusal{Status: status, Text: text, Reason: string(reason)}
-}
-
-// Refusal is why a client was not let in, see [Stats] and [Trace].
-type Refusal string
-
-// The refusals.
-const (
-	RefusedOrigin   Refusal = "origin"     // Options.Origins does not have it
-	RefusedMaxConns Refusal = "max_conns"  // Options.MaxConns are there
-	RefusedClient   Refusal = "max_client" // Options.MaxConnsPerClient are there
-	RefusedShutdown Refusal = "shutdown"
-	RefusedInit     Refusal = "init"    // OnInit failed or was not waited for, or the router dials
-	RefusedUpgrade  Refusal = "upgrade" // no WebSocket handshake
-	RefusedGuard    Refusal = "guard"   // OnConnect returned an error
-	RefusedTimeout  Refusal = "timeout" // Options.ConnectTimeout was over
-
-	// RefusedRequest is that of a client whose request cannot be kept for as long
-	// as it is connected: its headers hold more than 256 KiB, at 128 bytes for
-	// each value besides its letters.
-	RefusedRequest Refusal = "request"
-)
-
 const (
 	maxRequest     = 256 << 10
 	headerOverhead = 128 // of one value of a header or form
@@ -158,14 +134,6 @@ func requestHeld(r *http.Request) int {
 		}
 	}
 	return n
-}
-
-// refused counts and traces a refusal.
-func (a *app) refused(req *http.Request, reason Refusal, err error) {
-	a.counters.refusals.add(reason)
-	if t := a.opts.Trace; t.Refuse != nil {
-		a.trace(func() { t.Refuse(req, reason, err) })
-	}
 }
 
 // sessions knows the clients of a tree: their transports, for which there has to

@@ -132,7 +132,7 @@ func (h host) AllowsOrigin(req *http.Request) bool {
 }
 
 func (h host) Refused(req *http.Request, reason string, err error) {
-	h.router.app.refused(req, Refusal(reason), err)
+	h.router.app.refused(req, "", Refusal(reason), err)
 }
 
 func (h host) Limits() adapter.Limits { return h.router.app.limits() }

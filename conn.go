@@ -43,8 +43,7 @@ type Conn struct {
 	link      *link // nil while it is away
 	auth      json.RawMessage
 	ce        *CloseError // how it leaves
-	held      []adapter.Frame
-	heldBytes int
+	held      held
 	data      int                 // bytes that SetData keeps
 	open      map[string]*request // those that the client may cancel, by its ids
 	streams   map[*request]struct{}
@@ -90,8 +89,8 @@ func (c *Conn) Auth(v any) error {
 // [Options.OutboxBytes], it is closed as slow. So the error says that an
 // argument cannot be encoded or that the name is reserved, or it is a
 // *[CloseError] as the connection has gone. What is emitted in OnConnect is held
-// until that lets the client in. A nil error is no receipt: use [Conn.Call] to
-// know that a message has arrived.
+// until that lets the client in; beyond OutboxBytes the client is refused. A nil
+// error is no receipt: use [Conn.Call] to know that a message has arrived.
 func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, sendNow) }
 
 func (c *Conn) emit(event string, args []any, mode sendMode) error {
@@ -124,6 +123,7 @@ const (
 	sendNow                      // never wait: full means that the client is slow
 	sendVolatile                 // drop the frame
 	sendReply                    // as sendWait, and likely nothing follows
+	sendCast                     // as sendNow, of a Target
 )
 
 func (mode sendMode) waits() bool { return mode == sendWait || mode == sendReply }
@@ -158,8 +158,14 @@ func (c *Conn) put(f adapter.Frame, mode sendMode) error {
 func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 	switch {
 	case c.phase == connLive, c.phase == connConnecting && c.dialed:
+	case c.phase == connConnecting && f.IsZero():
+		return placed{}, nil
 	case c.phase == connConnecting:
-		return placed{}, c.holdLocked(f)
+		if err := c.held.add(f, mode, c.router.app.opts.OutboxBytes); err != nil {
+			return placed{}, err
+		}
+		c.link.bytes.Out(f.Held())
+		return placed{}, nil
 	case c.phase == connParting && mode.waits(): // what it has sent before is still answered
 	default:
 		return placed{}, c.ce
@@ -185,24 +191,12 @@ func (c *Conn) outboxMode(mode sendMode) outbox.Mode {
 	return outbox.Now
 }
 
-// holdLocked keeps what is sent in OnConnect until that has let the client in.
-func (c *Conn) holdLocked(f adapter.Frame) error {
-	if f.IsZero() {
-		return nil
-	}
-	size := f.Held()
-	if c.heldBytes > 0 && c.heldBytes+size > c.router.app.opts.OutboxBytes {
-		return fmt.Errorf("wsrouter: too much emitted in OnConnect")
-	}
-	c.held = append(c.held, f)
-	c.heldBytes += size
-	c.link.bytes.Out(size)
-	return nil
-}
-
 // placed goes on when a frame was put into the outbox, or could not be.
 func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error {
-	if err != nil || p.link == nil {
+	switch {
+	case err == errHeldFull:
+		return c.heldFull(mode)
+	case err != nil, p.link == nil:
 		return err
 	}
 	counters := &c.router.app.counters
@@ -213,7 +207,7 @@ func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error
 	case mode == sendVolatile:
 		c.router.app.dropped(p.link, 1)
 		return nil
-	case mode == sendNow:
+	case !mode.waits():
 		return p.link.putDone(f, p.outcome)
 	}
 	return c.putWaiting(f, mode, p)
@@ -238,6 +232,14 @@ func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
 		p = next
 	}
 	return c.placed(f, mode, p, nil)
+}
+
+// owns reports whether it is the end of this connection, and not of another.
+func (c *Conn) owns(ce *CloseError) bool {
+	c.mu.Lock()
+	l, own := c.link, ce == c.ce
+	c.mu.Unlock()
+	return ce != nil && (own || l.owns(ce))
 }
 
 // currentLink returns the link that the connection has.
@@ -321,9 +323,13 @@ func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 
 // Close ends the connection: what was sent before is still delivered, then the
 // client is told code and reason (at most 123 bytes of it), and what it has sent
-// is not handled any more. On a link with several namespaces it is just this
-// namespace that the client leaves, and the code is lost. Close does not wait;
-// OnDisconnect will tell. Closing again does nothing.
+// is not handled any more. Close does not wait; OnDisconnect will tell. Closing
+// again does nothing.
+//
+// On a link with several namespaces, which is Socket.IO's, it is just this namespace
+// that the client leaves, the code is lost, and the client does not come back by
+// itself. Where it shall, as 1011, 1012 and 1013 say, the link ends with all that is
+// on it.
 //
 // The code is 1000, or 3000 to 4999 for the application's own; codes that RFC
 // 6455 does not let an endpoint send are an error, and nothing happens.

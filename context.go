@@ -39,13 +39,15 @@ func (c *Context) Context() context.Context {
 
 // WithContext returns a copy with another context, for middleware. The copy
 // answers the same event: at most one reply, whichever is used. Give it a
-// context derived from [Context.Context].
+// context derived from [Context.Context]. The line that is logged when the handler
+// fails has the last of them, with the trace it may carry.
 func (c *Context) WithContext(ctx context.Context) *Context {
 	if ctx == nil {
 		panic("wsrouter: nil context")
 	}
 	c2 := *c
 	c2.ctx = ctx
+	c.req.enter(ctx)
 	return &c2
 }
 

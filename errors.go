@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -178,10 +179,10 @@ const (
 	CloseTryAgainLater  = 1013
 )
 
-// CloseError tells how a connection ended. OnConnect may return one to refuse a
-// client with a code; OnDisconnect gets one, the cause of [Conn.Context] is one,
-// and calls and emits on a connection that is gone fail with one. It matches
-// [net.ErrClosed] in [errors.Is].
+// CloseError tells how a connection ended. OnConnect may return one of its own,
+// without a Cause, to refuse a client with a code; OnDisconnect gets one, the cause
+// of [Conn.Context] is one, and calls and emits on a connection that is gone fail
+// with one. It matches [net.ErrClosed] in [errors.Is].
 type CloseError struct {
 	Code   int    // a WebSocket close code
 	Reason string // at most 123 bytes are sent
@@ -215,6 +216,16 @@ func (e *CloseError) Unwrap() error {
 
 // Is makes errors.Is(err, net.ErrClosed) true.
 func (e *CloseError) Is(target error) bool { return target == net.ErrClosed }
+
+// isTemporary reports whether the client shall come back. Who finds that a namespace
+// cannot open, or has shut down, finds it again.
+func (e *CloseError) isTemporary() bool {
+	switch e.Code {
+	case CloseInternal, CloseServiceRestart, CloseTryAgainLater:
+		return e.Cause != CauseShutdown && e.err != error(errInitFailed)
+	}
+	return false
+}
 
 // sendableCode reports whether RFC 6455 lets an endpoint send the code.
 func sendableCode(code int) bool {
@@ -343,22 +354,75 @@ func publicError(err error) *WsError {
 	return errInternal
 }
 
+// What [Context.Outcome] says of errors that have no code.
+const (
+	OutcomeError    = "error"    // a *WsError without a code: a mistake of the client's
+	OutcomeGone     = "gone"     // the client has left, or its connection was ended
+	OutcomeInternal = "internal" // a failure of ours, which the client is not told
+)
+
+// Outcome says what an error of this event's handler means to the client, for logs
+// and metrics: the code of a *[WsError], or one of OutcomeError, OutcomeGone and
+// OutcomeInternal; empty for nil. Middleware asks for what next has returned,
+// [Trace.EventEnd] for what it is given.
+//
+// It is a method as it takes this connection, and this event's context, to tell a
+// client that has left from a failure: the *[CloseError] of another connection, and
+// the end of another context, are failures of ours, and are logged and counted so.
+func (c *Context) Outcome(err error) string {
+	var p *panicError
+	var ws *WsError
+	err = c.outcome(noTypedNil(err))
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &p):
+		return OutcomeInternal
+	case errors.As(err, &ws) && ws.Code != "":
+		return ws.Code
+	case ws != nil:
+		return OutcomeError
+	case c.conn.isEnd(err, c.req.context()):
+		return OutcomeGone
+	}
+	return OutcomeInternal
+}
+
+// isEnd reports whether err says that the connection has ended, or ctx by that or
+// by its asker: that of another connection or context is a failure of ours.
+func (c *Conn) isEnd(err error, ctx context.Context) bool {
+	var ce *CloseError
+	if errors.As(err, &ce) {
+		return c.owns(ce)
+	}
+	if !errors.Is(err, context.Canceled) {
+		return false
+	}
+	cause := context.Cause(ctx)
+	return cause == errCanceled || errors.As(cause, &ce) && c.owns(ce)
+}
+
 // logError logs what a handler failed with, unless the client is told all of it
 // or caused it by going away.
 func (c *Context) logError(err error) {
 	var ws *WsError
 	var p *panicError
-	var gone *CloseError
 	stats := &c.conn.router.app.counters
 	switch {
 	case errors.As(err, &p):
 		stats.panics.Add(1)
-		c.Logger().Error("wsrouter: handler panicked", "panic", fmt.Sprint(p.value), "stack", string(p.stack))
-	case errors.As(err, &ws) && ws.cause == nil, errors.As(err, &gone), errors.Is(err, context.Canceled):
+		c.logFailure("wsrouter: handler panicked", panicAttrs(err)...)
+	case errors.As(err, &ws) && ws.cause == nil, errors.Is(err, errCanceled), c.conn.isEnd(err, c.req.context()):
 	default:
 		stats.errors.Add(1)
-		c.Logger().Error("wsrouter: handler failed", "err", err)
+		c.logFailure("wsrouter: handler failed", slog.Any("err", err))
 	}
+}
+
+// logFailure writes a line with the context that the handler had, from which a
+// [slog.Handler] may take the id of a trace.
+func (c *Context) logFailure(msg string, attrs ...slog.Attr) {
+	c.Logger().LogAttrs(c.req.innermost(), slog.LevelError, msg, attrs...)
 }
 
 // remoteError reads the body of an exception that answers a call of ours.
@@ -378,24 +442,6 @@ func remoteError(data payload.Value) *WsError {
 		return e.WithData(data)
 	}
 	return &WsError{Status: body.Status, Message: body.Message, Code: body.Code, Data: body.Data}
-}
-
-// guardError turns what OnConnect returned into how the client is closed.
-func guardError(err error) *CloseError {
-	var ce *CloseError
-	var ws *WsError
-	switch {
-	case errors.As(err, &ce):
-		refused := *ce
-		refused.Cause = CauseLocal
-		if !sendableCode(refused.Code) {
-			refused.Code = ClosePolicy
-		}
-		return &refused
-	case errors.As(err, &ws):
-		return &CloseError{Code: ClosePolicy, Reason: ws.Message, Cause: CauseLocal, err: ws}
-	}
-	return &CloseError{Code: CloseInternal, Reason: errInternal.Message, Cause: CauseLocal, err: err}
 }
 
 // abortsConnection reports whether a handler ended with panic(http.ErrAbortHandler),

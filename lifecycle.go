@@ -39,37 +39,11 @@ const (
 	connEnded
 )
 
-// guardPhase is what OnConnect makes of a client. It goes on although the client
-// leaves meanwhile.
-//
-//	pending ─┬─▶ admitted: OnDisconnect will run
-//	         └─▶ refused
-type guardPhase uint8
-
-const (
-	guardPending guardPhase = iota
-	guardAdmitted
-	guardRefused
-)
-
 // OnInit registers a function that is run once, before the namespace's first
 // client. Clients that come meanwhile wait for it; if it fails they, and all
 // later ones, get 503.
 func (r *Router) OnInit(fn func(*Router) error) {
 	setHook(r, "OnInit", &r.onInit, fn, fn == nil)
-}
-
-// OnConnect registers the guard of the namespace: it is run for every client,
-// over every transport, before any of its events is handled. Until it returns
-// nil the connection is in no room and no broadcast reaches it; what is emitted
-// to it is held, and its events wait.
-//
-// An error refuses the client: a *[CloseError] with its code and reason, a
-// *[WsError] with 1008 and its message, any other, or a panic, with 1011 and no
-// details. It has [Options.ConnectTimeout], and [Conn.Context] ends when the
-// client goes away meanwhile. It is not inherited by child namespaces.
-func (r *Router) OnConnect(fn func(*Conn) error) {
-	setHook(r, "OnConnect", &r.onConnect, fn, fn == nil)
 }
 
 type disconnectFunc = func(ctx context.Context, c *Conn, err *CloseError)
@@ -144,6 +118,7 @@ func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (a
 		c.admit()
 		return a, nil
 	}
+	r.rooms.Wait(&c.member)
 	first := &request{conn: c, link: l, msg: new(adapter.Message)}
 	c.lane.Begin(&first.item)
 	go c.connect(first)
@@ -159,195 +134,55 @@ func (l *link) attach(a *attached) error {
 		}
 	}
 	l.mu.Lock()
-	err := l.attachLocked(a)
 	idle := len(l.attached) == 0
+	joined, err := l.attachLocked(a)
 	l.mu.Unlock()
-	if err == errTooManyJoins {
-		l.close(&CloseError{Code: ClosePolicy, Reason: "too many joins", Cause: CauseProtocol})
-		return adapter.ErrClosing
-	}
-	if err == adapter.ErrClosing && idle { // of a tree that shuts down: it is owed nothing
-		l.close(l.app.shutdownError())
-	}
-	if err == nil {
+	var refused *adapter.Refusal
+	switch {
+	case err == nil:
 		l.bytes.Keep(len(a.conn.auth))
 		l.app.sessions.addConn(a.conn)
 		l.app.relieve()
+	case err == adapter.ErrJoined:
+		joined.welcomeAgain()
+	case err == errTooManyJoins:
+		if idle { // nobody's end tells of it
+			l.app.refused(l.request, r.name, RefusedProtocol, err)
+		}
+		l.close(&CloseError{Code: ClosePolicy, Reason: err.Error(), Cause: CauseProtocol})
+		return adapter.ErrClosing
+	case err == adapter.ErrClosing && idle: // of a tree that shuts down: it is owed nothing
+		l.close(l.app.shutdownError())
+	case errors.As(err, &refused):
+		l.app.refused(l.request, r.name, Refusal(refused.Reason), err)
 	}
 	return err
 }
 
 var errTooManyJoins = errors.New("too many joins")
 
-func (l *link) attachLocked(a *attached) error {
+// attachLocked returns with ErrJoined who has joined.
+func (l *link) attachLocked(a *attached) (joined *Conn, err error) {
+	if l.ce.Load() != nil || l.app.root.isClosing() {
+		return nil, adapter.ErrClosing
+	}
+	l.phase = linkOpen
 	switch {
-	case l.ce.Load() != nil, l.app.root.isClosing():
-		return adapter.ErrClosing
 	case a.conn.router.isClosing():
-		return refusal(503, "shutting down", RefusedShutdown)
+		return nil, refusal(503, "shutting down", RefusedShutdown)
 	case len(l.attached) >= maxNamespaces:
-		return refusal(503, "too many namespaces", RefusedMaxConns)
+		return nil, refusal(503, "too many namespaces", RefusedMaxConns)
 	}
 	if !l.mayJoinLocked() {
-		return errTooManyJoins
+		return nil, errTooManyJoins
 	}
 	for _, other := range l.attached {
 		if other.conn.router == a.conn.router && !other.left {
-			return adapter.ErrJoined
+			return other.conn, adapter.ErrJoined
 		}
 	}
 	l.attached = append(l.attached, a)
-	return nil
-}
-
-// connect runs OnConnect; it has the turn, so events wait for it. Should that call
-// runtime.Goexit, another goroutine goes on.
-func (c *Conn) connect(first *request) {
-	returned := false
-	decide := func(err error) {
-		if err == nil {
-			c.admit()
-		} else {
-			c.refuse(err)
-		}
-		if next, _ := c.lane.Next(&first.item); next != nil {
-			c.work(next.Value)
-		}
-	}
-	defer func() {
-		if !returned {
-			go decide(errGoexit())
-		}
-	}()
-	err := c.askGuard()
-	returned = true
-	decide(err)
-}
-
-// askGuard runs OnConnect, and OnInit before if that has not been run.
-func (c *Conn) askGuard() error {
-	if c.router.initialize(c.done) != nil {
-		return &CloseError{Code: CloseTryAgainLater, Reason: "not available", Cause: CauseLocal}
-	}
-	fn := c.router.onConnect.fn
-	if fn == nil {
-		return nil
-	}
-	late := time.AfterFunc(c.router.app.opts.ConnectTimeout, func() {
-		c.close(&CloseError{Code: ClosePolicy, Reason: "connect timeout", Cause: CauseTimeout})
-	})
-	defer late.Stop()
-	return protect(func() error { return fn(c) })
-}
-
-// admit lets the client in.
-func (c *Conn) admit() {
-	c.router.rooms.Add(&c.member) // before the client knows; what it is sent is held until then
-	welcome, _ := c.format.Encode(&adapter.Message{Kind: adapter.KindConnect, ID: c.ID()})
-	c.mu.Lock()
-	c.guard = guardAdmitted
-	l := c.link
-	held, bytes := c.takeHeldLocked(welcome)
-	wake := false
-	if c.phase == connConnecting {
-		c.phase = connLive
-		wake = c.forceLocked(held)
-	}
-	c.mu.Unlock()
-	l.bytes.Out(-bytes)
-	if wake {
-		go l.flush()
-	}
-	app := c.router.app
-	app.counters.connects.Add(1)
-	c.log(slog.LevelInfo, "wsrouter: connected")
-	if t := app.opts.Trace; t.Connect != nil {
-		app.trace(func() { t.Connect(c) })
-	}
-}
-
-// takeHeldLocked returns what was emitted in OnConnect, behind the welcome.
-func (c *Conn) takeHeldLocked(welcome adapter.Frame) (frames []adapter.Frame, bytes int) {
-	frames, bytes = c.held, c.heldBytes
-	if !welcome.IsZero() {
-		frames = append([]adapter.Frame{welcome}, frames...)
-	}
-	c.held, c.heldBytes = nil, 0
-	return frames, bytes
-}
-
-// forceLocked sends frames whatever their size: they were bounded when they were
-// held. It reports whether the caller has to flush.
-func (c *Conn) forceLocked(frames []adapter.Frame) (wake bool) {
-	wake, ok := c.link.out.Force(frames)
-	if ok {
-		for _, f := range frames {
-			c.link.bytes.Out(f.Held())
-		}
-		c.router.app.counters.eventsOut.Add(int64(len(frames)))
-	}
-	return wake
-}
-
-// refuse does not let the client in.
-func (c *Conn) refuse(err error) {
-	ce := guardError(err)
-	told := c.refusalFrame(err)
-	c.mu.Lock()
-	c.guard = guardRefused
-	reason := RefusedGuard
-	if c.ce != nil && c.ce.Cause == CauseTimeout {
-		reason = RefusedTimeout
-	}
-	_, bytes := c.takeHeldLocked(adapter.Frame{})
-	l, first := c.link, c.leaveLocked(ce)
-	c.mu.Unlock()
-	l.bytes.Out(-bytes)
-	c.lane.Close()
-	c.dropWaiting()
-	switch {
-	case !l.multi:
-		l.close(ce)
-	case first:
-		l.leaving(c)
-		l.Send(told)
-		go c.end()
-	}
-	c.router.app.refused(c.request, reason, err)
-	level := slog.LevelInfo
-	if ce.Code == CloseInternal {
-		level = slog.LevelError
-	}
-	c.log(level, "wsrouter: refused", slog.Any("err", err))
-}
-
-// refusalFrame tells the client why; data that cannot be encoded keeps it from
-// the details only.
-func (c *Conn) refusalFrame(err error) (f adapter.Frame) {
-	told := toldOf(err)
-	m := &adapter.Message{Kind: adapter.KindRefuse, Args: []any{told}}
-	failed := protect(func() (err2 error) { // MarshalJSON is user code
-		f, err2 = c.format.Encode(m)
-		return err2
-	})
-	if failed != nil {
-		m.Args[0] = adapter.Told{Message: told.Message}
-		f, _ = c.format.Encode(m)
-	}
-	return f
-}
-
-// toldOf is what the client may know of a refusal.
-func toldOf(err error) adapter.Told {
-	var ws *WsError
-	var ce *CloseError
-	switch {
-	case errors.As(err, &ws):
-		return adapter.Told{Message: ws.Message, Data: ws.Data}
-	case errors.As(err, &ce):
-		return adapter.Told{Message: ce.Reason}
-	}
-	return adapter.Told{Message: errInternal.Message}
+	return nil, nil
 }
 
 // leaveLocked is the beginning of the end. It reports whether nobody has begun it.
@@ -361,6 +196,28 @@ func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	return true
 }
 
+// refuse does not let the client in, for what is refused first. It reports whether
+// that was this.
+func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
+	c.mu.Lock()
+	if c.guard != guardPending {
+		c.mu.Unlock()
+		return false
+	}
+	c.guard = guardRefused
+	_, bytes := c.held.take(adapter.Frame{})
+	l, first := c.link, c.leaveLocked(ce)
+	c.mu.Unlock()
+	l.bytes.Out(-bytes)
+	c.lane.Close()
+	c.dropWaiting()
+	if first {
+		c.depart(l, ce, err)
+	}
+	c.router.app.refused(c.request, c.router.name, reason, err)
+	return true
+}
+
 // close begins the end of the connection: of the link, where it is the only one.
 func (c *Conn) close(ce *CloseError) {
 	c.mu.Lock()
@@ -371,13 +228,24 @@ func (c *Conn) close(ce *CloseError) {
 		return
 	}
 	c.dropWaiting()
-	if !l.multi {
+	if connecting { // it has never been connected
+		c.depart(l, ce, ce)
+		return
+	}
+	c.depart(l, ce, nil)
+}
+
+// depart lets the client go who has begun to leave. told is why it was refused, nil
+// if it was not. Who has just one namespace taken from it does not ask for it again:
+// so the link ends where clients shall come back.
+func (c *Conn) depart(l *link, ce *CloseError, told error) {
+	if !l.multi || ce.isTemporary() {
 		l.close(ce)
 		return
 	}
 	l.leaving(c)
-	if connecting { // it has never been connected
-		l.Send(c.refusalFrame(ce))
+	if told != nil {
+		l.Send(c.refusalFrame(told))
 	} else {
 		goodbye, _ := c.format.Encode(&adapter.Message{Kind: adapter.KindDisconnect})
 		l.Send(goodbye)
@@ -460,9 +328,12 @@ func (c *Conn) end() {
 	if !admitted {
 		return
 	}
-	c.log(slog.LevelInfo, "wsrouter: disconnected", slog.Duration("duration", time.Since(c.born)),
-		slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code),
-		slog.Int64("bytes_in", l.bytesIn.Load()), slog.Int64("bytes_out", l.bytesOut.Load()))
+	attrs := []slog.Attr{slog.Duration("duration", time.Since(c.born)), slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code)}
+	if ce.Reason != "" && ce.Cause != CausePeer { // what a stranger made up does not get into logs
+		attrs = append(attrs, slog.String("reason", truncate(ce.Reason, 123)))
+	}
+	c.log(slog.LevelInfo, "wsrouter: disconnected", append(attrs,
+		slog.Int64("bytes_in", l.bytesIn.Load()), slog.Int64("bytes_out", l.bytesOut.Load()))...)
 	if t := c.router.app.opts.Trace; t.Disconnect != nil {
 		c.router.app.trace(func() { t.Disconnect(c, ce) })
 	}
@@ -514,7 +385,7 @@ func (c *Conn) disconnect(ce *CloseError) {
 	err := protectHook(func() error { c.router.onDisconnect.fn(ctx, c, ce); return nil })
 	if err != nil {
 		c.router.app.counters.panics.Add(1)
-		c.log(slog.LevelError, "wsrouter: OnDisconnect panicked", slog.Any("err", err))
+		c.log(slog.LevelError, "wsrouter: OnDisconnect panicked", panicAttrs(err)...)
 	}
 }
 
@@ -543,7 +414,7 @@ func (c *Conn) dropWaiting() {
 	}
 	c.mu.Unlock()
 	for _, r := range dropped {
-		r.link.resume(r.letGo())
+		r.letGo()
 	}
 	c.router.app.counters.discarded.Add(int64(len(dropped)))
 }

@@ -18,7 +18,8 @@ import (
 // link is one client's transport: it has all that goes over it, in one order, and
 // watches for life. It implements [adapter.Link].
 //
-//	open ── close, cut, End ──▶ closing, which has a ce
+//	new ── Join ──▶ open ── close, cut, End ──▶ closing, which has a ce
+//	 └──────────────────────────────────────────▶
 //
 // Closing, what is queued is sent, and then goodbye; cut, nothing is. What outlives
 // a transport belongs to its Conns. Locks are taken in the order Conn.mu, those of
@@ -40,13 +41,23 @@ type link struct {
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
 	done              chan struct{}              // closed when everything of it is gone
 
+	lost atomic.Pointer[CloseError] // what senders were told before that
+
 	mu       sync.Mutex // guards everything below
+	phase    linkPhase
 	attached []*attached
 	ping     *time.Timer
 	pinged   int64  // when, as lastRead; 0 if something has been heard since
 	frames   bucket // that the client may send
 	joins    bucket // of namespaces
 }
+
+type linkPhase uint8
+
+const (
+	linkNew  linkPhase = iota // it has not asked for a namespace
+	linkOpen                  // it has; when it is closing, ce says
+)
 
 // attached is a Conn at a link. It implements [adapter.Conn].
 type attached struct {
@@ -82,7 +93,7 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	if refused != nil {
 		l.ping.Stop()
 		l.bytes.Leave()
-		a.refused(l.request, Refusal(refused.Reason), nil)
+		a.refused(l.request, "", Refusal(refused.Reason), refused)
 		return nil, refused
 	}
 	a.relieve()
@@ -136,8 +147,12 @@ func (l *link) gone() *CloseError {
 	if ce := l.ce.Load(); ce != nil {
 		return ce
 	}
-	return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
+	l.lost.CompareAndSwap(nil, &CloseError{Code: CloseAbnormal, Cause: CausePeer})
+	return l.lost.Load()
 }
+
+// owns reports whether it is the end of this link.
+func (l *link) owns(ce *CloseError) bool { return ce == l.ce.Load() || ce == l.lost.Load() }
 
 // flush writes batches until there are none, or the transport is pending. Whoever
 // calls it has the right to write.
@@ -358,7 +373,11 @@ func (l *link) beginClose(ce *CloseError) bool {
 	}
 	l.mu.Lock()
 	l.ping.Stop()
+	was := l.phase
 	l.mu.Unlock()
+	if was == linkNew && !l.dialed {
+		l.turnedAway(ce)
+	}
 	if ce.Cause == CauseSlow {
 		l.app.counters.slow.Add(1)
 	}
@@ -367,6 +386,19 @@ func (l *link) beginClose(ce *CloseError) bool {
 	}
 	l.resume(l.bytes.End())
 	return true
+}
+
+// turnedAway tells of a client that has gone before it asked for a namespace, unless
+// it went by itself.
+func (l *link) turnedAway(ce *CloseError) {
+	switch ce.Cause {
+	case CauseTimeout:
+		l.app.refused(l.request, "", RefusedTimeout, ce)
+	case CauseShutdown:
+		l.app.refused(l.request, "", RefusedShutdown, ce)
+	case CauseProtocol, CauseSlow:
+		l.app.refused(l.request, "", RefusedProtocol, ce)
+	}
 }
 
 // End implements [adapter.Link].

@@ -12,8 +12,10 @@ import (
 // Options configure a tree of namespaces. The zero value is what most services
 // want. Where zero means a limit, negative means unlimited.
 type Options struct {
-	// Logger gets one line when a client connects, one when it disconnects, and
-	// what goes wrong. Nil is slog.Default(). Queries, cookies, payloads and
+	// Logger gets one line when a client connects, one when it disconnects, one a
+	// minute for each reason that clients are refused for, and what goes wrong. Lines
+	// about failures have the context of the handler, in which a slog.Handler may
+	// find the id of a trace. Nil is slog.Default(). Queries, cookies, payloads and
 	// event names that are not registered are never logged.
 	Logger *slog.Logger
 

@@ -3,6 +3,7 @@ package wsrouter
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
@@ -29,8 +30,9 @@ type request struct {
 	answer answerPhase
 	ctx    context.Context // nil until somebody wants it, which most handlers do not
 	cancel context.CancelCauseFunc
-	cause  error // why ctx ends, or is to as soon as it is made; nil while it goes on
-	credit int64 // items that the asker takes; negative is any number
+	inner  context.Context // of the last WithContext; nil if there was none
+	cause  error           // why ctx ends, or is to as soon as it is made; nil while it goes on
+	credit int64           // items that the asker takes; negative is any number
 	more   chan struct{}
 	traced bool // EventStart was called, and EventEnd was not
 }
@@ -267,6 +269,24 @@ func (r *request) newContext() (context.Context, context.CancelCauseFunc) {
 	return context.WithValue(ctx, requestKey{}, r), cancel
 }
 
+// enter notes a context that middleware has made for the handler.
+func (r *request) enter(ctx context.Context) {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	r.inner = ctx
+}
+
+// innermost returns the context that the handler had.
+func (r *request) innermost() context.Context {
+	r.conn.mu.Lock()
+	inner := r.inner
+	r.conn.mu.Unlock()
+	if inner != nil {
+		return inner
+	}
+	return r.context()
+}
+
 // cancelLocked ends the event's context. The first cause counts.
 func (r *request) cancelLocked(cause error) {
 	if r.cause != nil {
@@ -368,7 +388,7 @@ func (c *Context) explain(err error) error {
 		return nil
 	})
 	if failed != nil {
-		c.Logger().Error("wsrouter: error of a handler panicked", "panic", failed.Error())
+		c.logFailure("wsrouter: error of a handler panicked", panicAttrs(failed)...)
 		return errInternal
 	}
 	return explained
@@ -411,7 +431,7 @@ func (c *Context) sendLast(err error, mode sendMode) {
 		return err2
 	})
 	if failed != nil {
-		c.Logger().Error("wsrouter: exception cannot be encoded", "err", failed)
+		c.logFailure("wsrouter: exception cannot be encoded", slog.Any("err", failed))
 		m.Args = []any{wireError{Status: "error", Message: errInternal.Message}}
 		f, _ = c.conn.format.Encode(m)
 	}

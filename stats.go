@@ -1,8 +1,6 @@
 package wsrouter
 
 import (
-	"maps"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +15,7 @@ type Stats struct {
 
 	// Of the whole tree, since New.
 	Connects  int64             // clients that were let in
-	Refused   map[Refusal]int64 // clients that were not
+	Refused   map[Refusal]int64 // clients that were not, and those kept out of one namespace
 	EventsIn  int64
 	EventsOut int64
 	BytesIn   int64
@@ -25,7 +23,7 @@ type Stats struct {
 	Dropped   int64 // frames not sent: volatile ones, and of cut connections the outbox and what was being written
 	Discarded int64 // events that were read and not handled, as their connection ended
 	Slow      int64 // connections closed because their client did not read
-	Errors    int64 // handlers that failed with an error the client does not see
+	Errors    int64 // handlers, and OnConnect, that failed with an error the client does not see; see Context.Outcome
 	Panics    int64
 
 	// Of the whole tree, now.
@@ -44,27 +42,6 @@ type counters struct {
 	dropped, discarded, slow, errors, panics         atomic.Int64
 	streams, producers, unpublished                  atomic.Int64
 	refusals                                         refusals
-}
-
-// refusals are counted rarely, and by name.
-type refusals struct {
-	mu sync.Mutex // guards n
-	n  map[Refusal]int64
-}
-
-func (r *refusals) add(reason Refusal) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.n == nil {
-		r.n = make(map[Refusal]int64)
-	}
-	r.n[reason]++
-}
-
-func (r *refusals) load() map[Refusal]int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return maps.Clone(r.n)
 }
 
 // Stats returns what there is and what has been. It looks at each connection of

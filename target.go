@@ -92,7 +92,7 @@ func (t *Target) emit(event string, args []any) error {
 		return err
 	}
 	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args}
-	conns := t.conns()
+	conns := t.recipients()
 	if len(conns) == 0 {
 		_, err := plain.JSON.Encode(m) // a mistake shows however many listen
 		return encodeError(event, err)
@@ -114,7 +114,7 @@ func (t *Target) emit(event string, args []any) error {
 		}
 		frames[c.format] = f
 	}
-	mode := sendNow
+	mode := sendCast
 	if t.volatile {
 		mode = sendVolatile
 	}
@@ -175,6 +175,12 @@ func (t *Target) check() error {
 // conns returns the selected connections of this process.
 func (t *Target) conns() []*Conn {
 	return t.router.rooms.Select(&rooms.Selection{All: !t.some, To: t.rooms, Except: t.except})
+}
+
+// recipients returns whom an Emit is for: conns, and those whom OnConnect has let
+// join the rooms and may still let in.
+func (t *Target) recipients() []*Conn {
+	return t.router.rooms.Select(&rooms.Selection{All: !t.some, To: t.rooms, Except: t.except, Waiting: true})
 }
 
 // Answer is what one client made of a [Target.Call].
@@ -265,9 +271,10 @@ func (t Target) Leave(names ...string) error {
 	return t.publish(broker.Operation{Kind: broker.OpLeave, Rooms: names})
 }
 
-// Disconnect closes the selected connections as [Conn.Close] does. The error
-// says that the code cannot be sent, and nothing has happened, or wraps
-// [ErrUnreached]. A Broker may lose code and reason.
+// Disconnect closes the selected connections as [Conn.Close] does; 1012 lets clients
+// come back, those of Socket.IO, too. The error says that the code cannot be sent,
+// and nothing has happened, or wraps [ErrUnreached]. A Broker may lose code and
+// reason.
 func (t Target) Disconnect(code int, reason string) error {
 	if !sendableCode(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)

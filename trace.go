@@ -22,11 +22,13 @@ type Trace struct {
 	Connect    func(c *Conn)
 	Disconnect func(c *Conn, err *CloseError)
 
-	// Refuse is called when a client is not let in. err may be nil.
+	// Refuse is called once for each client that is not let in, or not into one
+	// namespace. err says why; where an adapter of others refuses it may be nil.
 	Refuse func(req *http.Request, reason Refusal, err error)
 
 	// EventStart is called before a handler and its middleware, EventEnd when
-	// they have returned err, or panicked, after that time.
+	// they have returned err, or panicked, after that time. Ask c.Outcome(err)
+	// what that means.
 	EventStart func(c *Context)
 	EventEnd   func(c *Context, took time.Duration, err error)
 

@@ -35,7 +35,10 @@ type Host interface {
 	AllowsOrigin(*http.Request) bool
 
 	// Refused counts, logs and traces a client that the adapter has refused by
-	// itself, with one of a few reasons. err may be nil.
+	// itself, with one of a few reasons, none of which a client has made up. err may
+	// be nil; it is logged, so nothing secret is in it. What Admit, NewLink and Join
+	// refuse they have made known, and so is the end of a Link that has joined
+	// nothing, unless its client closed it.
 	Refused(r *http.Request, reason string, err error)
 
 	// Limits returns the options that an adapter applies.
@@ -108,7 +111,9 @@ type Link interface {
 	// Join asks for a connection in a namespace, with the client's connect
 	// payload, which may be nil. It returns before OnConnect has run; what came
 	// of that is sent as KindConnect or KindRefuse. The error is ErrJoined,
-	// ErrClosing or a *Refusal that the client may be told.
+	// ErrClosing or a *Refusal that the client may be told. With ErrJoined the
+	// client has another Conn in the namespace, by which it is answered: at once by
+	// another KindConnect if it is in, else when OnConnect has decided.
 	Join(ns Namespace, f Format, auth []byte) (Conn, error)
 
 	// Send queues a frame of the adapter's own. A client whose outbox is full is

@@ -7,7 +7,7 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Errors of Link.Join that a client is not told.
+// Errors of Link.Join that an adapter does not tell its client.
 var (
 	ErrJoined  = errors.New("wsrouter: namespace is joined already")
 	ErrClosing = errors.New("wsrouter: link is closing")

@@ -7,13 +7,16 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-var errAttachments = fmt.Errorf("more than %d attachments", maxAttachments)
+// tooManyAttachments is why a packet with more than n is refused, either way.
+type tooManyAttachments int
+
+func (n tooManyAttachments) Error() string { return fmt.Sprintf("more than %d attachments", int(n)) }
 
 // encodeArgs appends arguments, behind what is in b already, as the elements of a
 // JSON array. Bytes in them are binary messages of their own on the wire: they
 // are returned as attachments, and where they were stands
-// {"_placeholder":true,"num":0}.
-func encodeArgs(b []byte, args []any) (_ []byte, attachments [][]byte, err error) {
+// {"_placeholder":true,"num":0}. There may be most of them.
+func encodeArgs(b []byte, args []any, most int) (_ []byte, attachments [][]byte, err error) {
 	attach := func(b, data []byte) []byte {
 		b = append(b, `{"_placeholder":true,"num":`...)
 		b = append(strconv.AppendInt(b, int64(len(attachments)), 10), '}')
@@ -28,8 +31,8 @@ func encodeArgs(b []byte, args []any) (_ []byte, attachments [][]byte, err error
 			return nil, nil, err
 		}
 	}
-	if len(attachments) > maxAttachments {
-		return nil, nil, errAttachments
+	if len(attachments) > most {
+		return nil, nil, tooManyAttachments(most)
 	}
 	return b, attachments, nil
 }

@@ -71,7 +71,7 @@ func TestEncodeArgs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := fmt.Sprintf("%#v", test.args)
-			got, attachments, err := encodeArgs([]byte("["), test.args)
+			got, attachments, err := encodeArgs([]byte("["), test.args, usualAttachments)
 			require.NoError(t, err)
 			require.Equal(t, "["+test.json, string(got))
 			var found []string
@@ -88,8 +88,8 @@ func TestEncodeArgs(t *testing.T) {
 // TestEncodeArgsFails: too many attachments, and what JSON has no word for; a
 // cycle is found however it branches.
 func TestEncodeArgsFails(t *testing.T) {
-	_, _, err := encodeArgs([]byte("["), []any{[11][]byte{{1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}}})
-	require.ErrorIs(t, err, errAttachments)
+	_, _, err := encodeArgs([]byte("["), []any{[11][]byte{{1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}}}, usualAttachments)
+	require.ErrorIs(t, err, tooManyAttachments(10))
 	loop := &twice{}
 	loop.L, loop.R = loop, loop
 	list := []any{nil, nil, []byte("a")}
@@ -99,7 +99,7 @@ func TestEncodeArgsFails(t *testing.T) {
 	self := &recursive{B: []byte("a")}
 	self.Next = self
 	for _, arg := range []any{loop, list, object, self, func() {}, make(chan int)} {
-		_, _, err := encodeArgs([]byte("["), []any{arg})
+		_, _, err := encodeArgs([]byte("["), []any{arg}, usualAttachments)
 		require.Error(t, err)
 	}
 }

@@ -14,7 +14,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				p, err := parsePacket([]byte(text), 256)
+				p, err := parsePacket([]byte(text), 256, usualAttachments)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -23,8 +23,9 @@ const (
 // format is the wire format of one namespace. It is comparable: a broadcast is
 // encoded once for all clients of a namespace.
 type format struct {
-	namespace string
-	errors    ErrorMode
+	namespace      string
+	errors         ErrorMode
+	maxAttachments int
 }
 
 // Encode implements [adapter.Format].
@@ -95,13 +96,13 @@ func (f format) event(event string, args []any, id string) (adapter.Frame, error
 	if err != nil {
 		return adapter.Frame{}, err
 	}
-	return p.frame(b, head, args)
+	return p.frame(b, head, args, f.maxAttachments)
 }
 
 func (f format) ack(id string, args []any) (adapter.Frame, error) {
 	p := packet{kind: typeAck, namespace: f.namespace, id: id}
 	b := p.append(make([]byte, 0, sizeHint))
-	return p.frame(append(b, '['), len(b), args)
+	return p.frame(append(b, '['), len(b), args, f.maxAttachments)
 }
 
 // sizeHint is about what a packet with little data needs.
@@ -109,8 +110,8 @@ const sizeHint = 96
 
 // frame completes an event or ack whose array has been begun in b, behind the
 // packet's head. That is another one if there are attachments, which most have not.
-func (p *packet) frame(b []byte, head int, args []any) (adapter.Frame, error) {
-	b, attachments, err := encodeArgs(b, args)
+func (p *packet) frame(b []byte, head int, args []any, most int) (adapter.Frame, error) {
+	b, attachments, err := encodeArgs(b, args, most)
 	if err != nil {
 		return adapter.Frame{}, err
 	}

@@ -40,7 +40,7 @@ func FuzzPacket(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := parsePacket(text, 256)
+		p, err := parsePacket(text, 256, usualAttachments)
 		if err != nil {
 			return
 		}
@@ -48,7 +48,7 @@ func FuzzPacket(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := parsePacket(p.append(nil), 256)
+		again, err := parsePacket(p.append(nil), 256, usualAttachments)
 		require.NoError(t, err)
 		same, err := again.message(nil)
 		require.NoError(t, err)

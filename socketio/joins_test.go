@@ -38,6 +38,7 @@ func TestJoinsAreBounded(t *testing.T) {
 		ws.write("40")
 		ws.closed()
 		require.EqualValues(t, 501, router.Stats().Connects)
+		require.Equal(t, map[wsrouter.Refusal]int64{wsrouter.RefusedProtocol: 1}, router.Stats().Refused)
 	})
 }
 

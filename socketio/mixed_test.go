@@ -1,7 +1,6 @@
 package socketio_test
 
 import (
-	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -50,9 +49,9 @@ func TestMixedRoom(t *testing.T) {
 // TestGuard: OnConnect stands before every adapter and transport.
 func TestGuard(t *testing.T) {
 	router := newRouter(nil)
-	router.OnConnect(func(*wsrouter.Conn) error { return errors.New("closed") })
+	router.OnConnect(func(*wsrouter.Conn) error { return wsrouter.NewError("closed") })
 	s := serve(t, router, nil)
-	const refused = `44{"message":"Internal server error"}`
+	const refused = `44{"message":"closed"}`
 	ws := s.direct()
 	ws.write("40", `421["echo",1]`)
 	ws.reads(refused)
@@ -64,7 +63,7 @@ func TestGuard(t *testing.T) {
 	conn, _, err := websocket.Dial(t.Context(), "ws"+plain.URL[4:], nil)
 	require.NoError(t, err)
 	_, _, err = conn.Read(t.Context())
-	require.Equal(t, websocket.StatusInternalError, websocket.CloseStatus(err))
+	require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
 	require.Zero(t, router.Stats().Connects)
 }
 

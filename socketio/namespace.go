@@ -18,8 +18,12 @@ type client struct {
 	size    int // of the pending packet and its parts
 }
 
-// errNotJoined is a packet for a namespace that the client is not in.
-var errNotJoined = errors.New("namespace not joined")
+// Mistakes of clients, which are logged.
+var (
+	errNotJoined = errors.New("namespace not joined") // a packet for one that the client is not in
+	errBinary    = errors.New("binary message without a packet: another parser, as msgpack?")
+	errTooBig    = errors.New("message too big")
+)
 
 // receive takes one message of the session. An error ends the session.
 func (c *client) receive(m enginePacket) (adapter.Flow, error) {
@@ -29,7 +33,8 @@ func (c *client) receive(m enginePacket) (adapter.Flow, error) {
 	if c.pending != nil {
 		return 0, errPacket // text where an attachment has to come
 	}
-	p, err := parsePacket(m.data, c.session.handler.limits.MaxName)
+	h := c.session.handler
+	p, err := parsePacket(m.data, h.limits.MaxName, h.opts.MaxAttachments)
 	if err != nil {
 		return 0, err
 	}
@@ -41,13 +46,18 @@ func (c *client) receive(m enginePacket) (adapter.Flow, error) {
 	return c.handle(&p, nil, len(m.data))
 }
 
+const attachmentOverhead = 64
+
 // attachment takes one of the pending packet's. All together are one message,
 // with its limits of size and time.
 func (c *client) attachment(data []byte) (adapter.Flow, error) {
 	if c.pending == nil {
-		return 0, errPacket
+		return 0, errBinary
 	}
 	c.parts, c.size = append(c.parts, data), c.size+len(data)
+	if len(c.parts) > usualAttachments {
+		c.size += attachmentOverhead // empty ones hold memory, too
+	}
 	if c.size > c.session.handler.limits.MaxMessage {
 		return 0, errTooBig
 	}
@@ -59,8 +69,6 @@ func (c *client) attachment(data []byte) (adapter.Flow, error) {
 	c.pending, c.parts = nil, nil
 	return c.handle(p, parts, c.size)
 }
-
-var errTooBig = errors.New("message too big")
 
 // handle does what a complete packet says.
 func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow, error) {
@@ -93,16 +101,17 @@ func (c *client) connect(p *packet) error {
 	h, link := c.session.handler, c.session.link
 	ns := h.host.Lookup(p.namespace)
 	if ns == nil || h.opts.Namespaces != nil && !slices.Contains(h.opts.Namespaces, p.namespace) {
+		h.host.Refused(c.session.request, string(RefusedNamespace), errors.New("no such namespace"))
 		return c.invalidNamespace(p.namespace)
 	}
 	auth := p.data
 	if len(auth) == 0 {
 		auth = nil
 	}
-	f := format{namespace: p.namespace, errors: h.opts.Errors}
+	f := format{namespace: p.namespace, errors: h.opts.Errors, maxAttachments: h.opts.MaxAttachments}
 	conn, err := link.Join(ns, f, auth)
-	if err == adapter.ErrJoined {
-		return errPacket // twice
+	if err == adapter.ErrJoined { // a client that connects twice: it has been, or will be, answered
+		return nil
 	}
 	c.joined[p.namespace] = conn
 	// A client that is refused does not come back by itself: so where all are about

@@ -28,15 +28,13 @@ func TestConnect(t *testing.T) {
 		auths <- auth.Token
 		return errors.Join(err, c.Emit("welcome"))
 	})
-	router.Namespace("/error").OnConnect(func(*wsrouter.Conn) error { return errors.New("secret") })
 	router.Namespace("/ws").OnConnect(func(*wsrouter.Conn) error {
 		return wsrouter.NewError("no & never").WithData(map[string]int{"left": 3})
 	})
 	router.Namespace("/odd").OnConnect(func(*wsrouter.Conn) error { return wsrouter.NewError("no").WithData(func() {}) })
 	router.Namespace("/close").OnConnect(func(*wsrouter.Conn) error { return &wsrouter.CloseError{Code: 4001, Reason: "bye"} })
-	router.Namespace("/panic").OnConnect(func(*wsrouter.Conn) error { panic("secret") })
 	router.Namespace("/hidden")
-	s := serve(t, router, &socketio.Options{Namespaces: []string{"/", "/error", "/ws", "/odd", "/close", "/panic"}})
+	s := serve(t, router, &socketio.Options{Namespaces: []string{"/", "/ws", "/odd", "/close"}})
 	for packet, token := range map[string]string{"40": "none", `40{"token":"t"}`: "t", "40/,": "none", "40{}": "none"} {
 		ws := s.direct()
 		ws.write(packet)
@@ -46,11 +44,9 @@ func TestConnect(t *testing.T) {
 	}
 	ws := s.direct()
 	for packet, want := range map[string]string{
-		"40/error,":   `44/error,{"message":"Internal server error"}`,
 		"40/ws":       `44/ws,{"message":"no & never","data":{"left":3}}`,
 		"40/odd,":     `44/odd,{"message":"no"}`,
 		"40/close,":   `44/close,{"message":"bye"}`,
-		"40/panic,":   `44/panic,{"message":"Internal server error"}`,
 		"40/hidden,":  `44/hidden,{"message":"Invalid namespace"}`,
 		"40/none,{}":  `44/none,{"message":"Invalid namespace"}`,
 		"40/ws?x=1,":  `44/ws?x=1,{"message":"Invalid namespace"}`,
@@ -330,7 +326,7 @@ func TestCalls(t *testing.T) {
 
 // oddInput are packets that close the session.
 var oddInput = [][]string{
-	{"40", "40"}, {`42["echo"]`}, {"430[]"}, {"41"}, {"40", `42/chat,["echo"]`}, {"40", "43/chat,0[]"}, {"40", "41/chat,"},
+	{`42["echo"]`}, {"430[]"}, {"41"}, {"40", `42/chat,["echo"]`}, {"40", "43/chat,0[]"}, {"40", "41/chat,"},
 	{"44{}"}, {"40", `44{"message":"x"}`},
 	{"40", "4abc"}, {"40", "4"}, {"40", "49"}, {"40", "42["}, {"40", "42"}, {"40", "42{}"}, {"40", "42[]"}, {"40", "42[{}]"},
 	{"40", `42abc["echo"]`}, {"40", "42[null]"}, {"40", "42[true]"}, {"40", `42["echo"]x`}, {"40", "43[1]"}, {"40", "431{}"},

@@ -32,9 +32,9 @@ const (
 )
 
 const (
-	maxAttachments = 10 // as the reference
-	maxAckID       = 15 // digits: more than 2^49 acks
-	rootNamespace  = "/"
+	usualAttachments = 10 // as the reference
+	maxAckID         = 15 // digits: more than 2^49 acks
+	rootNamespace    = "/"
 )
 
 // packet is a Socket.IO packet. The data of an event is its arguments with the
@@ -51,7 +51,7 @@ var errPacket = errors.New("invalid packet")
 
 // parsePacket reads a packet's text. The data is checked to be the JSON that the
 // type wants, and stays a part of text.
-func parsePacket(text []byte, maxName int) (packet, error) {
+func parsePacket(text []byte, maxName, maxAttachments int) (packet, error) {
 	if len(text) == 0 || !utf8.Valid(text) {
 		return packet{}, errPacket
 	}
@@ -60,7 +60,10 @@ func parsePacket(text []byte, maxName int) (packet, error) {
 	if p.kind == typeBinaryEvent || p.kind == typeBinaryAck {
 		digits, after, ok := bytes.Cut(rest, []byte("-"))
 		n, err := strconv.Atoi(string(digits))
-		if !ok || err != nil || n < 1 || n > maxAttachments {
+		switch {
+		case ok && n > maxAttachments: // of a number beyond any Atoi returns the largest
+			return packet{}, tooManyAttachments(maxAttachments)
+		case !ok, err != nil, n < 1:
 			return packet{}, errPacket
 		}
 		p.attachments, rest = n, after

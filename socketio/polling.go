@@ -20,7 +20,7 @@ import (
 func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 	s, err := h.newSession(r, nil)
 	if err != nil {
-		errUnavailable.write(w, false)
+		h.refuse(w, r, errUnavailable)
 		return
 	}
 	if h.opts.Cookie != nil {
@@ -216,7 +216,7 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 	rc.SetWriteDeadline(time.Time{})
 	switch ok, upgraded := s.beginPost(); {
 	case upgraded:
-		errRequest.write(w, false)
+		s.handler.refuse(w, r, errRequest)
 		return
 	case !ok:
 		w.WriteHeader(http.StatusBadRequest)

@@ -19,6 +19,7 @@ import (
 type session struct {
 	adapter.Gate
 	handler *handler
+	request *http.Request // its first
 	sid     string
 	link    adapter.Link
 	client  *client
@@ -48,6 +49,7 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 	s := &session{
 		Gate:    adapter.NewGate(),
 		handler: h,
+		request: r,
 		sid:     h.newSID(),
 		ws:      ws,
 		ready:   make(chan struct{}),

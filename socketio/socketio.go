@@ -20,9 +20,21 @@
 //
 // The router's limits hold here, too. MaxMessage is what a request's body or a
 // WebSocket message may have, and an event together with its attachments, of
-// which there may be ten. ConnectTimeout is also the time until a client without
-// a namespace is closed. A client joins MaxOpen namespaces at once, and as many a
-// minute; then it is closed.
+// which there may be [Options.MaxAttachments]. ConnectTimeout is also the time until
+// a client without a namespace is closed. A client joins MaxOpen namespaces at once,
+// and as many a minute; then it is closed.
+//
+// A client that is told CONNECT_ERROR or DISCONNECT does not come back by itself,
+// one whose transport ends does. So the transport ends, with all its namespaces,
+// for a client that shall come back: when OnConnect refuses with 1011, 1012 or 1013
+// or takes longer than ConnectTimeout, and after Close and Disconnect with one of
+// these codes. A second CONNECT for a namespace is not answered before OnConnect has
+// decided about the first, then as that was.
+//
+// What is refused is counted and logged as [wsrouter.Refusal] says: Engine.IO's
+// errors by the reasons below, a client that breaks the protocol before it is in a
+// namespace, for example as it has another parser, as wsrouter.RefusedProtocol, one
+// without a CONNECT in time as wsrouter.RefusedTimeout.
 //
 // The package is written against what wsrouter exports for adapters, from the
 // bottom up: engine.go and packet.go are the two layers of packets; attachment.go
@@ -37,6 +49,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
@@ -58,6 +71,12 @@ type Options struct {
 	// Errors says how a failed event is told; the zero value emits "exception"
 	// and acks.
 	Errors ErrorMode
+
+	// MaxAttachments is how many attachments an event or ack may have; zero is 10, as
+	// in Node's parser, negative is no limit but MaxMessage, of which each beyond ten
+	// then takes 64 bytes more. A client that sends more is closed, and the log
+	// says so; what a handler sends with more is an error.
+	MaxAttachments int
 
 	// Cookie is set on the polling handshake with the session's id as its value,
 	// for load balancers that stick to a server by it. Nil sets none.
@@ -97,6 +116,11 @@ func serve(host adapter.Host, opts *Options) *handler {
 		h.opts = *opts
 		h.opts.Namespaces = slices.Clone(opts.Namespaces)
 	}
+	if h.opts.MaxAttachments == 0 {
+		h.opts.MaxAttachments = usualAttachments
+	} else if h.opts.MaxAttachments < 0 {
+		h.opts.MaxAttachments = math.MaxInt
+	}
 	if h.opts.Credentials && slices.ContainsFunc(h.limits.Origins, isOpen) {
 		panic("socketio: credentials for every origin: name the origins")
 	}
@@ -112,22 +136,47 @@ func isOpen(pattern string) bool {
 	return err != nil || p.Open()
 }
 
+// Reasons for which requests are refused, besides the router's: Engine.IO's errors.
+// Code 4, Forbidden, is wsrouter.RefusedOrigin.
+const (
+	RefusedTransport wsrouter.Refusal = "transport"   // code 0: there is no such transport, or none is named
+	RefusedSession   wsrouter.Refusal = "session"     // code 1: the sid is not known, as after a restart or on another server
+	RefusedMethod    wsrouter.Refusal = "method"      // code 2: a handshake that is no GET
+	RefusedRequest   wsrouter.Refusal = "bad_request" // code 3: what does not fit the session or the transport
+	RefusedVersion   wsrouter.Refusal = "version"     // code 5: EIO is not 4, as of clients before version 3
+	RefusedNamespace wsrouter.Refusal = "namespace"   // a CONNECT for a namespace that is not there
+)
+
 // The errors of Engine.IO, which a client knows by their code.
 type engineError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 	status  int
+	reason  wsrouter.Refusal // empty where the router has counted it
+}
+
+// Error is for logs.
+func (e *engineError) Error() string {
+	return fmt.Sprintf("Engine.IO code %d: %s", e.Code, e.Message)
 }
 
 var (
-	errTransport   = &engineError{0, "Transport unknown", http.StatusBadRequest}
-	errSession     = &engineError{1, "Session ID unknown", http.StatusBadRequest}
-	errMethod      = &engineError{2, "Bad handshake method", http.StatusBadRequest}
-	errRequest     = &engineError{3, "Bad request", http.StatusBadRequest}
-	errUnavailable = &engineError{3, "Bad request", http.StatusServiceUnavailable}
-	errForbidden   = &engineError{4, "Forbidden", http.StatusForbidden}
-	errVersion     = &engineError{5, "Unsupported protocol version", http.StatusBadRequest}
+	errTransport   = &engineError{0, "Transport unknown", http.StatusBadRequest, RefusedTransport}
+	errSession     = &engineError{1, "Session ID unknown", http.StatusBadRequest, RefusedSession}
+	errMethod      = &engineError{2, "Bad handshake method", http.StatusBadRequest, RefusedMethod}
+	errRequest     = &engineError{3, "Bad request", http.StatusBadRequest, RefusedRequest}
+	errUnavailable = &engineError{3, "Bad request", http.StatusServiceUnavailable, ""}
+	errForbidden   = &engineError{4, "Forbidden", http.StatusForbidden, ""}
+	errVersion     = &engineError{5, "Unsupported protocol version", http.StatusBadRequest, RefusedVersion}
 )
+
+// refuse answers a request with an error, and makes that known.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, e *engineError) {
+	if e.reason != "" {
+		h.host.Refused(r, string(e.reason), e)
+	}
+	e.write(w, isUpgrade(r))
+}
 
 // write answers a request. One for an upgrade gets the bare text with 400, as
 // from the reference; but what is no mistake of the client's, and may be tried
@@ -163,7 +212,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.preflight(w, r)
 		return
 	case transport != "polling" && transport != "websocket":
-		errTransport.write(w, upgrade)
+		h.refuse(w, r, errTransport)
 		return
 	case sid != "":
 		h.serveSession(w, r, sid, upgrade)
@@ -172,7 +221,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := h.checkHandshake(r, transport, upgrade)
 	switch {
 	case err != nil:
-		err.write(w, upgrade)
+		h.refuse(w, r, err)
 	case upgrade:
 		h.handshakeWebSocket(w, r)
 	default:
@@ -192,7 +241,7 @@ func (h *handler) checkHandshake(r *http.Request, transport string, upgrade bool
 	case err != nil && err.Status == http.StatusForbidden:
 		return errForbidden
 	case err != nil:
-		return &engineError{errRequest.Code, err.Text, err.Status}
+		return &engineError{errRequest.Code, err.Text, err.Status, ""}
 	case r.URL.Query().Get("EIO") != "4":
 		return errVersion
 	}
@@ -204,9 +253,9 @@ func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid strin
 	s := h.session(sid)
 	switch {
 	case s == nil:
-		errSession.write(w, upgrade)
+		h.refuse(w, r, errSession)
 	case upgrade != (q.Get("transport") == "websocket"), !upgrade && s.isWebSocket(), q.Get("EIO") != "4":
-		errRequest.write(w, upgrade)
+		h.refuse(w, r, errRequest)
 	case upgrade:
 		s.upgrade(w, r)
 	case r.Method == http.MethodGet:

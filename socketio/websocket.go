@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
@@ -15,12 +16,13 @@ func isUpgrade(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// accept makes a WebSocket of a request. The first subprotocol that the client
+// accept makes a WebSocket of a request; if it cannot it has answered, and made that
+// known: a client whose upgrade fails stays with polling, which nobody may notice. The first subprotocol that the client
 // offers is accepted, as by the reference. of returns whose WebSocket it is, nil if
 // that is not known yet.
 func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *session) (*socket.Conn, error) {
 	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
-	return socket.Accept(w, r, socket.Options{
+	ws, err := socket.Accept(w, r, socket.Options{
 		Subprotocols:   []string{strings.TrimSpace(first)},
 		MaxMessage:     int64(h.limits.MaxMessage),
 		MessageTimeout: h.limits.MessageTimeout,
@@ -36,6 +38,10 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *sess
 			}
 		},
 	})
+	if err != nil {
+		h.host.Refused(r, string(wsrouter.RefusedUpgrade), err)
+	}
+	return ws, err
 }
 
 // handshakeWebSocket begins a session without polling first.
@@ -43,7 +49,7 @@ func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
 	var taken atomic.Pointer[session] // nil until the client is
 	ws, err := h.accept(w, r, taken.Load)
 	if err != nil {
-		return // it has answered
+		return
 	}
 	s, err := h.newSession(r, ws)
 	if err != nil {

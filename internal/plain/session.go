@@ -37,9 +37,8 @@ type Session struct {
 	Dialed    bool
 	SentAuth  bool // this end has, as its first frame
 
-	// Late is called when no auth frame came in time, BadFrame, on the side that
-	// dialed, for what is no frame of the protocol.
-	Late     func()
+	// BadFrame is called, on the side that dialed, for what is no frame of the
+	// protocol.
 	BadFrame func(problem string)
 
 	auth atomic.Uint32 // an authState
@@ -123,8 +122,7 @@ const (
 
 func (s *Session) lateAuth() {
 	if s.auth.CompareAndSwap(authAwaited, authLate) {
-		s.Link.Close(adapter.End{Code: policy, Reason: "connect timeout", Cause: adapter.CauseTimeout})
-		s.Late()
+		s.Link.Close(adapter.End{Code: tryAgainLater, Reason: "connect timeout", Cause: adapter.CauseTimeout})
 	}
 }
 

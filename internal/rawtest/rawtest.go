@@ -42,7 +42,6 @@ func Connect(r *wsrouter.Router, opts *wsrouter.WSOptions, req *http.Request) *R
 	client.Attach(nobody{})
 	s := &plain.Session{
 		Link: link, Namespace: r, Codec: plain.Codec(opts.Codec), Limits: host.Limits(), WantAuth: opts.AuthFrame,
-		Late: func() { host.Refused(req, string(wsrouter.RefusedTimeout), nil) },
 	}
 	raw := &Raw{pipe: client, done: make(chan struct{})}
 	go func() {

@@ -59,29 +59,51 @@ type Registry[T any] struct {
 	maxRooms, maxName int
 
 	mu      sync.RWMutex // guards everything below; taken after Member.mu
+	inside  index[T]
+	waiting index[T]
+}
+
+// index finds members by their ids and rooms. A member is in one of a Registry's at
+// most, with all its rooms.
+type index[T any] struct {
 	members map[string]*Member[T]
 	rooms   map[string]map[*Member[T]]struct{}
+}
+
+func newIndex[T any]() index[T] {
+	return index[T]{make(map[string]*Member[T]), make(map[string]map[*Member[T]]struct{})}
 }
 
 // New returns a registry in which a member may be in that many rooms, with names
 // of at most maxName bytes.
 func New[T any](maxRooms, maxName int) *Registry[T] {
-	return &Registry[T]{
-		maxRooms: maxRooms,
-		maxName:  maxName,
-		members:  make(map[string]*Member[T]),
-		rooms:    make(map[string]map[*Member[T]]struct{}),
-	}
+	return &Registry[T]{maxRooms: maxRooms, maxName: maxName, inside: newIndex[T](), waiting: newIndex[T]()}
 }
 
+// phase is where a member is in its life.
+//
+//	outside ──┬─ Wait ─▶ waiting ─┬─ Add ─▶ inside ─▶ removed ─▶ gone
+//	          └───────────────────┘
 type phase uint8
 
 const (
 	outside phase = iota // it may join rooms, and is in none yet for others
+	waiting              // it is selected where rooms are named and those who wait are wanted
 	inside               // it is selected
 	removed              // it is not selected any more, its rooms can be read
 	gone                 // it has none
 )
+
+// of returns the index of members in that phase, nil if they are in none.
+func (g *Registry[T]) of(p phase) *index[T] {
+	switch p {
+	case waiting:
+		return &g.waiting
+	case inside:
+		return &g.inside
+	}
+	return nil
+}
 
 // Member is one of a registry. Its id is a room that only it is in.
 type Member[T any] struct {
@@ -94,36 +116,31 @@ type Member[T any] struct {
 	data  []byte
 }
 
+// Wait makes a member selectable for what is sent to rooms only.
+func (g *Registry[T]) Wait(m *Member[T]) { g.move(m, waiting) }
+
 // Add makes a member, and the rooms it has joined already, selectable.
-func (g *Registry[T]) Add(m *Member[T]) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.phase != outside {
-		return
-	}
-	m.phase = inside
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.members[m.ID] = m
-	for room := range m.rooms {
-		g.enterLocked(m, room)
-	}
-}
+func (g *Registry[T]) Add(m *Member[T]) { g.move(m, inside) }
 
 // Remove makes a member selectable no more; its rooms can still be read.
-func (g *Registry[T]) Remove(m *Member[T]) {
+func (g *Registry[T]) Remove(m *Member[T]) { g.move(m, removed) }
+
+// move takes a member to a later phase. Nobody sees it in two, or in none between.
+func (g *Registry[T]) move(m *Member[T], to phase) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	was := m.phase
-	m.phase = max(m.phase, removed)
-	if was != inside {
+	if m.phase >= to {
 		return
 	}
+	was := m.phase
+	m.phase = to
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.members, m.ID)
-	for room := range m.rooms {
-		g.exitLocked(m, room)
+	if from := g.of(was); from != nil {
+		from.remove(m)
+	}
+	if into := g.of(to); into != nil {
+		into.add(m)
 	}
 }
 
@@ -134,20 +151,34 @@ func (g *Registry[T]) Forget(m *Member[T]) {
 	m.phase, m.rooms = gone, nil
 }
 
-func (g *Registry[T]) enterLocked(m *Member[T], room string) {
-	members := g.rooms[room]
+func (x *index[T]) add(m *Member[T]) {
+	x.members[m.ID] = m
+	for room := range m.rooms {
+		x.enter(m, room)
+	}
+}
+
+func (x *index[T]) remove(m *Member[T]) {
+	delete(x.members, m.ID)
+	for room := range m.rooms {
+		x.exit(m, room)
+	}
+}
+
+func (x *index[T]) enter(m *Member[T], room string) {
+	members := x.rooms[room]
 	if members == nil {
 		members = make(map[*Member[T]]struct{})
-		g.rooms[room] = members
+		x.rooms[room] = members
 	}
 	members[m] = struct{}{}
 }
 
-func (g *Registry[T]) exitLocked(m *Member[T], room string) {
-	members := g.rooms[room]
+func (x *index[T]) exit(m *Member[T], room string) {
+	members := x.rooms[room]
 	delete(members, m)
 	if len(members) == 0 {
-		delete(g.rooms, room)
+		delete(x.rooms, room)
 	}
 }
 
@@ -175,9 +206,9 @@ func (g *Registry[T]) Join(m *Member[T], rooms []string) error {
 		}
 		room = strings.Clone(room) // it may be a part of a long text
 		m.rooms[room] = struct{}{}
-		if m.phase == inside {
+		if x := g.of(m.phase); x != nil {
 			g.mu.Lock()
-			g.enterLocked(m, room)
+			x.enter(m, room)
 			g.mu.Unlock()
 		}
 	}
@@ -193,9 +224,9 @@ func (g *Registry[T]) Leave(m *Member[T], rooms []string) {
 			continue
 		}
 		delete(m.rooms, room)
-		if m.phase == inside {
+		if x := g.of(m.phase); x != nil {
 			g.mu.Lock()
-			g.exitLocked(m, room)
+			x.exit(m, room)
 			g.mu.Unlock()
 		}
 	}
@@ -225,23 +256,33 @@ func (m *Member[T]) Data() []byte {
 	return m.data
 }
 
-// Size returns how many members and rooms there are.
+// Size returns how many members and rooms there are, without those that wait.
 func (g *Registry[T]) Size() (members, rooms int) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return len(g.members), len(g.rooms)
+	return len(g.inside.members), len(g.inside.rooms)
 }
 
-// Has reports whether anybody is in the room.
+// Has reports whether anybody is in the room, or waits in it.
 func (g *Registry[T]) Has(room string) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return g.members[room] != nil || len(g.rooms[room]) > 0
+	return g.inside.has(room) || g.waiting.has(room)
 }
 
-// All returns the names of all rooms, without the members' own.
+func (x *index[T]) has(room string) bool {
+	return x.members[room] != nil || len(x.rooms[room]) > 0
+}
+
+// All returns the names of all rooms that Has reports, without the members' own.
 func (g *Registry[T]) All() []string {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return slices.Collect(maps.Keys(g.rooms))
+	list := slices.Collect(maps.Keys(g.inside.rooms))
+	for room := range g.waiting.rooms {
+		if g.inside.rooms[room] == nil {
+			list = append(list, room)
+		}
+	}
+	return list
 }

@@ -5,9 +5,10 @@ import "slices"
 // Selection names members: those in any of the rooms To, or with All everybody,
 // but for those in any of the rooms Except. Both are sets, as Union makes them.
 type Selection struct {
-	All    bool
-	To     []string
-	Except []string
+	All     bool
+	To      []string
+	Except  []string
+	Waiting bool // and those that wait in any of the rooms To
 }
 
 // Names returns how many names the selection has.
@@ -21,14 +22,22 @@ func (g *Registry[T]) Select(s *Selection) []T {
 	}
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	excepted := g.exceptedLocked(s.Except)
+	list := g.inside.selected(s)
+	if s.Waiting && !s.All && len(g.waiting.members) > 0 {
+		list = append(list, g.waiting.selected(s)...)
+	}
+	return list
+}
+
+func (x *index[T]) selected(s *Selection) []T {
+	excepted := x.excepted(s.Except)
 	switch {
 	case s.All:
-		return g.everyoneLocked(excepted)
+		return x.everyone(excepted)
 	case len(s.To) == 1:
-		return g.roomLocked(s.To[0], excepted)
+		return x.room(s.To[0], excepted)
 	}
-	return g.unionLocked(s.To, excepted)
+	return x.union(s.To, excepted)
 }
 
 // Count returns how many members Select would return.
@@ -69,14 +78,14 @@ func Union(names, more []string) []string {
 	return slices.Clip(all)
 }
 
-// exceptedLocked returns a function that tells who is in any of the rooms. Asking
+// excepted returns a function that tells who is in any of the rooms. Asking
 // costs the same however many they are.
-func (g *Registry[T]) exceptedLocked(rooms []string) func(*Member[T]) bool {
+func (x *index[T]) excepted(rooms []string) func(*Member[T]) bool {
 	switch len(rooms) {
 	case 0:
 		return func(*Member[T]) bool { return false }
 	case 1:
-		id, members := rooms[0], g.rooms[rooms[0]]
+		id, members := rooms[0], x.rooms[rooms[0]]
 		return func(m *Member[T]) bool {
 			_, in := members[m]
 			return in || m.ID == id
@@ -84,19 +93,19 @@ func (g *Registry[T]) exceptedLocked(rooms []string) func(*Member[T]) bool {
 	}
 	out := make(map[*Member[T]]struct{})
 	for _, room := range rooms {
-		if m := g.members[room]; m != nil {
+		if m := x.members[room]; m != nil {
 			out[m] = struct{}{}
 		}
-		for m := range g.rooms[room] {
+		for m := range x.rooms[room] {
 			out[m] = struct{}{}
 		}
 	}
 	return func(m *Member[T]) bool { _, in := out[m]; return in }
 }
 
-func (g *Registry[T]) everyoneLocked(excepted func(*Member[T]) bool) []T {
-	list := make([]T, 0, len(g.members))
-	for _, m := range g.members {
+func (x *index[T]) everyone(excepted func(*Member[T]) bool) []T {
+	list := make([]T, 0, len(x.members))
+	for _, m := range x.members {
 		if !excepted(m) {
 			list = append(list, m.Value)
 		}
@@ -104,9 +113,9 @@ func (g *Registry[T]) everyoneLocked(excepted func(*Member[T]) bool) []T {
 	return list
 }
 
-func (g *Registry[T]) roomLocked(room string, excepted func(*Member[T]) bool) []T {
-	members := g.rooms[room]
-	own := g.members[room]
+func (x *index[T]) room(room string, excepted func(*Member[T]) bool) []T {
+	members := x.rooms[room]
+	own := x.members[room]
 	n := len(members)
 	if own != nil {
 		n++
@@ -123,7 +132,7 @@ func (g *Registry[T]) roomLocked(room string, excepted func(*Member[T]) bool) []
 	return list
 }
 
-func (g *Registry[T]) unionLocked(rooms []string, excepted func(*Member[T]) bool) []T {
+func (x *index[T]) union(rooms []string, excepted func(*Member[T]) bool) []T {
 	seen := make(map[*Member[T]]struct{})
 	var list []T
 	take := func(m *Member[T]) {
@@ -134,10 +143,10 @@ func (g *Registry[T]) unionLocked(rooms []string, excepted func(*Member[T]) bool
 		list = append(list, m.Value)
 	}
 	for _, room := range rooms {
-		if m := g.members[room]; m != nil {
+		if m := x.members[room]; m != nil {
 			take(m)
 		}
-		for m := range g.rooms[room] {
+		for m := range x.rooms[room] {
 			take(m)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -17,8 +18,12 @@ import (
 // Accept upgrades a request. On an error it has answered the request. It checks no
 // origin.
 func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
-	if !acceptable(r) || !canHijack(w) {
+	if !acceptable(r) {
 		return nil, refuse(w, r)
+	}
+	if bare, ok := canHijack(w); !ok {
+		refuse(w, r)
+		return nil, fmt.Errorf("%T hides Hijack, which a WebSocket needs: leave it out in front of this handler, or give it Unwrap", bare)
 	}
 	if r.ContentLength != 0 { // or it would be read as frames
 		http.Error(w, "a WebSocket handshake has no body", http.StatusBadRequest)
@@ -28,14 +33,14 @@ func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error)
 }
 
 // canHijack reports whether the server's own ResponseWriter, beneath all wrappers
-// that offer Unwrap, can give its connection away. Wrappers such as gin's have a
-// Hijack in any case, which panics if theirs cannot.
-func canHijack(w http.ResponseWriter) bool {
+// that offer Unwrap, can give its connection away, and returns what is there.
+// Wrappers such as gin's have a Hijack in any case, which panics if theirs cannot.
+func canHijack(w http.ResponseWriter) (bare http.ResponseWriter, ok bool) {
 	for {
-		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
+		wrapper, wraps := w.(interface{ Unwrap() http.ResponseWriter })
+		if !wraps {
 			_, ok = w.(http.Hijacker)
-			return ok
+			return w, ok
 		}
 		w = wrapper.Unwrap()
 	}

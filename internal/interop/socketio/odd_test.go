@@ -21,6 +21,15 @@ type difference struct {
 
 // oddDifferences are those of node/odd.mjs.
 var oddDifferences = map[string]difference{
+	"connect twice": {
+		node: closed, ours: []string{`40{"sid":"$sid"}`, "open"},
+		why: "a usual mistake of clients, for which no other namespace has to go",
+	},
+	"connect twice, to another namespace": {
+		node: []string{`40/other,{"sid":"$sid"}`, "close 1005"},
+		ours: []string{`40/other,{"sid":"$sid"}`, `40/other,{"sid":"$sid"}`, "open"},
+		why:  "a usual mistake of clients, for which no other namespace has to go",
+	},
 	"no array":             {node: []string{"open"}, ours: closed, why: "nothing is no array: as any other data that is none"},
 	"an ack without an id": {node: []string{"open"}, ours: closed, why: "it can be of nothing"},
 	"an ack without an array": {

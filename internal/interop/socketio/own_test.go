@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -120,22 +122,37 @@ func newOwnRouter() *wsrouter.Router {
 		}
 		return c.Reply(true)
 	})
-	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, ce *wsrouter.CloseError) {
-		router.To("watchers of "+c.ID()).Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
+	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, err *wsrouter.CloseError) {
+		router.To("watchers of "+c.ID()).Emit("left", map[string]string{"id": c.ID(), "cause": err.Cause.String()})
+	})
+
+	router.On("move", func(c *wsrouter.Context) error { return c.Conn().Close(1012, "moved") })
+	router.On("move by id", func(c *wsrouter.Context) error {
+		return router.To(c.Conn().ID()).Disconnect(1012, "moved")
 	})
 
 	guarded := router.Namespace("/guarded")
 	guarded.On("events", echo)
+	var seen sync.Map // by name, who has come before
 	guarded.OnConnect(func(c *wsrouter.Conn) error {
 		var auth struct{ Token, Name string }
 		if err := c.Auth(&auth); err != nil {
 			return err
 		}
-		switch auth.Token {
-		case "good":
+		if _, again := seen.LoadOrStore(auth.Token+auth.Name, true); !again {
+			switch auth.Token {
+			case "crash":
+				return errors.New("secret")
+			case "late":
+				<-c.Context().Done()
+				return nil
+			case "1011", "1012", "1013":
+				code, _ := strconv.Atoi(auth.Token)
+				return &wsrouter.CloseError{Code: code}
+			}
+		}
+		if auth.Token != "bad" && auth.Token != "" {
 			return c.Emit("welcome", auth.Name)
-		case "crash":
-			return errors.New("secret")
 		}
 		return wsrouter.NewError("who are you?").WithData(map[string]any{"name": auth.Name, "tries": []int{1, 2}})
 	})

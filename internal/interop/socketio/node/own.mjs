@@ -6,6 +6,16 @@ import { equal } from "./peer.mjs";
 const bytes = (...list) => new Uint8Array(list);
 const large = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8)) & 255);
 
+const soon = { reconnectionDelay: 20, reconnectionDelayMax: 100 };
+
+// expectReturn waits for the transport's end, as no client comes back after anything
+// else, and for the next connection.
+async function expectReturn(peer) {
+  const [event, reason] = await peer.next();
+  equal([event, ["transport close", "transport error"].includes(reason)], ["(disconnect)", true], reason);
+  await peer.expect(["(connect)"]);
+}
+
 // Values that come back as they were sent.
 const values = [
   ["bytes", bytes(1, 2, 3)],
@@ -79,9 +89,28 @@ export const own = [
     await guarded.expect(["(connect_error)", "who are you?", { name: "", tries: [1, 2] }]);
     await root.expectNothing();
   }],
-  ["connect_error", "hides an error that is not for clients", async (stage) => {
-    const peer = stage.open({ auth: { token: "crash" } }, "/guarded");
-    await peer.expect(["(connect_error)", "Internal server error", undefined]);
+  ...["crash", "late", "1011", "1012", "1013"].map((token) => ["come back", `after a refusal that passes: ${token}`, async (stage) => {
+    const peer = stage.open({ auth: { token, name: stage.transports?.[0] }, ...soon }, "/guarded");
+    await expectReturn(peer);
+    await peer.expect(["welcome", stage.transports?.[0] ?? ""]);
+    await peer.expectNothing();
+  }]),
+  ...["move", "move by id"].map((event) => ["come back", `after a close with 1012: ${event}`, async (stage) => {
+    const peer = await stage.connect(soon);
+    const { id } = peer.socket;
+    peer.emit(event);
+    await expectReturn(peer);
+    equal(peer.socket.id === id, false, "it is a new connection");
+    await peer.expectNothing();
+  }]),
+  ["connect", "asked for twice, while it is under way and later", async (stage) => {
+    const root = await stage.connect();
+    const guarded = stage.keep(root.socket.io.socket("/guarded", { auth: { token: "good", name: "ada" } }));
+    guarded.socket.connect();
+    await guarded.expect(["(connect)"], ["welcome", "ada"]);
+    equal(await guarded.call("events", "x"), ["x"]);
+    equal(guarded.socket.connected, true);
+    await root.expectNothing();
   }],
   ["disconnect", "is told to the server, and its cause", async (stage) => {
     const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);

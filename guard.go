@@ -1,0 +1,301 @@
+package wsrouter
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
+)
+
+// This file is how OnConnect lets a client in, or does not.
+
+// guardPhase is what OnConnect makes of a client. It goes on although the client
+// leaves meanwhile.
+//
+//	pending ─┬─▶ admitted: OnDisconnect will run
+//	         └─▶ refused: by OnConnect, by its time, or by what it emitted
+type guardPhase uint8
+
+const (
+	guardPending guardPhase = iota
+	guardAdmitted
+	guardRefused
+)
+
+// OnConnect registers the guard of the namespace: it is run for every client,
+// over every transport, before any of its events is handled. Until it returns nil
+// the client's events wait, what is emitted to it is held, and nobody finds, counts,
+// calls or disconnects it, nor does an Emit to the whole namespace reach it. What
+// is emitted to rooms that it has joined is held, too. When it is let in it gets
+// what the guard emitted, then what came by rooms. So join, read the history, and
+// emit that: nothing is lost, and what is both in the history and sent to the room
+// comes twice.
+//
+// An error refuses the client, and all that was held is dropped: a new
+// *[CloseError] refuses with its code and reason, a *[WsError] with 1008 and its
+// message; any other, a panic, and the end of another connection whatever its type,
+// with 1011 and no details. It has [Options.ConnectTimeout], after which the client
+// is refused with 1013 whatever it returns; so is one for whom more is held than
+// [Options.OutboxBytes]. [Conn.Context] ends then, and when the client goes away
+// meanwhile. Clients come back after 1011, 1012 and 1013; on Socket.IO, which has
+// no codes, their whole transport ends for that. It is not inherited by child
+// namespaces.
+func (r *Router) OnConnect(fn func(*Conn) error) {
+	setHook(r, "OnConnect", &r.onConnect, fn, fn == nil)
+}
+
+// connect runs OnConnect; it has the turn, so events wait for it. Should that call
+// runtime.Goexit, another goroutine goes on.
+func (c *Conn) connect(first *request) {
+	returned := false
+	decide := func(err error) {
+		if err == nil {
+			c.admit()
+		} else {
+			c.reject(err)
+		}
+		if next, _ := c.lane.Next(&first.item); next != nil {
+			c.work(next.Value)
+		}
+	}
+	defer func() {
+		if !returned {
+			go decide(errGoexit())
+		}
+	}()
+	err := c.askGuard()
+	returned = true
+	decide(err)
+}
+
+// errInitFailed keeps a client out of a namespace for good: here it never opens.
+var errInitFailed = refusal(503, "not available", RefusedInit)
+
+// askGuard runs OnConnect, and OnInit before if that has not been run.
+func (c *Conn) askGuard() error {
+	if c.router.initialize(c.done) != nil {
+		return errInitFailed
+	}
+	fn := c.router.onConnect.fn
+	if fn == nil {
+		return nil
+	}
+	late := time.AfterFunc(c.router.app.opts.ConnectTimeout, func() {
+		ce := &CloseError{Code: CloseTryAgainLater, Reason: "connect timeout", Cause: CauseTimeout}
+		c.refuse(RefusedTimeout, ce, ce)
+	})
+	defer late.Stop()
+	return protect(func() error { return fn(c) })
+}
+
+// admit lets the client in, unless it was refused meanwhile.
+func (c *Conn) admit() {
+	c.mu.Lock()
+	admitted := c.guard == guardPending
+	if admitted {
+		c.guard = guardAdmitted
+	}
+	c.mu.Unlock()
+	if !admitted {
+		return
+	}
+	c.router.rooms.Add(&c.member) // before the client knows; what it is sent is held until then
+	welcome := c.welcome()
+	c.mu.Lock()
+	l := c.link
+	frames, bytes := c.held.take(welcome)
+	wake := false
+	if c.phase == connConnecting {
+		c.phase = connLive
+		wake = c.forceLocked(frames)
+	}
+	c.mu.Unlock()
+	l.bytes.Out(-bytes)
+	if wake {
+		go l.flush()
+	}
+	app := c.router.app
+	app.counters.connects.Add(1)
+	c.log(slog.LevelInfo, "wsrouter: connected")
+	if t := app.opts.Trace; t.Connect != nil {
+		app.trace(func() { t.Connect(c) })
+	}
+}
+
+// welcome says that the client is let in, where the wire format has a word for it.
+func (c *Conn) welcome() adapter.Frame {
+	f, _ := c.format.Encode(&adapter.Message{Kind: adapter.KindConnect, ID: c.ID()})
+	return f
+}
+
+// welcomeAgain answers a client that asks to join where it is in already. While it
+// is not it will be told.
+func (c *Conn) welcomeAgain() {
+	welcome := c.welcome()
+	c.mu.Lock()
+	live := c.phase == connLive
+	c.mu.Unlock()
+	if live {
+		c.put(welcome, sendNow)
+	}
+}
+
+// held is what is sent to a client before it is let in. Conn.mu guards it.
+type held struct {
+	own   []adapter.Frame // what the guard, or who else has the Conn, emitted
+	rooms []adapter.Frame // what came by a Target
+	bytes int
+}
+
+// errHeldFull is for [Conn.heldFull] to handle.
+var errHeldFull = errors.New("more is held than Options.OutboxBytes")
+
+// add keeps a frame until OnConnect has let the client in, most bytes at once.
+func (h *held) add(f adapter.Frame, mode sendMode, most int) error {
+	size := f.Held()
+	if h.bytes > 0 && h.bytes+size > most {
+		return errHeldFull
+	}
+	if mode == sendCast || mode == sendVolatile {
+		h.rooms = append(h.rooms, f)
+	} else {
+		h.own = append(h.own, f)
+	}
+	h.bytes += size
+	return nil
+}
+
+// heldFull refuses a client for whom too much is held.
+func (c *Conn) heldFull(mode sendMode) error {
+	if mode == sendVolatile {
+		c.router.app.dropped(c.currentLink(), 1)
+		return nil
+	}
+	ce := &CloseError{Code: CloseTryAgainLater, Reason: "too much emitted in OnConnect", Cause: CauseLocal}
+	if !c.refuse(RefusedOverflow, ce, ce) {
+		c.close(ce)
+	}
+	return c.gone()
+}
+
+// take returns what is held in the order in which the client gets it.
+func (h *held) take(welcome adapter.Frame) (frames []adapter.Frame, bytes int) {
+	if !welcome.IsZero() {
+		frames = append(frames, welcome)
+	}
+	frames, bytes = append(append(frames, h.own...), h.rooms...), h.bytes
+	*h = held{}
+	return frames, bytes
+}
+
+// forceLocked sends frames whatever their size: they were bounded when they were
+// held. It reports whether the caller has to flush.
+func (c *Conn) forceLocked(frames []adapter.Frame) (wake bool) {
+	wake, ok := c.link.out.Force(frames)
+	if ok {
+		for _, f := range frames {
+			c.link.bytes.Out(f.Held())
+		}
+		c.router.app.counters.eventsOut.Add(int64(len(frames)))
+	}
+	return wake
+}
+
+// reject refuses the client for what OnConnect returned, which is user code, too:
+// its methods may panic.
+func (c *Conn) reject(err error) {
+	reason, ce := RefusedGuard, guardFailure(err)
+	failed := protect(func() error {
+		reason, ce = c.verdict(err)
+		return nil
+	})
+	if failed != nil {
+		c.failed(failed)
+		err = failed
+	}
+	c.refuse(reason, ce, err)
+}
+
+// verdict is how a client is refused for what OnConnect returned, whose failures
+// are logged. Who takes the end of another connection for an answer does not pass on
+// its code.
+func (c *Conn) verdict(err error) (Refusal, *CloseError) {
+	var ce *CloseError
+	var ws *WsError
+	switch {
+	case err == errInitFailed:
+		return RefusedInit, &CloseError{Code: CloseTryAgainLater, Reason: errInitFailed.Text, Cause: CauseLocal, err: err}
+	case errors.As(err, &ce) && ce.Cause == 0:
+		refused := *ce
+		refused.Cause = CauseLocal
+		if !sendableCode(refused.Code) {
+			refused.Code = ClosePolicy
+		}
+		return RefusedGuard, &refused
+	case errors.As(err, &ws):
+		return RefusedGuard, &CloseError{Code: ClosePolicy, Reason: ws.Message, Cause: CauseLocal, err: ws}
+	case !c.isEnd(err, c.ctx):
+		c.failed(err)
+	}
+	return RefusedGuard, guardFailure(err)
+}
+
+func guardFailure(err error) *CloseError {
+	return &CloseError{Code: CloseInternal, Reason: errInternal.Message, Cause: CauseLocal, err: err}
+}
+
+// failed counts and logs a failure of OnConnect.
+func (c *Conn) failed(err error) {
+	stats := &c.router.app.counters
+	var p *panicError
+	if errors.As(err, &p) {
+		stats.panics.Add(1)
+		c.log(slog.LevelError, "wsrouter: OnConnect panicked", panicAttrs(err)...)
+		return
+	}
+	stats.errors.Add(1)
+	c.log(slog.LevelError, "wsrouter: OnConnect failed", slog.Any("err", err))
+}
+
+// refusalFrame tells the client why; data that cannot be encoded keeps it from
+// the details only.
+func (c *Conn) refusalFrame(err error) (f adapter.Frame) {
+	told := toldOf(err)
+	m := &adapter.Message{Kind: adapter.KindRefuse, Args: []any{told}}
+	failed := protect(func() (err2 error) { // MarshalJSON is user code
+		f, err2 = c.format.Encode(m)
+		return err2
+	})
+	if failed != nil {
+		m.Args[0] = adapter.Told{Message: told.Message}
+		f, _ = c.format.Encode(m)
+	}
+	return f
+}
+
+// toldOf is what the client may know of a refusal.
+func toldOf(err error) adapter.Told {
+	var ws *WsError
+	var ce *CloseError
+	var refused *adapter.Refusal
+	switch {
+	case errors.As(err, &ws):
+		return adapter.Told{Message: ws.Message, Data: ws.Data}
+	case errors.As(err, &ce):
+		return adapter.Told{Message: ce.Reason}
+	case errors.As(err, &refused):
+		return adapter.Told{Message: refused.Text}
+	}
+	return adapter.Told{Message: errInternal.Message}
+}
+
+// panicAttrs are for the log line of a panic.
+func panicAttrs(err error) []slog.Attr {
+	var p *panicError
+	if !errors.As(err, &p) {
+		return []slog.Attr{slog.Any("err", err)}
+	}
+	return []slog.Attr{slog.String("panic", fmt.Sprint(p.value)), slog.String("stack", string(p.stack))}
+}

@@ -1,0 +1,143 @@
+package wsrouter_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/wsroutertest"
+)
+
+// TestRefusalsAreSeen: a client that is refused leaves a countable reason, a call of
+// Trace.Refuse, and a log line a minute and reason, with an example.
+func TestRefusalsAreSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &lines{}
+		traced := 0
+		router := wsrouter.New(&wsrouter.Options{Logger: log.logger(), Trace: &wsrouter.Trace{
+			Refuse: func(req *http.Request, reason wsrouter.Refusal, err error) {
+				require.Equal(t, wsrouter.RefusedOrigin, reason)
+				require.Error(t, err)
+				require.Equal(t, "api.example.com", req.Host)
+				traced++
+			},
+		}})
+		knock := func() {
+			req := httptest.NewRequest("GET", "http://api.example.com/ws?token=private", nil)
+			req.Header.Set("Origin", "https://example.com")
+			w := httptest.NewRecorder()
+			router.ServeHTTP(w, req)
+			require.Equal(t, 403, w.Code)
+		}
+		for range 10 {
+			knock()
+			time.Sleep(time.Second)
+		}
+		require.Len(t, log.with("refused"), 1)
+		require.Len(t, log.with("reason=origin", "host=api.example.com", "origin=https://example.com", `err="origin not allowed"`), 1)
+		time.Sleep(time.Minute)
+		knock()
+		require.Len(t, log.with("refused"), 2)
+		require.Len(t, log.with("more=9"), 1)
+		require.Empty(t, log.with("private"))
+		require.Equal(t, 11, traced)
+		require.EqualValues(t, 11, router.Stats().Refused[wsrouter.RefusedOrigin])
+	})
+}
+
+// wrapped hides what the server's ResponseWriter could do.
+type wrapped struct{ http.ResponseWriter }
+
+// TestHiddenHijackIsNamed: the log says which type hides it, beneath those that
+// can be seen through.
+func TestHiddenHijackIsNamed(t *testing.T) {
+	log := &lines{}
+	router := wsrouter.New(&wsrouter.Options{Logger: log.logger()})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		router.ServeHTTP(seeThrough{wrapped{w}}, r)
+	}))
+	defer server.Close()
+	_, err := wsrouter.Dial(t.Context(), server.URL, nil)
+	var status *wsrouter.StatusError
+	require.ErrorAs(t, err, &status)
+	require.Equal(t, 501, status.StatusCode)
+	require.Len(t, log.with("reason=upgrade", "wsrouter_test.wrapped"), 1)
+}
+
+type seeThrough struct{ http.ResponseWriter }
+
+func (s seeThrough) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// TestEarlyEndsAreSeen: a client that breaks a rule before it is in a namespace was
+// refused, one that goes by itself was not.
+func TestEarlyEndsAreSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &lines{}
+		router := wsrouter.New(&wsrouter.Options{Logger: log.logger()})
+		connect := func() *wsrouter.Raw {
+			return wsrouter.ConnectRaw(router, &wsrouter.WSOptions{AuthFrame: true}, nil)
+		}
+		raw := connect()
+		raw.Send(`{"event":"events"}`)
+		raw.Read()
+		raw.Wait()
+		require.Len(t, log.with("refused", "reason=protocol", "auth expected"), 1)
+		raw = connect()
+		raw.Close(1000, "")
+		raw.Read()
+		raw.Wait()
+		raw = connect()
+		require.NoError(t, router.Shutdown(t.Context()))
+		raw.Wait()
+		require.Equal(t, map[wsrouter.Refusal]int64{wsrouter.RefusedProtocol: 1, wsrouter.RefusedShutdown: 1}, router.Stats().Refused)
+	})
+}
+
+// TestGuardRefusalsAreSeen: one line a minute for those that OnConnect means, one
+// each for its failures.
+func TestGuardRefusalsAreSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &lines{}
+		router := wsrouter.New(&wsrouter.Options{Logger: log.logger()})
+		var err error
+		router.OnConnect(func(*wsrouter.Conn) error { return err })
+		for range 2 {
+			err = wsrouter.NewError("bad token")
+			wsroutertest.Connect(t, router, nil).ExpectClose(1008)
+			err = errors.New("db")
+			wsroutertest.Connect(t, router, nil).ExpectClose(1011)
+		}
+		require.Len(t, log.with("wsrouter: refused", "reason=guard", `err="bad token"`, "namespace=/"), 1)
+		require.Len(t, log.with("wsrouter: refused"), 1)
+		require.Len(t, log.with("level=ERROR", "OnConnect failed", "err=db"), 2)
+		require.EqualValues(t, 4, router.Stats().Refused[wsrouter.RefusedGuard])
+		require.EqualValues(t, 2, router.Stats().Errors)
+	})
+}
+
+// TestDisconnectsHaveAReason: the line says why we ended the connection; the words
+// of a stranger do not get there.
+func TestDisconnectsHaveAReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &lines{}
+		router := wsrouter.New(&wsrouter.Options{Logger: log.logger()})
+		router.On("e", func(c *wsrouter.Context) error { <-c.Context().Done(); return nil })
+		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw.Send(`{"event":"e","id":1}`)
+		raw.Send(`{"event":"e","id":1}`)
+		raw.Read()
+		raw.Wait()
+		require.Len(t, log.with("wsrouter: disconnected", "cause=protocol", `reason="id in use"`), 1)
+		raw = wsrouter.ConnectRaw(router, nil, nil)
+		raw.Close(4000, "made up")
+		raw.Wait()
+		require.Len(t, log.with("wsrouter: disconnected"), 2)
+		require.Empty(t, log.with("made up"))
+	})
+}
