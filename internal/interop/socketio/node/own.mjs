@@ -39,6 +39,18 @@ export const own = [
     equal(await peer.ask("size", "b", bytes(1, 2)), ["b", 2]);
     await peer.expectNothing();
   }],
+  ["binary", "as base64, where the client can do no other", async (stage) => {
+    const peer = await stage.connect({ forceBase64: true });
+    if (stage.transports === undefined) {
+      await peer.upgraded();
+    }
+    equal(peer.socket.io.engine.transport.supportsBinary, false);
+    for (const [title, value] of values) {
+      equal(await peer.ask("echo", value), value, title);
+      equal(await peer.ask("ask", value), value, title);
+    }
+    await peer.expectNothing();
+  }],
   ["binary", "to a room, beside text in order", async (stage) => {
     const [a, b] = await Promise.all([stage.connect(), stage.connect()]);
     await Promise.all([a.expectNothing(), b.expectNothing()]); // now both are targets
