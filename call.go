@@ -62,7 +62,8 @@ func (w *call) takeLocked(m *adapter.Message) {
 }
 
 // Call sends a request and waits for its answer, which it stores in out, a
-// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data.
+// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data,
+// [Args] several values; an answer of several is stored as an array.
 // It may be used in handlers: answers are read while a handler blocks, and
 // events that arrive in between are handled in their order.
 //

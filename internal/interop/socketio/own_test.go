@@ -67,6 +67,30 @@ func newOwnRouter() *wsrouter.Router {
 		}
 		return c.Reply([]any{name, len(file)})
 	})
+	router.On("several", func(c *wsrouter.Context) error {
+		var list []any
+		if err := c.Bind(&list); err != nil {
+			return err
+		}
+		return c.Reply(wsrouter.Args(list))
+	})
+	router.On("ask several", func(c *wsrouter.Context) error {
+		var list, answer []any
+		if err := c.Bind(&list); err != nil {
+			return err
+		}
+		if err := c.Conn().Call(c.Context(), "questions", wsrouter.Args(list), &answer); err != nil {
+			return err
+		}
+		return c.Reply(wsrouter.Args(answer))
+	})
+	router.On("which", func(c *wsrouter.Context) error {
+		var a, b any = "none", "none"
+		if err := c.Args(&a, &b); err != nil {
+			return err
+		}
+		return c.Reply(wsrouter.Args{a, b})
+	})
 	router.On("ask", func(c *wsrouter.Context) error {
 		var v, answer any
 		if err := c.Bind(&v); err != nil {

@@ -51,6 +51,25 @@ export const own = [
     }
     await peer.expectNothing();
   }],
+  ["ack", "of several values, with bytes", async (stage) => {
+    const peer = await stage.connect();
+    peer.socket.on("questions", (...args) => args.pop()(...args.reverse()));
+    for (const list of [[], ["one"], [bytes(1), "two"], [1, { deep: [bytes(2)] }, null, bytes(3)]]) {
+      equal(await peer.call("several", list), list);
+      if (list.length > 1) {
+        equal(await peer.call("ask several", list), list.toReversed(), "what the server was answered");
+      }
+    }
+  }],
+  ["arguments", "that were sent, and one array", async (stage) => {
+    const peer = await stage.connect();
+    for (const [sent, want] of [
+      [[], ["none", "none"]], [["a"], ["a", "none"]], [[["a", "b"]], [["a", "b"], "none"]],
+      [["a", "b"], ["a", "b"]], [[["a"], bytes(1)], [["a"], bytes(1)]], [["a", "b", "c"], ["a", "b"]],
+    ]) {
+      equal(await peer.call("which", ...sent), want);
+    }
+  }],
   ["binary", "to a room, beside text in order", async (stage) => {
     const [a, b] = await Promise.all([stage.connect(), stage.connect()]);
     await Promise.all([a.expectNothing(), b.expectNothing()]); // now both are targets
