@@ -45,6 +45,15 @@ func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) 
 	return err
 }
 
+// pollOfLeaver answers a poll that its client's goodbye has overtaken, as one that
+// was waiting then.
+func pollOfLeaver(w http.ResponseWriter) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Type", "text/plain; charset=UTF-8")
+	w.Write([]byte{engineNoop})
+}
+
 // respond writes a response to the network. The server's own timeouts are not
 // meant for requests that wait. Ours is taken away again, as the server would
 // leave it in place for the connection's next request.

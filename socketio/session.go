@@ -177,8 +177,9 @@ func (s *session) end(e adapter.End) {
 		s.partial.Stop()
 	}
 	sockets := [...]*socket.Conn{s.ws, s.probing}
+	polls := s.ws == nil && !s.polling && s.byClient && e.Code == wsrouter.CloseNormal
 	s.mu.Unlock()
-	s.handler.removeSession(s)
+	s.handler.removeSession(s, polls)
 	code := noStatus // Socket.IO has no codes, but for one; its clients look for none
 	if e.Code == wsrouter.CloseTooBig {
 		code = e.Code

@@ -81,8 +81,9 @@ type handler struct {
 	opts   Options
 	limits adapter.Limits
 
-	mu       sync.Mutex // guards sessions
+	mu       sync.Mutex // guards what follows
 	sessions map[string]*session
+	left     leavers
 }
 
 // New returns a handler that serves Socket.IO clients of the router's tree. opts
@@ -201,6 +202,8 @@ func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid strin
 	q := r.URL.Query()
 	s := h.session(sid)
 	switch {
+	case s == nil && q.Get("transport") == "polling" && !upgrade && r.Method == http.MethodGet && h.hasLeft(sid):
+		pollOfLeaver(w)
 	case s == nil:
 		errSession.write(w, upgrade)
 	case upgrade != (q.Get("transport") == "websocket"), !upgrade && s.isWebSocket(), q.Get("EIO") != "4":
@@ -238,10 +241,23 @@ func (h *handler) addSession(s *session) time.Duration {
 	return first
 }
 
-func (h *handler) removeSession(s *session) {
+// removeSession forgets a session, all but its id if a poll of its client may be on
+// the way.
+func (h *handler) removeSession(s *session, polls bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s.sid)
+	if polls {
+		h.left.add(s.sid, time.Now())
+	}
+}
+
+// hasLeft reports, once, whether the client of a session that is gone has said
+// goodbye a moment ago.
+func (h *handler) hasLeft(sid string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.left.take(sid, time.Now())
 }
 
 const nodeLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
