@@ -317,11 +317,11 @@ func (n node) Apply(op *broker.Operation) error {
 	case broker.OpLeave:
 		return t.Leave(op.Rooms...)
 	case broker.OpDisconnect:
-		code := op.Code
-		if code == 0 {
-			code = CloseNormal
+		end := broker.Operation{Code: op.Code, Reason: op.Reason, Transport: op.Transport}
+		if end.Code == 0 {
+			end.Code = CloseNormal
 		}
-		return t.Disconnect(code, op.Reason)
+		return t.disconnect(end)
 	}
 	return errors.New("wsrouter: unknown operation")
 }

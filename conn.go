@@ -354,6 +354,22 @@ func (c *Conn) Close(code int, reason string) error {
 	return nil
 }
 
+// CloseTransport is Close for all that the client has at this transport: it leaves
+// each of its namespaces, and then the transport ends, which is what Socket.IO calls
+// disconnect(true). Where there is just one namespace it does what Close does.
+func (c *Conn) CloseTransport(code int, reason string) error {
+	if !sendableCode(code) {
+		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
+	}
+	ce := &CloseError{Code: code, Reason: reason, Cause: CauseLocal}
+	l := c.currentLink()
+	for _, other := range l.conns() {
+		other.close(ce)
+	}
+	l.close(ce)
+	return nil
+}
+
 func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if c.dialed {
 		level = min(level, slog.LevelDebug) // the server has its line

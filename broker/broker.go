@@ -161,8 +161,9 @@ type Operation struct {
 
 	Rooms []string // of OpJoin and OpLeave
 
-	Code   int // of OpDisconnect; zero is 1000
-	Reason string
+	Code      int // of OpDisconnect; zero is 1000
+	Reason    string
+	Transport bool // of OpDisconnect: what they are connected over ends, too, with all their namespaces
 }
 
 // What an operation, and each of its parts, holds besides names and bytes.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // TestGoodbyeOvertakesPoll: a poll that comes just after the goodbye of its client is
@@ -73,5 +74,92 @@ func TestLeavingEndsOnConnect(t *testing.T) {
 		ws.join("40")
 		joined(t, "40/other,", ws.read())
 		require.Equal(t, 2, tries)
+	})
+}
+
+// twoNodes are a router with a client's two namespaces, and another node of its
+// cluster.
+func twoNodes(t *testing.T) (router, elsewhere *wsrouter.Router, ends chan *wsrouter.CloseError) {
+	cluster := new(broker.Memory)
+	router = newRouter(&wsrouter.Options{Broker: cluster})
+	ends = make(chan *wsrouter.CloseError, 2)
+	for _, r := range []*wsrouter.Router{router, router.Namespace("/other")} {
+		r.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { ends <- err })
+	}
+	elsewhere = newRouter(&wsrouter.Options{Broker: cluster})
+	t.Cleanup(func() { elsewhere.Close() })
+	return router, elsewhere, ends
+}
+
+// TestCloseTransport: the client leaves all its namespaces, what was sent before
+// arrives, and the transport ends; from here, and from another node. Close leaves the
+// transport alone.
+func TestCloseTransport(t *testing.T) {
+	want := &wsrouter.CloseError{Code: 4001, Reason: "out", Cause: wsrouter.CauseLocal}
+	for name, end := range map[string]func(c *wsrouter.Conn, elsewhere *wsrouter.Router) error{
+		"conn": func(c *wsrouter.Conn, _ *wsrouter.Router) error { return c.CloseTransport(4001, "out") },
+		"target": func(c *wsrouter.Conn, _ *wsrouter.Router) error {
+			return c.Router().To(c.ID()).DisconnectTransport(4001, "out")
+		},
+		"another node": func(c *wsrouter.Conn, r *wsrouter.Router) error { return r.To(c.ID()).DisconnectTransport(4001, "out") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				router, elsewhere, ends := twoNodes(t)
+				s := serveInBubble(t, router, nil)
+				ws := s.connected()
+				ws.join("40/other,")
+				p := s.open()
+				p.join("40")
+				p.join("40/other,")
+				synctest.Wait()
+				for c := range router.Conns() {
+					require.NoError(t, c.Emit("before"))
+					require.NoError(t, end(c, elsewhere))
+					require.NoError(t, end(c, elsewhere), "again")
+				}
+				ws.reads(`42["before"]`, "41", "41/other,")
+				ws.closed()
+				require.Equal(t, "42[\"before\"]\x1e41\x1e41/other,", p.get())
+				require.Equal(t, "6\x1e1", p.get())
+				p.gone()
+				for range 4 {
+					require.Equal(t, want, <-ends)
+				}
+			})
+		})
+	}
+}
+
+// TestCloseTransportWhileConnecting: who is still being asked after is refused.
+func TestCloseTransportWhileConnecting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter(nil)
+		router.Namespace("/slow").OnConnect(func(c *wsrouter.Conn) error {
+			<-c.Context().Done()
+			return c.Context().Err()
+		})
+		ws := serveInBubble(t, router, nil).connected()
+		ws.write("40/slow,")
+		synctest.Wait()
+		for c := range router.Conns() {
+			require.Error(t, c.CloseTransport(1006, ""), "no endpoint sends that")
+			require.NoError(t, c.CloseTransport(wsrouter.CloseNormal, "out"))
+		}
+		ws.reads("41", `44/slow,{"message":"out"}`)
+		ws.closed()
+	})
+}
+
+// TestDisconnectLeavesTransport: from another node, too.
+func TestDisconnectLeavesTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router, elsewhere, _ := twoNodes(t)
+		ws := serveInBubble(t, router, nil).connected()
+		ws.join("40/other,")
+		require.NoError(t, elsewhere.All().Disconnect(4001, "out"))
+		ws.reads("41")
+		ws.write(`42/other,1["x"]`)
+		require.Regexp(t, `^42/other,\["exception",`, ws.read())
 	})
 }

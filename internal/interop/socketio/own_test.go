@@ -144,6 +144,16 @@ func newOwnRouter() *wsrouter.Router {
 		}
 		return c.Reply(true)
 	})
+	router.On("hang up", func(c *wsrouter.Context) error {
+		var id string
+		if err := c.Bind(&id); err != nil {
+			return err
+		}
+		if err := router.To(id).DisconnectTransport(4001, "hung up"); err != nil {
+			return err
+		}
+		return c.Reply(true)
+	})
 	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, ce *wsrouter.CloseError) {
 		router.To("watchers of "+c.ID()).Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
 	})

@@ -129,6 +129,18 @@ export const own = [
     await peer.expect(["(disconnect)", "io server disconnect"]);
     await watcher.expect(["left", { id, cause: "local" }]);
   }],
+  ["disconnect", "by the server, with all namespaces and the transport", async (stage) => {
+    const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
+    const guarded = stage.keep(peer.socket.io.socket("/guarded", { auth: { token: "good", name: "ada" } }));
+    await guarded.expect(["(connect)"], ["welcome", "ada"]);
+    const { id } = peer.socket;
+    equal(await watcher.ask("watch", id), true);
+    equal(await watcher.ask("hang up", id), true);
+    await peer.expect(["(disconnect)", "io server disconnect"]);
+    await guarded.expect(["(disconnect)", "io server disconnect"]);
+    await peer.closed();
+    await watcher.expect(["left", { id, cause: "local" }]);
+  }],
   ["disconnect", "of a transport cut short", async (stage) => {
     const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
     const { id } = peer.socket;
