@@ -62,7 +62,9 @@ func (s *session) respond(w http.ResponseWriter, contentType string, body []byte
 	rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
 	defer rc.SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if w.Header().Get("Content-Encoding") == "" { // else middleware compresses what we write
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	if _, err := w.Write(body); err != nil {
 		return err
 	}

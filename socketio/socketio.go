@@ -158,8 +158,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	transport, sid := q.Get("transport"), q.Get("sid")
 	upgrade := isUpgrade(r)
 	switch {
-	case r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && h.limits.CrossOrigin:
+	case r.Method == http.MethodOptions && h.limits.CrossOrigin:
 		h.preflight(w, r)
+		return
+	case isScript(r.URL.Path) && transport == "":
+		noScript(w)
 		return
 	case transport != "polling" && transport != "websocket":
 		errTransport.write(w, upgrade)
@@ -177,6 +180,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.handshakePolling(w, r)
 	}
+}
+
+// isScript reports whether a page asks for the client, which Node's server has at
+// this path: socket.io.js, and variants and source maps of it.
+func isScript(path string) bool {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	return strings.HasPrefix(name, "socket.io.") && (strings.HasSuffix(name, ".js") || strings.HasSuffix(name, ".js.map"))
+}
+
+func noScript(w http.ResponseWriter) {
+	http.Error(w, "This server does not have the client's script. It is in the npm package socket.io-client, version 4, "+
+		"as dist/socket.io.js; for other ways see https://socket.io/docs/v4/client-installation/.", http.StatusNotFound)
 }
 
 func (h *handler) checkHandshake(r *http.Request, transport string, upgrade bool) *engineError {
