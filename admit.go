@@ -242,31 +242,51 @@ func (s *sessions) crowdedLocked(key string) *adapter.Refusal {
 // the request. Without limits there are none.
 func (s *sessions) hold(req *http.Request) *adapter.Refusal {
 	key := s.clientKey(req)
+	if refused, held := s.tryHold(req, key); !held {
+		return refused
+	}
+	stop := context.AfterFunc(req.Context(), func() { s.letGo(req) }) // may be the user's code: without the lock
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.crowdedLocked(key); err != nil {
-		return err
+	if p := s.places[req]; p != nil {
+		p.stop = stop
+	}
+	return nil
+}
+
+func (s *sessions) tryHold(req *http.Request, key string) (refused *adapter.Refusal, held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if refused := s.crowdedLocked(key); refused != nil {
+		return refused, false
 	}
 	if s.places[req] != nil || s.opts.MaxConns == unlimited && key == "" {
-		return nil
+		return nil, false
 	}
-	s.places[req] = &place{key, context.AfterFunc(req.Context(), func() { s.letGo(req) })}
+	s.places[req] = &place{key: key}
 	s.countLocked(key, 1)
-	return nil
+	return nil, true
 }
 
 func (s *sessions) letGo(req *http.Request) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.letGoLocked(req)
+	stop := s.letGoLocked(req)
+	s.mu.Unlock()
+	stop()
 }
 
-func (s *sessions) letGoLocked(req *http.Request) {
-	if p := s.places[req]; p != nil {
-		p.stop()
-		delete(s.places, req)
-		s.countLocked(p.key, -1)
+// letGoLocked returns what is to be called without the lock.
+func (s *sessions) letGoLocked(req *http.Request) (stop func() bool) {
+	p := s.places[req]
+	if p == nil {
+		return func() bool { return false }
 	}
+	delete(s.places, req)
+	s.countLocked(p.key, -1)
+	if p.stop == nil { // the request has ended before hold was done
+		return func() bool { return false }
+	}
+	return p.stop
 }
 
 // countLocked counts the connections of a client, and the places kept for it.
@@ -282,19 +302,24 @@ func (s *sessions) countLocked(key string, n int) {
 // add registers a link, in the place that admit has kept. What admit has checked is
 // checked again: there may have been no admit, and the router may close meanwhile.
 func (s *sessions) add(l *link) *adapter.Refusal {
-	key := s.clientKey(l.request)
+	l.clientKey = s.clientKey(l.request)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.letGoLocked(l.request)
+	stop := s.letGoLocked(l.request)
+	refused := s.addLocked(l)
+	s.mu.Unlock()
+	stop()
+	return refused
+}
+
+func (s *sessions) addLocked(l *link) *adapter.Refusal {
 	if s.closed {
 		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
 	}
-	if crowded := s.crowdedLocked(key); crowded != nil {
+	if crowded := s.crowdedLocked(l.clientKey); crowded != nil {
 		return crowded
 	}
 	s.byLink[l] = struct{}{}
-	l.clientKey = key
-	s.countLocked(key, 1)
+	s.countLocked(l.clientKey, 1)
 	return nil
 }
 

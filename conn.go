@@ -26,7 +26,6 @@ type Conn struct {
 	router  *Router
 	request *http.Request
 	format  adapter.Format
-	auth    json.RawMessage
 	dialed  bool // this is the end that has connected
 	born    time.Time
 	ctx     context.Context
@@ -41,7 +40,8 @@ type Conn struct {
 	mu        sync.Mutex // guards everything below, and the state of its requests
 	phase     connPhase
 	guard     guardPhase
-	link      *link       // nil while it is away
+	link      *link // nil while it is away
+	auth      json.RawMessage
 	ce        *CloseError // how it leaves
 	held      []adapter.Frame
 	heldBytes int
@@ -94,12 +94,15 @@ func (c *Conn) Context() context.Context {
 
 // Auth stores the connect payload in v, a pointer: Socket.IO's auth, or on the
 // plain protocol the first frame where [WSOptions.AuthFrame] wants one. Without
-// a payload v is left as it is. The error is a *[WsError] as of [Context.Bind].
+// a payload, and when the connection has ended, v is left as it is. The error is a *[WsError] as of [Context.Bind].
 func (c *Conn) Auth(v any) error {
-	if c.auth == nil {
+	c.mu.Lock()
+	auth := c.auth
+	c.mu.Unlock()
+	if auth == nil {
 		return nil
 	}
-	return c.router.bound(bind.Named("auth", payload.Value{JSON: c.auth}, v), v)
+	return c.router.bound(bind.Named("auth", payload.Value{JSON: auth}, v), v)
 }
 
 // Emit sends an event to this connection. Arguments are encoded as JSON before

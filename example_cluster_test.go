@@ -70,7 +70,7 @@ func device(router *wsrouter.Router, user, name string) (wait func(n int)) {
 
 // A room for each user, whom any server reaches on all devices, wherever they are
 // connected. See newNode above for OnConnect, which joins that room.
-func ExampleBroker() {
+func Example_cluster() {
 	var cluster broker.Memory // in production one of package redisbroker
 	one, two := newNode(&cluster), newNode(&cluster)
 	phone := device(one, "ann", "phone")

@@ -181,7 +181,7 @@ var errTooManyJoins = errors.New("too many joins")
 
 func (l *link) attachLocked(a *attached) error {
 	switch {
-	case l.phase != linkOpen, l.app.root.isClosing():
+	case l.ce.Load() != nil, l.app.root.isClosing():
 		return adapter.ErrClosing
 	case a.conn.router.isClosing():
 		return refusal(503, "shutting down", RefusedShutdown)
@@ -311,7 +311,7 @@ func (c *Conn) refuse(err error) {
 	case first:
 		l.leaving(c)
 		l.Send(told)
-		go c.end(ce)
+		go c.end()
 	}
 	c.router.app.refused(c.request, reason, err)
 	level := slog.LevelInfo
@@ -385,7 +385,7 @@ func (c *Conn) close(ce *CloseError) {
 		goodbye, _ := c.format.Encode(&adapter.Message{Kind: adapter.KindDisconnect})
 		l.Send(goodbye)
 	}
-	go c.end(ce)
+	go c.end()
 }
 
 // cut ends the link of the connection at once.
@@ -393,11 +393,13 @@ func (c *Conn) cut(ce *CloseError) {
 	c.currentLink().cut(ce)
 }
 
-// lose is called when the link closes.
-func (c *Conn) lose(ce *CloseError) {
+// lose is called when a link closes.
+func (c *Conn) lose(l *link, ce *CloseError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.leaveLocked(ce)
+	if c.link == l {
+		c.leaveLocked(ce)
+	}
 }
 
 // left is called when the client has left this namespace, while its link goes
@@ -416,7 +418,7 @@ func (c *Conn) left() {
 	c.mu.Unlock()
 	if first {
 		l.leaving(c)
-		go c.end(ce)
+		go c.end()
 	}
 }
 
@@ -436,12 +438,13 @@ func (r *request) leaveLocked(ce *CloseError) {
 }
 
 // end takes the connection out of the world when its client has gone.
-func (c *Conn) end(ce *CloseError) {
+func (c *Conn) end() {
 	if c.ending.Swap(true) {
 		<-c.ended
 		return
 	}
 	defer close(c.ended)
+	ce := c.leaves()
 	c.lane.Close()
 	c.router.rooms.Remove(&c.member)
 	if ce.Cause == CausePeer && ce.Code != CloseAbnormal || ce.Cause == CauseProtocol {
@@ -466,6 +469,13 @@ func (c *Conn) end(ce *CloseError) {
 	if t := c.router.app.opts.Trace; t.Disconnect != nil {
 		c.router.app.trace(func() { t.Disconnect(c, ce) })
 	}
+}
+
+// leaves says how the connection leaves.
+func (c *Conn) leaves() *CloseError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ce
 }
 
 // settle waits until all events have been handled, but not for longer than
@@ -517,6 +527,7 @@ func (c *Conn) forget() *link {
 	c.phase = connEnded
 	l := c.link
 	l.bytes.Keep(-len(c.auth) - c.data)
+	c.auth = nil // of which a stopped timer may still know
 	c.mu.Unlock()
 	l.detach(c)
 	c.router.app.sessions.removeConn(c)
@@ -535,7 +546,7 @@ func (c *Conn) dropWaiting() {
 	}
 	c.mu.Unlock()
 	for _, r := range dropped {
-		r.letGo()
+		r.link.resume(r.letGo())
 	}
 	c.router.app.counters.discarded.Add(int64(len(dropped)))
 }

@@ -18,11 +18,11 @@ import (
 // link is one client's transport: it has all that goes over it, in one order, and
 // watches for life. It implements [adapter.Link].
 //
-//	open ── close ──▶ closing ── End ──▶ gone
-//	                  what is queued is sent, then goodbye
+//	open ── close, cut, End ──▶ closing, which has a ce
 //
-// What outlives a transport belongs to its Conns. Locks are taken in the order
-// Conn.mu, link.mu, those of the leaves; the transport is called with none held.
+// Closing, what is queued is sent, and then goodbye; cut, nothing is. What outlives
+// a transport belongs to its Conns. Locks are taken in the order Conn.mu, those of
+// the leaves; link.mu with neither. The transport is called with none held.
 type link struct {
 	app       *app
 	transport adapter.Transport
@@ -37,25 +37,16 @@ type link struct {
 	lines, unlogged   atomic.Int64 // of the log, and those that the client has not paid for
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
-	done              chan struct{} // closed when everything of it is gone
+	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
+	done              chan struct{}              // closed when everything of it is gone
 
 	mu       sync.Mutex // guards everything below
-	phase    linkPhase
-	ce       *CloseError // how it ends, once it is closing
 	attached []*attached
 	ping     *time.Timer
 	pinged   int64  // when, as lastRead; 0 if something has been heard since
 	frames   bucket // that the client may send
 	joins    bucket // of namespaces
 }
-
-type linkPhase uint8
-
-const (
-	linkOpen linkPhase = iota
-	linkClosing
-	linkGone
-)
 
 // attached is a Conn at a link. It implements [adapter.Conn].
 type attached struct {
@@ -142,12 +133,10 @@ func (l *link) putDone(f adapter.Frame, outcome outbox.Outcome) error {
 
 // gone says how the link ends; of one whose network has failed nobody knows yet.
 func (l *link) gone() *CloseError {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ce == nil {
-		return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
+	if ce := l.ce.Load(); ce != nil {
+		return ce
 	}
-	return l.ce
+	return &CloseError{Code: CloseAbnormal, Cause: CausePeer}
 }
 
 // flush writes batches until there are none, or the transport is pending. Whoever
@@ -210,15 +199,13 @@ func (l *link) writeFailed(err error) {
 		return
 	}
 	l.dropOutbox()
-	l.mu.Lock()
-	closing := l.phase != linkOpen
-	if !closing {
-		l.ping.Reset(time.Second)
-	}
-	l.mu.Unlock()
-	if closing {
+	if l.ce.Load() != nil {
 		l.transport.Abort()
+		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ping.Reset(time.Second)
 }
 
 func (l *link) dropOutbox() {
@@ -241,19 +228,20 @@ func (l *link) Arrived(f adapter.Frame) bool {
 	l.bytesIn.Add(size)
 	l.app.counters.bytesIn.Add(size)
 	l.app.traceFrame(l.app.opts.Trace.FrameIn, l, f)
-	ok, open := l.takeToken()
-	if !ok {
+	if !l.mayArrive() {
 		l.close(&CloseError{Code: ClosePolicy, Reason: "too many frames", Cause: CauseProtocol})
 	}
-	return ok && open
+	return l.ce.Load() == nil
 }
 
-func (l *link) takeToken() (ok, open bool) {
+func (l *link) mayArrive() bool {
 	opts := &l.app.opts
+	if opts.FrameRate == unlimited {
+		return true
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ok = opts.FrameRate == unlimited || l.frames.take(opts.FrameBurst, float64(opts.FrameRate))
-	return ok, l.phase == linkOpen
+	return l.frames.take(opts.FrameBurst, float64(opts.FrameRate))
 }
 
 // flow is what the reader is told after a message has been counted.
@@ -306,7 +294,7 @@ func (l *link) vital() vitality {
 	out := l.out.State()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.phase != linkOpen {
+	if l.ce.Load() != nil {
 		return alive
 	}
 	opts := &l.app.opts
@@ -365,21 +353,17 @@ func (l *link) cut(ce *CloseError) {
 
 // beginClose reports whether it was the first to end the link.
 func (l *link) beginClose(ce *CloseError) bool {
-	l.mu.Lock()
-	first := l.phase == linkOpen
-	if first {
-		l.phase, l.ce = linkClosing, ce
-		l.ping.Stop()
-	}
-	l.mu.Unlock()
-	if !first {
+	if !l.ce.CompareAndSwap(nil, ce) {
 		return false
 	}
+	l.mu.Lock()
+	l.ping.Stop()
+	l.mu.Unlock()
 	if ce.Cause == CauseSlow {
 		l.app.counters.slow.Add(1)
 	}
 	for _, c := range l.conns() {
-		c.lose(ce)
+		c.lose(l, ce)
 	}
 	l.resume(l.bytes.End())
 	return true
@@ -388,16 +372,12 @@ func (l *link) beginClose(ce *CloseError) bool {
 // End implements [adapter.Link].
 func (l *link) End(e adapter.End) (done <-chan struct{}) {
 	l.beginClose(closeError(e))
-	l.mu.Lock()
-	l.phase = linkGone
-	ce := l.ce
-	l.mu.Unlock()
 	l.dropOutbox()
 	l.bytes.Leave()
 	go func() {
 		var wg sync.WaitGroup
 		for _, c := range l.conns() {
-			wg.Go(func() { c.end(ce) })
+			wg.Go(c.end)
 		}
 		wg.Wait()
 		l.app.sessions.remove(l)
@@ -433,20 +413,4 @@ func (l *link) detach(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.attached = slices.DeleteFunc(l.attached, func(a *attached) bool { return a.conn == c })
-}
-
-func (l *link) isOpen() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.phase == linkOpen
-}
-
-// err returns how the link ends, nil while it is open.
-func (l *link) err() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ce == nil {
-		return nil
-	}
-	return l.ce
 }

@@ -32,7 +32,7 @@ type request struct {
 	cause  error // why ctx ends, or is to as soon as it is made; nil while it goes on
 	credit int64 // items that the asker takes; negative is any number
 	more   chan struct{}
-	traced bool // EventStart was called
+	traced bool // EventStart was called, and EventEnd was not
 }
 
 type answerPhase uint8
@@ -124,7 +124,6 @@ func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
 		if got == rejected {
 			r.rejected()
 		}
-		return adapter.Go
 	case foreign:
 		counters.discarded.Add(1)
 		return adapter.Closed
@@ -150,8 +149,10 @@ func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
 	got := accepted
 	switch c.lane.Push(&r.item) {
 	case lane.Refused:
-		r.letGo()
-		return rejected, budget.Go
+		if r.letGo() {
+			verdict = budget.Go // nobody has been told to pause
+		}
+		return rejected, verdict
 	case lane.Start:
 		got = begun
 	}
@@ -164,10 +165,11 @@ func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
 	return got, verdict
 }
 
-// letGo takes a message that is not handled out of the account.
-func (r *request) letGo() {
-	r.link.resume(r.link.bytes.Drop(r.msg.Held()))
+// letGo takes a message that is not handled out of the account. It reports whether
+// the reader is to be resumed, if that has been told to pause.
+func (r *request) letGo() (resume bool) {
 	r.link.bytes.Forget(r.msg.Held())
+	return r.link.bytes.Drop(r.msg.Held())
 }
 
 // rejected answers a request that came while its connection drained: the asker
@@ -210,7 +212,7 @@ func (r *request) handle() (next *request) {
 
 func (r *request) dispatch() error {
 	opts := &r.conn.router.app.opts
-	if n, _ := r.conn.lane.Running(); n > opts.MaxOpen || r.link.bytes.Crowded(r.msg.Held()) {
+	if r.item.Running > opts.MaxOpen || r.link.bytes.Crowded(r.msg.Held()) {
 		return errTooMany
 	}
 	if opts.HandlerTimeout < forever {
@@ -280,12 +282,11 @@ func (r *request) cancelLocked(cause error) {
 // answered, and returns the next request to handle if the turn is still here.
 func (r *request) finish(err error) (next *request) {
 	c := r.conn
-	if !r.over(err) {
+	done, streaming := r.end(err == nil)
+	if !done {
 		r.settle(err)
+		_, streaming = r.end(true)
 	}
-	c.mu.Lock()
-	streaming := c.endLocked(r)
-	c.mu.Unlock()
 	if streaming {
 		c.router.app.counters.streams.Add(-1)
 	}
@@ -297,20 +298,21 @@ func (r *request) finish(err error) (next *request) {
 	return nil
 }
 
-// over reports whether nothing is left to be said, as mostly.
-func (r *request) over(err error) bool {
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	return err == nil && r.answer == answerGiven && !r.traced
-}
-
-func (c *Conn) endLocked(r *request) (streaming bool) {
+// end ends the event if nothing is left to be said, as mostly; then it reports
+// whether a stream has ended with it.
+func (r *request) end(fine bool) (done, streaming bool) {
+	c := r.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !fine || r.answer != answerGiven || r.traced {
+		return false, false
+	}
 	r.cancelLocked(errOver)
 	if _, streaming = c.streams[r]; streaming {
 		delete(c.streams, r)
 		c.waitsLocked(-1)
 	}
-	return streaming
+	return true, streaming
 }
 
 // settle logs and traces how an event ended, and answers what is still to be
@@ -329,6 +331,7 @@ func (r *request) settle(err error) {
 	r.conn.mu.Lock()
 	first := r.answer != answerGiven
 	r.giveLocked()
+	r.traced = false
 	r.conn.mu.Unlock()
 	if first {
 		c.sendLast(err, sendReply)

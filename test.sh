@@ -168,5 +168,5 @@ for mod in $(ours -name go.mod); do
 	run "$dir: go test" in_module "$dir" go test -race -shuffle=on -timeout "$patience" ./...
 	fuzz "$dir"
 done
-run "tiny buffers" go test -race -shuffle=on -timeout "$patience" -tags tinybuffers . ./socketio ./internal/socket
+run "tiny buffers" go test -race -shuffle=on -timeout "$patience" -tags tinybuffers . ./internal/suite ./socketio ./internal/socket
 run "internal/bench: answers" in_module internal/bench go run . -quick

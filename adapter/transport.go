@@ -80,7 +80,12 @@ type Gate struct{ open chan struct{} }
 func NewGate() Gate { return Gate{make(chan struct{}, 1)} }
 
 // Resume implements [Transport].
-func (g Gate) Resume() { g.open <- struct{}{} }
+func (g Gate) Resume() {
+	select {
+	case g.open <- struct{}{}:
+	default: // it is open
+	}
+}
 
 // Wait waits for the Resume that follows a Pause.
 func (g Gate) Wait() { <-g.open }

@@ -1,6 +1,7 @@
 package redisbroker_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
@@ -32,8 +34,24 @@ func TestRoomOperationsAreNotKept(t *testing.T) {
 	proxy.Heal()
 	for client.Next(nil) != "kept" {
 	}
-	assert.False(t, b.HasRoom("late"))
+	assert.False(t, hasRoom(b, "late"))
 	eventually(t, func() bool { return a.Stats().Broker.Queued == 0 })
+}
+
+// Subscribe gives Redis 3 s, but not for a namespace that is to be no node any more.
+func TestSubscribeReturnsWhenItsContextEnds(t *testing.T) {
+	proxy := redistest.Start(t).NewProxy(t)
+	proxy.Hold()
+	b := newBroker(t, proxy.Addr, nil)
+	node := bystander(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	begin := time.Now()
+	sub, err := b.Subscribe(ctx, node)
+	assert.Less(t, time.Since(begin), 3*time.Second)
+	require.NoError(t, err)
+	require.NoError(t, sub.Close())
+	assert.ErrorIs(t, sub.Publish(&broker.Operation{Kind: broker.OpEmit, Event: "late"}), broker.ErrUnreached)
 }
 
 // The log is told of a change, not of each message.

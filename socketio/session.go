@@ -22,6 +22,7 @@ type session struct {
 	sid     string
 	link    adapter.Link
 	client  *client
+	ready   chan struct{} // closed when it has its link
 	done    chan struct{} // closed when everything of it is gone
 
 	mu        sync.Mutex     // guards everything below
@@ -51,17 +52,19 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 		sid:     h.newSID(),
 		ws:      ws,
 		base64:  textOnly(r),
+		ready:   make(chan struct{}),
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
 		polled:  time.Now(),
 	}
 	s.client = &client{session: s, joined: make(map[string]adapter.Conn)}
-	s.mu.Lock() // the link may be closed before NewLink returns
-	defer s.mu.Unlock()
 	link, err := h.host.NewLink(s, adapter.LinkOptions{Request: r, Multiplexed: true})
 	if err != nil {
 		return nil, err
 	}
+	defer close(s.ready) // who closes it may have been waiting for that
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.link = link
 	s.heartbeat = time.AfterFunc(h.addSession(s), s.ping)
 	s.connect = time.AfterFunc(h.limits.ConnectTimeout, s.noNamespace)
@@ -283,6 +286,7 @@ func hasWelcome(batch []adapter.Frame) bool {
 // Close implements [adapter.Transport].
 func (s *session) Close(e adapter.End) {
 	go func() {
+		<-s.ready
 		s.sayGoodbye()
 		s.end(adapter.End{Code: e.Code, Reason: e.Reason, Cause: adapter.CauseLocal})
 	}()
@@ -291,6 +295,7 @@ func (s *session) Close(e adapter.End) {
 // Abort implements [adapter.Transport].
 func (s *session) Abort() {
 	go func() { // over TLS it may have to wait
+		<-s.ready
 		s.mu.Lock()
 		sockets := [...]*socket.Conn{s.ws, s.probing}
 		s.mu.Unlock()

@@ -33,6 +33,10 @@ const (
 type Item[T any] struct {
 	Value T
 
+	// Running is how many items were handled when this one began, which is among
+	// them. It is for whoever handles it.
+	Running int
+
 	// Guarded by Lane.mu.
 	state      state
 	began      time.Time
@@ -114,6 +118,7 @@ func (l *Lane[T]) nextLocked() *Item[T] {
 		l.waiting.remove(it)
 		it.state, it.began = working, time.Now()
 		l.running.push(it)
+		it.Running = l.running.n
 	}
 	return it
 }

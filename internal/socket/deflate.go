@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -99,9 +100,11 @@ func splitQuoted(s string, sep byte) func(yield func(string) bool) {
 	}
 }
 
-// A deflater has 1.2 MB, an inflater 45 KB: there are as many as work at a time.
+// A deflater has 1.2 MB, an inflater 45 KB. Of the first no more are in use than
+// there are processors, however many connections compress at once.
 var (
 	deflaters = sync.Pool{New: func() any { return new(deflater) }}
+	deflating = make(chan struct{}, runtime.GOMAXPROCS(0))
 	inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
 )
 
@@ -118,6 +121,8 @@ const (
 // deflate hands the compressed message to use, which may keep nothing of it. It
 // reports false, without that, where compressing saves nothing.
 func deflate(prefix string, data []byte, use func([]byte)) bool {
+	deflating <- struct{}{} // for as long as others compute, not longer
+	defer func() { <-deflating }()
 	d := deflaters.Get().(*deflater)
 	defer deflaters.Put(d)
 	if d.w == nil {

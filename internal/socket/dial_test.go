@@ -80,19 +80,7 @@ func TestDialHostile(t *testing.T) {
 					if test.told == "" {
 						return
 					}
-					br := bufio.NewReader(conn)
-					head, err := br.Peek(6)
-					if err != nil || head[0] != 0x88 {
-						told <- fmt.Sprint(head, err)
-						return
-					}
-					br.Discard(6)
-					payload := make([]byte, head[1]&0x7f)
-					io.ReadFull(br, payload)
-					for i := range payload {
-						payload[i] ^= head[2+i&3]
-					}
-					told <- string(payload)
+					told <- closeFrame(conn)
 				})
 				conn := dialed(t, url, client, options())
 				data, _, err := conn.Read()
@@ -105,6 +93,20 @@ func TestDialHostile(t *testing.T) {
 			})
 		}
 	}
+}
+
+// closeFrame reads a client's close frame and returns its payload.
+func closeFrame(conn io.Reader) string {
+	head := make([]byte, 6)
+	if _, err := io.ReadFull(conn, head); err != nil || head[0] != 0x88 {
+		return fmt.Sprint(head, err)
+	}
+	payload := make([]byte, head[1]&0x7f)
+	io.ReadFull(conn, payload)
+	for i := range payload {
+		payload[i] ^= head[2+i&3]
+	}
+	return string(payload)
 }
 
 // TestDialEcho: messages of every length and kind go both ways, with pings and a

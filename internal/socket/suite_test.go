@@ -79,6 +79,11 @@ func scenes() []scene {
 		pongs = append(pongs, fmt.Sprint("pong payload-", i))
 	}
 	list = append(list, scene{"2.10 2.11", pings, pongs})
+	return append(list, opcodes()...)
+}
+
+// opcodes are those of group 4, which do not exist.
+func opcodes() (list []scene) {
 	for i, opcode := range []byte{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
 		name, alone := fmt.Sprintf("4.%d.%d", 1+i/5, 1+i%5), other(0x80|opcode, "")
 		if i%5 < 2 {

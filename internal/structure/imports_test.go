@@ -1,0 +1,77 @@
+package structure_test
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// imports are the packages of this module that each may import. One that is
+// not here imports what is public.
+var imports = map[string][]string{
+	"internal/scan":   {},
+	"internal/outbox": {},
+	"internal/lane":   {},
+	"internal/rooms":  {},
+	"internal/budget": {},
+	"internal/origin": {},
+	"clientjs":        {},
+
+	"payload":         {"internal/scan"},
+	"adapter":         {"payload"},
+	"broker":          {"payload"},
+	"internal/bind":   {"payload", "internal/scan"},
+	"internal/plain":  {"adapter", "payload", "internal/scan"},
+	"internal/pipe":   {"adapter"},
+	"internal/socket": {"adapter"},
+
+	"": {
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/origin",
+		"internal/outbox", "internal/pipe", "internal/plain", "internal/rooms", "internal/socket",
+	},
+
+	"internal/loopback":  {},
+	"internal/redistest": {"internal/loopback"},
+	"internal/rawtest":   {"", "adapter", "wsroutertest", "internal/pipe", "internal/plain"},
+
+	"socketio":      {"", "adapter", "payload", "internal/origin", "internal/scan", "internal/socket"},
+	"wsroutertest":  {"", "adapter", "broker", "payload"},
+	"examples/chat": {"", "examples/chat/page", "examples/chat/robot"},
+}
+
+var public = []string{"", "adapter", "broker", "payload", "clientjs", "socketio", "wsroutertest"}
+
+// foreign are the packages of others, by who may import them in what is no test.
+var foreign = map[string][]string{
+	"internal/socket":  {"github.com/coder/websocket"},          // which dials, and answers handshakes that are wrong
+	"internal/rawtest": {"github.com/stretchr/testify/require"}, // of tests only
+}
+
+// TestImports: who imports whom is as in the table, so that a leaf cannot reach back
+// to what uses it.
+func TestImports(t *testing.T) {
+	for _, f := range parse(t, "").files {
+		for _, spec := range f.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			own, ours := strings.CutPrefix(name, module)
+			own = strings.TrimPrefix(own, "/")
+			allowed, listed := imports[f.dir]
+			switch {
+			case ours && !listed:
+				allowed = public
+			case !ours && !strings.Contains(strings.Split(name, "/")[0], "."):
+				continue // of the standard library
+			case !ours:
+				own, allowed = name, foreign[f.dir]
+			}
+			if !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s: %s may import %q only. Let the caller pass what is needed, or move what needs both upwards",
+					f.path(), name, "./"+f.dir, allowed)
+			}
+		}
+	}
+}
