@@ -227,8 +227,10 @@ func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []an
 	for _, c := range conns {
 		go func() {
 			a := Answer{ID: c.ID()}
-			a.data, a.Err = c.ask(ctx, event, args)
-			a.Raw = a.data.Raw()
+			m, err := c.ask(ctx, event, args)
+			if a.Err = err; err == nil {
+				a.data, a.Raw = m.Data, m.Data.Raw()
+			}
 			came <- a
 		}()
 	}

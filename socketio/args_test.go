@@ -1,12 +1,16 @@
 package socketio_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // TestAckOfSeveral: what a client's callback gets are the values of Args, with
@@ -121,4 +125,48 @@ func TestArgsThatWereSent(t *testing.T) {
 		ws.write(sent)
 		require.Equal(t, want, ws.read(), sent)
 	}
+}
+
+// nodes is a Broker that hands out the nodes that subscribe, and reaches nobody.
+type nodes chan broker.Node
+
+func (n nodes) Subscribe(_ context.Context, node broker.Node) (broker.Subscription, error) {
+	n <- node
+	return nil, nil
+}
+
+// TestNodeCallOfSeveral: other nodes, which may be Node's, get the first value of an
+// ack of several, as from Node's; one array is one value.
+func TestNodeCallOfSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		subscribed := make(nodes, 1)
+		router := newRouter(&wsrouter.Options{Broker: subscribed})
+		ws := serveInBubble(t, router, nil).connected()
+		node := <-subscribed
+		synctest.Wait()
+		for _, test := range []struct {
+			want   payload.Value
+			answer []string
+		}{
+			{payload.Value{JSON: []byte(`"a"`)}, []string{`43ID["a","b"]`}},
+			{payload.Value{JSON: []byte(`["a","b"]`)}, []string{`43ID[["a","b"]]`}},
+			{payload.Value{JSON: []byte("[]"), Attachments: []payload.Attachment{{At: 1, Data: []byte{2}}}},
+				[]string{`462-ID[[{"_placeholder":true,"num":1}],{"_placeholder":true,"num":0}]`, "\x00\x01", "\x00\x02"}},
+			{payload.Value{}, []string{"43ID[]"}},
+		} {
+			asked, answers := node.Call(t.Context(), broker.Selection{}, "ask", nil)
+			require.Equal(t, 1, asked)
+			got := make(chan payload.Value, 1)
+			go func() {
+				for v := range answers {
+					got <- v
+				}
+			}()
+			question := ws.read()
+			for _, part := range test.answer {
+				ws.write(strings.ReplaceAll(part, "ID", question[2:strings.IndexByte(question, '[')]))
+			}
+			require.Equal(t, test.want, <-got)
+		}
+	})
 }
