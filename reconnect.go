@@ -77,7 +77,11 @@ func (c *Client) keepConnected() {
 			c.attempt = 0
 		}
 		lost := conn.gone()
-		next, err := c.retry(c.ctx, lost, comesBack(lost) || conn.failedForNow())
+		failed := conn.failedForNow()
+		if failed && c.ctx.Err() == nil {
+			c.opts.Router.app.opts.Logger.Warn("wsrouter: OnConnect of a client failed", "err", lost)
+		}
+		next, err := c.retry(c.ctx, lost, failed || comesBack(lost))
 		if err != nil {
 			c.giveUp(err, lost)
 			return

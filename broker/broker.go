@@ -81,8 +81,9 @@ type Node interface {
 	// Call is for asking each connection of a selection, and returns how many they
 	// are now. They are asked when answers is ranged over, which may be done once:
 	// it has the data of those that answer before ctx ends, as they come, of several
-	// values the first, as Socket.IO's servers, and leaves out those that fail to. At most 4096 connections of a node are being
-	// asked at a time, for all Calls together; further ones wait for their turn.
+	// values the first, as Socket.IO's servers hand on, and leaves out those that
+	// fail to. At most 4096 connections of a node are being asked at a time, for all
+	// Calls together; further ones wait for their turn.
 	Call(ctx context.Context, s Selection, event string, args []payload.Value) (asked int, answers iter.Seq[payload.Value])
 }
 
