@@ -8,7 +8,6 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
-	"github.com/wsrouter/wsrouter/payload"
 )
 
 // call is a request of ours that waits for its answer, or for the items of its
@@ -62,20 +61,22 @@ func (w *call) takeLocked(m *adapter.Message) {
 }
 
 // Call sends a request and waits for its answer, which it stores in out, a
-// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data.
-// It may be used in handlers: answers are read while a handler blocks, and
-// events that arrive in between are handled in their order.
+// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data,
+// [Args] several values; an answer of several is stored as an array. It may be
+// used in handlers: answers are read while a handler blocks, and events that
+// arrive in between are handled in their order.
 //
 // The error is a *[WsError] if the other side answered with an exception, a
 // *[CloseError] if the connection went, ctx's error if ctx ended first (the
-// other side is then told to cancel), [ErrNotConnected] in OnConnect,
-// [ErrStream] if a stream came, and [ErrTooManyOpen] beyond [Options.MaxOpen].
+// other side is then told to cancel), [ErrNotConnected] in OnConnect of the side
+// that serves, [ErrStream] if a stream came, and [ErrTooManyOpen] beyond
+// [Options.MaxOpen].
 func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	answer, err := c.ask(ctx, event, oneArg(in))
 	if err != nil || out == nil {
 		return err
 	}
-	return answerShape(bind.Value(answer, out))
+	return answerShape(bind.Value(answer.Data, out))
 }
 
 // oneArg is what a nil, several, or one value are as arguments.
@@ -89,30 +90,30 @@ func oneArg(in any) []any {
 	return []any{in}
 }
 
-// ask is Call; it returns the answer's data.
-func (c *Conn) ask(ctx context.Context, event string, args []any) (payload.Value, error) {
+// ask is Call; it returns the answer.
+func (c *Conn) ask(ctx context.Context, event string, args []any) (*adapter.Message, error) {
 	w, err := c.openCall(1)
 	if err != nil {
-		return payload.Value{}, err
+		return nil, err
 	}
 	defer w.close()
 	if err := c.sendRequest(&adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: args}); err != nil {
-		return payload.Value{}, err
+		return nil, err
 	}
 	m, err := w.wait(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		c.sendRequest(&adapter.Message{Kind: adapter.KindCancel, ID: w.id})
-		return payload.Value{}, fmt.Errorf("wsrouter: call %q: %w", event, err)
+		return nil, fmt.Errorf("wsrouter: call %q: %w", event, err)
 	case err != nil:
-		return payload.Value{}, err
+		return nil, err
 	case m.More:
 		c.sendRequest(&adapter.Message{Kind: adapter.KindCancel, ID: w.id})
-		return payload.Value{}, ErrStream
+		return nil, ErrStream
 	case m.Kind == adapter.KindError:
-		return payload.Value{}, remoteError(m.Data)
+		return nil, remoteError(m.Data)
 	}
-	return m.Data, nil
+	return m, nil
 }
 
 // sendRequest sends a frame of a request of ours. It waits for nobody on the side that was

@@ -18,7 +18,9 @@ type DialOptions struct {
 	// limits. It is a router of its own, for all clients of a kind: one that
 	// serves clients is refused. Its handlers answer the server's requests only: a
 	// reply to a mere event is not sent, so that two ends never answer each other
-	// for ever.
+	// for ever. Its OnConnect runs for each connection and, other than on the side
+	// that serves, may call the server: there a client asks anew for what it watches,
+	// see [Reconnect].
 	//
 	// Each attempt to connect over a network, with all that it waits for, has the
 	// Router's [Options.ConnectTimeout].
@@ -111,7 +113,7 @@ func newClient(ctx context.Context, o DialOptions, dial func(context.Context, gr
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	conn, err := c.connect(ctx)
 	if err != nil && o.Reconnect != nil && o.Reconnect.First {
-		conn, err = c.retry(ctx, err)
+		conn, err = c.retry(ctx, err, comesBack(err))
 	}
 	if err != nil {
 		c.cancel()

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/payload"
 )
@@ -326,11 +327,11 @@ func (n node) Apply(op *broker.Operation) error {
 	case broker.OpLeave:
 		return t.Leave(op.Rooms...)
 	case broker.OpDisconnect:
-		code := op.Code
-		if code == 0 {
-			code = CloseNormal
+		end := broker.Operation{Code: op.Code, Reason: op.Reason, Transport: op.Transport}
+		if end.Code == 0 {
+			end.Code = CloseNormal
 		}
-		return t.Disconnect(code, op.Reason)
+		return t.disconnect(end)
 	}
 	return errors.New("wsrouter: unknown operation")
 }
@@ -388,9 +389,23 @@ func (n node) ask(ctx context.Context, conns []*Conn, event string, args []any, 
 // askOne asks a connection, whose turn it is.
 func (n node) askOne(ctx context.Context, c *Conn, event string, args []any, came chan<- Answer) {
 	defer func() { <-n.turns }()
-	data, err := c.ask(ctx, event, args)
+	m, err := c.ask(ctx, event, args)
+	a := Answer{Err: err}
+	if err == nil {
+		a.data = firstOf(m)
+	}
 	select {
-	case came <- Answer{data: data, Err: err}:
+	case came <- a:
 	case <-ctx.Done():
 	}
+}
+
+// firstOf returns the first of the values of an answer, where the wire tells that
+// they are several.
+func firstOf(m *adapter.Message) payload.Value {
+	if m.Arity != adapter.ArityMany {
+		return m.Data
+	}
+	list, _ := m.Data.Elements(1)
+	return list[0]
 }

@@ -51,6 +51,15 @@ type Conn struct {
 	lastID    uint64
 	waits     int // calls and streams: reading must go on for them
 	producers producers
+	asked     askedContext
+}
+
+// askedContext is what Context has returned while OnConnect runs: nobody wants to
+// know more about a client that has left. Its events, should it be let in, are still
+// handled, with a context that goes on.
+type askedContext struct {
+	context.Context // nil if none was wanted
+	cancel          context.CancelCauseFunc
 }
 
 // ID returns the connection's id, "~" and 19 random URL-safe characters. It is also
@@ -67,7 +76,20 @@ func (c *Conn) Request() *http.Request { return c.request }
 // Context returns the connection's context: the values of the request's, as set
 // by HTTP middleware, without its end. It is cancelled when the connection goes,
 // and its [context.Cause] is then a *[CloseError].
-func (c *Conn) Context() context.Context { return c.ctx }
+func (c *Conn) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.guard != guardPending {
+		return c.ctx
+	}
+	if c.asked.Context == nil {
+		c.asked.Context, c.asked.cancel = context.WithCancelCause(c.ctx)
+		if c.ce != nil {
+			c.asked.cancel(c.ce)
+		}
+	}
+	return c.asked.Context
+}
 
 // Auth stores the connect payload in v, a pointer: Socket.IO's auth, or on the
 // plain protocol the first frame where [WSOptions.AuthFrame] wants one. Without
@@ -338,6 +360,22 @@ func (c *Conn) Close(code int, reason string) error {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
 	}
 	c.close(&CloseError{Code: code, Reason: reason, Cause: CauseLocal})
+	return nil
+}
+
+// CloseTransport is Close for all that the client has at this transport: it leaves
+// each of its namespaces, and then the transport ends, which is what Socket.IO calls
+// disconnect(true). Where there is just one namespace it does what Close does.
+func (c *Conn) CloseTransport(code int, reason string) error {
+	if !sendableCode(code) {
+		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
+	}
+	ce := &CloseError{Code: code, Reason: reason, Cause: CauseLocal}
+	l := c.currentLink()
+	for _, other := range l.conns() {
+		other.close(ce)
+	}
+	l.close(ce)
 	return nil
 }
 

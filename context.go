@@ -79,7 +79,8 @@ func (c *Context) Field(path string, v any) error {
 
 // Args stores the event's arguments in the pointers, one each; arguments that
 // were not sent leave theirs as they are, more are ignored. On the plain
-// protocol several arguments are an array, and are taken from it.
+// protocol, which cannot tell several arguments from one array, two and more
+// pointers take the elements of an array, and data that is none is an error.
 func (c *Context) Args(ptrs ...any) error {
 	one := c.msg.Arity == adapter.ArityOne || c.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
 	if one && len(ptrs) > 0 {

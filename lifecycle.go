@@ -192,6 +192,9 @@ func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	}
 	c.phase, c.ce = connLeaving, ce
 	c.failCallsLocked(ce)
+	if c.guard == guardPending && c.asked.cancel != nil {
+		c.asked.cancel(ce)
+	}
 	close(c.done)
 	return true
 }

@@ -22,7 +22,12 @@ import (
 // replaced, a 404 for example, and is tried again, unless OnRetry ends it. The
 // client then says why, see there; [Client.Ready] returns it, too.
 //
-// DialOptions.Router's OnConnect and OnDisconnect run for each connection.
+// DialOptions.Router's OnConnect and OnDisconnect run for each connection. What the
+// server is to know of the client, such as what it watches, is said in OnConnect, by
+// [Conn.Call] and [Conn.Emit]: events that the server sends meanwhile are handled
+// after that. It has [Options.ConnectTimeout]. If that is over, or if OnConnect
+// returns an error, as of such a Call, the connection ends, and the client comes back
+// as if it had been lost, but after a *[CloseError] with a code as above.
 type Reconnect struct {
 	Min time.Duration // zero is 500 ms
 	Max time.Duration // zero is 30 s
@@ -71,9 +76,14 @@ func (c *Client) keepConnected() {
 		if time.Since(conn.born) >= c.opts.Reconnect.Max {
 			c.attempt = 0
 		}
-		next, err := c.retry(c.ctx, conn.gone())
+		lost := conn.gone()
+		failed := conn.failedForNow()
+		if failed && c.ctx.Err() == nil {
+			c.opts.Router.app.opts.Logger.Warn("wsrouter: OnConnect of a client failed", "err", lost)
+		}
+		next, err := c.retry(c.ctx, lost, failed || comesBack(lost))
 		if err != nil {
-			c.giveUp(err, conn.gone())
+			c.giveUp(err, lost)
 			return
 		}
 		c.mu.Lock()
@@ -89,11 +99,11 @@ func (c *Client) keepConnected() {
 	}
 }
 
-// retry tries until there is a connection, ctx ends, or err says that there shall
-// be none.
-func (c *Client) retry(ctx context.Context, err error) (*Conn, error) {
+// retry tries until there is a connection, ctx ends, or an error says that there
+// shall be none. again is what the first, err, says.
+func (c *Client) retry(ctx context.Context, err error, again bool) (*Conn, error) {
 	r := c.opts.Reconnect
-	for comesBack(err) && ctx.Err() == nil {
+	for again && ctx.Err() == nil {
 		c.attempt++
 		wait := r.wait(c.attempt)
 		if r.OnRetry != nil && !r.OnRetry(c.attempt, wait, err) {
@@ -108,7 +118,7 @@ func (c *Client) retry(ctx context.Context, err error) (*Conn, error) {
 		if failed == nil {
 			return conn, nil
 		}
-		err = failed
+		err, again = failed, comesBack(failed)
 	}
 	return nil, err
 }
@@ -119,11 +129,24 @@ func comesBack(err error) bool {
 	var status *StatusError
 	switch {
 	case errors.As(err, &ce):
-		return ce.Cause != CauseLocal && ce.Cause != CauseShutdown && !stayAway(ce.Code)
+		return ce.Cause == CauseTimeout || ce.Cause != CauseLocal && ce.Cause != CauseShutdown && !stayAway(ce.Code)
 	case errors.As(err, &status):
 		return status.StatusCode != http.StatusUnauthorized && status.StatusCode != http.StatusForbidden
 	}
 	return true
+}
+
+// failedForNow reports whether our own OnConnect has ended the connection, and not
+// for good: that a server answers with an exception, as one that shuts down does, may
+// have passed by the next time.
+func (c *Conn) failedForNow() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.guard != guardRefused || c.ce.Cause != CauseLocal {
+		return false
+	}
+	var answer *WsError
+	return !stayAway(c.ce.Code) || c.ce.Code == ClosePolicy && errors.As(c.ce.err, &answer)
 }
 
 func stayAway(code int) bool {

@@ -23,8 +23,8 @@ type Response struct {
 
 // Args are several values, as a Socket.IO ack may have. They stand wherever one
 // value does: in Reply, as an item of a stream, as the result of a function that
-// [Handle] was given, in [Response] and in a call. On the plain protocol they are an
-// array.
+// [Handle] was given, in [Response] and in a call. On the plain protocol several are
+// an array, and one stands for itself. None of them is no data, nil as well as empty.
 type Args []any
 
 // Reply answers this event: the request, if the client wants an answer, else
@@ -100,7 +100,9 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 		m.Event, m.Named, v = r.Event, true, r.Data
 	}
 	if args, ok := v.(Args); ok {
-		m.Args = args
+		if m.Args = args; args == nil {
+			m.Args = Args{} // it is an answer
+		}
 		return m, nil
 	}
 	both.args[0] = v

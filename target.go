@@ -233,8 +233,10 @@ func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []an
 	for _, c := range conns {
 		go func() {
 			a := Answer{ID: c.ID()}
-			a.data, a.Err = c.ask(ctx, event, args)
-			a.Raw = a.data.Raw()
+			m, err := c.ask(ctx, event, args)
+			if a.Err = err; err == nil {
+				a.data, a.Raw = m.Data, m.Data.Raw()
+			}
 			came <- a
 		}()
 	}
@@ -276,16 +278,31 @@ func (t Target) Leave(names ...string) error {
 // and nothing has happened, or wraps [ErrUnreached]. A Broker may lose code and
 // reason.
 func (t Target) Disconnect(code int, reason string) error {
-	if !sendableCode(code) {
-		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
+	return t.disconnect(broker.Operation{Code: code, Reason: reason})
+}
+
+// DisconnectTransport closes the selected connections as [Conn.CloseTransport] does,
+// and is as Disconnect otherwise.
+func (t Target) DisconnectTransport(code int, reason string) error {
+	return t.disconnect(broker.Operation{Code: code, Reason: reason, Transport: true})
+}
+
+func (t *Target) disconnect(op broker.Operation) error {
+	if !sendableCode(op.Code) {
+		return fmt.Errorf("wsrouter: close code %d cannot be sent", op.Code)
 	}
 	if err := t.check(); err != nil {
 		return err
 	}
 	for _, c := range t.conns() {
-		c.Close(code, reason)
+		if op.Transport {
+			c.CloseTransport(op.Code, op.Reason)
+		} else {
+			c.Close(op.Code, op.Reason)
+		}
 	}
-	return t.publish(broker.Operation{Kind: broker.OpDisconnect, Code: code, Reason: reason})
+	op.Kind = broker.OpDisconnect
+	return t.publish(op)
 }
 
 // Member is a connection as [Target.Find] sees it.

@@ -80,9 +80,10 @@ type Node interface {
 
 	// Call is for asking each connection of a selection, and returns how many they
 	// are now. They are asked when answers is ranged over, which may be done once:
-	// it has the data of those that answer before ctx ends, as they come, and
-	// leaves out those that fail to. At most 4096 connections of a node are being
-	// asked at a time, for all Calls together; further ones wait for their turn.
+	// it has the data of those that answer before ctx ends, as they come, of several
+	// values the first, as Socket.IO's servers hand on, and leaves out those that
+	// fail to. At most 4096 connections of a node are being asked at a time, for all
+	// Calls together; further ones wait for their turn.
 	Call(ctx context.Context, s Selection, event string, args []payload.Value) (asked int, answers iter.Seq[payload.Value])
 }
 
@@ -164,8 +165,9 @@ type Operation struct {
 
 	Rooms []string // of OpJoin and OpLeave
 
-	Code   int // of OpDisconnect; zero is 1000
-	Reason string
+	Code      int // of OpDisconnect; zero is 1000
+	Reason    string
+	Transport bool // of OpDisconnect: what they are connected over ends, too, with all their namespaces
 }
 
 // What an operation, and each of its parts, holds besides names and bytes.

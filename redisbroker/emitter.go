@@ -111,6 +111,12 @@ func (e Emitter) Disconnect(ctx context.Context) error {
 	return e.operate(ctx, &broker.Operation{Kind: broker.OpDisconnect})
 }
 
+// DisconnectTransport closes them and what they are connected over, with all their
+// namespaces, as wsrouter.Target's does.
+func (e Emitter) DisconnectTransport(ctx context.Context) error {
+	return e.operate(ctx, &broker.Operation{Kind: broker.OpDisconnect, Transport: true})
+}
+
 func (e Emitter) operate(ctx context.Context, op *broker.Operation) error {
 	if op.Kind != broker.OpDisconnect && len(op.Rooms) == 0 {
 		return nil

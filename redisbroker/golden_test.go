@@ -226,6 +226,8 @@ func TestRequestsHaveAllThatNodeReads(t *testing.T) {
 			`{"uid":"u","type":3,"opts":{"rooms":[],"except":[]},"rooms":["b"]}`},
 		{broker.Operation{Kind: broker.OpDisconnect, To: to, Code: 4000, Reason: "x"},
 			`{"uid":"u","type":4,"opts":{"rooms":["a"],"except":[]},"close":false}`},
+		{broker.Operation{Kind: broker.OpDisconnect, To: to, Transport: true},
+			`{"uid":"u","type":4,"opts":{"rooms":["a"],"except":[]},"close":true}`},
 	} {
 		b, err := payload.AppendJSON(nil, operationRequest("u", &test.op))
 		require.NoError(t, err)
@@ -234,6 +236,7 @@ func TestRequestsHaveAllThatNodeReads(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "u", m.uid)
 		assert.True(t, m.hasOpts)
+		assert.Equal(t, test.op.Transport, m.close)
 	}
 }
 

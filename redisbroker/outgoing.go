@@ -69,8 +69,7 @@ func operationRequest(uid string, op *broker.Operation) *ourRequest {
 	case broker.OpLeave:
 		r.Type, r.Rooms = requestLeave, list(op.Rooms)
 	case broker.OpDisconnect:
-		no := false // the namespace, not the client's connection
-		r.Type, r.Close = requestDisconnect, &no
+		r.Type, r.Close = requestDisconnect, &op.Transport // false has to be said
 	}
 	return r
 }

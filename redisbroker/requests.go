@@ -134,7 +134,7 @@ func (n *node) operate(m *message) error {
 	case requestLeave:
 		op.Kind = broker.OpLeave
 	case requestDisconnect:
-		op.Kind = broker.OpDisconnect
+		op.Kind, op.Transport = broker.OpDisconnect, m.close
 	}
 	n.of.Apply(op) // that some cannot join is theirs
 	return nil

@@ -136,6 +136,7 @@ func TestRequestsOfNodeAreAnswered(t *testing.T) {
 
 	w.say(requests, `{"uid":"u","type":4,"opts":{"rooms":["more"],"except":[]},"close":true}`)
 	client.ExpectClose(wsrouter.CloseNormal)
+	require.Eventually(t, func() bool { return r.All().Count() == 0 }, 20*time.Second, time.Millisecond)
 	w.say(requests, ask("double"))
 	w.expect(`{"type":8,"requestId":"q7","clientCount":0}`, id)
 }

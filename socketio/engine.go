@@ -10,7 +10,8 @@ import (
 
 // This file is Engine.IO's packets: the layer that Socket.IO's packets travel
 // on. Over WebSocket a packet is one message: a text message begins with the
-// type, a binary one is the content of a message packet. Over polling the
+// type, a binary one is the content of a message packet, and so is one that begins
+// with b, in base64, for clients that can send or take text only. Over polling the
 // packets of one request body or response are joined:
 //
 //	4hello \x1e bAQID      a message "hello", and three bytes in base64
@@ -24,6 +25,7 @@ const (
 	engineMessage = '4'
 	engineUpgrade = '5'
 	engineNoop    = '6'
+	engineBase64  = 'b' // a message packet's content
 
 	separator = 0x1e
 )
@@ -37,9 +39,17 @@ type enginePacket struct {
 
 var errEngine = errors.New("parse error")
 
-// parseEngine reads a text packet, whose content stays a part of text.
+// parseEngine reads a text packet, whose content stays a part of text, unless it is
+// base64.
 func parseEngine(text []byte) (enginePacket, error) {
-	if len(text) == 0 || text[0] < engineOpen || text[0] > engineNoop {
+	switch {
+	case len(text) > 0 && text[0] == engineBase64:
+		data, err := base64.StdEncoding.AppendDecode(nil, text[1:])
+		if err != nil {
+			return enginePacket{}, errEngine
+		}
+		return enginePacket{kind: engineMessage, data: data, binary: true}, nil
+	case len(text) == 0 || text[0] < engineOpen || text[0] > engineNoop:
 		return enginePacket{}, errEngine
 	}
 	return enginePacket{kind: text[0], data: text[1:]}, nil
@@ -48,14 +58,6 @@ func parseEngine(text []byte) (enginePacket, error) {
 // appendText appends a text packet.
 func (p enginePacket) appendText(b []byte) []byte { return append(append(b, p.kind), p.data...) }
 
-// prefix is what comes before the content in a message of the WebSocket.
-func (p enginePacket) prefix() string {
-	if p.binary {
-		return ""
-	}
-	return string([]byte{p.kind}) // one byte is not allocated
-}
-
 // appendPayload appends packets to a poll's response.
 func appendPayload(b []byte, packets []enginePacket) []byte {
 	for i, p := range packets {
@@ -63,7 +65,7 @@ func appendPayload(b []byte, packets []enginePacket) []byte {
 			b = append(b, separator)
 		}
 		if p.binary {
-			b = base64.StdEncoding.AppendEncode(append(b, 'b'), p.data)
+			b = base64.StdEncoding.AppendEncode(append(b, engineBase64), p.data)
 		} else {
 			b = p.appendText(b)
 		}
@@ -75,15 +77,8 @@ func appendPayload(b []byte, packets []enginePacket) []byte {
 // separator says that there are more.
 func nextInPayload(body []byte) (p enginePacket, rest []byte, more bool, err error) {
 	text, rest, more := bytes.Cut(body, []byte{separator})
-	if len(text) == 0 || text[0] != 'b' {
-		p, err = parseEngine(text)
-		return p, rest, more, err
-	}
-	data, err := base64.StdEncoding.AppendDecode(nil, text[1:])
-	if err != nil {
-		return enginePacket{}, nil, false, errEngine
-	}
-	return enginePacket{kind: engineMessage, data: data, binary: true}, rest, more, nil
+	p, err = parseEngine(text)
+	return p, rest, more, err
 }
 
 // frame is what the link counts of a packet: without a content unless it is a

@@ -71,6 +71,26 @@ func TestErrors(t *testing.T) {
 	p.post("1")
 }
 
+// TestScript: who looks for the client here is told in words where it is.
+func TestScript(t *testing.T) {
+	s := serve(t, newRouter(nil), nil)
+	mount := s.url
+	for _, name := range []string{"socket.io.js", "socket.io.min.js", "socket.io.msgpack.min.js", "socket.io.esm.min.js", "socket.io.js.map"} {
+		s.url = mount + name
+		for _, query := range []string{"", "v=4"} {
+			a := s.do("GET", query, "")
+			require.Equal(t, 404, a.status)
+			require.Equal(t, "text/plain; charset=utf-8", a.header.Get("Content-Type"))
+			require.Contains(t, a.body, "npm package socket.io-client")
+		}
+		require.Equal(t, 200, s.do("GET", polling, "").status, "a handshake is one at any path")
+	}
+	for _, name := range []string{"", "x.js", "socket.io", "socket.io.json", "socketXio.js"} {
+		s.url = mount + name
+		require.Equal(t, `{"code":0,"message":"Transport unknown"}`, s.do("GET", "", "").body)
+	}
+}
+
 // TestRefusedUpgrades: a refused upgrade has the bare text and 400, also where a
 // poll has another status.
 func TestRefusedUpgrades(t *testing.T) {
@@ -179,6 +199,15 @@ func TestPreflight(t *testing.T) {
 	require.Equal(t, "GET,POST", a.header.Get("Access-Control-Allow-Methods"))
 	require.Equal(t, "x-mine", a.header.Get("Access-Control-Allow-Headers"))
 	require.Equal(t, []string{"Origin", "Access-Control-Request-Headers"}, a.header.Values("Vary"))
+
+	for _, query := range []string{polling, polling + "&sid=" + on.open().sid, ""} { // what some proxies have taken off
+		a = on.do("OPTIONS", query, "", "Origin", "http://any.example")
+		require.Equal(t, 204, a.status)
+		require.Empty(t, a.body)
+		require.Equal(t, "http://any.example", a.header.Get("Access-Control-Allow-Origin"))
+		require.Equal(t, "GET,POST", a.header.Get("Access-Control-Allow-Methods"))
+		require.Equal(t, 204, on.do("OPTIONS", query, "").status)
+	}
 
 	off := serve(t, newRouter(nil), nil)
 	a = off.do("OPTIONS", polling, "", ask...)

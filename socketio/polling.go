@@ -45,6 +45,15 @@ func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) 
 	return err
 }
 
+// pollOfLeaver answers a poll that its client's goodbye has overtaken, as one that
+// was waiting then.
+func pollOfLeaver(w http.ResponseWriter) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Type", "text/plain; charset=UTF-8")
+	w.Write([]byte{engineNoop})
+}
+
 // respond writes a response to the network. The server's own timeouts are not
 // meant for requests that wait. Ours is taken away again, as the server would
 // leave it in place for the connection's next request.
@@ -53,7 +62,9 @@ func (s *session) respond(w http.ResponseWriter, contentType string, body []byte
 	rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
 	defer rc.SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if w.Header().Get("Content-Encoding") == "" { // else middleware compresses what we write
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	if _, err := w.Write(body); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type session struct {
 	partial   *time.Timer    // until the attachments of a message are there; nil if none are awaited
 	ws        *socket.Conn   // nil while polling
 	probing   *socket.Conn   // wants to become ws; nil if none does
+	base64    bool           // the WebSocket's client takes text only
 	probed    bool           // and has been told that it may: polls are released
 	out       []enginePacket // for the next poll
 	pending   *time.Timer    // until the link's frames in out have to be taken; nil if there are none
@@ -52,6 +53,7 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 		request: r,
 		sid:     h.newSID(),
 		ws:      ws,
+		base64:  textOnly(r),
 		ready:   make(chan struct{}),
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
@@ -180,8 +182,9 @@ func (s *session) end(e adapter.End) {
 		s.partial.Stop()
 	}
 	sockets := [...]*socket.Conn{s.ws, s.probing}
+	polls := s.ws == nil && !s.polling && s.byClient && e.Code == wsrouter.CloseNormal
 	s.mu.Unlock()
-	s.handler.removeSession(s)
+	s.handler.removeSession(s, polls)
 	code := noStatus // Socket.IO has no codes, but for one; its clients look for none
 	if e.Code == wsrouter.CloseTooBig {
 		code = e.Code
@@ -213,16 +216,19 @@ func (s *session) wakeLocked() {
 // put sends a packet of the session's own, beside those of the link.
 func (s *session) put(p enginePacket) {
 	s.mu.Lock()
-	ws := s.ws
-	if ws == nil && !s.ended {
+	w := s.writerLocked()
+	if w.ws == nil && !s.ended {
 		s.out = append(s.out, p)
 		s.wakeLocked()
 	}
 	s.mu.Unlock()
-	if ws != nil {
-		write(ws, p)
+	if w.ws != nil {
+		w.write(p)
 	}
 }
+
+// writerLocked writes to the WebSocket, if there is one.
+func (s *session) writerLocked() writer { return writer{s.ws, s.base64} }
 
 // Write implements [adapter.Transport].
 func (s *session) Write(batch []adapter.Frame) (pending bool, err error) {
@@ -230,8 +236,8 @@ func (s *session) Write(batch []adapter.Frame) (pending bool, err error) {
 	if hasWelcome(batch) {
 		s.connect.Stop()
 	}
-	ws := s.ws
-	if ws == nil && !s.ended {
+	w := s.writerLocked()
+	if w.ws == nil && !s.ended {
 		s.out = enginePackets(s.out, batch)
 		s.pending = time.AfterFunc(s.handler.limits.WriteTimeout, s.notPolled)
 		s.wakeLocked()
@@ -239,8 +245,8 @@ func (s *session) Write(batch []adapter.Frame) (pending bool, err error) {
 	ended := s.ended
 	s.mu.Unlock()
 	switch {
-	case ws != nil:
-		return ws.Push(func() error { return add(ws, batch) }, s.link.Writable)
+	case w.ws != nil:
+		return w.ws.Push(func() error { return w.add(batch) }, s.link.Writable)
 	case ended:
 		return false, net.ErrClosed
 	}

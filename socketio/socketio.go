@@ -100,8 +100,9 @@ type handler struct {
 	opts   Options
 	limits adapter.Limits
 
-	mu       sync.Mutex // guards sessions
+	mu       sync.Mutex // guards what follows
 	sessions map[string]*session
+	left     leavers
 }
 
 // New returns a handler that serves Socket.IO clients of the router's tree. opts
@@ -208,8 +209,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	transport, sid := q.Get("transport"), q.Get("sid")
 	upgrade := isUpgrade(r)
 	switch {
-	case r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" && h.limits.CrossOrigin:
+	case r.Method == http.MethodOptions && h.limits.CrossOrigin:
 		h.preflight(w, r)
+		return
+	case isScript(r.URL.Path) && transport == "":
+		noScript(w)
 		return
 	case transport != "polling" && transport != "websocket":
 		h.refuse(w, r, errTransport)
@@ -227,6 +231,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		h.handshakePolling(w, r)
 	}
+}
+
+// isScript reports whether a page asks for the client, which Node's server has at
+// this path: socket.io.js, and variants and source maps of it.
+func isScript(path string) bool {
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	return strings.HasPrefix(name, "socket.io.") && (strings.HasSuffix(name, ".js") || strings.HasSuffix(name, ".js.map"))
+}
+
+func noScript(w http.ResponseWriter) {
+	http.Error(w, "This server does not have the client's script. It is in the npm package socket.io-client, version 4, "+
+		"as dist/socket.io.js; for other ways see https://socket.io/docs/v4/client-installation/.", http.StatusNotFound)
 }
 
 func (h *handler) checkHandshake(r *http.Request, transport string, upgrade bool) *engineError {
@@ -252,6 +268,8 @@ func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid strin
 	q := r.URL.Query()
 	s := h.session(sid)
 	switch {
+	case s == nil && q.Get("transport") == "polling" && !upgrade && r.Method == http.MethodGet && h.hasLeft(sid):
+		pollOfLeaver(w)
 	case s == nil:
 		h.refuse(w, r, errSession)
 	case upgrade != (q.Get("transport") == "websocket"), !upgrade && s.isWebSocket(), q.Get("EIO") != "4":
@@ -289,10 +307,23 @@ func (h *handler) addSession(s *session) time.Duration {
 	return first
 }
 
-func (h *handler) removeSession(s *session) {
+// removeSession forgets a session, all but its id if a poll of its client may be on
+// the way.
+func (h *handler) removeSession(s *session, polls bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s.sid)
+	if polls {
+		h.left.add(s.sid, time.Now())
+	}
+}
+
+// hasLeft reports, once, whether the client of a session that is gone has said
+// goodbye a moment ago.
+func (h *handler) hasLeft(sid string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.left.take(sid, time.Now())
 }
 
 const nodeLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
@@ -11,6 +12,9 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
+
+// textOnly reports whether the client asks for base64 in place of binary messages.
+func textOnly(r *http.Request) bool { return r.URL.Query().Get("b64") != "" }
 
 func isUpgrade(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
@@ -105,29 +109,49 @@ func readPacket(ws *socket.Conn) (enginePacket, error) {
 	return parseEngine(data)
 }
 
+// writer writes packets to a WebSocket.
+type writer struct {
+	ws     *socket.Conn
+	base64 bool // the client takes text only
+}
+
 // write sends packets in one batch: the heartbeat and the upgrade do, beside the
 // link's writer.
-func write(ws *socket.Conn, packets ...enginePacket) error {
-	ws.Begin()
+func (w writer) write(packets ...enginePacket) error {
+	w.ws.Begin()
 	var failed error
 	for _, p := range packets {
-		if failed = ws.Write(p.prefix(), p.data, !p.binary); failed != nil {
+		if p.binary {
+			failed = w.addBinary(p.data)
+		} else {
+			failed = w.ws.Write(string([]byte{p.kind}), p.data, true) // one byte is not allocated
+		}
+		if failed != nil {
 			break
 		}
 	}
-	return errors.Join(failed, ws.End())
+	return errors.Join(failed, w.ws.End())
+}
+
+// addBinary adds a message packet that is binary to a batch.
+func (w writer) addBinary(data []byte) error {
+	if w.base64 {
+		const prefix = string(engineBase64)
+		return w.ws.Write(prefix, base64.StdEncoding.AppendEncode(nil, data), true)
+	}
+	return w.ws.Write("", data, false)
 }
 
 // add adds frames, each of which is a message packet, to a batch.
-func add(ws *socket.Conn, batch []adapter.Frame) error {
+func (w writer) add(batch []adapter.Frame) error {
 	const prefix = string(engineMessage)
 	for i := range batch {
 		for f := &batch[i]; f != nil; f = f.Next {
-			if err := ws.Write(prefix, f.Text, true); err != nil {
+			if err := w.ws.Write(prefix, f.Text, true); err != nil {
 				return err
 			}
 			for _, data := range f.Attachments {
-				if err := ws.Write("", data, false); err != nil {
+				if err := w.addBinary(data); err != nil {
 					return err
 				}
 			}
@@ -152,7 +176,7 @@ func (s *session) upgrade(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	if !s.beginUpgrade(ws) {
+	if !s.beginUpgrade(ws, textOnly(r)) {
 		ws.Close(noStatus, "")
 		return
 	}
@@ -166,13 +190,13 @@ func (s *session) upgrade(w http.ResponseWriter, r *http.Request) {
 	s.read(ws)
 }
 
-func (s *session) beginUpgrade(ws *socket.Conn) bool {
+func (s *session) beginUpgrade(ws *socket.Conn, base64 bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.probing != nil || s.ws != nil || s.ended {
 		return false
 	}
-	s.probing = ws
+	s.probing, s.base64 = ws, base64
 	return true
 }
 
@@ -181,7 +205,7 @@ func (s *session) probe(ws *socket.Conn) bool {
 	if err != nil || p.kind != enginePing || string(p.data) != "probe" {
 		return false
 	}
-	if write(ws, enginePacket{kind: enginePong, data: p.data}) != nil {
+	if (writer{ws: ws}).write(enginePacket{kind: enginePong, data: p.data}) != nil {
 		return false
 	}
 	s.mu.Lock()
@@ -214,13 +238,13 @@ func (s *session) endUpgrade(ws *socket.Conn) bool {
 		return false
 	}
 	s.ws, s.probing, s.probed = ws, nil, false
-	packets, pending := s.out, s.takePendingLocked()
+	packets, pending, w := s.out, s.takePendingLocked(), s.writerLocked()
 	s.out = nil
 	s.wakeLocked()
 	s.mu.Unlock()
 	var err error
 	if len(packets) > 0 {
-		err = write(ws, packets...)
+		err = w.write(packets...)
 	}
 	if pending {
 		s.link.Writable(err)

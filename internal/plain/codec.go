@@ -60,10 +60,10 @@ func (codec Codec) Encode(m *adapter.Message) (adapter.Frame, error) {
 func textFrame(s string) adapter.Frame { return adapter.Frame{Text: []byte(s)} }
 
 func nestReply(args []any) (adapter.Frame, error) {
-	if len(args) == 0 || args[0] == nil {
+	if len(args) == 0 || len(args) == 1 && args[0] == nil {
 		return adapter.Frame{}, nil
 	}
-	b, err := payload.AppendJSON(nil, args[0])
+	b, err := appendArgs(nil, args)
 	return adapter.Frame{Text: b}, err
 }
 
@@ -88,10 +88,15 @@ func beginEnvelope(event string, args []any) ([]byte, error) {
 	if err != nil || len(args) == 0 {
 		return b, err
 	}
-	b = append(b, `,"data":`...)
+	return appendArgs(append(b, `,"data":`...), args)
+}
+
+// appendArgs appends the only argument, or an array of several.
+func appendArgs(b []byte, args []any) ([]byte, error) {
 	if len(args) == 1 {
 		return payload.AppendJSON(b, args[0])
 	}
+	var err error
 	for i, arg := range args {
 		b = append(b, "[,"[min(i, 1)])
 		if b, err = payload.AppendJSON(b, arg); err != nil {

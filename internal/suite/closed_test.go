@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
 // countingListener counts the connections that it has accepted and nobody has
@@ -120,5 +121,23 @@ func TestOneByteASecond(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(begin))
 		require.EqualValues(t, 1, router.Stats().Slow)
 		<-done
+	})
+}
+
+// TestCloseTransportPlain: where there is one namespace it is Close.
+func TestCloseTransportPlain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter()
+		client := wsroutertest.Connect(t, router, nil)
+		synctest.Wait()
+		for c := range router.Conns() {
+			require.Error(t, c.CloseTransport(wsrouter.CloseAbnormal, ""))
+			require.NoError(t, c.Emit("last", 1))
+			require.NoError(t, c.CloseTransport(4001, "out"))
+		}
+		client.Expect("last", 1)
+		require.Equal(t, "out", client.ExpectClose(4001).Reason)
+		require.Error(t, router.All().DisconnectTransport(wsrouter.CloseAbnormal, ""))
+		require.NoError(t, router.All().DisconnectTransport(4001, ""))
 	})
 }

@@ -27,6 +27,19 @@ func wireRouter(opts *wsrouter.Options) *wsrouter.Router {
 	router.On("emits", func(c *wsrouter.Context) error {
 		return errors.Join(c.Emit("zero"), c.Emit("one", nil), c.Emit("two", 1, "b"))
 	})
+	router.On("several", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args{1, []byte{2}, nil}) })
+	router.On("one arg", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args{"x"}) })
+	router.On("no args", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args{}) })
+	router.On("nil args", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args(nil)) })
+	router.On("named args", func(c *wsrouter.Context) error {
+		return c.Reply(wsrouter.Response{Event: "events", Data: wsrouter.Args{1, 2}})
+	})
+	router.On("stream of args", func(c *wsrouter.Context) error {
+		return wsrouter.StreamSeq(c, func(yield func(any, error) bool) { yield(wsrouter.Args{1, 2}, nil) })
+	})
+	wsrouter.Handle(router, "handled args", func(_ *wsrouter.Context, in []int) (wsrouter.Args, error) {
+		return wsrouter.Args{in, len(in)}, nil
+	})
 	router.On("stream", func(c *wsrouter.Context) error {
 		return wsrouter.StreamSeq(c, func(yield func(any, error) bool) {
 			_ = yield(1, nil) && yield(wsrouter.Response{Event: "other", Data: 2}, nil) && yield("x", nil)
@@ -73,6 +86,14 @@ func TestFrames(t *testing.T) {
 		{"no HTML escaping", `{"event":"html"}`, []string{`{"event":"html","data":{"a":"<b>&é"}}`}},
 		{"bytes", `{"event":"bytes"}`, []string{`{"event":"bytes","data":"AQID"}`}},
 		{"arguments", `{"event":"emits"}`, []string{`{"event":"zero"}`, `{"event":"one","data":null}`, `{"event":"two","data":[1,"b"]}`}},
+		{"several values", `{"event":"several","id":1}`, []string{`{"event":"several","data":[1,"Ag==",null],"re":1}`}},
+		{"several values to an event", `{"event":"several"}`, []string{`{"event":"several","data":[1,"Ag==",null]}`}},
+		{"one of several values", `{"event":"one arg","id":1}`, []string{`{"event":"one arg","data":"x","re":1}`}},
+		{"none of several values", `{"event":"no args"}`, []string{`{"event":"no args"}`}},
+		{"nil of several values", `{"event":"nil args"}`, []string{`{"event":"nil args"}`}},
+		{"several values in a response", `{"event":"named args","id":1}`, []string{`{"event":"events","data":[1,2],"re":1}`}},
+		{"several values in a stream", `{"event":"stream of args"}`, []string{`{"event":"stream of args","data":[1,2]}`}},
+		{"several values that are handled", `{"event":"handled args","data":[7],"id":1}`, []string{`{"event":"handled args","data":[[7],1],"re":1}`}},
 		{"stream", `{"event":"stream"}`, []string{`{"event":"stream","data":1}`, `{"event":"other","data":2}`, `{"event":"stream","data":"x"}`}},
 		{"stream to a request", `{"event":"stream","id":8}`, []string{
 			`{"event":"stream","data":1,"re":8,"more":true}`, `{"event":"other","data":2,"re":8,"more":true}`,
@@ -215,6 +236,9 @@ func TestNestJSON(t *testing.T) {
 		{`{"event":"nil"}`, ``},
 		{`{"event":"named","data":1}`, `{"event":"events","data":1}`},
 		{`{"event":"stream"}`, `1 {"event":"other","data":2} "x"`},
+		{`{"event":"several"}`, `[1,"Ag==",null]`},
+		{`{"event":"one arg"}`, `"x"`},
+		{`{"event":"no args"}`, ``},
 		{`{"event":"echo","data":1,"id":7}`, `{"event":"echo","data":1,"re":7}`},
 		{`{"event":"boom"}`, invalid + `Internal server error","cause":{"pattern":"boom"}}}`},
 		{`{"event":"boom","data":null}`, invalid + `Internal server error","cause":{"pattern":"boom","data":null}}}`},

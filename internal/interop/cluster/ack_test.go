@@ -24,6 +24,7 @@ var questions = []struct {
 	{"with bytes", `[{"$bytes":"AQID"}]`, r1},
 	{"with bytes within", `[{"file":{"$bytes":"AQID"},"list":[{"$bytes":""}]}]`, r1},
 	{"without an argument", `[]`, r1},
+	{"with several arguments", `["a",[1],{"$bytes":"AQID"}]`, r1},
 	{"unicode", `["数据 😀"]`, every},
 }
 
@@ -94,7 +95,10 @@ func (c *cluster) answers(to target, args string) []string {
 			continue
 		}
 		var first any
-		if list := parse([]byte(args)).([]any); len(list) > 0 {
+		switch list := parse([]byte(args)).([]any); {
+		case len(list) > 1 && cl.plain != nil: // an array, as far as anybody knows
+			first = inJSON(list, true)
+		case len(list) > 0: // of the values of an ack the first goes over Redis
 			first = inJSON(list[0], cl.plain != nil)
 		}
 		words = append(words, canonical(first))

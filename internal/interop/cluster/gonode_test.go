@@ -86,9 +86,9 @@ func runGoNode(args []string) error {
 	return obey(n.command)
 }
 
-// at returns a namespace.
+// at returns a namespace; commands that are for none name none.
 func (n *goNode) at(name string) *wsrouter.Router {
-	if name == "/" {
+	if name == "/" || name == "" {
 		return n.router
 	}
 	return n.router.Namespace(name)
@@ -172,6 +172,7 @@ type command struct {
 	Event     string          `json:"event"`
 	Args      json.RawMessage `json:"args"`
 	To        []string        `json:"to"`    // rooms to join or leave
+	Close     bool            `json:"close"` // of disconnect: the transport, too
 	Index     int             `json:"index"` // of oddities
 }
 
@@ -181,6 +182,7 @@ type anyTarget interface {
 	Join(rooms ...string) error
 	Leave(rooms ...string) error
 	Disconnect(code int, reason string) error
+	DisconnectTransport(code int, reason string) error
 }
 
 // act does what changes something.
@@ -193,6 +195,9 @@ func (cmd *command) act(t anyTarget) error {
 	case "leave":
 		return t.Leave(cmd.To...)
 	case "disconnect":
+		if cmd.Close {
+			return t.DisconnectTransport(wsrouter.CloseNormal, "")
+		}
 		return t.Disconnect(wsrouter.CloseNormal, "")
 	}
 	return fmt.Errorf("no command %q", cmd.Do)
@@ -283,6 +288,10 @@ func (t emitterTarget) Leave(rooms ...string) error {
 
 func (t emitterTarget) Disconnect(int, string) error {
 	return t.Emitter.Disconnect(context.Background())
+}
+
+func (t emitterTarget) DisconnectTransport(int, string) error {
+	return t.Emitter.DisconnectTransport(context.Background())
 }
 
 // obey carries out the lines of standard input, each without waiting for those

@@ -69,6 +69,30 @@ func newOwnRouter() *wsrouter.Router {
 		}
 		return c.Reply([]any{name, len(file)})
 	})
+	router.On("several", func(c *wsrouter.Context) error {
+		var list []any
+		if err := c.Bind(&list); err != nil {
+			return err
+		}
+		return c.Reply(wsrouter.Args(list))
+	})
+	router.On("ask several", func(c *wsrouter.Context) error {
+		var list, answer []any
+		if err := c.Bind(&list); err != nil {
+			return err
+		}
+		if err := c.Conn().Call(c.Context(), "questions", wsrouter.Args(list), &answer); err != nil {
+			return err
+		}
+		return c.Reply(wsrouter.Args(answer))
+	})
+	router.On("which", func(c *wsrouter.Context) error {
+		var a, b any = "none", "none"
+		if err := c.Args(&a, &b); err != nil {
+			return err
+		}
+		return c.Reply(wsrouter.Args{a, b})
+	})
 	router.On("ask", func(c *wsrouter.Context) error {
 		var v, answer any
 		if err := c.Bind(&v); err != nil {
@@ -129,6 +153,16 @@ func newOwnRouter() *wsrouter.Router {
 	router.On("move", func(c *wsrouter.Context) error { return c.Conn().Close(1012, "moved") })
 	router.On("move by id", func(c *wsrouter.Context) error {
 		return router.To(c.Conn().ID()).Disconnect(1012, "moved")
+	})
+	router.On("hang up", func(c *wsrouter.Context) error {
+		var id string
+		if err := c.Bind(&id); err != nil {
+			return err
+		}
+		if err := router.To(id).DisconnectTransport(4001, "hung up"); err != nil {
+			return err
+		}
+		return c.Reply(true)
 	})
 
 	guarded := router.Namespace("/guarded")

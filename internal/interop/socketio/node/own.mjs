@@ -49,6 +49,37 @@ export const own = [
     equal(await peer.ask("size", "b", bytes(1, 2)), ["b", 2]);
     await peer.expectNothing();
   }],
+  ["binary", "as base64, where the client can do no other", async (stage) => {
+    const peer = await stage.connect({ forceBase64: true });
+    if (stage.transports === undefined) {
+      await peer.upgraded();
+    }
+    equal(peer.socket.io.engine.transport.supportsBinary, false);
+    for (const [title, value] of values) {
+      equal(await peer.ask("echo", value), value, title);
+      equal(await peer.ask("ask", value), value, title);
+    }
+    await peer.expectNothing();
+  }],
+  ["ack", "of several values, with bytes", async (stage) => {
+    const peer = await stage.connect();
+    peer.socket.on("questions", (...args) => args.pop()(...args.reverse()));
+    for (const list of [[], ["one"], [bytes(1), "two"], [1, { deep: [bytes(2)] }, null, bytes(3)]]) {
+      equal(await peer.call("several", list), list);
+      if (list.length > 1) {
+        equal(await peer.call("ask several", list), list.toReversed(), "what the server was answered");
+      }
+    }
+  }],
+  ["arguments", "that were sent, and one array", async (stage) => {
+    const peer = await stage.connect();
+    for (const [sent, want] of [
+      [[], ["none", "none"]], [["a"], ["a", "none"]], [[["a", "b"]], [["a", "b"], "none"]],
+      [["a", "b"], ["a", "b"]], [[["a"], bytes(1)], [["a"], bytes(1)]], [["a", "b", "c"], ["a", "b"]],
+    ]) {
+      equal(await peer.call("which", ...sent), want);
+    }
+  }],
   ["binary", "to a room, beside text in order", async (stage) => {
     const [a, b] = await Promise.all([stage.connect(), stage.connect()]);
     await Promise.all([a.expectNothing(), b.expectNothing()]); // now both are targets
@@ -125,6 +156,18 @@ export const own = [
     equal(await watcher.ask("watch", id), true);
     equal(await watcher.ask("kick", id), true);
     await peer.expect(["(disconnect)", "io server disconnect"]);
+    await watcher.expect(["left", { id, cause: "local" }]);
+  }],
+  ["disconnect", "by the server, with all namespaces and the transport", async (stage) => {
+    const [watcher, peer] = await Promise.all([stage.connect(), stage.connect()]);
+    const guarded = stage.keep(peer.socket.io.socket("/guarded", { auth: { token: "good", name: "ada" } }));
+    await guarded.expect(["(connect)"], ["welcome", "ada"]);
+    const { id } = peer.socket;
+    equal(await watcher.ask("watch", id), true);
+    equal(await watcher.ask("hang up", id), true);
+    await peer.expect(["(disconnect)", "io server disconnect"]);
+    await guarded.expect(["(disconnect)", "io server disconnect"]);
+    await peer.closed();
     await watcher.expect(["left", { id, cause: "local" }]);
   }],
   ["disconnect", "of a transport cut short", async (stage) => {

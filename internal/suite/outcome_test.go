@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"bytes"

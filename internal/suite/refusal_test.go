@@ -1,4 +1,4 @@
-package wsrouter_test
+package suite_test
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -67,7 +68,7 @@ func TestHiddenHijackIsNamed(t *testing.T) {
 	var status *wsrouter.StatusError
 	require.ErrorAs(t, err, &status)
 	require.Equal(t, 501, status.StatusCode)
-	require.Len(t, log.with("reason=upgrade", "wsrouter_test.wrapped"), 1)
+	require.Len(t, log.with("reason=upgrade", "suite_test.wrapped"), 1)
 }
 
 type seeThrough struct{ http.ResponseWriter }
@@ -80,8 +81,8 @@ func TestEarlyEndsAreSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}
 		router := wsrouter.New(&wsrouter.Options{Logger: log.logger()})
-		connect := func() *wsrouter.Raw {
-			return wsrouter.ConnectRaw(router, &wsrouter.WSOptions{AuthFrame: true}, nil)
+		connect := func() *rawtest.Raw {
+			return rawtest.Connect(router, &wsrouter.WSOptions{AuthFrame: true}, nil)
 		}
 		raw := connect()
 		raw.Send(`{"event":"events"}`)
@@ -128,13 +129,13 @@ func TestDisconnectsHaveAReason(t *testing.T) {
 		log := &lines{}
 		router := wsrouter.New(&wsrouter.Options{Logger: log.logger()})
 		router.On("e", func(c *wsrouter.Context) error { <-c.Context().Done(); return nil })
-		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw := rawtest.Connect(router, nil, nil)
 		raw.Send(`{"event":"e","id":1}`)
 		raw.Send(`{"event":"e","id":1}`)
 		raw.Read()
 		raw.Wait()
 		require.Len(t, log.with("wsrouter: disconnected", "cause=protocol", `reason="id in use"`), 1)
-		raw = wsrouter.ConnectRaw(router, nil, nil)
+		raw = rawtest.Connect(router, nil, nil)
 		raw.Close(4000, "made up")
 		raw.Wait()
 		require.Len(t, log.with("wsrouter: disconnected"), 2)
