@@ -18,17 +18,18 @@ var imports = map[string][]string{
 	"internal/origin": {},
 	"clientjs":        {},
 
-	"payload":         {"internal/scan"},
-	"adapter":         {"payload"},
-	"broker":          {"payload"},
-	"internal/bind":   {"payload", "internal/scan"},
-	"internal/plain":  {"adapter", "payload", "internal/scan"},
-	"internal/pipe":   {"adapter"},
-	"internal/socket": {"adapter"},
+	"payload":             {"internal/scan"},
+	"adapter":             {"payload"},
+	"broker":              {"payload"},
+	"internal/bind":       {"payload", "internal/scan"},
+	"internal/plain":      {"adapter", "payload", "internal/scan"},
+	"internal/pipe":       {"adapter"},
+	"internal/socket":     {"adapter"},
+	"internal/membership": {"broker"},
 
 	"": {
-		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/origin",
-		"internal/outbox", "internal/pipe", "internal/plain", "internal/rooms", "internal/socket",
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/membership",
+		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/rooms", "internal/socket",
 	},
 
 	"internal/loopback":  {},
