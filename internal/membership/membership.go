@@ -87,28 +87,24 @@ func (m *Membership) subscribe(ctx context.Context) {
 	if err != nil {
 		m.log.Error("wsrouter: not subscribed, other nodes are not reached", "err", err)
 	}
-	for kept := m.settle(sub); len(kept) > 0; kept = m.settle(sub) {
+	kept, now := m.settle(sub)
+	for len(kept) > 0 {
 		m.publishKept(sub, kept)
+		kept, now = m.settle(sub)
 	}
-	if m.hasLeft() {
+	if now == left { // while it was joining; later than that Leave sees to it
 		m.unsubscribe(sub)
 	}
 }
 
-func (m *Membership) hasLeft() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state == left
-}
-
-// settle ends joining if nothing is kept; otherwise it returns what is, which has
-// to be published first.
-func (m *Membership) settle(sub broker.Subscription) (kept []*broker.Operation) {
+// settle ends joining if nothing is kept, and says in what; otherwise it returns what
+// is kept, which has to be published first.
+func (m *Membership) settle(sub broker.Subscription) (kept []*broker.Operation, now state) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	kept, m.kept, m.bytes = m.kept, nil, 0
 	if len(kept) > 0 {
-		return kept
+		return kept, m.state
 	}
 	switch {
 	case m.state == left:
@@ -118,7 +114,7 @@ func (m *Membership) settle(sub broker.Subscription) (kept []*broker.Operation) 
 		m.state, m.sub = joined, sub
 	}
 	close(m.settled)
-	return nil
+	return nil, m.state
 }
 
 func (m *Membership) publishKept(sub broker.Subscription, kept []*broker.Operation) {

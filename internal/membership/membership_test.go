@@ -316,3 +316,24 @@ func TestRace(t *testing.T) {
 		})
 	}
 }
+
+// TestLeaveAsItSettles: a node that leaves in the very moment in which the Broker has
+// answered is let go once, whatever the answer was.
+func TestLeaveAsItSettles(t *testing.T) {
+	for i := range 2000 {
+		f := &fake{subscribing: make(chan struct{}), never: i%2 == 0}
+		m := with(f)
+		m.Join()
+		var wg sync.WaitGroup
+		wg.Go(func() { close(f.subscribing) })
+		wg.Go(func() {
+			m.Wait(t.Context())
+			<-m.Leave()
+		})
+		wg.Wait()
+		f.mu.Lock()
+		require.Equal(t, f.never, f.closed == 0)
+		require.LessOrEqual(t, f.closed, 1)
+		f.mu.Unlock()
+	}
+}
