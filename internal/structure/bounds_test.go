@@ -49,7 +49,7 @@ func TestBounds(t *testing.T) {
 			if r := receiver(fn); r != "" {
 				name = r + "." + name
 			}
-			check(f.path()+": "+name, tr.line(fn.End())-tr.line(fn.Pos())+1, maxFunction)
+			check(f.path()+": "+name, f.line(fn.End())-f.line(fn.Pos())+1, maxFunction)
 		})
 	}
 	for name := range longer {

@@ -133,7 +133,7 @@ func TestLockedStaysAtHome(t *testing.T) {
 				used[call] = true
 				if !slices.Contains(crossing, call) {
 					t.Errorf("line %d of %s calls %s, which wants a lock held, of %v: move one to the other, or let that take the lock",
-						tr.line(sel.Pos()), f.path(), sel.Sel.Name, files)
+						f.line(sel.Pos()), f.path(), sel.Sel.Name, files)
 				}
 			}
 			return true
