@@ -171,7 +171,7 @@ func (l *link) attach(a *attached) error {
 	}
 	if err == nil {
 		l.bytes.Keep(len(a.conn.auth))
-		l.app.sessions.addConn(a.conn)
+		l.app.sessions.AddConn(a.conn)
 		l.app.relieve()
 	}
 	return err
@@ -527,7 +527,7 @@ func (c *Conn) forget() *link {
 	c.auth = nil // of which a stopped timer may still know
 	c.mu.Unlock()
 	l.detach(c)
-	c.router.app.sessions.removeConn(c)
+	c.router.app.sessions.RemoveConn(c)
 	return l
 }
 

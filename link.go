@@ -29,7 +29,6 @@ type link struct {
 	request   *http.Request
 	dialed    bool // this is the end that has connected
 	multi     bool // carries several namespaces and outlives them
-	clientKey string
 
 	out   *outbox.Queue[adapter.Frame]
 	bytes *budget.Account
@@ -74,9 +73,9 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
 	l.bytes.Keep(requestHeld(l.request))
-	refused := a.sessions.add(l)
+	refused := noRoom(a.sessions.Add(l, l.request, a.clientKey(l.request)))
 	if refused == nil && !opts.Dialed && !a.take(serving) {
-		a.sessions.remove(l)
+		a.sessions.Remove(l)
 		refused = notServing()
 	}
 	if refused != nil {
@@ -96,7 +95,7 @@ const crowd = 1000
 // time; from then on each keeps its own time. Thousands may come at the same
 // moment, as after a restart, and would be pinged so for ever.
 func (a *app) spreadPing() time.Duration {
-	if a.sessions.links() < crowd {
+	if a.sessions.Size() < crowd {
 		return 0
 	}
 	return rand.N(a.opts.PingInterval/4 + 1)
@@ -380,7 +379,7 @@ func (l *link) End(e adapter.End) (done <-chan struct{}) {
 			wg.Go(c.end)
 		}
 		wg.Wait()
-		l.app.sessions.remove(l)
+		l.app.sessions.Remove(l)
 		close(l.done)
 	}()
 	return l.done

@@ -18,7 +18,7 @@ const (
 // bounded are the directories whose files and functions are bounded.
 var bounded = []string{
 	"", "adapter", "broker", "payload", "internal/outbox", "internal/lane", "internal/rooms", "internal/budget",
-	"internal/membership", "internal/plain", "internal/pipe", "internal/bind", "internal/socket", "socketio", "wsroutertest",
+	"internal/membership", "internal/sessions", "internal/plain", "internal/pipe", "internal/bind", "internal/socket", "socketio", "wsroutertest",
 }
 
 // longer are functions and files that may be longer, and why.

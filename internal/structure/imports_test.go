@@ -10,13 +10,14 @@ import (
 // imports are the packages of this module that each may import. One that is
 // not here imports what is public.
 var imports = map[string][]string{
-	"internal/scan":   {},
-	"internal/outbox": {},
-	"internal/lane":   {},
-	"internal/rooms":  {},
-	"internal/budget": {},
-	"internal/origin": {},
-	"clientjs":        {},
+	"internal/scan":     {},
+	"internal/outbox":   {},
+	"internal/lane":     {},
+	"internal/rooms":    {},
+	"internal/budget":   {},
+	"internal/origin":   {},
+	"internal/sessions": {},
+	"clientjs":          {},
 
 	"payload":             {"internal/scan"},
 	"adapter":             {"payload"},
@@ -29,7 +30,8 @@ var imports = map[string][]string{
 
 	"": {
 		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/membership",
-		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/rooms", "internal/socket",
+		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/rooms", "internal/sessions",
+		"internal/socket",
 	},
 
 	"internal/loopback":  {},
