@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/origin"
@@ -208,52 +207,11 @@ func addressKey(host string) string {
 	return network.String()
 }
 
-// mayJoinLocked bounds how often a client joins namespaces: MaxOpen at once, which is
-// as many as there may be, and MaxOpen a minute.
-func (l *link) mayJoinLocked() bool {
+// mayJoin bounds how often a client joins namespaces: MaxOpen at once, which is as
+// many as there may be, and MaxOpen a minute.
+func (l *link) mayJoin() bool {
 	n := l.app.opts.MaxOpen
-	return n == unlimited || l.joins.take(n, float64(n)/60)
-}
-
-// A connection with its handshake costs its client about 1 KB, which pays for six
-// lines of the log; from then on so do the frames that go over it.
-const (
-	freeLines = 6
-	lineBytes = 256
-)
-
-// mayLog keeps a client that joins and leaves for ever from writing more log than
-// traffic. It returns how many lines were left out before the one that is allowed.
-func (l *link) mayLog() (ok bool, leftOut int64) {
-	if l.lines.Add(1) > freeLines+(l.bytesIn.Load()+l.bytesOut.Load())/lineBytes {
-		l.lines.Add(-1)
-		l.unlogged.Add(1)
-		return false, 0
-	}
-	return true, l.unlogged.Swap(0)
-}
-
-// bucket is what may be done at once, size times, and comes back with time. The zero
-// bucket is full.
-type bucket struct {
-	left   float64
-	filled time.Time
-}
-
-// take takes one of size, of which rate come back each second.
-func (b *bucket) take(size int, rate float64) bool {
-	now := time.Now()
-	if b.filled.IsZero() {
-		b.left = float64(size)
-	} else {
-		b.left = min(b.left+now.Sub(b.filled).Seconds()*rate, float64(size))
-	}
-	b.filled = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
+	return n == unlimited || l.joins.Take(n, float64(n)/60)
 }
 
 // StatusError is returned by [Dial] and [Router.Connect] when the server answers

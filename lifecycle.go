@@ -188,7 +188,7 @@ func (l *link) attachLocked(a *attached) error {
 	case len(l.attached) >= maxNamespaces:
 		return refusal(503, "too many namespaces", RefusedMaxConns)
 	}
-	if !l.mayJoinLocked() {
+	if !l.mayJoin() {
 		return errTooManyJoins
 	}
 	for _, other := range l.attached {

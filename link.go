@@ -13,6 +13,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/outbox"
+	"github.com/wsrouter/wsrouter/internal/quota"
 )
 
 // link is one client's transport: it has all that goes over it, in one order, and
@@ -22,7 +23,8 @@ import (
 //
 // Closing, what is queued is sent, and then goodbye; cut, nothing is. What outlives
 // a transport belongs to its Conns. Locks are taken in the order Conn.mu, those of
-// the leaves; link.mu with neither. The transport is called with none held.
+// the leaves; link.mu with neither, but for that of joins. The transport is called
+// with none held.
 type link struct {
 	app       *app
 	transport adapter.Transport
@@ -33,7 +35,10 @@ type link struct {
 	out   *outbox.Queue[adapter.Frame]
 	bytes *budget.Account
 
-	lines, unlogged   atomic.Int64 // of the log, and those that the client has not paid for
+	frames quota.Bucket // that the client may send
+	joins  quota.Bucket // of namespaces
+	lines  quota.Lines  // of the log
+
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
@@ -42,9 +47,7 @@ type link struct {
 	mu       sync.Mutex // guards everything below
 	attached []*attached
 	ping     *time.Timer
-	pinged   int64  // when, as lastRead; 0 if something has been heard since
-	frames   bucket // that the client may send
-	joins    bucket // of namespaces
+	pinged   int64 // when, as lastRead; 0 if something has been heard since
 }
 
 // attached is a Conn at a link. It implements [adapter.Conn].
@@ -235,12 +238,7 @@ func (l *link) Arrived(f adapter.Frame) bool {
 
 func (l *link) mayArrive() bool {
 	opts := &l.app.opts
-	if opts.FrameRate == unlimited {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.frames.take(opts.FrameBurst, float64(opts.FrameRate))
+	return opts.FrameRate == unlimited || l.frames.Take(opts.FrameBurst, float64(opts.FrameRate))
 }
 
 // flow is what the reader is told after a message has been counted.

@@ -16,6 +16,7 @@ var imports = map[string][]string{
 	"internal/rooms":    {},
 	"internal/budget":   {},
 	"internal/origin":   {},
+	"internal/quota":    {},
 	"internal/sessions": {},
 	"clientjs":          {},
 
@@ -30,8 +31,8 @@ var imports = map[string][]string{
 
 	"": {
 		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/membership",
-		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/rooms", "internal/sessions",
-		"internal/socket",
+		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
+		"internal/sessions", "internal/socket",
 	},
 
 	"internal/loopback":  {},

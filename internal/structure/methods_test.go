@@ -99,8 +99,6 @@ var crossing = []string{
 	"response.go putLocked",
 	"target.go putLocked",
 
-	"lifecycle.go mayJoinLocked", // the limit is in admit.go with the others
-
 	// The transports of a session share its queue and its lock.
 	"socketio/polling.go takePendingLocked",
 	"socketio/polling.go wakeLocked",
