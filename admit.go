@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
-	"sync"
-	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/origin"
+	"github.com/wsrouter/wsrouter/internal/sessions"
 )
 
 // admit checks whether a client may connect to this namespace: its Origin header
@@ -25,16 +22,16 @@ import (
 // A client that waits, or is let in, counts as a connection until newLink is called
 // with the same request, or the request's context ends.
 func (r *Router) admit(req *http.Request) *adapter.Refusal {
-	sessions := r.app.sessions
+	clients := r.app.sessions
 	err := r.mayConnect(req)
 	if err == nil {
-		err = sessions.hold(req)
+		err = noRoom(clients.Hold(req, r.app.clientKey(req)))
 	}
 	if req.Context().Done() == nil { // of no server: nothing would end it
-		defer sessions.letGo(req)
+		defer clients.LetGo(req)
 	}
 	if err == nil && r.ready(req.Context()) != nil {
-		sessions.letGo(req)
+		clients.LetGo(req)
 		err = refusal(http.StatusServiceUnavailable, "not available", RefusedInit)
 	}
 	if err != nil {
@@ -136,43 +133,26 @@ func requestHeld(r *http.Request) int {
 	return n
 }
 
-// sessions knows the clients of a tree: their transports, for which there has to
-// be room, and their Conns, which may outlive those.
-type sessions struct {
-	opts *Options
-
-	mu        sync.Mutex // guards everything below
-	closed    bool       // the tree shuts down
-	byLink    map[*link]struct{}
-	places    map[*http.Request]*place // of clients that will have a link
-	perClient map[string]int           // both by ClientKey; empty without a limit
-	conns     map[*Conn]struct{}
-}
-
-// A place is kept for a client that has been admitted and has no link yet: it may
-// wait long for OnInit, and then all who wait come at once.
-type place struct {
-	key  string
-	stop func() bool // forgets to let go at the end of the request
-}
-
-func newSessions(opts *Options) *sessions {
-	return &sessions{
-		opts:      opts,
-		byLink:    make(map[*link]struct{}),
-		places:    make(map[*http.Request]*place),
-		perClient: make(map[string]int),
-		conns:     make(map[*Conn]struct{}),
+// noRoom is the refusal where there is no room for a client, nil where there is.
+func noRoom(outcome sessions.Outcome) *adapter.Refusal {
+	switch outcome {
+	case sessions.Full:
+		return refusal(http.StatusServiceUnavailable, "too many connections", RefusedMaxConns)
+	case sessions.ClientFull:
+		return refusal(http.StatusTooManyRequests, "too many connections from you", RefusedClient)
+	case sessions.Closed:
+		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
 	}
+	return nil
 }
 
 // clientKey returns whose connections are counted together; empty without a limit.
-func (s *sessions) clientKey(req *http.Request) string {
-	if s.opts.MaxConnsPerClient == unlimited {
+func (a *app) clientKey(req *http.Request) string {
+	if a.opts.MaxConnsPerClient == unlimited {
 		return ""
 	}
-	if s.opts.ClientKey != nil {
-		return s.opts.ClientKey(req)
+	if a.opts.ClientKey != nil {
+		return a.opts.ClientKey(req)
 	}
 	host, _, err := net.SplitHostPort(req.RemoteAddr)
 	if err != nil {
@@ -195,192 +175,11 @@ func addressKey(host string) string {
 	return network.String()
 }
 
-// crowdedLocked says why there is no room for another client.
-func (s *sessions) crowdedLocked(key string) *adapter.Refusal {
-	switch {
-	case len(s.byLink)+len(s.places) >= s.opts.MaxConns:
-		return refusal(http.StatusServiceUnavailable, "too many connections", RefusedMaxConns)
-	case s.perClient[key] >= s.opts.MaxConnsPerClient:
-		return refusal(http.StatusTooManyRequests, "too many connections from you", RefusedClient)
-	}
-	return nil
-}
-
-// hold keeps a place for the client of a request, until add or letGo, or the end of
-// the request. Without limits there are none.
-func (s *sessions) hold(req *http.Request) *adapter.Refusal {
-	key := s.clientKey(req)
-	if refused, held := s.tryHold(req, key); !held {
-		return refused
-	}
-	stop := context.AfterFunc(req.Context(), func() { s.letGo(req) }) // may be the user's code: without the lock
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := s.places[req]; p != nil {
-		p.stop = stop
-	}
-	return nil
-}
-
-func (s *sessions) tryHold(req *http.Request, key string) (refused *adapter.Refusal, held bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if refused := s.crowdedLocked(key); refused != nil {
-		return refused, false
-	}
-	if s.places[req] != nil || s.opts.MaxConns == unlimited && key == "" {
-		return nil, false
-	}
-	s.places[req] = &place{key: key}
-	s.countLocked(key, 1)
-	return nil, true
-}
-
-func (s *sessions) letGo(req *http.Request) {
-	s.mu.Lock()
-	stop := s.letGoLocked(req)
-	s.mu.Unlock()
-	stop()
-}
-
-// letGoLocked returns what is to be called without the lock.
-func (s *sessions) letGoLocked(req *http.Request) (stop func() bool) {
-	p := s.places[req]
-	if p == nil {
-		return func() bool { return false }
-	}
-	delete(s.places, req)
-	s.countLocked(p.key, -1)
-	if p.stop == nil { // the request has ended before hold was done
-		return func() bool { return false }
-	}
-	return p.stop
-}
-
-// countLocked counts the connections of a client, and the places kept for it.
-func (s *sessions) countLocked(key string, n int) {
-	if key == "" {
-		return
-	}
-	if s.perClient[key] += n; s.perClient[key] == 0 {
-		delete(s.perClient, key)
-	}
-}
-
-// add registers a link, in the place that admit has kept. What admit has checked is
-// checked again: there may have been no admit, and the router may close meanwhile.
-func (s *sessions) add(l *link) *adapter.Refusal {
-	l.clientKey = s.clientKey(l.request)
-	s.mu.Lock()
-	stop := s.letGoLocked(l.request)
-	refused := s.addLocked(l)
-	s.mu.Unlock()
-	stop()
-	return refused
-}
-
-func (s *sessions) addLocked(l *link) *adapter.Refusal {
-	if s.closed {
-		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
-	}
-	if crowded := s.crowdedLocked(l.clientKey); crowded != nil {
-		return crowded
-	}
-	s.byLink[l] = struct{}{}
-	s.countLocked(l.clientKey, 1)
-	return nil
-}
-
-func (s *sessions) remove(l *link) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byLink, l)
-	s.countLocked(l.clientKey, -1)
-}
-
-// close lets no more links in.
-func (s *sessions) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-}
-
-func (s *sessions) addConn(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[c] = struct{}{}
-}
-
-func (s *sessions) removeConn(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-func (s *sessions) links() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.byLink)
-}
-
-func (s *sessions) all() []*link {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.byLink))
-}
-
-func (s *sessions) allConns() []*Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.conns))
-}
-
-// mayJoinLocked bounds how often a client joins namespaces: MaxOpen at once, which is
-// as many as there may be, and MaxOpen a minute.
-func (l *link) mayJoinLocked() bool {
+// mayJoin bounds how often a client joins namespaces: MaxOpen at once, which is as
+// many as there may be, and MaxOpen a minute.
+func (l *link) mayJoin() bool {
 	n := l.app.opts.MaxOpen
-	return n == unlimited || l.joins.take(n, float64(n)/60)
-}
-
-// A connection with its handshake costs its client about 1 KB, which pays for six
-// lines of the log; from then on so do the frames that go over it.
-const (
-	freeLines = 6
-	lineBytes = 256
-)
-
-// mayLog keeps a client that joins and leaves for ever from writing more log than
-// traffic. It returns how many lines were left out before the one that is allowed.
-func (l *link) mayLog() (ok bool, leftOut int64) {
-	if l.lines.Add(1) > freeLines+(l.bytesIn.Load()+l.bytesOut.Load())/lineBytes {
-		l.lines.Add(-1)
-		l.unlogged.Add(1)
-		return false, 0
-	}
-	return true, l.unlogged.Swap(0)
-}
-
-// bucket is what may be done at once, size times, and comes back with time. The zero
-// bucket is full.
-type bucket struct {
-	left   float64
-	filled time.Time
-}
-
-// take takes one of size, of which rate come back each second.
-func (b *bucket) take(size int, rate float64) bool {
-	now := time.Now()
-	if b.filled.IsZero() {
-		b.left = float64(size)
-	} else {
-		b.left = min(b.left+now.Sub(b.filled).Seconds()*rate, float64(size))
-	}
-	b.filled = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
+	return n == unlimited || l.joins.Take(n, float64(n)/60)
 }
 
 // StatusError is returned by [Dial] and [Router.Connect] when the server answers

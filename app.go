@@ -8,6 +8,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/origin"
+	"github.com/wsrouter/wsrouter/internal/sessions"
 )
 
 // app is what the namespaces of one tree share.
@@ -18,7 +19,7 @@ type app struct {
 	root     *Router
 	counters counters
 	pool     *budget.Pool
-	sessions *sessions
+	sessions *sessions.Registry[*link, *Conn]
 	compiled chan struct{} // closed when the handlers' chains are built
 	broken   error         // why they could not be; set before compiled is closed
 
@@ -31,7 +32,7 @@ func newApp(opts *Options) *app {
 	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{}), namespaces: make(map[string]*Router)}
 	a.origins = parseOrigins(a.opts.Origins)
 	a.pool = budget.NewPool(a.opts.MaxBuffered)
-	a.sessions = newSessions(&a.opts)
+	a.sessions = sessions.New[*link, *Conn](a.opts.MaxConns, a.opts.MaxConnsPerClient)
 	a.root = a.newRouter("/", nil)
 	return a
 }
@@ -105,7 +106,7 @@ func (a *app) relieve() {
 	for a.pool.Over() {
 		var fullest *link
 		most := 0
-		for _, l := range a.sessions.all() {
+		for _, l := range a.sessions.Links() {
 			if held, _ := l.bytes.Held(); held > most && !l.bytes.Gone() {
 				fullest, most = l, held
 			}

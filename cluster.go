@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
@@ -16,207 +15,6 @@ import (
 
 // This file is a namespace as a node of a cluster, see [broker.Broker].
 
-// membership is a namespace as a member of its Broker's cluster. Whatever the
-// Broker does, nobody waits for it without a bound, and an Emit not at all: the
-// Broker is called by goroutines of the membership, never with the lock held.
-//
-//	outside ─► joining ─┬─► joined ─┐
-//	   │          │     └─► failed ─┤
-//	   └──────────┴─────────────────┴─► left
-type membership struct {
-	mu       sync.Mutex // guards what follows
-	state    memberState
-	sub      broker.Subscription // while it is joined
-	kept     []*broker.Operation // emits from while it is joining, in order
-	bytes    int                 // of kept
-	settled  chan struct{}       // from joining on; closed when that is over
-	ctx      context.Context     // from joining on; ends when it leaves
-	cancel   context.CancelFunc  // ends ctx
-	patience <-chan struct{}     // from joining on; closed when nobody is to wait for it any more
-	gone     chan struct{}       // from left on; closed when the Broker has let go of it
-}
-
-type memberState uint8
-
-const (
-	outside memberState = iota // nobody has needed other nodes yet
-	joining                    // the Broker was asked to subscribe
-	joined
-	failed // the Broker said never
-	left
-)
-
-const (
-	// joinWait is how long serving, and operations on rooms, wait for a Broker
-	// that subscribes. Emits are kept meanwhile, and after that.
-	joinWait = 5 * time.Second
-
-	// maxKept is how many bytes of emits are kept for a Broker that subscribes.
-	maxKept = 1 << 20
-)
-
-// join asks the Broker to subscribe the namespace, unless that was done.
-func (r *Router) join() {
-	m := &r.membership
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.state != outside || r.app.opts.Broker == nil {
-		return
-	}
-	m.state, m.settled = joining, make(chan struct{})
-	m.ctx, m.cancel = context.WithCancel(context.Background())
-	patience, cancel := context.WithTimeout(m.ctx, joinWait)
-	context.AfterFunc(patience, cancel)
-	m.patience = patience.Done()
-	go r.subscribe(m.ctx)
-}
-
-func (r *Router) subscribe(ctx context.Context) {
-	m := &r.membership
-	sub, err := r.app.opts.Broker.Subscribe(ctx, newNode(r))
-	if err != nil {
-		r.app.opts.Logger.Error("wsrouter: not subscribed, other nodes are not reached", "namespace", r.name, "err", err)
-	}
-	for kept := m.settle(sub); len(kept) > 0; kept = m.settle(sub) {
-		r.publishKept(sub, kept)
-	}
-	if m.hasLeft() {
-		r.unsubscribe(sub)
-	}
-}
-
-func (m *membership) hasLeft() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state == left
-}
-
-// settle ends joining if nothing is kept; otherwise it returns what is, which has
-// to be published first.
-func (m *membership) settle(sub broker.Subscription) (kept []*broker.Operation) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	kept, m.kept, m.bytes = m.kept, nil, 0
-	if len(kept) > 0 {
-		return kept
-	}
-	switch {
-	case m.state == left:
-	case sub == nil:
-		m.state = failed
-	default:
-		m.state, m.sub = joined, sub
-	}
-	close(m.settled)
-	return nil
-}
-
-func (r *Router) publishKept(sub broker.Subscription, kept []*broker.Operation) {
-	if sub == nil {
-		r.app.counters.unpublished.Add(int64(len(kept)))
-		return
-	}
-	for _, op := range kept {
-		if err := sub.Publish(op); err != nil && !errors.Is(err, ErrUnreached) {
-			r.app.opts.Logger.Error("wsrouter: not published", "namespace", r.name, "event", op.Event, "err", err)
-		}
-	}
-}
-
-// subscription returns the namespace's, and joins if it is the first who asks. It
-// waits for that until ctx ends, but for joinWait at most. Nil means that there is
-// none.
-func (r *Router) subscription(ctx context.Context) broker.Subscription {
-	r.join()
-	m := &r.membership
-	sub, settled, patience := m.now()
-	if settled == nil {
-		return sub
-	}
-	select {
-	case <-settled:
-	case <-patience:
-	case <-ctx.Done():
-	}
-	sub, _, _ = m.now()
-	return sub
-}
-
-// now returns the subscription, and while the namespace is joining what to wait for.
-func (m *membership) now() (sub broker.Subscription, settled, patience <-chan struct{}) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.state != joining {
-		return m.sub, nil, nil
-	}
-	return nil, m.settled, m.patience
-}
-
-// publishEmit hands an emit to the other nodes, or keeps it for when the namespace
-// has joined them. It never waits.
-func (r *Router) publishEmit(op *broker.Operation) error {
-	r.join()
-	kept, sub := r.membership.keep(op)
-	switch {
-	case kept:
-		return nil
-	case sub == nil:
-		r.app.counters.unpublished.Add(1)
-		return ErrUnreached
-	}
-	return sub.Publish(op)
-}
-
-// keep keeps an emit while the namespace is joining, as far as there is room. Else
-// it returns the subscription, nil if there is none.
-func (m *membership) keep(op *broker.Operation) (kept bool, sub broker.Subscription) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.state != joining {
-		return false, m.sub
-	}
-	size := op.Size()
-	if len(m.kept) > 0 && m.bytes+size > maxKept {
-		return false, nil
-	}
-	m.kept = append(m.kept, op)
-	m.bytes += size
-	return true, nil
-}
-
-// leave ends the membership, beside whoever calls it. What it returns is closed
-// when the Broker has let go.
-func (r *Router) leave() (gone <-chan struct{}) {
-	m := &r.membership
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	was, sub := m.state, m.sub
-	if was == left {
-		return m.gone
-	}
-	m.state, m.sub, m.gone = left, nil, make(chan struct{})
-	switch was {
-	case joining: // subscribe sees to it
-		m.cancel()
-	case joined:
-		m.cancel()
-		go r.unsubscribe(sub)
-	default:
-		close(m.gone)
-	}
-	return m.gone
-}
-
-func (r *Router) unsubscribe(sub broker.Subscription) {
-	defer close(r.membership.gone)
-	if sub == nil {
-		return
-	}
-	if err := sub.Close(); err != nil {
-		r.app.opts.Logger.Error("wsrouter: subscription not closed", "namespace", r.name, "err", err)
-	}
-}
-
 // joinCluster makes all namespaces nodes, side by side, and waits for them.
 func (a *app) joinCluster() {
 	if a.opts.Broker == nil {
@@ -224,10 +22,10 @@ func (a *app) joinCluster() {
 	}
 	namespaces := a.root.subtree()
 	for _, r := range namespaces {
-		r.join()
+		r.membership.Join()
 	}
 	for _, r := range namespaces {
-		r.subscription(context.Background())
+		r.membership.Wait(context.Background())
 	}
 }
 
@@ -236,7 +34,7 @@ func (a *app) joinCluster() {
 func (r *Router) leaveCluster(ctx context.Context) error {
 	var all []<-chan struct{}
 	for _, ns := range r.subtree() {
-		all = append(all, ns.leave())
+		all = append(all, ns.membership.Leave())
 	}
 	for _, gone := range all {
 		select {
@@ -263,14 +61,7 @@ func (t *Target) publish(op broker.Operation) error {
 		return nil
 	}
 	op.To, op.Volatile = t.selection(), t.volatile
-	if op.Kind == broker.OpEmit {
-		return t.router.publishEmit(&op)
-	}
-	sub := t.router.subscription(context.Background())
-	if sub == nil {
-		return ErrUnreached
-	}
-	return sub.Publish(&op)
+	return t.router.membership.Publish(&op)
 }
 
 // findElsewhere asks the other nodes.
@@ -278,19 +69,12 @@ func (t *Target) findElsewhere(ctx context.Context) ([]Member, error) {
 	if !t.elsewhere() {
 		return nil, nil
 	}
-	finder, ok := t.router.subscription(ctx).(broker.Finder)
-	if !ok {
-		return nil, ErrUnreached
-	}
-	found, err := finder.Find(ctx, t.selection())
+	found, err := t.router.membership.Find(ctx, t.selection())
 	members := make([]Member, len(found))
 	for i, m := range found {
 		members[i] = Member{ID: m.ID, Rooms: m.Rooms, Data: m.Data}
 	}
-	if err != nil {
-		return members, fmt.Errorf("wsrouter: find: %w", err)
-	}
-	return members, nil
+	return members, err
 }
 
 // maxAsked is how many connections of a node are asked at once, see Call of

@@ -387,7 +387,8 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 		return
 	}
 	if !c.dialed {
-		ok, leftOut := c.currentLink().mayLog()
+		l := c.currentLink()
+		ok, leftOut := l.lines.Take(l.bytesIn.Load() + l.bytesOut.Load())
 		if !ok {
 			return
 		}

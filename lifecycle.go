@@ -141,7 +141,7 @@ func (l *link) attach(a *attached) error {
 	switch {
 	case err == nil:
 		l.bytes.Keep(len(a.conn.auth))
-		l.app.sessions.addConn(a.conn)
+		l.app.sessions.AddConn(a.conn)
 		l.app.relieve()
 	case err == adapter.ErrJoined:
 		joined.welcomeAgain()
@@ -173,7 +173,7 @@ func (l *link) attachLocked(a *attached) (joined *Conn, err error) {
 	case len(l.attached) >= maxNamespaces:
 		return nil, refusal(503, "too many namespaces", RefusedMaxConns)
 	}
-	if !l.mayJoinLocked() {
+	if !l.mayJoin() {
 		return nil, errTooManyJoins
 	}
 	for _, other := range l.attached {
@@ -401,7 +401,7 @@ func (c *Conn) forget() *link {
 	c.auth = nil // of which a stopped timer may still know
 	c.mu.Unlock()
 	l.detach(c)
-	c.router.app.sessions.removeConn(c)
+	c.router.app.sessions.RemoveConn(c)
 	return l
 }
 

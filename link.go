@@ -13,6 +13,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/outbox"
+	"github.com/wsrouter/wsrouter/internal/quota"
 )
 
 // link is one client's transport: it has all that goes over it, in one order, and
@@ -23,19 +24,22 @@ import (
 //
 // Closing, what is queued is sent, and then goodbye; cut, nothing is. What outlives
 // a transport belongs to its Conns. Locks are taken in the order Conn.mu, those of
-// the leaves; link.mu with neither. The transport is called with none held.
+// the leaves; link.mu with neither, but for that of joins. The transport is called
+// with none held.
 type link struct {
 	app       *app
 	transport adapter.Transport
 	request   *http.Request
 	dialed    bool // this is the end that has connected
 	multi     bool // carries several namespaces and outlives them
-	clientKey string
 
 	out   *outbox.Queue[adapter.Frame]
 	bytes *budget.Account
 
-	lines, unlogged   atomic.Int64 // of the log, and those that the client has not paid for
+	frames quota.Bucket // that the client may send
+	joins  quota.Bucket // of namespaces
+	lines  quota.Lines  // of the log
+
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
@@ -47,9 +51,7 @@ type link struct {
 	phase    linkPhase
 	attached []*attached
 	ping     *time.Timer
-	pinged   int64  // when, as lastRead; 0 if something has been heard since
-	frames   bucket // that the client may send
-	joins    bucket // of namespaces
+	pinged   int64 // when, as lastRead; 0 if something has been heard since
 }
 
 type linkPhase uint8
@@ -85,9 +87,9 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
 	l.bytes.Keep(requestHeld(l.request))
-	refused := a.sessions.add(l)
+	refused := noRoom(a.sessions.Add(l, l.request, a.clientKey(l.request)))
 	if refused == nil && !opts.Dialed && !a.take(serving) {
-		a.sessions.remove(l)
+		a.sessions.Remove(l)
 		refused = notServing()
 	}
 	if refused != nil {
@@ -107,7 +109,7 @@ const crowd = 1000
 // time; from then on each keeps its own time. Thousands may come at the same
 // moment, as after a restart, and would be pinged so for ever.
 func (a *app) spreadPing() time.Duration {
-	if a.sessions.links() < crowd {
+	if a.sessions.Size() < crowd {
 		return 0
 	}
 	return rand.N(a.opts.PingInterval/4 + 1)
@@ -251,12 +253,7 @@ func (l *link) Arrived(f adapter.Frame) bool {
 
 func (l *link) mayArrive() bool {
 	opts := &l.app.opts
-	if opts.FrameRate == unlimited {
-		return true
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.frames.take(opts.FrameBurst, float64(opts.FrameRate))
+	return opts.FrameRate == unlimited || l.frames.Take(opts.FrameBurst, float64(opts.FrameRate))
 }
 
 // flow is what the reader is told after a message has been counted.
@@ -412,7 +409,7 @@ func (l *link) End(e adapter.End) (done <-chan struct{}) {
 			wg.Go(c.end)
 		}
 		wg.Wait()
-		l.app.sessions.remove(l)
+		l.app.sessions.Remove(l)
 		close(l.done)
 	}()
 	return l.done

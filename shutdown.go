@@ -93,10 +93,10 @@ func (r *Router) Close() error {
 // stop makes the namespace refuse new clients, and returns what it has: the
 // connections of one client are one part, wherever they are.
 func (r *Router) stop() (parts []*part) {
-	sessions := r.app.sessions
+	clients := r.app.sessions
 	r.closing.Store(true)
 	if r.parent == nil {
-		sessions.close()
+		clients.Close()
 	}
 	byLink := make(map[*link]*part)
 	partOf := func(l *link) *part {
@@ -108,14 +108,14 @@ func (r *Router) stop() (parts []*part) {
 		}
 		return p
 	}
-	for _, c := range sessions.allConns() {
+	for _, c := range clients.Conns() {
 		if c.router.isUnder(r) {
 			p := partOf(c.currentLink())
 			p.conns = append(p.conns, c)
 		}
 	}
 	if r.parent == nil {
-		for _, l := range sessions.all() {
+		for _, l := range clients.Links() {
 			partOf(l) // who has joined nothing yet
 		}
 	}

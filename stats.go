@@ -66,13 +66,13 @@ func (r *Router) Stats() Stats {
 		s.Connections += conns
 		s.Rooms += rooms
 	}
-	for _, l := range r.app.sessions.all() {
+	for _, l := range r.app.sessions.Links() {
 		all, out := l.bytes.Held()
 		s.Inbox += all - out
 		s.Outbox += out - l.out.State().InHand
 	}
 	now := time.Now()
-	for _, c := range r.app.sessions.allConns() {
+	for _, c := range r.app.sessions.Conns() {
 		n, oldest := c.lane.Running()
 		s.Handlers += n
 		if n > 0 {

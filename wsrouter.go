@@ -118,6 +118,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/wsrouter/wsrouter/internal/membership"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/rooms"
 )
@@ -150,7 +151,7 @@ type Router struct {
 
 	rooms      *rooms.Registry[*Conn]
 	init       initState
-	membership membership
+	membership *membership.Membership
 	closing    atomic.Bool
 }
 
@@ -180,6 +181,7 @@ func New(opts *Options) *Router {
 func (a *app) newRouter(name string, parent *Router) *Router {
 	r := &Router{app: a, parent: parent, name: name, routes: make(map[string]*route)}
 	r.rooms = rooms.New[*Conn](a.opts.MaxRooms, a.opts.MaxName)
+	r.membership = membership.New(a.opts.Broker, newNode(r), a.opts.Logger.With("namespace", name), &a.counters.unpublished)
 	a.namespaces[name] = r
 	return r
 }

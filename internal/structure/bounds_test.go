@@ -12,13 +12,14 @@ const (
 	maxFunction  = 45
 	maxFile      = 500
 	maxRootFiles = 24
-	maxRootLines = 4600 // of code, without comments and blanks; 3,500 is meant, and this what there is
+	maxRootLines = 4300 // of code, without comments and blanks; 3,500 is meant, and this what there is
 )
 
 // bounded are the directories whose files and functions are bounded.
 var bounded = []string{
 	"", "adapter", "broker", "payload", "internal/outbox", "internal/lane", "internal/rooms", "internal/budget",
-	"internal/plain", "internal/pipe", "internal/bind", "internal/socket", "socketio", "wsroutertest",
+	"internal/membership", "internal/sessions", "internal/quota", "internal/plain", "internal/pipe", "internal/bind",
+	"internal/socket", "socketio", "wsroutertest",
 }
 
 // longer are functions and files that may be longer, and why.
@@ -49,7 +50,7 @@ func TestBounds(t *testing.T) {
 			if r := receiver(fn); r != "" {
 				name = r + "." + name
 			}
-			check(f.path()+": "+name, tr.line(fn.End())-tr.line(fn.Pos())+1, maxFunction)
+			check(f.path()+": "+name, f.line(fn.End())-f.line(fn.Pos())+1, maxFunction)
 		})
 	}
 	for name := range longer {

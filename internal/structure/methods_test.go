@@ -99,8 +99,6 @@ var crossing = []string{
 	"response.go putLocked",
 	"target.go putLocked",
 
-	"lifecycle.go mayJoinLocked", // the limit is in admit.go with the others
-
 	// The transports of a session share its queue and its lock.
 	"socketio/polling.go takePendingLocked",
 	"socketio/polling.go wakeLocked",
@@ -133,7 +131,7 @@ func TestLockedStaysAtHome(t *testing.T) {
 				used[call] = true
 				if !slices.Contains(crossing, call) {
 					t.Errorf("line %d of %s calls %s, which wants a lock held, of %v: move one to the other, or let that take the lock",
-						tr.line(sel.Pos()), f.path(), sel.Sel.Name, files)
+						f.line(sel.Pos()), f.path(), sel.Sel.Name, files)
 				}
 			}
 			return true

@@ -26,9 +26,12 @@ type source struct {
 	*ast.File
 	dir, name string // "" is the root's directory
 	text      string
+	fset      *token.FileSet
 }
 
 func (s *source) path() string { return filepath.Join(s.dir, s.name) }
+
+func (s *source) line(pos token.Pos) int { return s.fset.Position(pos).Line }
 
 // tree is what has been parsed.
 type tree struct {
@@ -78,7 +81,7 @@ func (tr *tree) add(path string) error {
 	if dir == "." {
 		dir = ""
 	}
-	tr.files = append(tr.files, &source{file, filepath.ToSlash(dir), filepath.Base(path), string(text)})
+	tr.files = append(tr.files, &source{file, filepath.ToSlash(dir), filepath.Base(path), string(text), tr.fset})
 	return nil
 }
 
@@ -91,8 +94,6 @@ func (tr *tree) in(dirs ...string) (files []*source) {
 	}
 	return files
 }
-
-func (tr *tree) line(pos token.Pos) int { return tr.fset.Position(pos).Line }
 
 // functions calls do for each function and method of a file.
 func functions(f *source, do func(fn *ast.FuncDecl)) {

@@ -1,13 +1,10 @@
-package wsrouter_test
+package suite_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,7 +59,9 @@ func TestRoomsInOnConnect(t *testing.T) {
 func TestNobodySeesTheUnadmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		let, wait := make(chan struct{}), make(chan struct{})
-		guarded := newRouter().Namespace("/guarded")
+		nodes := make(nodeOf, 2) // its own, and the one of "/"
+		router := newRouterWith(&wsrouter.Options{Broker: nodes})
+		guarded := router.Namespace("/guarded")
 		var id string
 		guarded.OnConnect(func(c *wsrouter.Conn) error {
 			id = c.ID()
@@ -89,7 +88,7 @@ func TestNobodySeesTheUnadmitted(t *testing.T) {
 		}
 		require.Zero(t, guarded.Stats().Connections)
 		require.Zero(t, guarded.Stats().Rooms)
-		node := wsrouter.NodeOf(guarded)
+		node := <-nodes
 		require.True(t, node.HasRoom("room:a"))
 		require.False(t, node.HasRoom("room:b"))
 		for room := range node.Rooms() {
@@ -204,32 +203,19 @@ func TestForeignEndInOnConnect(t *testing.T) {
 	}
 }
 
-// lines is a log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
+// nodeOf is a broker that hands out the node of "/guarded".
+type nodeOf chan broker.Node
 
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-// with returns the lines that have all of the parts.
-func (l *lines) with(parts ...string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-next:
-	for line := range strings.Lines(l.text.String()) {
-		for _, part := range parts {
-			if !strings.Contains(line, part) {
-				continue next
-			}
-		}
-		found = append(found, line)
+func (c nodeOf) Subscribe(_ context.Context, n broker.Node) (broker.Subscription, error) {
+	if n.Name() == "/guarded" {
+		c <- n
 	}
-	return found
+	return alone{}, nil
 }
+
+// alone is a subscription of a cluster of one.
+type alone struct{}
+
+func (alone) Publish(*broker.Operation) error                                 { return nil }
+func (alone) Find(context.Context, broker.Selection) ([]broker.Member, error) { return nil, nil }
+func (alone) Close() error                                                    { return nil }

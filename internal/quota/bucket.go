@@ -1,0 +1,35 @@
+// Package quota says how much a client may still do: of what comes back with time,
+// and of what it pays for with bytes. It is passive, and starts full.
+package quota
+
+import (
+	"sync"
+	"time"
+)
+
+// Bucket is what may be done at once, size times, and comes back with time. Its
+// methods may be called concurrently. The zero bucket is full.
+type Bucket struct {
+	mu     sync.Mutex // guards what follows
+	left   float64
+	filled time.Time
+}
+
+// Take takes one of size, of which rate come back each second. It reports false if
+// none is left.
+func (b *Bucket) Take(size int, rate float64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	if b.filled.IsZero() {
+		b.left = float64(size)
+	} else {
+		b.left = min(b.left+now.Sub(b.filled).Seconds()*rate, float64(size))
+	}
+	b.filled = now
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
+}
