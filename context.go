@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // Context is what the handler of one event sees. It is made for one event and
@@ -87,9 +88,14 @@ func (c *Context) Args(ptrs ...any) error {
 	return c.bound(err, ptrs[:n]...)
 }
 
+// Value returns the data with the bytes that came with it, to be forwarded: Reply,
+// Emit, Call, and a value that has it as a part send it on unchanged, a Buffer of
+// Socket.IO as a Buffer and numbers with all their digits.
+func (c *Context) Value() payload.Value { return c.msg.Data }
+
 // Raw returns the data as it came, byte for byte, or nil if there was none:
-// null is not none. A binary attachment is a base64 string in it. It must not be
-// modified.
+// null is not none. A binary attachment is a base64 string in it, and would stay
+// one if Raw was sent on: forward [Context.Value] instead. It must not be modified.
 func (c *Context) Raw() json.RawMessage { return c.msg.Data.Raw() }
 
 // Emit sends an event to this connection. In contrast to [Conn.Emit] it waits

@@ -312,8 +312,8 @@ type wireError struct {
 
 // wireCause is what NestJS tells of the event that failed.
 type wireCause struct {
-	Pattern string          `json:"pattern"`
-	Data    json.RawMessage `json:"data,omitempty"`
+	Pattern string        `json:"pattern"`
+	Data    payload.Value `json:"data,omitzero"`
 }
 
 var errInternal = NewError("Internal server error")
@@ -329,7 +329,7 @@ func (c *Context) errorBody(err error) any {
 		body.Status = "error"
 	}
 	if c.conn.router.app.opts.ErrorCause {
-		body.Cause = &wireCause{Pattern: c.msg.Event, Data: c.Raw()}
+		body.Cause = &wireCause{Pattern: c.msg.Event, Data: c.Value()}
 	}
 	return body
 }

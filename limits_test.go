@@ -120,7 +120,7 @@ func TestFrameRate(t *testing.T) {
 
 func newRouterWith(opts *wsrouter.Options) *wsrouter.Router {
 	router := wsrouter.New(opts)
-	router.On("events", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
+	router.On("events", func(c *wsrouter.Context) error { return c.Reply(c.Value()) })
 	return router
 }
 

@@ -6,6 +6,7 @@
 package payload
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
@@ -18,9 +19,9 @@ import (
 // its own way: as base64, or as messages beside the text. The zero Value is no
 // data, which is written as null.
 //
-// A Value is never written to, so it may be shared and used concurrently. As a
-// part of another value it is encoded as the struct that it is, which is how a
-// broker may send it.
+// A Value is never written to, so it may be shared and used concurrently. It may be
+// a part of another value that is encoded or bound here, and keeps its bytes there.
+// By itself encoding/json writes base64 for them.
 type Value struct {
 	JSON        []byte // has no whitespace but what a json.RawMessage had
 	Attachments []Attachment
@@ -30,6 +31,15 @@ type Value struct {
 type Attachment struct {
 	At   int // where in the JSON, in bytes; ascending
 	Data []byte
+}
+
+// MarshalJSON implements [json.Marshaler], with base64 in the gaps.
+func (v Value) MarshalJSON() ([]byte, error) { return v.appendBase64(nil), nil }
+
+// UnmarshalJSON implements [json.Unmarshaler]: the Value has no bytes.
+func (v *Value) UnmarshalJSON(data []byte) error {
+	*v = Value{JSON: bytes.Clone(data)}
+	return nil
 }
 
 // Encode encodes an argument as [AppendJSON] does, but takes out each value in it

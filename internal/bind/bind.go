@@ -53,10 +53,14 @@ func within(path string, err error) error {
 // Value stores the value in out, a pointer; no data, like null, leaves it as it
 // is. The error is an *[Error] unless out is no pointer that can be stored in.
 func Value(v payload.Value, out any) error {
-	raw := v.Raw()
-	if raw == nil {
+	if v.IsZero() {
 		return nil
 	}
+	if whole, ok := out.(*payload.Value); ok && whole != nil {
+		*whole = v
+		return nil
+	}
+	raw := v.Raw()
 	if err := decode(raw, out); err != nil || len(v.Attachments) == 0 {
 		return err
 	}
@@ -245,7 +249,7 @@ func typeName(t reflect.Type) string {
 		return "a base64 string"
 	case t == reflect.TypeFor[json.Number]():
 		return "a number"
-	case t == reflect.TypeFor[json.RawMessage]():
+	case t == reflect.TypeFor[json.RawMessage](), t == valueType:
 		return "a value"
 	case reflect.PointerTo(t).Implements(unmarshaler), reflect.PointerTo(t).Implements(textUnmarshaler):
 		return "a valid " + strings.ToLower(t.Name())
