@@ -3,6 +3,7 @@ package wsrouter_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,38 @@ func TestCallsGivenUp(t *testing.T) {
 		synctest.Wait()
 		raw.Send(`{"event":"q","re":1001}`)
 		require.NoError(t, <-result)
+		raw.Close(1000, "")
+		raw.Wait()
+	})
+}
+
+// TestCallBehindLargeMessage: a call that begins when a message waits that is
+// larger than all an inbox is for still gets its answer, as one does that began
+// before the message came.
+func TestCallBehindLargeMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouterWith(&wsrouter.Options{InboxBytes: 1000})
+		large := make(chan int, 1)
+		router.On("ask", func(c *wsrouter.Context) error {
+			time.Sleep(time.Second)
+			ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+			defer cancel()
+			var answer string
+			if err := c.Conn().Call(ctx, "q", nil, &answer); err != nil {
+				return err
+			}
+			return c.Reply(answer)
+		})
+		router.On("large", func(c *wsrouter.Context) error { large <- len(c.Raw()); return nil })
+		raw := wsrouter.ConnectRaw(router, nil, nil)
+		raw.Send(`{"event":"ask","id":1}`)
+		raw.Send(`{"event":"large","data":"` + strings.Repeat("x", 9998) + `"}`)
+		frame, _ := raw.Read()
+		require.Equal(t, `{"event":"q","id":1}`, frame)
+		go raw.Send(`{"event":"q","data":"a","re":1}`)
+		frame, _ = raw.Read()
+		require.Equal(t, `{"event":"ask","data":"a","re":1}`, frame)
+		require.Equal(t, 10_000, <-large)
 		raw.Close(1000, "")
 		raw.Wait()
 	})

@@ -72,7 +72,7 @@ func (r *Router) join() {
 
 func (r *Router) subscribe(ctx context.Context) {
 	m := &r.membership
-	sub, err := r.app.opts.Broker.Subscribe(ctx, node{r})
+	sub, err := r.app.opts.Broker.Subscribe(ctx, newNode(r))
 	if err != nil {
 		r.app.opts.Logger.Error("wsrouter: not subscribed, other nodes are not reached", "namespace", r.name, "err", err)
 	}
@@ -292,8 +292,17 @@ func (t *Target) findElsewhere(ctx context.Context) ([]Member, error) {
 	return members, nil
 }
 
+// maxAsked is how many connections of a node are asked at once, see Call of
+// [broker.Node]: each is a goroutine, and a question costs whoever asks nothing.
+const maxAsked = 4096
+
 // node is a namespace as a Broker sees it. It implements [broker.Node].
-type node struct{ router *Router }
+type node struct {
+	router *Router
+	turns  chan struct{} // has one for each connection that is asked
+}
+
+func newNode(r *Router) node { return node{r, make(chan struct{}, maxAsked)} }
 
 // local is the Target of a selection: all of the namespace where it names no rooms.
 func (n node) local(s broker.Selection) Target {
@@ -342,18 +351,46 @@ func (n node) Members(s broker.Selection) []broker.Member {
 	return members
 }
 
-func (n node) Call(ctx context.Context, s broker.Selection, event string, args []payload.Value, answer func(payload.Value)) (int, <-chan struct{}) {
+func (n node) Call(ctx context.Context, s broker.Selection, event string, args []payload.Value) (int, iter.Seq[payload.Value]) {
 	t := n.local(s)
 	conns := t.conns()
-	done := make(chan struct{})
-	came := t.ask(ctx, conns, event, payload.Args(args))
-	go func() {
-		defer close(done)
-		for range conns {
-			if a := <-came; a.Err == nil {
-				answer(a.data)
-			}
+	return len(conns), func(yield func(payload.Value) bool) { n.ask(ctx, conns, event, payload.Args(args), yield) }
+}
+
+// ask sends a request to each of the connections, in their turns, and yields the
+// answers. It returns when none of them is asked any more.
+func (n node) ask(ctx context.Context, conns []*Conn, event string, args []any, yield func(payload.Value) bool) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	came := make(chan Answer)
+	for waiting := 0; waiting > 0 || len(conns) > 0; {
+		turns := n.turns
+		if len(conns) == 0 {
+			turns = nil
 		}
-	}()
-	return len(conns), done
+		select {
+		case turns <- struct{}{}:
+			c := conns[0]
+			asking.Go(func() { n.askOne(ctx, c, event, args, came) })
+			conns, waiting = conns[1:], waiting+1
+		case a := <-came:
+			if waiting--; a.Err == nil && !yield(a.data) {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// askOne asks a connection, whose turn it is.
+func (n node) askOne(ctx context.Context, c *Conn, event string, args []any, came chan<- Answer) {
+	defer func() { <-n.turns }()
+	data, err := c.ask(ctx, event, args)
+	select {
+	case came <- Answer{data: data, Err: err}:
+	case <-ctx.Done():
+	}
 }

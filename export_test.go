@@ -64,10 +64,10 @@ func (r *Raw) Abort()                        { r.pipe.Abort() }
 func (r *Raw) Wait()                         { <-r.done }
 
 // NodeOf is the namespace as Brokers see it.
-func NodeOf(r *Router) broker.Node { return node{r} }
+func NodeOf(r *Router) broker.Node { return newNode(r) }
 
 // SelectedBy returns how many connections of this process another node selects.
 func SelectedBy(r *Router, s broker.Selection) int {
-	t := node{r}.local(s)
+	t := newNode(r).local(s)
 	return len(t.conns())
 }

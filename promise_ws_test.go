@@ -251,6 +251,11 @@ func TestHostileFrames(t *testing.T) {
 		{"continuation of nothing", wsFrame(0, true, "x"), 1002},
 		{"negative length", raw(0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0), 1002},
 		{"half a close", wsFrame(8, true, "\x03"), 1002},
+		{"close code that is none", wsFrame(8, true, "\x03\xed"), 1002},
+		{"close reason that is no text", wsFrame(8, true, "\x03\xe8\xff"), 1007},
+		{"invalid UTF-8 in a fragment", append(wsFrame(1, false, "\"\xff"), wsFrame(0, false, "")...), 1007},
+		{"message in a message", append(wsFrame(1, false, "{"), wsFrame(1, true, "{}")...), 1002},
+		{"compressed without leave", wsFrame(0x41, true, "{}"), 1002},
 		{"too big", wsFrame(1, true, strings.Repeat(" ", 2000)), 1009},
 		{"too big in fragments", append(wsFrame(1, false, strings.Repeat(" ", 900)), wsFrame(0, false, strings.Repeat(" ", 900))...), 1009},
 		{"huge length announced", raw(0x81, 0xff, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0), 0},
@@ -278,6 +283,25 @@ func TestHostileFrames(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFragments: an event that comes in fragments, cut anywhere and with pings in
+// between, is handled as one that comes whole.
+func TestFragments(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := upgrade(t, wireRouter(nil))
+		event := `{"event":"echo","data":"数據"}`
+		for cut := range len(event) {
+			go func() {
+				conn.Write(wsFrame(1, false, event[:cut]))
+				conn.Write(wsFrame(9, true, "in between"))
+				conn.Write(wsFrame(0, false, ""))
+				conn.Write(wsFrame(0, true, event[cut:]))
+			}()
+			requireFrame(t, conn, 0x8a, "in between")
+			requireFrame(t, conn, 0x81, event)
+		}
+	})
 }
 
 // TestBinaryFramesIn: JSON in a binary frame is read like text.

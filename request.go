@@ -124,7 +124,6 @@ func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
 		if got == rejected {
 			r.rejected()
 		}
-		return adapter.Go
 	case foreign:
 		counters.discarded.Add(1)
 		return adapter.Closed
@@ -150,8 +149,10 @@ func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
 	got := accepted
 	switch c.lane.Push(&r.item) {
 	case lane.Refused:
-		r.letGo()
-		return rejected, budget.Go
+		if r.letGo() {
+			verdict = budget.Go // nobody has been told to pause
+		}
+		return rejected, verdict
 	case lane.Start:
 		got = begun
 	}
@@ -164,10 +165,11 @@ func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
 	return got, verdict
 }
 
-// letGo takes a message that is not handled out of the account.
-func (r *request) letGo() {
-	r.link.resume(r.link.bytes.Drop(r.msg.Held()))
+// letGo takes a message that is not handled out of the account. It reports whether
+// the reader is to be resumed, if that has been told to pause.
+func (r *request) letGo() (resume bool) {
 	r.link.bytes.Forget(r.msg.Held())
+	return r.link.bytes.Drop(r.msg.Held())
 }
 
 // rejected answers a request that came while its connection drained: the asker

@@ -1,6 +1,7 @@
 package wsrouter_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,5 +50,34 @@ func TestShutdownAnswersLateRequests(t *testing.T) {
 		require.NoError(t, <-done)
 		require.Equal(t, []int{0, 2}, []int{handled, bodies})
 		require.EqualValues(t, 4, router.Stats().Discarded)
+	})
+}
+
+// TestShutdownRejectsLargeMessages: each of them would fill the inbox, but none
+// stays there, so the reader is neither stopped nor resumed.
+func TestShutdownRejectsLargeMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouterWith(&wsrouter.Options{InboxBytes: 1000})
+		router.On("slow", func(c *wsrouter.Context) error { time.Sleep(time.Minute); return c.Reply("served") })
+		client := wsrouter.ConnectRaw(router, nil, nil)
+		client.Send(`{"event":"slow","id":1}`)
+		synctest.Wait()
+		done := make(chan error)
+		go func() { done <- router.Shutdown(t.Context()) }()
+		synctest.Wait()
+		large := strings.Repeat("x", 2000)
+		for range 5 {
+			require.True(t, client.Send(`{"event":"late","data":"`+large+`"}`))
+		}
+		client.Send(`{"event":"late","id":2}`)
+		for _, want := range []string{
+			invalid + `shutting down","code":"shutdown"},"re":2}`,
+			`{"event":"slow","data":"served","re":1}`,
+		} {
+			frame, _ := client.Read()
+			require.Equal(t, want, frame)
+		}
+		require.NoError(t, <-done)
+		require.EqualValues(t, 6, router.Stats().Discarded)
 	})
 }

@@ -130,7 +130,7 @@ func (t *Target) emit(event string, args []any) error {
 func broadcast(conns []*Conn, frames map[adapter.Format]adapter.Frame, mode sendMode) {
 	var f adapter.Frame
 	var format adapter.Format
-	var idle []*link // for which we have the right to write
+	idle := make([]*link, 0, len(conns)) // for which we have the right to write
 	for _, c := range conns {
 		if c.format != format {
 			format, f = c.format, frames[c.format]

@@ -51,7 +51,8 @@ import (
 type Broker interface {
 	// Subscribe makes a namespace a node. It is called once for each namespace
 	// when serving begins, or before its first operation. When ctx ends it
-	// returns soon: the namespace is to be no node any more.
+	// returns soon: the namespace is to be no node any more. A Subscription that it
+	// returns then, or at any time, is closed.
 	Subscribe(ctx context.Context, n Node) (Subscription, error)
 }
 
@@ -77,10 +78,12 @@ type Node interface {
 	// Members returns the connections of a selection.
 	Members(s Selection) []Member
 
-	// Call sends a request to each connection of a selection, and returns how
-	// many they are. The answers of those that answer before ctx ends are passed
-	// to answer, one after another; done is closed after the last.
-	Call(ctx context.Context, s Selection, event string, args []payload.Value, answer func(payload.Value)) (asked int, done <-chan struct{})
+	// Call is for asking each connection of a selection, and returns how many they
+	// are now. They are asked when answers is ranged over, which may be done once:
+	// it has the data of those that answer before ctx ends, as they come, and
+	// leaves out those that fail to. At most 4096 connections of a node are being
+	// asked at a time, for all Calls together; further ones wait for their turn.
+	Call(ctx context.Context, s Selection, event string, args []payload.Value) (asked int, answers iter.Seq[payload.Value])
 }
 
 // Member is a connection.

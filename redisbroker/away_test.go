@@ -32,7 +32,7 @@ func TestRoomOperationsAreNotKept(t *testing.T) {
 	proxy.Heal()
 	for client.Next(nil) != "kept" {
 	}
-	assert.False(t, b.HasRoom("late"))
+	assert.False(t, hasRoom(b, "late"))
 	eventually(t, func() bool { return a.Stats().Broker.Queued == 0 })
 }
 

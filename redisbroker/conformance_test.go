@@ -8,7 +8,7 @@ import (
 	"github.com/redis/rueidis"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 	"github.com/wsrouter/wsrouter/redisbroker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
@@ -35,7 +35,7 @@ func conform(t *testing.T, cut func(*redistest.Proxy)) {
 			}
 		}
 		return &wsroutertest.BrokerCluster{
-			Join: func(tb testing.TB) wsrouter.Broker {
+			Join: func(tb testing.TB) broker.Broker {
 				proxy := redis.NewProxy(tb)
 				proxies = append(proxies, proxy)
 				broker, err := redisbroker.New(optionFor(proxy.Addr), &redisbroker.Options{

@@ -11,8 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // This file turns MessagePack into JSON. What comes in may be anything: nothing is
@@ -32,7 +31,7 @@ const smallMessage = 4 << 10
 
 // reader reads arguments, one after another.
 type reader struct {
-	out     wsrouter.Encoded
+	out     payload.Value
 	limit   int
 	scratch [64]byte
 
@@ -42,8 +41,8 @@ type reader struct {
 
 // read reads one value as an argument. Its attachments are parts of b. What does
 // not fit into limit is not built.
-func (r *reader) read(b []byte, limit int) (e wsrouter.Encoded, rest []byte, err error) {
-	r.out, r.limit, r.text, r.attachments = wsrouter.Encoded{}, limit, 0, 0
+func (r *reader) read(b []byte, limit int) (e payload.Value, rest []byte, err error) {
+	r.out, r.limit, r.text, r.attachments = payload.Value{}, limit, 0, 0
 	if len(b) > smallMessage {
 		r.dry = true
 		_, err = r.value(b, 0)
@@ -66,15 +65,15 @@ func (r *reader) reserve() {
 		r.out.JSON = make([]byte, 0, r.text)
 	}
 	if r.attachments > 0 {
-		r.out.Attachments = make([]wsrouter.Attachment, 0, r.attachments)
+		r.out.Attachments = make([]payload.Attachment, 0, r.attachments)
 	}
 }
 
 // attachmentSize is what an attachment holds besides its bytes.
-const attachmentSize = int(unsafe.Sizeof(wsrouter.Attachment{}))
+const attachmentSize = int(unsafe.Sizeof(payload.Attachment{}))
 
 // sizeOfValue is what an argument that was read holds besides the message.
-func sizeOfValue(e wsrouter.Encoded) int { return cap(e.JSON) + cap(e.Attachments)*attachmentSize }
+func sizeOfValue(e payload.Value) int { return cap(e.JSON) + cap(e.Attachments)*attachmentSize }
 
 func (r *reader) size() int { return r.text + r.attachments*attachmentSize }
 
@@ -94,7 +93,7 @@ func (r *reader) attach(data []byte) {
 		r.attachments++
 		return
 	}
-	r.out.Attachments = append(r.out.Attachments, wsrouter.Attachment{At: len(r.out.JSON), Data: data[:len(data):len(data)]})
+	r.out.Attachments = append(r.out.Attachments, payload.Attachment{At: len(r.out.JSON), Data: data[:len(data):len(data)]})
 }
 
 func (r *reader) value(b []byte, depth int) (rest []byte, err error) {

@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/redis/rueidis"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // Emitter publishes to a cluster without being a node of it, as
@@ -27,7 +27,7 @@ type Emitter struct {
 	key       string
 	namespace string
 	some      bool
-	to        wsrouter.Selection
+	to        broker.Selection
 	volatile  bool
 }
 
@@ -69,9 +69,9 @@ func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
 	if isReserved(event) {
 		return fmt.Errorf("redisbroker: event name %q is reserved", event)
 	}
-	op := &wsrouter.Operation{Kind: wsrouter.OpEmit, To: e.to, Event: event, Volatile: e.volatile}
+	op := &broker.Operation{Kind: broker.OpEmit, To: e.to, Event: event, Volatile: e.volatile}
 	for _, arg := range args {
-		encoded, err := wsrouter.Encode(arg)
+		encoded, err := payload.Encode(arg)
 		if err != nil {
 			return fmt.Errorf("redisbroker: encode %q: %w", event, err)
 		}
@@ -98,28 +98,28 @@ func isReserved(event string) bool {
 
 // Join adds the selected connections to rooms.
 func (e Emitter) Join(ctx context.Context, rooms ...string) error {
-	return e.operate(ctx, &wsrouter.Operation{Kind: wsrouter.OpJoin, Rooms: rooms})
+	return e.operate(ctx, &broker.Operation{Kind: broker.OpJoin, Rooms: rooms})
 }
 
 // Leave takes the selected connections out of rooms.
 func (e Emitter) Leave(ctx context.Context, rooms ...string) error {
-	return e.operate(ctx, &wsrouter.Operation{Kind: wsrouter.OpLeave, Rooms: rooms})
+	return e.operate(ctx, &broker.Operation{Kind: broker.OpLeave, Rooms: rooms})
 }
 
 // Disconnect closes the selected connections with code 1000.
 func (e Emitter) Disconnect(ctx context.Context) error {
-	return e.operate(ctx, &wsrouter.Operation{Kind: wsrouter.OpDisconnect})
+	return e.operate(ctx, &broker.Operation{Kind: broker.OpDisconnect})
 }
 
-func (e Emitter) operate(ctx context.Context, op *wsrouter.Operation) error {
-	if op.Kind != wsrouter.OpDisconnect && len(op.Rooms) == 0 {
+func (e Emitter) operate(ctx context.Context, op *broker.Operation) error {
+	if op.Kind != broker.OpDisconnect && len(op.Rooms) == 0 {
 		return nil
 	}
 	op.To = e.to
 	if err := checkNames(op); err != nil {
 		return err
 	}
-	data, err := wsrouter.AppendJSON(nil, operationRequest("", op))
+	data, err := payload.AppendJSON(nil, operationRequest("", op))
 	if err != nil {
 		return err
 	}

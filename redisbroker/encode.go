@@ -13,8 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/tinylib/msgp/msgp"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // This file turns JSON into MessagePack as notepack writes it, which is what the
@@ -32,7 +31,7 @@ var errDepth = fmt.Errorf("redisbroker: arguments nested deeper than %d", maxDep
 
 // appendValue appends an argument. An empty one, which is what [wsrouter.Conn.Call]
 // has of an answer without data, is null.
-func appendValue(b []byte, e wsrouter.Encoded) ([]byte, error) {
+func appendValue(b []byte, e payload.Value) ([]byte, error) {
 	if len(e.JSON) == 0 && len(e.Attachments) == 0 {
 		return msgp.AppendNil(b), nil
 	}
@@ -94,7 +93,7 @@ func measure(text []byte) (containers, size int, err error) {
 }
 
 // mayBeDeep reports whether one of the arguments may be too deep, at no cost.
-func mayBeDeep(args []wsrouter.Encoded) bool {
+func mayBeDeep(args []payload.Value) bool {
 	for _, e := range args {
 		if bytes.Count(e.JSON, []byte("["))+bytes.Count(e.JSON, []byte("{")) > maxDepth {
 			return true
@@ -109,7 +108,7 @@ type writer struct {
 	at          int
 	counts      []uint32 // of the elements of each array and object, in the order in which they begin
 	gaps        []int    // where in json the attachments belong
-	attachments []wsrouter.Attachment
+	attachments []payload.Attachment
 }
 
 // count looks ahead: in MessagePack the count comes first.

@@ -285,7 +285,7 @@ func TestClose(t *testing.T) {
 		var n json.RawMessage
 		for client.Next(&n) != "still here" {
 		}
-		late, err := broker.Subscribe(r)
+		late, err := broker.Subscribe(t.Context(), bystander(t))
 		assert.Error(t, err)
 		assert.Nil(t, late)
 	}

@@ -14,15 +14,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/tinylib/msgp/msgp"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 const testLimit = 8 << 20
 
-func encode(t *testing.T, v any) wsrouter.Encoded {
+func encode(t *testing.T, v any) payload.Value {
 	t.Helper()
-	e, err := wsrouter.Encode(v)
+	e, err := payload.Encode(v)
 	require.NoError(t, err)
 	return e
 }
@@ -36,7 +36,7 @@ func packed(t *testing.T, v any) string {
 
 // What Socket.IO's server publishes for io.emit("hello", 1).
 func TestBroadcastIsByteForByteThatOfNode(t *testing.T) {
-	op := &wsrouter.Operation{Kind: wsrouter.OpEmit, Event: "hello", Args: []wsrouter.Encoded{encode(t, 1)}}
+	op := &broker.Operation{Kind: broker.OpEmit, Event: "hello", Args: []payload.Value{encode(t, 1)}}
 	b, err := appendBroadcast(nil, "abc-_9", "/", op)
 	require.NoError(t, err)
 	want := "93a66162632d5f3983a47479706502a46461746192a568656c6c6f01a36e7370a12f83a5726f6f6d7390a665786365707490a5666c61677380"
@@ -86,8 +86,8 @@ func TestMessagePackIsThatOfNotepack(t *testing.T) {
 }
 
 func TestWhatIsTooDeepForNodeIsNotSent(t *testing.T) {
-	deep := func(n int) wsrouter.Encoded {
-		return wsrouter.Encoded{JSON: []byte(strings.Repeat("[", n) + strings.Repeat("]", n))}
+	deep := func(n int) payload.Value {
+		return payload.Value{JSON: []byte(strings.Repeat("[", n) + strings.Repeat("]", n))}
 	}
 	_, err := appendValue(nil, deep(maxDepth))
 	assert.NoError(t, err)
@@ -98,9 +98,9 @@ func TestWhatIsTooDeepForNodeIsNotSent(t *testing.T) {
 // Such arguments come from calls without an answer's data, or from mistakes: they
 // must not become messages that nobody can read.
 func TestWhatIsNoJSONIsNotSent(t *testing.T) {
-	assert.Equal(t, "c0", packed(t, wsrouter.Encoded{}))
+	assert.Equal(t, "c0", packed(t, payload.Value{}))
 	for _, text := range []string{" ", "[", "]", "[1 2]", `{"a"}`, `{"a":1`, `"`, "nul", "1,2", "[]]", "-", "{1:2}"} {
-		_, err := appendValue(nil, wsrouter.Encoded{JSON: []byte(text)})
+		_, err := appendValue(nil, payload.Value{JSON: []byte(text)})
 		assert.ErrorIs(t, err, errNoJSON, text)
 	}
 }
@@ -137,7 +137,7 @@ func TestReadValue(t *testing.T) {
 	}
 	e, _, err := new(reader).read([]byte{0x92, 0xc4, 1, 9, 0xc7, 2, 0, 5, 6}, testLimit)
 	require.NoError(t, err)
-	assert.Equal(t, wsrouter.Encoded{JSON: []byte("[,]"), Attachments: []wsrouter.Attachment{
+	assert.Equal(t, payload.Value{JSON: []byte("[,]"), Attachments: []payload.Attachment{
 		{At: 1, Data: []byte{9}}, {At: 2, Data: []byte{5, 6}},
 	}}, e)
 }
@@ -215,19 +215,19 @@ func allocated(fn func()) uint64 {
 }
 
 func TestRequestsHaveAllThatNodeReads(t *testing.T) {
-	to := wsrouter.Selection{Rooms: []string{"a"}}
+	to := broker.Selection{Rooms: []string{"a"}}
 	for _, test := range []struct {
-		op   wsrouter.Operation
+		op   broker.Operation
 		want string
 	}{
-		{wsrouter.Operation{Kind: wsrouter.OpJoin, To: to, Rooms: []string{"b"}},
+		{broker.Operation{Kind: broker.OpJoin, To: to, Rooms: []string{"b"}},
 			`{"uid":"u","type":2,"opts":{"rooms":["a"],"except":[]},"rooms":["b"]}`},
-		{wsrouter.Operation{Kind: wsrouter.OpLeave, Rooms: []string{"b"}},
+		{broker.Operation{Kind: broker.OpLeave, Rooms: []string{"b"}},
 			`{"uid":"u","type":3,"opts":{"rooms":[],"except":[]},"rooms":["b"]}`},
-		{wsrouter.Operation{Kind: wsrouter.OpDisconnect, To: to, Code: 4000, Reason: "x"},
+		{broker.Operation{Kind: broker.OpDisconnect, To: to, Code: 4000, Reason: "x"},
 			`{"uid":"u","type":4,"opts":{"rooms":["a"],"except":[]},"close":false}`},
 	} {
-		b, err := wsrouter.AppendJSON(nil, operationRequest("u", &test.op))
+		b, err := payload.AppendJSON(nil, operationRequest("u", &test.op))
 		require.NoError(t, err)
 		assert.Equal(t, test.want, string(b))
 		m, err := readMessage(b, testLimit)
@@ -256,7 +256,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text, err := wsrouter.AppendJSON(nil, e)
+		text, err := payload.AppendJSON(nil, e)
 		if err != nil || !json.Valid(text) {
 			t.Fatalf("%x becomes %s: %v", data, text, err)
 		}
@@ -284,7 +284,7 @@ func FuzzWrite(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		b, err := appendValue(nil, wsrouter.Encoded{JSON: text})
+		b, err := appendValue(nil, payload.Value{JSON: text})
 		if err != nil {
 			if json.Valid(text) && !errors.Is(err, errDepth) {
 				t.Fatalf("%q is refused: %v", text, err)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // hostile are messages of some size which become much where nobody counts: a value
@@ -108,14 +108,14 @@ func TestLargeMessagesAreRead(t *testing.T) {
 		strings.Repeat("x", limit-1000), bytes.Repeat([]byte{0}, limit-1000), strings.Repeat("a\n", limit/4),
 		make([]int, limit/4), [][]string{make([]string, limit/8)},
 	} {
-		op := &wsrouter.Operation{Kind: wsrouter.OpEmit, Event: "e", Args: []wsrouter.Encoded{encode(t, arg)}}
+		op := &broker.Operation{Kind: broker.OpEmit, Event: "e", Args: []payload.Value{encode(t, arg)}}
 		b, err := appendBroadcast(nil, "u", "/", op)
 		require.NoError(t, err)
 		m, err := readBroadcast(b, limit)
 		require.NoError(t, err)
 		assert.True(t, reflect.DeepEqual(op.Args, m.args[1:]))
 	}
-	text, err := wsrouter.AppendJSON(nil, map[string]any{"data": []any{"e", strings.Repeat("x\"", limit/8), make([]int, limit/8)}})
+	text, err := payload.AppendJSON(nil, map[string]any{"data": []any{"e", strings.Repeat("x\"", limit/8), make([]int, limit/8)}})
 	require.NoError(t, err)
 	_, err = readMessage(text, limit)
 	assert.NoError(t, err)
@@ -129,19 +129,19 @@ func TestNamesInAMessageAreBounded(t *testing.T) {
 	}{
 		{maxNames, 0, true}, {maxNames / 2, maxNames / 2, true}, {maxNames + 1, 0, false}, {maxNames / 2, maxNames/2 + 1, false},
 	} {
-		to := wsrouter.Selection{Rooms: names(test.rooms), Except: make([]string, test.except)}
-		emit := &wsrouter.Operation{Kind: wsrouter.OpEmit, To: to, Event: "e"}
+		to := broker.Selection{Rooms: names(test.rooms), Except: make([]string, test.except)}
+		emit := &broker.Operation{Kind: broker.OpEmit, To: to, Event: "e"}
 		b, err := appendBroadcast(nil, "u", "/", emit)
 		require.NoError(t, err)
 		_, err = readBroadcast(b, testLimit)
 		assert.Equal(t, test.ok, err == nil, "%+v", test)
 		assert.Equal(t, test.ok, checkNames(emit) == nil)
-		b, err = wsrouter.AppendJSON(nil, operationRequest("u", &wsrouter.Operation{Kind: wsrouter.OpLeave, To: to, Rooms: names(1)}))
+		b, err = payload.AppendJSON(nil, operationRequest("u", &broker.Operation{Kind: broker.OpLeave, To: to, Rooms: names(1)}))
 		require.NoError(t, err)
 		_, err = readMessage(b, testLimit)
 		assert.Equal(t, test.ok, err == nil, "%+v", test)
 	}
-	b, err := wsrouter.AppendJSON(nil, operationRequest("u", &wsrouter.Operation{Kind: wsrouter.OpJoin, Rooms: names(maxNames + 1)}))
+	b, err := payload.AppendJSON(nil, operationRequest("u", &broker.Operation{Kind: broker.OpJoin, Rooms: names(maxNames + 1)}))
 	require.NoError(t, err)
 	_, err = readMessage(b, testLimit)
 	assert.ErrorIs(t, err, errNames)

@@ -10,7 +10,8 @@ import (
 
 	"github.com/tinylib/msgp/msgp"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // This file reads what is said on the channels, outgoing.go writes it. Broadcasts
@@ -38,7 +39,7 @@ func channelsOf(key, namespace, uid string) channels {
 func (c channels) responseTo(uid string) string { return c.response + uid + "#" }
 
 // of is the channel of a broadcast: those for one room have one of their own.
-func (c channels) of(s wsrouter.Selection) string {
+func (c channels) of(s broker.Selection) string {
 	if len(s.Rooms) == 1 {
 		return c.broadcast + s.Rooms[0] + "#"
 	}
@@ -56,7 +57,7 @@ const (
 var errNames = fmt.Errorf("redisbroker: more than %d rooms", maxNames)
 
 // checkNames refuses what no node would take.
-func checkNames(op *wsrouter.Operation) error {
+func checkNames(op *broker.Operation) error {
 	if len(op.To.Rooms)+len(op.To.Except) > maxNames || len(op.Rooms) > maxNames {
 		return errNames
 	}
@@ -70,8 +71,8 @@ const messageOverhead = 8 << 10
 // What is built of a message for each element of a list, besides texts.
 const (
 	nameSize   = int(unsafe.Sizeof(""))
-	argSize    = int(unsafe.Sizeof(wsrouter.Encoded{}))
-	memberSize = int(unsafe.Sizeof(wsrouter.Member{}))
+	argSize    = int(unsafe.Sizeof(payload.Value{}))
+	memberSize = int(unsafe.Sizeof(broker.Member{}))
 )
 
 // message is anything that comes in. Which fields there are depends on the kind.
@@ -85,11 +86,11 @@ type message struct {
 	requestID string
 	kind      int
 
-	namespace string             // of a packet; empty is "/"
-	args      []wsrouter.Encoded // of a packet, or the data of a serverSideEmit; the first is the event
+	namespace string          // of a packet; empty is "/"
+	args      []payload.Value // of a packet, or the data of a serverSideEmit; the first is the event
 
 	hasOpts  bool
-	to       wsrouter.Selection
+	to       broker.Selection
 	volatile bool
 	timeout  time.Duration
 
@@ -97,7 +98,7 @@ type message struct {
 	sid, room string // of old nodes
 	close     bool
 
-	sockets []wsrouter.Member // of an answer
+	sockets []broker.Member // of an answer
 	hasList bool
 }
 
@@ -297,14 +298,14 @@ func (m *message) readArgs(b []byte) (rest []byte, err error) {
 	if n > maxArgs {
 		return nil, errMalformed
 	}
-	m.args = make([]wsrouter.Encoded, n)
+	m.args = make([]payload.Value, n)
 	for i := 0; i < n && err == nil; i++ {
 		m.args[i], b, err = m.value(b)
 	}
 	return b, err
 }
 
-func (m *message) value(b []byte) (e wsrouter.Encoded, rest []byte, err error) {
+func (m *message) value(b []byte) (e payload.Value, rest []byte, err error) {
 	e, rest, err = m.reader.read(b, m.left)
 	if err == nil {
 		err = m.charge(sizeOfValue(e))
@@ -360,13 +361,13 @@ func (m *message) list(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.sockets = make([]wsrouter.Member, 0, n)
+	m.sockets = make([]broker.Member, 0, n)
 	for i := 0; i < n && err == nil; i++ {
 		if msgp.NextType(b) != msgp.MapType {
 			b, err = msgp.Skip(b)
 			continue
 		}
-		var found wsrouter.Member
+		var found broker.Member
 		found, b, err = m.member(b)
 		if found.ID != "" && err == nil {
 			m.sockets = append(m.sockets, found)
@@ -375,7 +376,7 @@ func (m *message) list(b []byte) ([]byte, error) {
 	return b, err
 }
 
-func (m *message) member(b []byte) (found wsrouter.Member, rest []byte, err error) {
+func (m *message) member(b []byte) (found broker.Member, rest []byte, err error) {
 	rest, err = readMap(b, func(key, b []byte) (rest []byte, err error) {
 		switch string(key) {
 		case "id":
@@ -406,7 +407,7 @@ func (m *message) data(b []byte) (data json.RawMessage, rest []byte, err error) 
 		if err := m.charge(size); err != nil {
 			return nil, nil, err
 		}
-		data, _ = wsrouter.AppendJSON(make([]byte, 0, size), e)
+		data, _ = payload.AppendJSON(make([]byte, 0, size), e)
 	}
 	if string(data) == "{}" { // Socket.IO's nothing
 		return nil, rest, nil
@@ -415,7 +416,7 @@ func (m *message) data(b []byte) (data json.RawMessage, rest []byte, err error) 
 }
 
 // event is the packet's event and its arguments.
-func (m *message) event() (name string, args []wsrouter.Encoded, ok bool) {
+func (m *message) event() (name string, args []payload.Value, ok bool) {
 	if len(m.args) == 0 || len(m.args[0].Attachments) > 0 || len(m.args[0].JSON) > maxName {
 		return "", nil, false
 	}

@@ -9,14 +9,15 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // node is one namespace of one router in the cluster. It has a connection of its
 // own: the others count them.
 type node struct {
 	b        *Broker
-	router   *wsrouter.Router
+	of       broker.Node
 	uid      string
 	channels channels
 	ctx      context.Context // ends with Close
@@ -27,7 +28,6 @@ type node struct {
 
 	telling, emitting, calling slots         // the kinds of questions, see serve
 	making                     chan struct{} // has one while an answer of tell is made
-	calls                      chan struct{} // has one for each client that is asked
 
 	mu        sync.Mutex // guards what follows
 	questions map[string]*question
@@ -36,13 +36,13 @@ type node struct {
 // subscribeWait is how long Subscribe waits for Redis.
 const subscribeWait = 3 * time.Second
 
-// Subscribe implements [wsrouter.Broker].
-func (b *Broker) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) {
+// Subscribe implements [broker.Broker].
+func (b *Broker) Subscribe(ctx context.Context, of broker.Node) (broker.Subscription, error) {
 	uid := newID()
 	n := &node{
-		b: b, router: r, uid: uid, channels: channelsOf(b.opts.Key, r.Name(), uid),
+		b: b, of: of, uid: uid, channels: channelsOf(b.opts.Key, of.Name(), uid),
 		up: make(chan struct{}), ended: make(chan struct{}),
-		making: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
+		making:    make(chan struct{}, 1),
 		questions: make(map[string]*question),
 	}
 	n.ctx, n.cancel = context.WithCancel(b.ctx)
@@ -60,6 +60,7 @@ func (b *Broker) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) {
 	select {
 	case <-n.up:
 	case <-patience.C:
+	case <-ctx.Done(): // whoever ends it closes what it gets
 	case <-n.ctx.Done():
 	}
 	return n, nil
@@ -69,7 +70,7 @@ func (b *Broker) Subscribe(r *wsrouter.Router) (wsrouter.Subscription, error) {
 // for questions that are being answered.
 const leaveWait = time.Second
 
-// Close implements [wsrouter.Subscription]: what has been published is sent before,
+// Close implements [broker.Subscription]: what has been published is sent before,
 // for at most RequestTimeout, and then Redis has leaveWait to confirm.
 func (n *node) Close() error {
 	n.b.drain()
@@ -187,16 +188,16 @@ func escapePattern(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }
 
-// Publish implements [wsrouter.Subscription].
-func (n *node) Publish(op *wsrouter.Operation) error {
+// Publish implements [broker.Subscription].
+func (n *node) Publish(op *broker.Operation) error {
 	if n.ctx.Err() != nil {
-		return wsrouter.ErrUnreached
+		return broker.ErrUnreached
 	}
 	if err := checkNames(op); err != nil {
 		return err
 	}
-	if op.Kind == wsrouter.OpEmit {
-		encode := func() ([]byte, error) { return appendBroadcast(nil, n.uid, n.router.Name(), op) }
+	if op.Kind == broker.OpEmit {
+		encode := func() ([]byte, error) { return appendBroadcast(nil, n.uid, n.of.Name(), op) }
 		if mayBeDeep(op.Args) { // whoever emits is told
 			if _, err := encode(); err != nil {
 				return err
@@ -204,7 +205,7 @@ func (n *node) Publish(op *wsrouter.Operation) error {
 		}
 		return n.b.enqueue(item{channel: n.channels.of(op.To), size: op.Size(), encode: encode})
 	}
-	if (op.Kind == wsrouter.OpJoin || op.Kind == wsrouter.OpLeave) && len(op.Rooms) == 0 {
+	if (op.Kind == broker.OpJoin || op.Kind == broker.OpLeave) && len(op.Rooms) == 0 {
 		return nil
 	}
 	return n.b.enqueueJSON(request, n.channels.request, operationRequest(n.uid, op))
@@ -212,7 +213,7 @@ func (n *node) Publish(op *wsrouter.Operation) error {
 
 // enqueueJSON hands a request or an answer to the queue.
 func (b *Broker) enqueueJSON(kind itemKind, channel string, v any) error {
-	data, err := wsrouter.AppendJSON(nil, v)
+	data, err := payload.AppendJSON(nil, v)
 	if err != nil {
 		return err
 	}
@@ -248,11 +249,11 @@ func (n *node) receiveBroadcast(msg rueidis.PubSubMessage) error {
 	if !ok {
 		return nil
 	}
-	if room = strings.TrimSuffix(room, "#"); room != "" && !n.router.HasRoom(room) {
+	if room = strings.TrimSuffix(room, "#"); room != "" && !n.of.HasRoom(room) {
 		return nil // not even decoded
 	}
 	m, err := readBroadcast(bytesOf(msg.Message), n.b.opts.MaxMessage)
-	if err != nil || m.uid == n.uid || !m.isFor(n.router.Name()) {
+	if err != nil || m.uid == n.uid || !m.isFor(n.of.Name()) {
 		return err
 	}
 	event, args, ok := m.event()
@@ -260,7 +261,7 @@ func (n *node) receiveBroadcast(msg rueidis.PubSubMessage) error {
 		return errMalformed
 	}
 	n.b.received.Add(1)
-	return n.router.Apply(&wsrouter.Operation{
-		Kind: wsrouter.OpEmit, To: m.to, Event: event, Args: args, Volatile: m.volatile,
+	return n.of.Apply(&broker.Operation{
+		Kind: broker.OpEmit, To: m.to, Event: event, Args: args, Volatile: m.volatile,
 	})
 }

@@ -4,14 +4,14 @@ import (
 	"encoding/json"
 
 	"github.com/tinylib/msgp/msgp"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // This file has what this node says on the channels.
 
 // appendBroadcast appends [uid, packet, opts].
-func appendBroadcast(b []byte, uid, namespace string, op *wsrouter.Operation) ([]byte, error) {
+func appendBroadcast(b []byte, uid, namespace string, op *broker.Operation) ([]byte, error) {
 	b = msgp.AppendArrayHeader(b, 3)
 	b = msgp.AppendString(b, uid)
 	b = msgp.AppendMapHeader(b, 3)
@@ -41,7 +41,7 @@ type requestOpts struct {
 	Except []string `json:"except"`
 }
 
-func optsOf(s wsrouter.Selection) *requestOpts {
+func optsOf(s broker.Selection) *requestOpts {
 	return &requestOpts{Rooms: list(s.Rooms), Except: list(s.Except)}
 }
 
@@ -61,14 +61,14 @@ type ourRequest struct {
 
 // operationRequest is a room operation for the other nodes. Code and reason of a
 // disconnect have no place in it.
-func operationRequest(uid string, op *wsrouter.Operation) *ourRequest {
+func operationRequest(uid string, op *broker.Operation) *ourRequest {
 	r := &ourRequest{UID: uid, Opts: optsOf(op.To)}
 	switch op.Kind {
-	case wsrouter.OpJoin:
+	case broker.OpJoin:
 		r.Type, r.Rooms = requestJoin, list(op.Rooms)
-	case wsrouter.OpLeave:
+	case broker.OpLeave:
 		r.Type, r.Rooms = requestLeave, list(op.Rooms)
-	case wsrouter.OpDisconnect:
+	case broker.OpDisconnect:
 		no := false // the namespace, not the client's connection
 		r.Type, r.Close = requestDisconnect, &no
 	}
@@ -105,7 +105,7 @@ type (
 )
 
 // appendAck appends one client's answer to a broadcast.
-func appendAck(b []byte, requestID string, answer wsrouter.Encoded) ([]byte, error) {
+func appendAck(b []byte, requestID string, answer payload.Value) ([]byte, error) {
 	b = msgp.AppendMapHeader(b, 3)
 	b = msgp.AppendUint64(msgp.AppendString(b, "type"), answerAck)
 	b = msgp.AppendString(msgp.AppendString(b, "requestId"), requestID)

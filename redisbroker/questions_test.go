@@ -65,7 +65,7 @@ func TestAFloodOfOneKindLeavesTheOthers(t *testing.T) {
 	stop := make(chan struct{})
 	opts := &redisbroker.Options{
 		RequestTimeout: time.Minute,
-		ServerSideEmit: func(_ *wsrouter.Router, event string, _ []json.RawMessage) (any, error) {
+		ServerSideEmit: func(_, event string, _ []json.RawMessage) (any, error) {
 			if event == "wait" {
 				<-stop
 			}
@@ -96,7 +96,7 @@ func TestWhatQuestionsHoldIsBounded(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	broker := newBroker(t, addr, &redisbroker.Options{
 		MaxMessage:     limit,
-		ServerSideEmit: func(*wsrouter.Router, string, []json.RawMessage) (any, error) { <-stop; return nil, nil },
+		ServerSideEmit: func(string, string, []json.RawMessage) (any, error) { <-stop; return nil, nil },
 	})
 	r := newNode(t, broker)
 	connect(t, r)

@@ -6,8 +6,7 @@ import (
 	"sync"
 
 	"github.com/redis/rueidis"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // queue holds what is to be published, in order. Whoever publishes never waits.
@@ -180,15 +179,15 @@ func (b *Broker) drain() bool {
 // enqueue hands a message to the queue.
 func (b *Broker) enqueue(it item) error {
 	if b.ctx.Err() != nil {
-		return wsrouter.ErrUnreached
+		return broker.ErrUnreached
 	}
 	if it.kind != emit && b.health.isDown(publishing) {
 		b.dropped.Add(1)
-		return fmt.Errorf("%w: Redis is away", wsrouter.ErrUnreached)
+		return fmt.Errorf("%w: Redis is away", broker.ErrUnreached)
 	}
 	if !b.queue.add(it) {
 		b.dropped.Add(1)
-		return fmt.Errorf("%w: the queue is full", wsrouter.ErrUnreached)
+		return fmt.Errorf("%w: the queue is full", broker.ErrUnreached)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package redisbroker_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/internal/redistest"
 	"github.com/wsrouter/wsrouter/redisbroker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
@@ -37,7 +39,7 @@ func newBroker(t *testing.T, addr string, opts *redisbroker.Options) *redisbroke
 	return b
 }
 
-func newNode(t *testing.T, b wsrouter.Broker) *wsrouter.Router {
+func newNode(t *testing.T, b broker.Broker) *wsrouter.Router {
 	t.Helper()
 	r := wsrouter.New(&wsrouter.Options{Broker: b, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() { r.Close() })
@@ -60,6 +62,30 @@ func connect(t *testing.T, r *wsrouter.Router) *wsroutertest.Client {
 	client := wsroutertest.Connect(t, r, &wsrouter.DialOptions{Router: handlers})
 	eventually(t, func() bool { return r.Stats().Connects > before })
 	return client
+}
+
+// hasRoom reports whether anybody of the node is in a room.
+func hasRoom(r *wsrouter.Router, room string) bool { return r.To(room).Count() > 0 }
+
+// capture is a Broker that hands out its node, and reaches nobody.
+type capture chan broker.Node
+
+func (c capture) Subscribe(_ context.Context, n broker.Node) (broker.Subscription, error) {
+	c <- n
+	return alone{}, nil
+}
+
+type alone struct{}
+
+func (alone) Publish(*broker.Operation) error { return nil }
+func (alone) Close() error                    { return nil }
+
+// bystander returns a node that is of no cluster.
+func bystander(t *testing.T) broker.Node {
+	t.Helper()
+	nodes := make(capture, 1)
+	require.NoError(t, newNode(t, nodes).Emit("wake")) // subscribes
+	return <-nodes
 }
 
 func eventually(t *testing.T, condition func() bool) {

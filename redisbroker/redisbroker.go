@@ -9,7 +9,7 @@
 //	errors.Join(router.Shutdown(ctx), server.Shutdown(ctx), broker.Close())
 //
 // The service starts, and serves its own clients, while Redis is away: the nodes
-// join when it is there. See [wsrouter.Broker] for what is promised then.
+// join when it is there. See [broker.Broker] for what is promised then.
 //
 // # Trust
 //
@@ -46,8 +46,7 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
-
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 )
 
 // Options configure a [Broker], and an [Emitter]. The zero value is what
@@ -89,7 +88,7 @@ type Options struct {
 	// ServerSideEmit answers a serverSideEmit of a node on Node.js; its result is
 	// encoded as JSON. If it is nil the answer is null, at once. An error is logged,
 	// and the asker gets no answer until its time is over. Calls run concurrently.
-	ServerSideEmit func(r *wsrouter.Router, event string, args []json.RawMessage) (any, error)
+	ServerSideEmit func(namespace, event string, args []json.RawMessage) (any, error)
 }
 
 func (o *Options) withDefaults() Options {
@@ -115,7 +114,7 @@ func (o *Options) withDefaults() Options {
 	return c
 }
 
-// Broker is a [wsrouter.Broker] on Redis. Each namespace of each router that uses
+// Broker is a [broker.Broker] on Redis. Each namespace of each router that uses
 // it has a connection of its own, and all share one to publish.
 type Broker struct {
 	opts   Options
@@ -237,9 +236,9 @@ func (b *Broker) retry(ctx context.Context, part any, attempt func() error) {
 	}
 }
 
-// BrokerStats implements [wsrouter.BrokerReporter].
-func (b *Broker) BrokerStats() wsrouter.BrokerStats {
-	return wsrouter.BrokerStats{
+// BrokerStats implements [broker.Reporter].
+func (b *Broker) BrokerStats() broker.Stats {
+	return broker.Stats{
 		Away:      b.health.away(),
 		Queued:    b.queue.size(),
 		Published: b.published.Load(),

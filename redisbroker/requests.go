@@ -6,15 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unsafe"
 
 	"github.com/redis/rueidis"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // This file answers what other nodes ask. A node that is subscribed must answer,
@@ -23,8 +24,8 @@ import (
 // The questions that take time are answered off the goroutine that reads, each
 // kind in slots of its own: a flood of one leaves those of the others alone.
 const (
-	maxServing = 128  // questions of one kind at once; what they hold is within MaxMessage, too
-	maxCalls   = 4096 // clients that are asked at once, for all questions together
+	maxServing = 128 // questions of one kind at once; what they hold is within MaxMessage, too
+	askedSize  = 8   // bytes that a question holds for each client that it is for
 )
 
 // slots are those of one kind.
@@ -89,7 +90,7 @@ func (n *node) tell(m *message) error {
 		defer func() { <-n.making }()
 		switch m.kind {
 		case requestSockets:
-			n.answer(m, idsAnswer{m.requestID, n.ids(wsrouter.Selection{Rooms: m.rooms})})
+			n.answer(m, idsAnswer{m.requestID, n.ids(broker.Selection{Rooms: m.rooms})})
 		case requestAllRooms:
 			n.answer(m, roomsAnswer{m.requestID, n.rooms()})
 		case requestFetch:
@@ -117,32 +118,32 @@ func (n *node) answersTo(m *message) string {
 // operate does what a request says, or one of the form that old nodes send: for
 // one socket, which is answered by whoever has it.
 func (n *node) operate(m *message) error {
-	op := &wsrouter.Operation{To: m.to, Rooms: m.rooms}
+	op := &broker.Operation{To: m.to, Rooms: m.rooms}
 	if !m.hasOpts {
 		if m.sid == "" {
 			return errMalformed
 		}
 		op.To.Rooms, op.Rooms = []string{m.sid}, []string{m.room}
-		if n.router.HasRoom(m.sid) {
+		if n.of.HasRoom(m.sid) {
 			defer n.answer(m, doneAnswer{m.requestID})
 		}
 	}
 	switch m.kind {
 	case requestJoin:
-		op.Kind = wsrouter.OpJoin
+		op.Kind = broker.OpJoin
 	case requestLeave:
-		op.Kind = wsrouter.OpLeave
+		op.Kind = broker.OpLeave
 	case requestDisconnect:
-		op.Kind = wsrouter.OpDisconnect
+		op.Kind = broker.OpDisconnect
 	}
-	n.router.Apply(op) // that some cannot join is theirs
+	n.of.Apply(op) // that some cannot join is theirs
 	return nil
 }
 
-func (n *node) ids(s wsrouter.Selection) []string {
+func (n *node) ids(s broker.Selection) []string {
 	ids := []string{}
-	for c := range n.router.Select(s).Local().Conns() {
-		ids = append(ids, c.ID())
+	for _, m := range n.of.Members(s) {
+		ids = append(ids, m.ID)
 	}
 	return ids
 }
@@ -150,7 +151,7 @@ func (n *node) ids(s wsrouter.Selection) []string {
 // rooms are those of this node; in Socket.IO that has the ids. It is never nil:
 // Node.js takes null for no answer.
 func (n *node) rooms() []string {
-	return append(slices.AppendSeq([]string{}, n.router.Rooms()), n.ids(wsrouter.Selection{})...)
+	return append(slices.AppendSeq([]string{}, n.of.Rooms()), n.ids(broker.Selection{})...)
 }
 
 // remoteSocket is what other nodes see of a connection.
@@ -174,30 +175,21 @@ type handshake struct {
 	Auth    struct{}          `json:"auth"`
 }
 
-func (n *node) sockets(s wsrouter.Selection) []remoteSocket {
-	target := n.router.Select(s).Local()
-	handshakes := make(map[string]handshake)
-	for c := range target.Conns() {
-		handshakes[c.ID()] = handshakeOf(c)
-	}
-	members, _ := target.Find(n.ctx) // of this process: it does not fail
+func (n *node) sockets(s broker.Selection) []remoteSocket {
+	members := n.of.Members(s)
 	sockets := make([]remoteSocket, 0, len(members))
 	for _, m := range members {
-		socket := remoteSocket{ID: m.ID, Handshake: handshakes[m.ID], Rooms: append([]string{m.ID}, m.Rooms...), Data: m.Data}
+		socket := remoteSocket{ID: m.ID, Handshake: handshakeOf(m.Request), Rooms: append([]string{m.ID}, m.Rooms...), Data: m.Data}
 		if socket.Data == nil {
 			socket.Data = json.RawMessage("{}") // as Socket.IO has it
-		}
-		if socket.Handshake.Headers == nil { // it has come in between
-			socket.Handshake.Headers = map[string]string{}
 		}
 		sockets = append(sockets, socket)
 	}
 	return sockets
 }
 
-func handshakeOf(c *wsrouter.Conn) handshake {
+func handshakeOf(req *http.Request) handshake {
 	h := handshake{Headers: map[string]string{}}
-	req := c.Request()
 	if req == nil {
 		return h
 	}
@@ -221,16 +213,17 @@ func handshakeOf(c *wsrouter.Conn) handshake {
 }
 
 // serve runs what takes time, off the goroutine that reads. What finds no slot is
-// not answered, and counted.
-func (n *node) serve(kind *slots, m *message, fn func()) {
+// not answered, and counted: then it reports false.
+func (n *node) serve(kind *slots, m *message, fn func()) bool {
 	if !kind.take(m.size, n.b.opts.MaxMessage) {
 		n.b.dropped.Add(1)
-		return
+		return false
 	}
 	n.working.Go(func() {
 		defer kind.free(m.size)
 		fn()
 	})
+	return true
 }
 
 // serverSideEmit asks Options.ServerSideEmit.
@@ -251,7 +244,7 @@ func (n *node) serverSideEmit(m *message) error {
 }
 
 // askServer returns the answer as JSON.
-func (n *node) askServer(event string, args []wsrouter.Encoded) (answer json.RawMessage, err error) {
+func (n *node) askServer(event string, args []payload.Value) (answer json.RawMessage, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("panic: %v", v)
@@ -262,51 +255,35 @@ func (n *node) askServer(event string, args []wsrouter.Encoded) (answer json.Raw
 	}
 	texts := make([]json.RawMessage, len(args))
 	for i, arg := range args {
-		texts[i], _ = wsrouter.AppendJSON(nil, arg)
+		texts[i], _ = payload.AppendJSON(nil, arg)
 	}
-	result, err := n.b.opts.ServerSideEmit(n.router, event, texts)
+	result, err := n.b.opts.ServerSideEmit(n.of.Name(), event, texts)
 	if err != nil {
 		return nil, err
 	}
-	return wsrouter.AppendJSON(nil, result)
+	return payload.AppendJSON(nil, result)
 }
 
 // callAll sends a request to each selected client, says how many there are, and
 // hands on each answer as it comes.
 func (n *node) callAll(m *message) error {
 	event, args, ok := m.event()
-	if !ok || !m.hasOpts || m.requestID == "" || !m.isFor(n.router.Name()) {
+	if !ok || !m.hasOpts || m.requestID == "" || !m.isFor(n.of.Name()) {
 		return errMalformed
 	}
-	var conns []*wsrouter.Conn
-	for c := range n.router.Select(m.to).Local().Conns() {
-		conns = append(conns, c)
-	}
-	n.answer(m, countAnswer{answerClientCount, m.requestID, len(conns)})
-	if len(conns) == 0 {
-		return nil
-	}
-	m.size += len(conns) * int(unsafe.Sizeof(conns[0]))
-	n.serve(&n.calling, m, func() {
-		ctx, cancel := context.WithTimeout(n.ctx, n.patience(m))
+	ctx, cancel := context.WithTimeout(n.ctx, n.patience(m))
+	asked, answers := n.of.Call(ctx, m.to, event, args)
+	n.answer(m, countAnswer{answerClientCount, m.requestID, asked})
+	m.size += asked * askedSize
+	served := asked > 0 && n.serve(&n.calling, m, func() {
 		defer cancel()
-		var asked sync.WaitGroup
-		defer asked.Wait()
-		for _, c := range conns {
-			select {
-			case n.calls <- struct{}{}:
-			case <-ctx.Done():
-				return
-			}
-			asked.Go(func() {
-				defer func() { <-n.calls }()
-				var answer wsrouter.Encoded
-				if c.Call(ctx, event, args, &answer) == nil {
-					n.ack(m, answer)
-				}
-			})
+		for given := range answers {
+			n.ack(m, given)
 		}
 	})
+	if !served {
+		cancel()
+	}
 	return nil
 }
 
@@ -319,27 +296,27 @@ func (n *node) patience(m *message) time.Duration {
 	return min(m.timeout, n.b.opts.RequestTimeout)
 }
 
-func (n *node) ack(m *message, given wsrouter.Encoded) {
+func (n *node) ack(m *message, given payload.Value) {
 	data, err := appendAck(nil, m.requestID, given)
 	if err != nil { // the client's answer is not for Node.js
-		data, _ = appendAck(nil, m.requestID, wsrouter.Encoded{})
+		data, _ = appendAck(nil, m.requestID, payload.Value{})
 	}
 	n.b.enqueueBytes(answer, n.answersTo(m), data)
 }
 
 // question is one of ours that waits for answers.
 type question struct {
-	members []wsrouter.Member
+	members []broker.Member
 	left    int           // answers that are still to come
 	all     chan struct{} // closed when there are none
 }
 
-// Find implements [wsrouter.Finder].
-func (n *node) Find(ctx context.Context, s wsrouter.Selection) ([]wsrouter.Member, error) {
+// Find implements [broker.Finder].
+func (n *node) Find(ctx context.Context, s broker.Selection) ([]broker.Member, error) {
 	ctx, cancel := context.WithTimeout(ctx, n.b.opts.RequestTimeout)
 	defer cancel()
 	if n.ctx.Err() != nil || n.b.health.isDown(publishing) || n.b.health.isDown(n) {
-		return nil, fmt.Errorf("%w: Redis is away", wsrouter.ErrUnreached)
+		return nil, fmt.Errorf("%w: Redis is away", broker.ErrUnreached)
 	}
 	others, uncounted := n.others(ctx)
 	if others == 0 {
@@ -367,7 +344,7 @@ func (n *node) Find(ctx context.Context, s wsrouter.Selection) ([]wsrouter.Membe
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if q.left > 0 {
-		return q.members, fmt.Errorf("%w: %d of %d did not answer", wsrouter.ErrUnreached, q.left, others)
+		return q.members, fmt.Errorf("%w: %d of %d did not answer", broker.ErrUnreached, q.left, others)
 	}
 	return q.members, uncounted
 }
@@ -378,7 +355,7 @@ func (n *node) Find(ctx context.Context, s wsrouter.Selection) ([]wsrouter.Membe
 func (n *node) others(ctx context.Context) (count int, err error) {
 	client := n.b.conn(ctx)
 	if client == nil {
-		return 0, wsrouter.ErrUnreached
+		return 0, broker.ErrUnreached
 	}
 	deadline, _ := ctx.Deadline() // some of it is for the answers
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
@@ -393,7 +370,7 @@ func (n *node) others(ctx context.Context) (count int, err error) {
 		go func() {
 			count, err := countSubscribers(ctx, server, n.channels.request)
 			if err != nil {
-				err = fmt.Errorf("%w: counting at %s: %w", wsrouter.ErrUnreached, addr, err)
+				err = fmt.Errorf("%w: counting at %s: %w", broker.ErrUnreached, addr, err)
 			}
 			results <- result{count, err}
 		}()
@@ -404,7 +381,7 @@ func (n *node) others(ctx context.Context) (count int, err error) {
 			count += r.count
 			err = errors.Join(err, r.err)
 		case <-ctx.Done(): // those that do not heed it either
-			return max(count-1, 0), errors.Join(err, wsrouter.ErrUnreached)
+			return max(count-1, 0), errors.Join(err, broker.ErrUnreached)
 		}
 	}
 	return max(count-1, 0), err // without this one

@@ -78,7 +78,7 @@ const (
 func TestRequestsOfNodeAreAnswered(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	broker := newBroker(t, addr, &redisbroker.Options{
-		ServerSideEmit: func(r *wsrouter.Router, event string, args []json.RawMessage) (any, error) {
+		ServerSideEmit: func(namespace, event string, args []json.RawMessage) (any, error) {
 			switch event {
 			case "panic":
 				panic("no")
@@ -87,7 +87,7 @@ func TestRequestsOfNodeAreAnswered(t *testing.T) {
 			case "error":
 				return nil, errors.New("no")
 			}
-			return []any{r.Name(), event, args}, nil
+			return []any{namespace, event, args}, nil
 		},
 	})
 	r := newNode(t, broker)
@@ -112,10 +112,10 @@ func TestRequestsOfNodeAreAnswered(t *testing.T) {
 
 	w.say(requests, `{"uid":"u","requestId":"o2","type":2,"sid":"`+id+`","room":"old"}`)
 	w.expect(`{"requestId":"o2"}`, id)
-	assert.True(t, r.HasRoom("old"))
+	assert.True(t, hasRoom(r, "old"))
 	w.say(requests, `{"uid":"u","requestId":"o3","type":3,"sid":"`+id+`","room":"old"}`)
 	w.expect(`{"requestId":"o3"}`, id)
-	assert.False(t, r.HasRoom("old"))
+	assert.False(t, hasRoom(r, "old"))
 	w.say(requests, `{"uid":"u","requestId":"o3","type":3,"sid":"somebody's","room":"old"}`)
 
 	w.say(requests, `{"uid":"u","requestId":"q6","type":6,"data":["sum",1,{"a":[2]}]}`)
@@ -184,7 +184,7 @@ func TestGarbageOnEveryChannel(t *testing.T) {
 	w.say(broadcasts, hello)
 	client.Expect("hello", nil)
 	assert.Positive(t, r.Stats().Broker.Malformed)
-	assert.True(t, r.HasRoom("room"))
+	assert.True(t, hasRoom(r, "room"))
 
 	asker := newNode(t, newBroker(t, addr, nil))
 	members, err := asker.Find(t.Context())

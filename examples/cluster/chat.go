@@ -141,11 +141,20 @@ func (ch *chat) tellPeople(ctx context.Context) {
 			slices.Sort(rooms)
 			ch.tell(ctx, false, slices.Compact(rooms)...)
 		case <-again.C:
-			ch.tell(ctx, true, slices.Collect(ch.router.Rooms())...)
+			ch.tell(ctx, true, ch.rooms()...)
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// rooms are those that somebody on this server is in.
+func (ch *chat) rooms() (ids []string) {
+	for conn := range ch.router.Conns() {
+		ids = append(ids, conn.Rooms()...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // tell finds who is in the rooms, on all servers, and tells them, or only those who

@@ -120,7 +120,8 @@ func (a *Account) Keep(n int) {
 	a.hold(int(max(now-freeKept, 0) - max(now-int64(n)-freeKept, 0)))
 }
 
-// Wait counts a message that waits for its handler.
+// Wait counts a message that waits for its handler. A Pause that has not been
+// resumed holds, whatever Wait says of messages that come after it.
 func (a *Account) Wait(n int) Verdict {
 	a.hold(n)
 	if a.waiting.Add(int64(n)) < a.limit {
@@ -128,9 +129,12 @@ func (a *Account) Wait(n int) Verdict {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.paused.Store(true) // before it is looked once more: those who let go decide by it
+	was := a.paused.Swap(true) // before it is looked once more: those who let go decide by it
 	verdict := a.verdictLocked(int64(n))
-	a.paused.Store(verdict == Pause)
+	if was && verdict == Go {
+		return Pause // somebody is about to resume
+	}
+	a.paused.Store(was || verdict == Pause)
 	return verdict
 }
 
@@ -200,11 +204,13 @@ func (a *Account) Forget(n int) { a.hold(-n) }
 // Open counts calls and streams that are open, for which reading has to go on.
 func (a *Account) Open(n int) (resume bool) { return a.reconsider(n) }
 
+// reconsider lets reading go on even if more than four times the limit waits: that
+// is a single message, which was let in, and Over is for what comes next.
 func (a *Account) reconsider(open int) (resume bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open += open
-	if !a.paused.Load() || a.verdictLocked(0) != Go {
+	if !a.paused.Load() || a.verdictLocked(0) == Pause {
 		return false
 	}
 	a.paused.Store(false)

@@ -42,7 +42,7 @@ func newRouter(param func(*http.Request) string) (*wsrouter.Router, <-chan sight
 		hooks <- see(conn.Context(), conn, "OnConnect")
 		return nil
 	})
-	router.OnDisconnect(func(ctx context.Context, conn *wsrouter.Conn, _ error) {
+	router.OnDisconnect(func(ctx context.Context, conn *wsrouter.Conn, _ *wsrouter.CloseError) {
 		hooks <- see(ctx, conn, "OnDisconnect")
 	})
 	router.On("echo", echoRaw)

@@ -149,6 +149,7 @@ func (q *Queue[F]) Take() (batch []F, freed int, step Step) {
 	q.hand = q.hand[:0]
 	switch {
 	case q.phase == closed:
+		q.hand = nil
 		return nil, freed, Rest
 	case len(q.queue) > 0:
 		q.takeLocked()
@@ -158,23 +159,27 @@ func (q *Queue[F]) Take() (batch []F, freed int, step Step) {
 		return nil, freed, Goodbye
 	}
 	q.phase = idle
-	if cap(q.queue) > keepFrames {
+	if max(cap(q.queue), cap(q.hand)) > keepFrames {
 		q.queue, q.hand = nil, nil
 	}
 	return nil, freed, Rest
 }
 
-// takeLocked moves a batch from the queue into the hand.
+// takeLocked moves a batch from the queue into the hand. What stays is not moved, or
+// a long queue would be as often as it has batches.
 func (q *Queue[F]) takeLocked() {
 	n, size := 0, 0
 	for n < len(q.queue) && size < batchBytes {
 		size += q.queue[n].Held()
 		n++
 	}
-	q.hand = append(q.hand, q.queue[:n]...)
-	rest := copy(q.queue, q.queue[n:])
-	clear(q.queue[rest:])
-	q.queue = q.queue[:rest]
+	if n == len(q.queue) {
+		q.hand, q.queue = q.queue, q.hand
+	} else {
+		q.hand = append(q.hand, q.queue[:n]...)
+		clear(q.queue[:n])
+		q.queue = q.queue[n:]
+	}
 	q.bytes -= size
 	q.inHand = size
 	q.signalLocked()

@@ -199,6 +199,9 @@ func (g *Registry[T]) Leave(m *Member[T], rooms []string) {
 			g.mu.Unlock()
 		}
 	}
+	if len(m.rooms) == 0 {
+		m.rooms = nil // a map keeps the room it once needed
+	}
 }
 
 // Rooms returns the rooms of a member, sorted, without its own.

@@ -3,6 +3,7 @@ package socket
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -13,26 +14,28 @@ import (
 type Conn struct {
 	net    network
 	direct syscall.RawConn // to the socket itself; nil where there is none
-	opts   Options
 
-	reading token // guards what follows; whoever reads has it: the reader, or a closer
-	in      in
-	buf     *[]byte // nil if nothing is unread
-	unread  []byte  // of buf
-	late    bool    // a message has had to be waited for twice: it has a deadline
-	readErr error   // every Read from now on fails with it
+	messageTimeout, writeTimeout time.Duration
+	alive, control               func()
+
+	reading  token // guards what follows; whoever reads has it: the reader, or a closer
+	in       in
+	buf      *[]byte // nil if nothing is unread
+	from, to int32   // what of buf is unread
+	late     bool    // a message has had to be waited for twice: it has a deadline
+	readErr  error   // every Read from now on fails with it
 
 	writing  token // guards what follows
 	out      out
-	now      bool  // the batch must not wait
-	writeErr error // after one, and after a close frame, nothing more is sent
+	now      bool        // the batch must not wait
+	owes     atomic.Bool // there are pings or pongs to be sent; for everybody
+	writeErr error       // after one, and after a close frame, nothing more is sent
 
-	mu      sync.Mutex // guards what follows; nothing waits while it is held
-	ending  ending
-	until   time.Time // when the message under way has taken too long
-	pings   int       // to be sent
-	pongs   []byte    // to be sent: whole frames, in the order of their pings
-	failure error     // why the connection was cut from this side
+	mu     sync.Mutex // guards what follows; nothing waits while it is held
+	ending ending
+	pongs  []byte // to be sent: whole frames, in the order of their pings
+	ping   bool   // to be sent
+	slow   bool   // the peer did not take its pings and pongs: the connection was cut
 }
 
 // network is what is needed of a net.Conn.
@@ -58,19 +61,21 @@ func (t token) tryLock() bool {
 	}
 }
 
-func newConn(conn network, opts Options, client bool) *Conn {
-	opts.Subprotocols = nil // of the handshake
-	c := &Conn{net: conn, direct: direct(conn), opts: opts, reading: newToken(), writing: newToken()}
-	c.in = in{client: client, max: opts.MaxMessage}
-	c.out = out{client: client}
-	return c
+func newConn(conn network, opts *Options, client bool) *Conn {
+	return &Conn{
+		net: conn, direct: direct(conn),
+		messageTimeout: opts.MessageTimeout, writeTimeout: opts.WriteTimeout, alive: opts.Alive, control: opts.Control,
+		reading: newToken(), in: in{client: client, max: opts.MaxMessage},
+		writing: newToken(), out: out{client: client},
+	}
 }
 
 // Ping asks the peer for a pong, which will be heard through Options.Alive. It
 // does not wait, neither for the pong nor for the ping to be sent.
 func (c *Conn) Ping() {
 	c.mu.Lock()
-	c.pings++
+	c.ping = true
+	c.owes.Store(true)
 	c.mu.Unlock()
 	c.sendControls()
 }
@@ -99,7 +104,7 @@ func (c *Conn) step(happen func(*ending, time.Time)) phase {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	happen(&c.ending, time.Now())
-	c.setReadDeadline()
+	c.net.SetReadDeadline(c.ending.until)
 	return c.ending.phase
 }
 
@@ -109,21 +114,10 @@ func (c *Conn) phase() phase {
 	return c.ending.phase
 }
 
-// setReadDeadline sets the earlier of the message's and the handshake's deadlines.
-func (c *Conn) setReadDeadline() {
-	until := c.until
-	if end := c.ending.until; until.IsZero() || !end.IsZero() && end.Before(until) {
-		until = end
-	}
-	c.net.SetReadDeadline(until)
-}
-
-// cut ends a connection that cannot be written to.
-func (c *Conn) cut(err error) {
+// cutSlow cuts the connection of a peer that does not take its pings and pongs.
+func (c *Conn) cutSlow() {
 	c.mu.Lock()
-	if c.failure == nil {
-		c.failure = err
-	}
+	c.slow = true
 	c.mu.Unlock()
 	c.Abort()
 }

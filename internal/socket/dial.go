@@ -39,7 +39,7 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 		return nil, resp, err
 	}
 	ws.CloseNow() // it has the connection's place only
-	return newConn(d.network(), opts, true), nil, nil
+	return newConn(d.network(), &opts, true), nil, nil
 }
 
 func tenRedirects(_ *http.Request, via []*http.Request) error {

@@ -25,7 +25,7 @@ type header struct {
 	first   byte // FIN, three bits of extensions, and the opcode
 	masked  bool
 	mask    [4]byte
-	size    int    // of the header, in bytes
+	size    uint8  // of the header, in bytes
 	payload uint64 // bytes
 }
 
@@ -45,7 +45,7 @@ func parseHeader(p []byte) (h header, ok bool) {
 	case 127:
 		h.size = 10
 	}
-	if len(p) < h.size {
+	if len(p) < int(h.size) {
 		return h, false
 	}
 	switch h.size {
@@ -57,7 +57,7 @@ func parseHeader(p []byte) (h header, ok bool) {
 	if !h.masked {
 		return h, true
 	}
-	if len(p) < h.size+4 {
+	if len(p) < int(h.size)+4 {
 		return h, false
 	}
 	copy(h.mask[:], p[h.size:])

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -91,10 +92,10 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		return nil, err
 	}
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
-	c := newConn(conn, *opts, false)
+	c := newConn(conn, opts, false)
 	if len(early) > 0 {
 		early = bytes.Clone(early)
-		c.buf, c.unread = &early, early
+		c.buf, c.to = &early, int32(len(early))
 	}
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])
@@ -116,7 +117,9 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		others.WriteSubset(head, ours)
 	}
 	head.WriteString("\r\n")
+	conn.SetWriteDeadline(time.Now().Add(opts.WriteTimeout))
 	conn.Write(head.Bytes()) // if the client has gone, Read will tell
+	conn.SetWriteDeadline(time.Time{})
 	return c, nil
 }
 

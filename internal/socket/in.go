@@ -19,11 +19,11 @@ type in struct {
 	head  [maxHeader]byte // the beginning of a header that is not complete
 	heads uint8           // how many bytes of it there are
 
+	inFrame bool // a header has come, but not all of its payload
 	frame   header
-	inFrame bool   // its header has come, but not all of its payload
 	left    uint64 // bytes of its payload that are to come
 
-	message header // the first frame of the message under way; no opcode if there is none
+	message byte   // how the message under way began: bits and opcode; 0 if there is none
 	data    []byte // of the message
 	checked int    // bytes of data that are known to be UTF-8
 	control []byte // the payload of a control frame, which may come in between
@@ -53,39 +53,38 @@ const (
 )
 
 // begun reports whether part of a frame, or of a message, has arrived.
-func (r *in) begun() bool { return r.heads > 0 || r.inFrame || r.message.first != 0 }
+func (r *in) begun() bool { return r.heads > 0 || r.inFrame || r.message != 0 }
 
-// next uses up the first n bytes of p, all of them where they mean nothing yet.
-// p is not kept.
-func (r *in) next(p []byte) (n int, ev event) {
+// next uses up the first n bytes of p, all of them where they mean nothing yet, and
+// stores in ev, which is zero before, what they mean. p is not kept.
+func (r *in) next(p []byte, ev *event) (n int) {
 	for r.failed == nil {
 		if !r.inFrame {
 			size, ok := r.header(p[n:])
 			n += size
 			if !ok {
-				return n, event{}
+				return n
 			}
-			if ev := r.beginFrame(); ev.kind != gotNothing {
-				return n, ev
+			if r.beginFrame(); r.failed != nil {
+				break
 			}
 		}
 		size := r.payload(p[n:])
 		n += size
-		if ev := r.arrived(uint64(size)); ev.kind != gotNothing {
-			return n, ev
-		}
-		if r.inFrame {
-			return n, event{}
+		r.arrived(size, ev)
+		if ev.kind != gotNothing || r.inFrame {
+			return n
 		}
 	}
-	return len(p), event{kind: gotFailure, err: r.failed}
+	*ev = event{kind: gotFailure, err: r.failed}
+	return len(p)
 }
 
 // header takes a frame's header, or what there is of it, off p.
 func (r *in) header(p []byte) (n int, ok bool) {
 	if r.heads == 0 {
 		if r.frame, ok = parseHeader(p); ok {
-			return r.frame.size, true
+			return int(r.frame.size), true
 		}
 	}
 	before := int(r.heads)
@@ -93,64 +92,66 @@ func (r *in) header(p []byte) (n int, ok bool) {
 	r.heads += uint8(n)
 	if r.frame, ok = parseHeader(r.head[:r.heads]); ok {
 		r.heads = 0
-		return r.frame.size - before, true
+		return int(r.frame.size) - before, true
 	}
 	return n, false
 }
 
-func (r *in) fail(kind error, detail string) event {
+func (r *in) fail(kind error, detail string) {
 	r.failed = fmt.Errorf("%w: %s", kind, detail)
 	r.data, r.control = nil, nil
-	return event{kind: gotFailure, err: r.failed}
 }
 
 // beginFrame looks at a header that is complete.
-func (r *in) beginFrame() event {
+func (r *in) beginFrame() {
 	h := &r.frame
 	r.inFrame, r.left = true, h.payload
 	switch {
 	case h.first&reserved != 0 || h.first&compressed != 0 && !r.mayBeCompressed():
-		return r.fail(ErrProtocol, "reserved bits")
+		r.fail(ErrProtocol, "reserved bits")
 	case h.masked == r.client:
-		return r.fail(ErrProtocol, "masked wrongly")
+		r.fail(ErrProtocol, "masked wrongly")
 	case h.payload > math.MaxInt64:
-		return r.fail(ErrProtocol, "length beyond 63 bits")
+		r.fail(ErrProtocol, "length beyond 63 bits")
 	case h.isControl():
-		return r.beginControl()
-	}
-	switch h.opcode() {
-	case opContinuation:
-		if r.message.first == 0 {
-			return r.fail(ErrProtocol, "continuation of nothing")
-		}
-	case opText, opBinary:
-		if r.message.first != 0 {
-			return r.fail(ErrProtocol, "message within a message")
-		}
-		r.message = *h
+		r.beginControl()
 	default:
-		return r.fail(ErrProtocol, "unknown opcode")
+		r.beginData()
 	}
-	if h.payload > uint64(r.limit()-int64(len(r.data))) {
-		return r.fail(ErrTooBig, "announced")
-	}
-	return event{}
 }
 
 func (r *in) mayBeCompressed() bool {
 	return r.deflate && (r.frame.opcode() == opText || r.frame.opcode() == opBinary)
 }
 
-func (r *in) beginControl() event {
+func (r *in) beginControl() {
 	switch h := &r.frame; {
 	case !h.isFinal() || h.payload > maxControl:
-		return r.fail(ErrProtocol, "control frame in pieces, or too long")
+		r.fail(ErrProtocol, "control frame in pieces, or too long")
 	case h.opcode() > opPong:
-		return r.fail(ErrProtocol, "unknown opcode")
+		r.fail(ErrProtocol, "unknown opcode")
 	case h.payload > 0:
 		r.control = make([]byte, 0, h.payload)
 	}
-	return event{}
+}
+
+func (r *in) beginData() {
+	switch opcode := r.frame.opcode(); {
+	case opcode > opBinary:
+		r.fail(ErrProtocol, "unknown opcode")
+		return
+	case opcode == opContinuation && r.message == 0:
+		r.fail(ErrProtocol, "continuation of nothing")
+		return
+	case opcode != opContinuation && r.message != 0:
+		r.fail(ErrProtocol, "message within a message")
+		return
+	case opcode != opContinuation:
+		r.message = r.frame.first
+	}
+	if r.frame.payload > uint64(r.limit()-int64(len(r.data))) {
+		r.fail(ErrTooBig, "announced")
+	}
 }
 
 // payload takes bytes of the frame's payload off p.
@@ -178,11 +179,11 @@ func (r *in) room() []byte {
 	return r.data[at : at+int(min(uint64(cap(r.data)-at), r.left))]
 }
 
-func (r *in) placed(n int) event {
+func (r *in) placed(n int, ev *event) {
 	at := len(r.data)
 	r.data = r.data[:at+n]
 	mask(r.data[at:], r.data[at:], r.frame.mask, r.frame.payload-r.left)
-	return r.arrived(uint64(n))
+	r.arrived(n, ev)
 }
 
 // grow makes room for n bytes of the frame. Memory grows with what has arrived,
@@ -193,60 +194,63 @@ func (r *in) grow(n int) {
 		return
 	}
 	more := int(min(r.left, uint64(max(n, readSize, len(r.data)))))
-	if !r.frame.isFinal() || r.frame.opcode() == opContinuation {
+	if !r.frame.isFinal() {
 		more = max(more, len(r.data)) // there may be many such frames
 	}
 	r.data = append(make([]byte, 0, len(r.data)+more), r.data...)
 }
 
 // arrived is called when n more bytes of the payload have been stored.
-func (r *in) arrived(n uint64) event {
-	r.left -= n
+func (r *in) arrived(n int, ev *event) {
+	r.left -= uint64(n)
 	r.inFrame = r.left > 0
 	switch {
 	case !r.frame.isControl():
-		return r.dataArrived()
-	case r.inFrame:
-		return event{}
+		r.dataArrived(ev)
+	case !r.inFrame:
+		r.controlArrived(ev)
 	}
-	data := r.control
-	r.control = nil
-	switch r.frame.opcode() {
-	case opPing:
-		return event{kind: gotPing, data: data}
-	case opPong:
-		return event{kind: gotPong, data: data}
+	if r.failed != nil {
+		*ev = event{kind: gotFailure, err: r.failed}
 	}
-	code, reason, err := parseClose(data)
-	if err != nil {
-		return r.fail(err, "in a close frame")
-	}
-	return event{kind: gotClose, code: code, data: reason}
 }
 
-func (r *in) dataArrived() event {
-	whole := !r.inFrame && r.frame.isFinal()
-	packed := r.message.first&compressed != 0
-	text := r.message.opcode() == opText
-	if text && !packed && !r.isText(whole) {
-		return r.fail(ErrUTF8, "in a text message")
+func (r *in) controlArrived(ev *event) {
+	ev.data, r.control = r.control, nil
+	switch r.frame.opcode() {
+	case opPing:
+		ev.kind = gotPing
+	case opPong:
+		ev.kind = gotPong
+	default:
+		var err error
+		if ev.code, ev.data, err = parseClose(ev.data); err != nil {
+			r.fail(err, "in a close frame")
+		}
+		ev.kind = gotClose
 	}
+}
+
+func (r *in) dataArrived(ev *event) {
+	whole := !r.inFrame && r.frame.isFinal()
+	packed := r.message&compressed != 0
+	text := r.message&0x0f == opText
 	switch {
+	case text && !packed && !r.isText(whole):
+		r.fail(ErrUTF8, "in a text message")
+		return
 	case r.inFrame:
-		return event{}
+		return
 	case !whole:
-		return event{kind: gotFragment}
+		ev.kind = gotFragment
+		return
 	}
 	data := r.data
-	r.data, r.checked, r.message = nil, 0, header{}
+	r.data, r.checked, r.message = nil, 0, 0
 	if packed {
-		var err error
-		if data, err = inflate(data, r.max); err != nil {
-			r.failed = err
-			return event{kind: gotFailure, err: err}
-		}
+		data, r.failed = inflate(data, r.max)
 		if text && !utf8.Valid(data) {
-			return r.fail(ErrUTF8, "in a text message")
+			r.fail(ErrUTF8, "in a text message")
 		}
 	} else if spare := cap(data) - len(data); spare > 64+len(data)/8 {
 		data = bytes.Clone(data) // of the right size: it may wait for long
@@ -254,7 +258,7 @@ func (r *in) dataArrived() event {
 	if data == nil {
 		data = []byte{}
 	}
-	return event{kind: gotMessage, text: text, data: data}
+	ev.kind, ev.text, ev.data = gotMessage, text, data
 }
 
 // isText checks the bytes that have not been looked at. Where the message is not
@@ -284,7 +288,7 @@ func partialRune(p []byte) int {
 // limit is the size in bytes that a message may have as it arrives. Compressed,
 // what has no redundancy is a little longer.
 func (r *in) limit() int64 {
-	if r.message.first&compressed == 0 || r.max > math.MaxInt64/2 {
+	if r.message&compressed == 0 || r.max > math.MaxInt64/2 {
 		return r.max
 	}
 	return r.max + r.max>>10 + 64

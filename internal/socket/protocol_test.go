@@ -27,8 +27,8 @@ func events(r *in, wire string, piece int) (got []string) {
 		p := []byte(wire[:min(piece, len(wire))])
 		wire = wire[len(p):]
 		for len(p) > 0 {
-			n, ev := r.next(p)
-			p = p[n:]
+			var ev event
+			p = p[r.next(p, &ev):]
 			if ev.kind == gotFailure {
 				return append(got, ev.err.Error())
 			}
@@ -113,13 +113,35 @@ func TestArriving(t *testing.T) {
 	}
 }
 
+// FuzzArriving: whatever arrives, cuts change nothing, and no message is longer than
+// the limit.
+func FuzzArriving(f *testing.F) {
+	for _, wire := range []string{
+		clientFrame(0x81, "hello") + clientFrame(0x88, "\x03\xe8"), clientFrame(0x01, "a") + clientFrame(0x89, "") + clientFrame(0x80, ""),
+		clientFrame(0xc1, "\xf2\x48\xcd\xc9\xc9\x07\x00"), "\x82\xff\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00x",
+	} {
+		f.Add(wire, 1)
+	}
+	f.Fuzz(func(t *testing.T, wire string, piece int) {
+		want := events(&in{deflate: true, max: 100}, wire, len(wire)+1)
+		got := events(&in{deflate: true, max: 100}, wire, 1+max(0, piece%100))
+		if len(want) > 0 && len(got) > 0 && want[len(want)-1] != "..." {
+			require.Equal(t, want[len(want)-1], got[len(got)-1])
+		}
+		for _, ev := range got {
+			require.LessOrEqual(t, len(ev), len("binary ")+125)
+		}
+	})
+}
+
 // TestArrivingWhole: the bytes of a message that is in one piece are copied once,
 // and the copy has its size.
 func TestArrivingWhole(t *testing.T) {
 	wire := []byte(clientFrame(0x81, strings.Repeat("x", 300)))
 	r := &in{max: 1000}
 	require.EqualValues(t, 1, testing.AllocsPerRun(100, func() {
-		_, ev := r.next(wire)
+		var ev event
+		r.next(wire, &ev)
 		if cap(ev.data) != 304 && cap(ev.data) != 300 && cap(ev.data) != 320 {
 			t.Fatal(cap(ev.data))
 		}
@@ -132,14 +154,14 @@ func TestHeldWhileArriving(t *testing.T) {
 	r := &in{max: 1 << 40}
 	wire := "\x82\xff\x00\x00\x00\xff\x00\x00\x00\x00abcd"
 	for arrived := 0; arrived < 1<<20; arrived += len(wire) {
-		r.next([]byte(wire))
+		r.next([]byte(wire), new(event))
 		require.LessOrEqual(t, cap(r.data), 2*arrived+2*readSize)
 		wire = strings.Repeat("x", 1000)
 	}
 	small := &in{max: 1 << 30}
 	for range 1000 {
-		small.next([]byte(clientFrame(0x02, "")))
-		small.message = header{}
+		small.next([]byte(clientFrame(0x02, "")), new(event))
+		small.message = 0
 	}
 	require.Zero(t, cap(small.data))
 }
@@ -149,17 +171,17 @@ func TestRoom(t *testing.T) {
 	payload := strings.Repeat("0123456789", 10*readSize)
 	wire := clientFrame(0x81, payload)
 	r := &in{max: 1 << 20}
-	n, ev := r.next([]byte(wire[:20]))
-	require.Equal(t, 20, n)
+	var ev event
+	require.Equal(t, 20, r.next([]byte(wire[:20]), &ev))
 	for rest := strings.NewReader(wire[20:]); ev.kind == gotNothing; {
 		if room := r.room(); room != nil {
 			n, err := rest.Read(room[:min(len(room), 1001)])
 			require.NoError(t, err)
-			ev = r.placed(n)
+			r.placed(n, &ev)
 			continue
 		}
 		tail, _ := io.ReadAll(rest)
-		_, ev = r.next(tail)
+		r.next(tail, &ev)
 	}
 	require.Equal(t, payload, string(ev.data))
 }

@@ -23,8 +23,8 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 	c.reading.lock()
 	defer c.reading.unlock()
 	for c.readErr == nil {
-		ev, err := c.event()
-		if err != nil {
+		var ev event
+		if err := c.event(&ev); err != nil {
 			c.readErr = c.networkFailed(err)
 			break
 		}
@@ -32,20 +32,20 @@ func (c *Conn) Read() (data []byte, text bool, err error) {
 		case gotMessage:
 			return ev.data, ev.text, nil
 		case gotFragment, gotPong:
-			c.opts.Control()
+			c.control()
 		case gotPing:
-			c.opts.Control()
+			c.control()
 			c.pong(ev.data)
 		default:
-			c.heard(ev)
-			c.answerClose(ev)
+			c.heard(&ev)
+			c.answerClose(&ev)
 		}
 	}
 	return nil, false, c.readErr
 }
 
 // heard ends reading: with the peer's close frame, or after what it did wrong.
-func (c *Conn) heard(ev event) {
+func (c *Conn) heard(ev *event) {
 	c.readErr = ev.err
 	if ev.kind == gotClose {
 		c.readErr = &CloseError{ev.code, string(ev.data)}
@@ -54,7 +54,7 @@ func (c *Conn) heard(ev event) {
 }
 
 // answerClose sends a close frame back, and waits for the network's end.
-func (c *Conn) answerClose(ev event) {
+func (c *Conn) answerClose(ev *event) {
 	if ev.kind != gotClose {
 		return
 	}
@@ -64,62 +64,61 @@ func (c *Conn) answerClose(ev event) {
 	c.finish()
 }
 
-// event waits for the next event.
-func (c *Conn) event() (event, error) {
-	for {
-		if len(c.unread) > 0 {
-			n, ev := c.in.next(c.unread)
-			c.take(n)
-			if ev.kind != gotNothing {
-				c.inTime()
-				return ev, nil
+// event waits for the next event, and stores it in ev.
+func (c *Conn) event(ev *event) error {
+	for ev.kind == gotNothing {
+		if c.buf == nil {
+			if err := c.fill(ev); err != nil {
+				return err
 			}
+			continue
 		}
-		ev, err := c.fill()
-		if err != nil || ev.kind != gotNothing {
-			c.inTime()
-			return ev, err
-		}
+		c.take(c.in.next((*c.buf)[c.from:c.to], ev))
 	}
+	if c.late && !c.in.begun() { // no message is under way any more
+		c.late = false
+		c.setMessageDeadline(time.Time{})
+	}
+	return nil
 }
 
 // take passes n bytes, and gives an empty buffer back.
 func (c *Conn) take(n int) {
-	if c.unread = c.unread[n:]; len(c.unread) == 0 && c.buf != nil {
+	if c.from += int32(n); c.from == c.to {
 		if len(*c.buf) == readSize {
 			readBuffers.Put(c.buf)
 		}
-		c.buf, c.unread = nil, nil
+		c.buf, c.from, c.to = nil, 0, 0
 	}
 }
 
 // fill waits for more bytes: there are none that are unread. Much of a long
 // message goes where it belongs.
-func (c *Conn) fill() (event, error) {
+func (c *Conn) fill(ev *event) (err error) {
 	c.limit()
-	if room := c.in.room(); room != nil {
-		n, err := c.net.Read(room)
-		if n > 0 {
-			c.opts.Alive()
-			return c.in.placed(n), nil // what went wrong will go wrong again
+	n := 0
+	room := c.in.room()
+	switch {
+	case room != nil:
+		if n, err = c.net.Read(room); n > 0 {
+			c.in.placed(n, ev)
 		}
-		return event{}, err
-	}
-	var n int
-	var err error
-	if c.direct != nil {
+	case c.direct != nil:
 		c.buf, n, err = readDirect(c.direct)
-	} else {
+		c.to = int32(n)
+	default:
 		c.buf = readBuffers.Get().(*[]byte)
 		n, err = c.net.Read(*c.buf)
+		c.to = int32(n)
+		if n == 0 {
+			c.take(0)
+		}
 	}
 	if n > 0 {
-		c.unread = (*c.buf)[:n]
-		c.opts.Alive()
-		return event{}, nil
+		c.alive()
+		return nil // what went wrong will go wrong again
 	}
-	c.take(0)
-	return event{}, err
+	return err
 }
 
 // limit gives a message MessageTimeout from the second time that bytes of it have
@@ -127,23 +126,17 @@ func (c *Conn) fill() (event, error) {
 func (c *Conn) limit() {
 	if !c.late && c.in.begun() {
 		c.late = true
-		c.setMessageDeadline(time.Now().Add(c.opts.MessageTimeout))
+		c.setMessageDeadline(time.Now().Add(c.messageTimeout))
 	}
 }
 
-// inTime tells that no message is under way any more.
-func (c *Conn) inTime() {
-	if c.late && !c.in.begun() {
-		c.late = false
-		c.setMessageDeadline(time.Time{})
-	}
-}
-
+// setMessageDeadline does nothing once the closing handshake has its own.
 func (c *Conn) setMessageDeadline(until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.until = until
-	c.setReadDeadline()
+	if c.ending.phase == open {
+		c.net.SetReadDeadline(until)
+	}
 }
 
 // networkFailed sorts the network's errors.
@@ -153,13 +146,12 @@ func (c *Conn) networkFailed(err error) error {
 	late := errors.Is(err, os.ErrDeadlineExceeded)
 	if late && c.ending.phase == open { // the peer's fault, and the network is fine
 		c.ending.heard(time.Now())
-		c.until = time.Time{}
 		return ErrTimeout
 	}
 	c.ending.end(time.Now())
 	switch {
-	case c.failure != nil:
-		return c.failure
+	case c.slow:
+		return os.ErrDeadlineExceeded
 	case late:
 		return errNoClose
 	case err == io.EOF && c.in.begun():
@@ -172,11 +164,12 @@ func (c *Conn) networkFailed(err error) error {
 // caller has the reading token.
 func (c *Conn) finish() {
 	for c.phase() == waiting {
-		switch ev, err := c.event(); {
+		var ev event
+		switch err := c.event(&ev); {
 		case err != nil:
 			c.step((*ending).end)
 		case ev.kind == gotClose || ev.kind == gotFailure:
-			c.heard(ev)
+			c.heard(&ev)
 		}
 	}
 	if c.phase() == lingering {
@@ -184,7 +177,9 @@ func (c *Conn) finish() {
 	}
 	c.step((*ending).end)
 	c.net.Close()
-	c.take(len(c.unread))
+	if c.buf != nil {
+		c.take(int(c.to - c.from))
+	}
 	if c.readErr == nil {
 		c.readErr = net.ErrClosed
 	}

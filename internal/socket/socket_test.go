@@ -31,12 +31,12 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 // accept upgrades one end of a connection, and takes the 101 off the other.
-func accept(t *testing.T, server, client net.Conn) *socket.Conn {
+func accept(t testing.TB, server, client net.Conn) *socket.Conn {
 	t.Helper()
 	return acceptWith(t, server, client, options())
 }
 
-func acceptWith(t *testing.T, server, client net.Conn, opts socket.Options) *socket.Conn {
+func acceptWith(t testing.TB, server, client net.Conn, opts socket.Options) *socket.Conn {
 	t.Helper()
 	t.Cleanup(func() { client.Close(); server.Close() })
 	r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -31,14 +31,18 @@ func (c *Conn) BeginNow() bool {
 func (c *Conn) begin(now bool) {
 	c.now = now
 	c.out.start()
+	if !c.owes.Load() {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := *c.out.batch
-	for ; c.pings > 0; c.pings-- {
+	if c.ping {
 		b = c.out.appendControl(b, opPing, nil)
 	}
 	*c.out.batch = append(b, c.pongs...)
-	c.pongs = nil
+	c.ping, c.pongs = false, nil
+	c.owes.Store(false)
 }
 
 // Write adds a message to the batch: prefix and data.
@@ -57,12 +61,12 @@ func (c *Conn) WriteShared(prefix string, data []byte, text bool, s *adapter.Sha
 	if c.now || more == nil && len(c.out.rest()) <= flushAt {
 		return c.writeErr
 	}
-	return c.flush(more, c.opts.WriteTimeout)
+	return c.flush(more, c.writeTimeout)
 }
 
 // End sends the batch, within WriteTimeout.
 func (c *Conn) End() error {
-	err := c.flush(nil, c.opts.WriteTimeout)
+	err := c.flush(nil, c.writeTimeout)
 	c.letGo(true)
 	return err
 }
@@ -82,10 +86,7 @@ func (c *Conn) letGo(free bool) {
 		c.out.free()
 	}
 	c.writing.unlock()
-	c.mu.Lock()
-	owes := c.pings > 0 || len(c.pongs) > 0
-	c.mu.Unlock()
-	if owes {
+	if c.owes.Load() {
 		c.sendControls()
 	}
 }
@@ -100,6 +101,7 @@ func (c *Conn) pong(payload []byte) {
 		c.pongs = c.pongs[:0]
 	}
 	c.pongs = c.out.appendControl(c.pongs, opPong, payload)
+	c.owes.Store(true)
 	c.mu.Unlock()
 	c.sendControls()
 }
@@ -120,10 +122,10 @@ func (c *Conn) sendControls() {
 		return
 	}
 	go func() {
-		err := c.flush(nil, c.opts.WriteTimeout)
+		err := c.flush(nil, c.writeTimeout)
 		c.letGo(true)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.cut(os.ErrDeadlineExceeded)
+			c.cutSlow()
 		}
 	}()
 }
@@ -134,7 +136,7 @@ func (c *Conn) sendClose(payload []byte) bool {
 	c.begin(false)
 	if c.writeErr == nil {
 		*c.out.batch = c.out.appendControl(*c.out.batch, opClose, payload)
-		if c.flush(nil, min(closeWait, c.opts.WriteTimeout)) == nil {
+		if c.flush(nil, min(closeWait, c.writeTimeout)) == nil {
 			c.writeErr = net.ErrClosed
 			c.step((*ending).sent)
 		}

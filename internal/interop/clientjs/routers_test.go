@@ -41,9 +41,7 @@ type closing struct {
 
 func register(router *wsrouter.Router) {
 	ends := make(chan closing, 1000)
-	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, err error) {
-		var ce *wsrouter.CloseError
-		errors.As(err, &ce)
+	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, ce *wsrouter.CloseError) {
 		ends <- closing{c.ID(), ce.Code, ce.Reason}
 	})
 	// ended replies how a connection ended, when it has.

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/clientjs"
 )
 
 // stage is one HTTP server with all that the rows need: a browser connects only

@@ -71,7 +71,7 @@ func (c *client) connectPlain(t *testing.T) {
 		<-ctx.Context().Done()
 		return nil
 	})
-	handlers.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err error) { c.events <- "(disconnect)" })
+	handlers.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, _ *wsrouter.CloseError) { c.events <- "(disconnect)" })
 	handlers.NotFound(func(ctx *wsrouter.Context) error {
 		text := ctx.Event()
 		if raw := ctx.Raw(); raw != nil {

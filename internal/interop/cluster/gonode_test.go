@@ -68,10 +68,7 @@ func runGoNode(args []string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/socket.io/", socketio.New(n.router, nil))
 	for _, name := range names {
-		r := n.router
-		if name != "/" {
-			r = r.Namespace(name)
-		}
+		r := n.at(name)
 		register(r)
 		mux.Handle("/ws"+strings.TrimSuffix(name, "/"), r)
 	}
@@ -82,16 +79,32 @@ func runGoNode(args []string) error {
 	n.server = &http.Server{Handler: mux}
 	go n.server.Serve(ln)
 	for _, name := range names {
-		if err := n.router.Lookup(name).To("none").Leave("none"); err != nil { // subscribes
+		if err := n.at(name).To("none").Leave("none"); err != nil { // subscribes
 			return err
 		}
 	}
 	return obey(n.command)
 }
 
+// at returns a namespace.
+func (n *goNode) at(name string) *wsrouter.Router {
+	if name == "/" {
+		return n.router
+	}
+	return n.router.Namespace(name)
+}
+
+// to selects as Node.js does: everybody if there are no rooms.
+func (n *goNode) to(namespace string, rooms []string) wsrouter.Target {
+	if len(rooms) == 0 {
+		return n.at(namespace).All()
+	}
+	return n.at(namespace).To(rooms...)
+}
+
 // hello answers serverSideEmit as node/server.mjs does.
-func (n *goNode) hello(r *wsrouter.Router, event string, args []json.RawMessage) (any, error) {
-	heard := []any{r.Name()}
+func (n *goNode) hello(namespace, event string, args []json.RawMessage) (any, error) {
+	heard := []any{namespace}
 	for _, arg := range args {
 		heard = append(heard, arg)
 	}
@@ -186,7 +199,7 @@ func (cmd *command) act(t anyTarget) error {
 }
 
 func (n *goNode) command(cmd *command) (value any, err error) {
-	t := n.router.Lookup(cmd.Namespace).Select(wsrouter.Selection{Rooms: cmd.Rooms, Except: cmd.Except})
+	t := n.to(cmd.Namespace, cmd.Rooms).Except(cmd.Except...)
 	switch cmd.Do {
 	case "find":
 		return n.find(t)
@@ -195,10 +208,7 @@ func (n *goNode) command(cmd *command) (value any, err error) {
 		defer n.mu.Unlock()
 		return n.heard, nil
 	case "odd":
-		r := n.router.Lookup(cmd.Namespace)
-		return nil, oddities[cmd.Index].do(func(rooms ...string) anyTarget {
-			return r.Select(wsrouter.Selection{Rooms: rooms})
-		})
+		return nil, oddities[cmd.Index].do(func(rooms ...string) anyTarget { return n.to(cmd.Namespace, rooms) })
 	case "stop":
 		return nil, n.stop()
 	}

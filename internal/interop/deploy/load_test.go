@@ -42,7 +42,7 @@ func startWorker(t *testing.T, c *cluster, name string) *worker {
 		})
 		return nil
 	})
-	handlers.OnDisconnect(func(context.Context, *wsrouter.Conn, error) {
+	handlers.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) {
 		w.note(func(o *outcome) { o.Closes = append(o.Closes, time.Now().UnixMilli()) })
 	})
 	wsrouter.Handle(handlers, "news", func(_ *wsrouter.Context, n int) (any, error) {

@@ -72,7 +72,7 @@ func TestPageGo(t *testing.T) {
 // TestPageNginx: the times and sizes fit the router's.
 func TestPageNginx(t *testing.T) {
 	config := snippets(t, "nginx")[0]
-	limits := wsrouter.New(nil).Options()
+	limits := wsrouter.New(nil).Adapter().Limits()
 	require.Greater(t, seconds(t, config, "proxy_read_timeout"), limits.PingInterval+limits.PongTimeout)
 	body := regexp.MustCompile(`client_max_body_size +(\d+)m;`).FindStringSubmatch(config)
 	require.NotNil(t, body)

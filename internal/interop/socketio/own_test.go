@@ -120,9 +120,7 @@ func newOwnRouter() *wsrouter.Router {
 		}
 		return c.Reply(true)
 	})
-	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, err error) {
-		var ce *wsrouter.CloseError
-		errors.As(err, &ce)
+	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, ce *wsrouter.CloseError) {
 		router.To("watchers of "+c.ID()).Emit("left", map[string]string{"id": c.ID(), "cause": ce.Cause.String()})
 	})
 

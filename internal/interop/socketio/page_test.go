@@ -39,7 +39,7 @@ var (
 	url, key    string
 	option      rueidis.ClientOption
 	client      rueidis.Client
-	broker      wsrouter.Broker
+	broker      broker.Broker
 )
 `
 

@@ -19,6 +19,8 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/payload"
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
@@ -111,19 +113,24 @@ func user(node, i int) string { return "user:" + strconv.Itoa(node) + "-" + strc
 
 // connect connects the node's members, and returns the count of what they get.
 func connect(router *wsrouter.Router, node int) *atomic.Int64 {
+	router.OnConnect(func(c *wsrouter.Conn) error {
+		name := c.Request().Header.Get("Name")
+		if err := c.Join("room", name); err != nil {
+			return err
+		}
+		return c.SetData(map[string]string{"name": name})
+	})
 	sink := new(sink)
 	for i := range members {
 		request, _ := http.NewRequest(http.MethodGet, "/", nil)
-		link, err := router.NewLink(sink, wsrouter.LinkOptions{Request: request})
+		request.Header.Set("Name", user(node, i))
+		link, err := router.Adapter().NewLink(sink, adapter.LinkOptions{Request: request})
 		if err != nil {
 			log.Fatal(err)
 		}
-		conn, err := link.Join(router, wsrouter.JSON, nil)
-		if err != nil {
+		if _, err := link.Join(router, format{}, nil); err != nil {
 			log.Fatal(err)
 		}
-		conn.Join("room", user(node, i))
-		conn.SetData(map[string]string{"name": user(node, i)})
 	}
 	for router.Stats().Connections < members {
 		time.Sleep(time.Millisecond)
@@ -131,13 +138,30 @@ func connect(router *wsrouter.Router, node int) *atomic.Int64 {
 	return &sink.frames
 }
 
+// format writes events as the plain protocol does, and nothing else.
+type format struct{}
+
+func (format) Encode(m *adapter.Message) (adapter.Frame, error) {
+	if m.Kind != adapter.KindEvent {
+		return adapter.Frame{}, nil
+	}
+	text := fmt.Appendf(nil, `{"event":%q,"data":`, m.Event)
+	text, err := payload.AppendJSON(text, m.Args[0])
+	return adapter.Frame{Text: append(text, '}')}, err
+}
+
 // sink is a transport that takes everything, and counts.
 type sink struct{ frames atomic.Int64 }
 
-func (s *sink) Write(batch []wsrouter.Frame) error { s.frames.Add(int64(len(batch))); return nil }
-func (s *sink) Ping()                              {}
-func (s *sink) Close(int, string)                  {}
-func (s *sink) Abort()                             {}
+func (s *sink) Write(batch []adapter.Frame) (pending bool, err error) {
+	s.frames.Add(int64(len(batch)))
+	return false, nil
+}
+
+func (s *sink) Ping()             {}
+func (s *sink) Resume()           {}
+func (s *sink) Close(adapter.End) {}
+func (s *sink) Abort()            {}
 
 // used is the processor time of this process, by the operating system's account.
 func used() time.Duration {
