@@ -159,7 +159,7 @@ func TestAttachmentsOfParts(t *testing.T) {
 		require.NoError(t, c.Field("c", &text))
 		assert.Equal(t, []any{one, map[string]any{"b": one}, "AQ=="}, []any{b, a, text})
 		var n int
-		require.EqualError(t, c.Field("a.b", &n), "a.b: expected an integer, got a string")
+		require.EqualError(t, c.Field("a.b", &n), "a.b: expected an integer, got bytes")
 		assert.Equal(t, `{"a":{"b":"AQ=="},"c":"AQ=="}`, string(c.Raw()))
 	})
 	for _, args := range [][]payload.Value{
