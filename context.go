@@ -22,7 +22,14 @@ type Context struct {
 	conn *Conn
 	msg  *adapter.Message
 	ctx  context.Context // of WithContext; nil is the event's
-	req  *request        // shared by the copies of WithContext
+	req  *request        // shared by the copies of WithContext and WithReply
+	via  *replyStep      // of WithReply, the innermost middleware's first
+}
+
+// replyStep is what one middleware makes of replies, on their way out.
+type replyStep struct {
+	fn   func(any) (any, error)
+	next *replyStep
 }
 
 // Context returns the event's context. It carries the values of the request's
@@ -48,6 +55,47 @@ func (c *Context) WithContext(ctx context.Context) *Context {
 	c2 := *c
 	c2.ctx = ctx
 	return &c2
+}
+
+// WithReply returns a copy of which every reply, and every item of a stream, is what
+// fn makes of it, for middleware:
+//
+//	func envelope(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
+//		return func(c *wsrouter.Context) error {
+//			return next(c.WithReply(func(v any) (any, error) {
+//				return map[string]any{"data": v}, nil
+//			}))
+//		}
+//	}
+//
+// fn gets what was given to [Context.Reply], or is the next item: any value, [Args],
+// or a [Response], never a pointer to one; and it may return such. Of several
+// functions that of the outermost middleware comes last. Errors, and the empty answer
+// to a request without a reply, are not seen. An error of fn's is returned to the
+// handler and becomes the event's: nothing is sent but that, unless the handler
+// returns another one.
+func (c *Context) WithReply(fn func(any) (any, error)) *Context {
+	if fn == nil {
+		panic("wsrouter: nil function")
+	}
+	c2 := *c
+	c2.via = &replyStep{fn, c.via}
+	return &c2
+}
+
+// passed is what middleware makes of a reply or an item.
+func (c *Context) passed(v any) (any, error) {
+	for step := c.via; step != nil; step = step.next {
+		if r, ok := v.(*Response); ok && r != nil {
+			v = *r
+		}
+		var err error
+		if v, err = step.fn(v); err != nil {
+			c.req.fail(err)
+			return nil, err
+		}
+	}
+	return v, nil
 }
 
 // Event returns the event's name as the client sent it. Only in a NotFound

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
@@ -59,8 +60,9 @@ type WsError struct {
 	Status  string // "error" if empty
 	Message string
 	Code    string // for programs; left out if empty
-	Data    any    // more for programs, encoded as JSON; left out if nil
+	Data    any    // more for programs, encoded as JSON; left out if nil. See BindData
 
+	raw    payload.Value // Data as it came, of a received error
 	cause  error
 	origin *WsError // what this is a copy of
 }
@@ -91,8 +93,31 @@ func (e *WsError) WithCode(code string) *WsError {
 // WithData returns a copy that carries v, encoded as JSON when it is sent.
 func (e *WsError) WithData(v any) *WsError {
 	c := e.copy()
-	c.Data = v
+	c.Data, c.raw = v, payload.Value{}
 	return c
+}
+
+// BindData stores the data in v, a pointer, as [Context.Bind] does; no data leaves v
+// as it is. Of an error that was received, Data has numbers as float64, which rounds
+// integers above 2^53: BindData has all digits. The error says what does not fit.
+func (e *WsError) BindData(v any) error {
+	data, err := payload.Encode(e.data())
+	if err == nil && e.Data != nil {
+		err = bind.Named("data", data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("wsrouter: error's data of the wrong shape: %v", err)
+	}
+	return nil
+}
+
+// data is what is sent as the error's data: of a received error that which came,
+// with all digits and bytes.
+func (e *WsError) data() any {
+	if e.raw.IsZero() || e.Data == nil {
+		return e.Data
+	}
+	return e.raw
 }
 
 // WithCause returns a copy that wraps err. The cause is logged and found by
@@ -239,6 +264,9 @@ func invalid(err error) error {
 	return err
 }
 
+// reasonText is a reason as a close frame may carry it, see RFC 6455, section 5.5.1.
+func reasonText(s string) string { return truncate(strings.ToValidUTF8(s, "\ufffd"), 123) }
+
 // truncate cuts s to n bytes without cutting a character.
 func truncate(s string, n int) string {
 	if len(s) <= n {
@@ -324,7 +352,7 @@ func (c *Context) errorBody(err error) any {
 		return shape(c, err)
 	}
 	visible := publicError(err)
-	body := wireError{Status: visible.Status, Message: visible.Message, Code: visible.Code, Data: visible.Data}
+	body := wireError{Status: visible.Status, Message: visible.Message, Code: visible.Code, Data: visible.data()}
 	if body.Status == "" {
 		body.Status = "error"
 	}
@@ -364,20 +392,17 @@ func (c *Context) logError(err error) {
 // remoteError reads the body of an exception that answers a call of ours.
 func remoteError(data payload.Value) *WsError {
 	e := NewError(plain.Exception)
-	raw := data.Raw()
-	if raw == nil {
+	if data.IsZero() {
 		return e
 	}
-	var body struct {
-		Status, Message, Code string
-		Data                  any
+	var body struct{ Status, Message, Code string }
+	if json.Unmarshal(data.Raw(), &body) == nil && body.Message != "" {
+		e.Status, e.Message, e.Code = body.Status, body.Message, body.Code
+		data, _ = data.Member("data")
 	}
-	if json.Unmarshal(raw, &body) != nil || body.Message == "" {
-		var data any
-		json.Unmarshal(raw, &data)
-		return e.WithData(data)
-	}
-	return &WsError{Status: body.Status, Message: body.Message, Code: body.Code, Data: body.Data}
+	e.raw = data
+	bind.Value(data, &e.Data)
+	return e
 }
 
 // guardError turns what OnConnect returned into how the client is closed.

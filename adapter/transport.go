@@ -28,6 +28,11 @@ type Transport interface {
 	Abort()
 }
 
+// Named is implemented by a [Transport], or a [BlockingTransport], that has a name:
+// "websocket", "polling", "memory", or one of the adapter's own. The name may change
+// while the link lives, and may be asked for at any time.
+type Named interface{ Name() string }
+
 // BlockingTransport is what [NewBlocking] makes a Transport of. Its methods may
 // wait.
 type BlockingTransport interface {
@@ -61,6 +66,14 @@ func (b *Blocking) Attach(l Link) { b.link = l }
 func (b *Blocking) Write(batch []Frame) (pending bool, err error) {
 	go func() { b.link.Writable(b.transport.Write(batch)) }()
 	return true, nil
+}
+
+// Name implements [Named]: it is the other's name, empty if that has none.
+func (b *Blocking) Name() string {
+	if n, ok := b.transport.(Named); ok {
+		return n.Name()
+	}
+	return ""
 }
 
 // Ping implements [Transport].

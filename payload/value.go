@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
+	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
@@ -93,6 +94,9 @@ func AppendArg(b []byte, v any, attach func(b, data []byte) []byte) ([]byte, err
 		if e, err = Encode(v); err != nil {
 			return nil, err
 		}
+	}
+	if ok && !utf8.Valid(e.JSON) {
+		return nil, errUTF8
 	}
 	return e.Append(b, func(b []byte, i int) []byte { return attach(b, e.Attachments[i].Data) }), nil
 }
