@@ -148,10 +148,10 @@ func TestTransportOfMemory(t *testing.T) {
 // the error on, too.
 func TestBindData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const large = 1<<53 + 1
+		const large int64 = 1<<53 + 1
 		router := wsrouter.New(nil)
 		router.On("fail", func(*wsrouter.Context) error {
-			return wsrouter.NewError("no").WithData(map[string]any{"id": int64(large)})
+			return wsrouter.NewError("no").WithData(map[string]any{"id": large})
 		})
 		between := wsrouter.New(nil)
 		upstream := wsroutertest.Connect(t, router, nil)

@@ -48,10 +48,10 @@ type (
 	}
 	Named struct{ Deep int }
 	Twice struct {
-		A string `json:"same"`
+		Same string
 	}
 	Both struct {
-		B int `json:"same"`
+		Same int
 	}
 )
 
@@ -84,7 +84,7 @@ var explained = []struct{ body, want string }{
 	{`{"Deep2":1}`, `Deep2: expected a boolean, got a number`},
 	{`{"Text":""}`, `Text: expected an integer, got a string`},
 	{`{"named":{"Deep":""}}`, `named.Deep: expected an integer, got a string`},
-	{`{"same":{},"private":"","Skipped":"","Deep":1.0}`, `Deep: expected an integer, got 1.0`},
+	{`{"Same":{},"private":"","Skipped":"","Deep":1.0}`, `Deep: expected an integer, got 1.0`},
 	{`{"Deep":1,"deep":"x"}`, `deep: expected an integer, got a string`},
 	{` [ ] `, `data: expected an object, got an array`},
 }
