@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,7 +63,7 @@ type WsError struct {
 	Code    string // for programs; left out if empty
 	Data    any    // more for programs, encoded as JSON; left out if nil. See BindData
 
-	raw    payload.Value // Data as it came, of a received error
+	raw    payload.Value // of a received error: Data as it came, unless it is the same again
 	cause  error
 	origin *WsError // what this is a copy of
 }
@@ -400,8 +401,10 @@ func remoteError(data payload.Value) *WsError {
 		e.Status, e.Message, e.Code = body.Status, body.Message, body.Code
 		data, _ = data.Member("data")
 	}
-	e.raw = data
 	bind.Value(data, &e.Data)
+	if same, err := payload.Encode(e.Data); err != nil || !bytes.Equal(same.JSON, data.JSON) {
+		e.raw = data
+	}
 	return e
 }
 
