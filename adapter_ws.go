@@ -171,6 +171,9 @@ func (t *wsTransport) Read() (data []byte, text bool, end *adapter.End) {
 	return data, text, nil
 }
 
+// Name implements [adapter.Named].
+func (t *wsTransport) Name() string { return "websocket" }
+
 // Write implements [adapter.Transport].
 func (t *wsTransport) Write(batch []adapter.Frame) (pending bool, err error) {
 	return t.socket.Push(func() error { return t.add(batch) }, t.link.Writable)

@@ -86,6 +86,10 @@ type Client struct {
 // [Options.ConnectTimeout] each. The error is a *[StatusError] if the server
 // refused with an HTTP status; a refusal by OnConnect comes later, as the
 // *[CloseError] of what the client does next.
+//
+// In a browser, and in Node, GOOS=js dials with the WebSocket of JavaScript: it takes
+// neither Header, HeaderFunc nor HTTPClient, closes with 1000 where we would with a
+// code below 3000, and a handshake that fails gives no status.
 func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	if err := checkURL(url); err != nil {
 		return nil, err

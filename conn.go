@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
@@ -73,6 +74,17 @@ func (c *Conn) Router() *Router { return c.router }
 // gone, and its context is over; use [Conn.Context].
 func (c *Conn) Request() *http.Request { return c.request }
 
+// Transport returns what the connection runs over: "websocket", "polling", or
+// "memory" for [Router.Connect]; other adapters have names of their own, or none. It
+// changes when a Socket.IO client goes from polling to a WebSocket, and is the last
+// one after the connection has gone.
+func (c *Conn) Transport() string {
+	if n, ok := c.currentLink().transport.(adapter.Named); ok {
+		return n.Name()
+	}
+	return ""
+}
+
 // Context returns the connection's context: the values of the request's, as set
 // by HTTP middleware, without its end. It is cancelled when the connection goes,
 // and its [context.Cause] is then a *[CloseError].
@@ -109,7 +121,8 @@ func (c *Conn) Auth(v any) error {
 //
 // Emit never waits. If the client has not read what was sent to it before, up to
 // [Options.OutboxBytes], it is closed as slow. So the error says that an
-// argument cannot be encoded or that the name is reserved, or it is a
+// argument cannot be encoded, or that the name is reserved, or that one of them is
+// not UTF-8 (in a string it is made so, as by encoding/json), or it is a
 // *[CloseError] as the connection has gone. What is emitted in OnConnect is held
 // until that lets the client in; beyond OutboxBytes the client is refused. A nil
 // error is no receipt: use [Conn.Call] to know that a message has arrived.
@@ -126,6 +139,9 @@ func (c *Conn) emit(event string, args []any, mode sendMode) error {
 func checkEvent(event string) error {
 	if event == "" || reserved[event] && event != plain.Exception {
 		return fmt.Errorf("wsrouter: event name %q is reserved", event)
+	}
+	if !utf8.ValidString(event) {
+		return fmt.Errorf("wsrouter: event name %q is not valid UTF-8", event)
 	}
 	return nil
 }
@@ -344,7 +360,8 @@ func (c *Conn) To(rooms ...string) Target { return c.router.To(rooms...).Except(
 func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 
 // Close ends the connection: what was sent before is still delivered, then the
-// client is told code and reason (at most 123 bytes of it), and what it has sent
+// client is told code and reason (at most 123 bytes of it,
+// with U+FFFD for what is not UTF-8), and what it has sent
 // is not handled any more. Close does not wait; OnDisconnect will tell. Closing
 // again does nothing.
 //

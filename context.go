@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // Context is what the handler of one event sees. It is made for one event and
@@ -21,7 +22,14 @@ type Context struct {
 	conn *Conn
 	msg  *adapter.Message
 	ctx  context.Context // of WithContext; nil is the event's
-	req  *request        // shared by the copies of WithContext
+	req  *request        // shared by the copies of WithContext and WithReply
+	via  *replyStep      // of WithReply, the innermost middleware's first
+}
+
+// replyStep is what one middleware makes of replies, on their way out.
+type replyStep struct {
+	fn   func(any) (any, error)
+	next *replyStep
 }
 
 // Context returns the event's context. It carries the values of the request's
@@ -49,6 +57,47 @@ func (c *Context) WithContext(ctx context.Context) *Context {
 	c2.ctx = ctx
 	c.req.enter(ctx)
 	return &c2
+}
+
+// WithReply returns a copy of which every reply, and every item of a stream, is what
+// fn makes of it, for middleware:
+//
+//	func envelope(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
+//		return func(c *wsrouter.Context) error {
+//			return next(c.WithReply(func(v any) (any, error) {
+//				return map[string]any{"data": v}, nil
+//			}))
+//		}
+//	}
+//
+// fn gets what was given to [Context.Reply], or is the next item: any value, [Args],
+// or a [Response], never a pointer to one; and it may return such. Of several
+// functions that of the outermost middleware comes last. Errors, and the empty answer
+// to a request without a reply, are not seen. An error of fn's is returned to the
+// handler and becomes the event's: nothing is sent but that, unless the handler
+// returns another one.
+func (c *Context) WithReply(fn func(any) (any, error)) *Context {
+	if fn == nil {
+		panic("wsrouter: nil function")
+	}
+	c2 := *c
+	c2.via = &replyStep{fn, c.via}
+	return &c2
+}
+
+// passed is what middleware makes of a reply or an item.
+func (c *Context) passed(v any) (any, error) {
+	for step := c.via; step != nil; step = step.next {
+		if r, ok := v.(*Response); ok && r != nil {
+			v = *r
+		}
+		var err error
+		if v, err = step.fn(v); err != nil {
+			c.req.fail(err)
+			return nil, err
+		}
+	}
+	return v, nil
 }
 
 // Event returns the event's name as the client sent it. Only in a NotFound
@@ -90,9 +139,14 @@ func (c *Context) Args(ptrs ...any) error {
 	return c.bound(err, ptrs[:n]...)
 }
 
+// Value returns the data with the bytes that came with it, to be forwarded: Reply,
+// Emit, Call, and a value that has it as a part send it on unchanged, a Buffer of
+// Socket.IO as a Buffer and numbers with all their digits.
+func (c *Context) Value() payload.Value { return c.msg.Data }
+
 // Raw returns the data as it came, byte for byte, or nil if there was none:
-// null is not none. A binary attachment is a base64 string in it. It must not be
-// modified.
+// null is not none. A binary attachment is a base64 string in it, and would stay
+// one if Raw was sent on: forward [Context.Value] instead. It must not be modified.
 func (c *Context) Raw() json.RawMessage { return c.msg.Data.Raw() }
 
 // Emit sends an event to this connection. In contrast to [Conn.Emit] it waits

@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
@@ -60,8 +62,9 @@ type WsError struct {
 	Status  string // "error" if empty
 	Message string
 	Code    string // for programs; left out if empty
-	Data    any    // more for programs, encoded as JSON; left out if nil
+	Data    any    // more for programs, encoded as JSON; left out if nil. See BindData
 
+	raw    payload.Value // of a received error: Data as it came, unless it is the same again
 	cause  error
 	origin *WsError // what this is a copy of
 }
@@ -92,8 +95,31 @@ func (e *WsError) WithCode(code string) *WsError {
 // WithData returns a copy that carries v, encoded as JSON when it is sent.
 func (e *WsError) WithData(v any) *WsError {
 	c := e.copy()
-	c.Data = v
+	c.Data, c.raw = v, payload.Value{}
 	return c
+}
+
+// BindData stores the data in v, a pointer, as [Context.Bind] does; no data leaves v
+// as it is. Of an error that was received, Data has numbers as float64, which rounds
+// integers above 2^53: BindData has all digits. The error says what does not fit.
+func (e *WsError) BindData(v any) error {
+	data, err := payload.Encode(e.data())
+	if err == nil && e.Data != nil {
+		err = bind.Named("data", data, v)
+	}
+	if err != nil {
+		return fmt.Errorf("wsrouter: error's data of the wrong shape: %v", err)
+	}
+	return nil
+}
+
+// data is what is sent as the error's data: of a received error that which came,
+// with all digits and bytes.
+func (e *WsError) data() any {
+	if e.raw.IsZero() || e.Data == nil {
+		return e.Data
+	}
+	return e.raw
 }
 
 // WithCause returns a copy that wraps err. The cause is logged and found by
@@ -250,6 +276,9 @@ func invalid(err error) error {
 	return err
 }
 
+// reasonText is a reason as a close frame may carry it, see RFC 6455, section 5.5.1.
+func reasonText(s string) string { return truncate(strings.ToValidUTF8(s, "\ufffd"), 123) }
+
 // truncate cuts s to n bytes without cutting a character.
 func truncate(s string, n int) string {
 	if len(s) <= n {
@@ -323,8 +352,8 @@ type wireError struct {
 
 // wireCause is what NestJS tells of the event that failed.
 type wireCause struct {
-	Pattern string          `json:"pattern"`
-	Data    json.RawMessage `json:"data,omitempty"`
+	Pattern string        `json:"pattern"`
+	Data    payload.Value `json:"data,omitzero"`
 }
 
 var errInternal = NewError("Internal server error")
@@ -335,12 +364,12 @@ func (c *Context) errorBody(err error) any {
 		return shape(c, err)
 	}
 	visible := publicError(err)
-	body := wireError{Status: visible.Status, Message: visible.Message, Code: visible.Code, Data: visible.Data}
+	body := wireError{Status: visible.Status, Message: visible.Message, Code: visible.Code, Data: visible.data()}
 	if body.Status == "" {
 		body.Status = "error"
 	}
 	if c.conn.router.app.opts.ErrorCause {
-		body.Cause = &wireCause{Pattern: c.msg.Event, Data: c.Raw()}
+		body.Cause = &wireCause{Pattern: c.msg.Event, Data: c.Value()}
 	}
 	return body
 }
@@ -428,20 +457,19 @@ func (c *Context) logFailure(msg string, attrs ...slog.Attr) {
 // remoteError reads the body of an exception that answers a call of ours.
 func remoteError(data payload.Value) *WsError {
 	e := NewError(plain.Exception)
-	raw := data.Raw()
-	if raw == nil {
+	if data.IsZero() {
 		return e
 	}
-	var body struct {
-		Status, Message, Code string
-		Data                  any
+	var body struct{ Status, Message, Code string }
+	if json.Unmarshal(data.Raw(), &body) == nil && body.Message != "" {
+		e.Status, e.Message, e.Code = body.Status, body.Message, body.Code
+		data, _ = data.Member("data")
 	}
-	if json.Unmarshal(raw, &body) != nil || body.Message == "" {
-		var data any
-		json.Unmarshal(raw, &data)
-		return e.WithData(data)
+	bind.Value(data, &e.Data)
+	if same, err := payload.Encode(e.Data); err != nil || !bytes.Equal(same.JSON, data.JSON) {
+		e.raw = data
 	}
-	return &WsError{Status: body.Status, Message: body.Message, Code: body.Code, Data: body.Data}
+	return e
 }
 
 // abortsConnection reports whether a handler ended with panic(http.ErrAbortHandler),

@@ -90,7 +90,7 @@ func ExampleRouter_Namespace() {
 		return c.Join("room:" + c.Request().PathValue("id"))
 	})
 	rooms.On("say", func(c *wsrouter.Context) error {
-		return rooms.To("room:"+c.Request().PathValue("id")).Emit("said", c.Raw())
+		return rooms.To("room:"+c.Request().PathValue("id")).Emit("said", c.Value())
 	})
 
 	mux := http.NewServeMux()
@@ -373,7 +373,7 @@ func ExampleTarget() {
 	router := wsrouter.New(nil)
 	router.On("join", func(c *wsrouter.Context) error { return c.Join("room:go") })
 	router.On("say", func(c *wsrouter.Context) error {
-		return c.To("room:go").Emit("said", c.Raw()) // everyone in it but the sender
+		return c.To("room:go").Emit("said", c.Value()) // everyone in it but the sender
 	})
 
 	ann, annDone := connect(router)

@@ -282,7 +282,7 @@ func toldOf(err error) adapter.Told {
 	var refused *adapter.Refusal
 	switch {
 	case errors.As(err, &ws):
-		return adapter.Told{Message: ws.Message, Data: ws.Data}
+		return adapter.Told{Message: ws.Message, Data: ws.data()}
 	case errors.As(err, &ce):
 		return adapter.Told{Message: ce.Reason}
 	case errors.As(err, &refused):

@@ -167,7 +167,7 @@ func (l *link) flush() {
 			return
 		case outbox.Goodbye:
 			ce := l.gone()
-			l.transport.Close(adapter.End{Code: ce.Code, Reason: truncate(ce.Reason, 123), Cause: adapter.Cause(ce.Cause)})
+			l.transport.Close(adapter.End{Code: ce.Code, Reason: reasonText(ce.Reason), Cause: adapter.Cause(ce.Cause)})
 			return
 		}
 		if !l.writeBatch(batch) {

@@ -34,7 +34,8 @@ type request struct {
 	cause  error           // why ctx ends, or is to as soon as it is made; nil while it goes on
 	credit int64           // items that the asker takes; negative is any number
 	more   chan struct{}
-	traced bool // EventStart was called, and EventEnd was not
+	traced bool  // EventStart was called, and EventEnd was not
+	failed error // of middleware that was to replace the reply
 }
 
 type answerPhase uint8
@@ -230,6 +231,26 @@ func (r *request) trace() {
 	r.traced = true
 }
 
+// fail notes why there is no reply. The first error counts.
+func (r *request) fail(err error) {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if r.failed == nil && r.answer != answerGiven {
+		r.failed = err
+	}
+}
+
+// result is what became of the event: what its handler returned, or why there is no
+// reply although that is nil.
+func (r *request) result(err error) error {
+	r.conn.mu.Lock()
+	defer r.conn.mu.Unlock()
+	if err == nil && r.answer != answerGiven {
+		return r.failed
+	}
+	return err
+}
+
 // yield lets the next event begin while this one's handler goes on.
 func (r *request) yield() { r.passedTurn(r.conn.lane.Yield(&r.item)) }
 
@@ -304,7 +325,7 @@ func (r *request) finish(err error) (next *request) {
 	c := r.conn
 	done, streaming := r.end(err == nil)
 	if !done {
-		r.settle(err)
+		r.settle(r.result(err))
 		_, streaming = r.end(true)
 	}
 	if streaming {

@@ -86,6 +86,10 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 		args [1]any
 	}
 	m := &both.m
+	v, err := c.passed(v)
+	if err != nil {
+		return nil, err
+	}
 	m.Kind, m.Event, m.ID, m.More = adapter.KindReply, c.msg.Event, c.msg.ID, more && c.msg.ID != ""
 	if r, ok := v.(*Response); ok && r != nil {
 		v = *r

@@ -17,6 +17,9 @@ Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
   every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on,
                 every fuzz target for 5 seconds
+  other Go      root, socketio and wsroutertest on Go 1.25, which go.mod promises, and on
+                1.27, whose net/http and encoding/json are others
+  elsewhere     go vet for Windows and for 32 bits; go build for js/wasm
   tiny buffers  the tests of what WebSockets run on once more, with buffers of a
                 few bytes beneath
   benchmarks    every server that is compared answers rightly; no figures
@@ -31,6 +34,7 @@ while getopts h flag; do
 done
 
 fuzz_time=5s
+toolchains="go1.25.5 go1.27.3" # the oldest and the newest
 patience=30m # with the tests of a package, on a machine that does much else
 cache=$PWD/.cache # not committed
 part="start"
@@ -168,5 +172,13 @@ for mod in $(ours -name go.mod); do
 	run "$dir: go test" in_module "$dir" go test -race -shuffle=on -timeout "$patience" ./...
 	fuzz "$dir"
 done
+for toolchain in $toolchains; do
+	run "$toolchain: go test" env GOTOOLCHAIN="$toolchain" \
+		go test -race -shuffle=on -timeout "$patience" . ./internal/suite ./socketio ./wsroutertest ./internal/bind ./payload
+done
+for target in windows/amd64 linux/386 linux/arm; do
+	run "$target: go vet" env GOOS="${target%/*}" GOARCH="${target#*/}" go vet ./...
+done
+run "js/wasm: go build" env GOOS=js GOARCH=wasm go build ./...
 run "tiny buffers" go test -race -shuffle=on -timeout "$patience" -tags tinybuffers . ./internal/suite ./socketio ./internal/socket
 run "internal/bench: answers" in_module internal/bench go run . -quick

@@ -117,6 +117,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter/internal/membership"
 	"github.com/wsrouter/wsrouter/internal/plain"
@@ -192,7 +193,7 @@ func (a *app) newRouter(name string, parent *Router) *Router {
 // rooms; its parent's middleware wraps its handlers. It is mounted like the
 // root: http.Handle("/ws/chat", router.Namespace("/chat")).
 func (r *Router) Namespace(name string) *Router {
-	if len(name) < 2 || name[0] != '/' || strings.HasSuffix(name, "/") || strings.ContainsAny(name, ",?") {
+	if len(name) < 2 || name[0] != '/' || strings.HasSuffix(name, "/") || strings.ContainsAny(name, ",?") || !utf8.ValidString(name) {
 		panic(fmt.Sprintf("wsrouter: invalid namespace %q: want a name as \"/chat\"", name))
 	}
 	if r.parent != nil {
@@ -223,8 +224,8 @@ var reserved = map[string]bool{
 // disconnect, disconnecting, newListener and removeListener.
 func (r *Router) On(event string, h HandlerFunc, mws ...Middleware) {
 	rt := newRoute(event, h, mws)
-	if event == "" || reserved[event] || len(event) > r.app.opts.MaxName {
-		panic(fmt.Sprintf("wsrouter: event name %q is empty, reserved or too long (registered at %s)", event, rt.site))
+	if event == "" || reserved[event] || len(event) > r.app.opts.MaxName || !utf8.ValidString(event) {
+		panic(fmt.Sprintf("wsrouter: event name %q is empty, reserved, too long or not UTF-8 (registered at %s)", event, rt.site))
 	}
 	r.app.mu.Lock()
 	defer r.app.mu.Unlock()

@@ -52,6 +52,11 @@ type Transport interface {
 	Abort()
 }
 
+// Named is implemented by a [Transport], or a [BlockingTransport], that has a name:
+// "websocket", "polling", "memory", or one of the adapter's own. The name may change
+// while the link lives, and may be asked for at any time.
+type Named interface{ Name() string }
+
 // BlockingTransport is what [NewBlocking] makes a Transport of. Its methods may
 // wait, and promise the rest of what a Transport does. Write, Ping and Close are
 // called one at a time, Abort at any time: it makes the others return.
@@ -98,6 +103,14 @@ func (b *Blocking) Write(batch []Frame) (pending bool, err error) {
 		b.link.Writable(err)
 	}()
 	return true, nil
+}
+
+// Name implements [Named]: it is the other's name, empty if that has none.
+func (b *Blocking) Name() string {
+	if n, ok := b.transport.(Named); ok {
+		return n.Name()
+	}
+	return ""
 }
 
 // Ping implements [Transport].

@@ -15,13 +15,15 @@ import (
 
 // AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
 // [json.RawMessage] and a [Value], its bytes as base64, go through as they are.
-// All arguments are encoded this way. The error says why v cannot be encoded.
+// All arguments are encoded this way. The error says why v cannot be encoded; what
+// holds JSON that is not UTF-8, a json.RawMessage or what a MarshalJSON returns,
+// cannot, at any depth. In a string such bytes become U+FFFD, as encoding/json has it.
 func AppendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
 		return append(b, "null"...), nil
 	case Value:
-		return v.appendBase64(b), nil
+		return v.appendText(b)
 	case json.RawMessage:
 		return appendRaw(b, v)
 	case string:
@@ -37,7 +39,7 @@ func AppendJSON(b []byte, v any) ([]byte, error) {
 			return append(base64.StdEncoding.AppendEncode(append(b, '"'), v), '"'), nil
 		}
 	}
-	return appendEncoded(b, v)
+	return appendEncoded(b, v, loose)
 }
 
 func appendRaw(b []byte, raw json.RawMessage) ([]byte, error) {
@@ -47,12 +49,25 @@ func appendRaw(b []byte, raw json.RawMessage) ([]byte, error) {
 	if end := scan.Value(raw, 0); end < 0 || scan.Space(raw, end) != len(raw) {
 		return nil, errors.New("json.RawMessage holds no valid JSON")
 	}
+	if !utf8.Valid(raw) {
+		return nil, errUTF8
+	}
 	return append(b, raw...), nil
+}
+
+var errUTF8 = errors.New("JSON is not valid UTF-8")
+
+// appendText appends a Value with base64 in its gaps.
+func (v Value) appendText(b []byte) ([]byte, error) {
+	if !utf8.Valid(v.JSON) {
+		return nil, errUTF8
+	}
+	return v.appendBase64(b), nil
 }
 
 func appendString(b []byte, s string) ([]byte, error) {
 	if !plainString(s) {
-		return appendEncoded(b, s)
+		return appendEncoded(b, s, strict)
 	}
 	return append(append(append(b, '"'), s...), '"'), nil
 }
@@ -87,12 +102,24 @@ var encoders = sync.Pool{New: func() any {
 // maxEncoder is the size in bytes of a buffer that is kept for the next value.
 const maxEncoder = 64 << 10
 
+// origin tells whether encoding/json has made all of a text, or has taken over parts
+// whose characters it did not look at.
+type origin uint8
+
+const (
+	strict origin = iota
+	loose
+)
+
 // appendEncoded leaves it to encoding/json. An encoder in which user code
 // panicked is not used again.
-func appendEncoded(b []byte, v any) ([]byte, error) {
+func appendEncoded(b []byte, v any, from origin) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	e.buf.Reset()
 	err := e.enc.Encode(v)
+	if err == nil && from == loose && !utf8.Valid(e.buf.Bytes()) {
+		err = errUTF8
+	}
 	if err == nil {
 		b = append(b, bytes.TrimSuffix(e.buf.Bytes(), []byte("\n"))...)
 	}

@@ -74,12 +74,19 @@ func (m *marks) enter(v reflect.Value, depth int) (leave func(), ok bool) {
 	return func() { delete(m.path, p) }, true
 }
 
-var bytesType = reflect.TypeFor[[]byte]()
+var (
+	bytesType = reflect.TypeFor[[]byte]()
+	valueType = reflect.TypeFor[Value]()
+)
 
 // walk replaces the bytes in v, which is a copy; what v refers to is copied on
 // the way.
 func (m *marks) walk(v reflect.Value, depth int) {
 	if m.cycle || !holdsBytes(v.Type()) {
+		return
+	}
+	if v.Type() == valueType {
+		m.walkValue(v)
 		return
 	}
 	switch v.Kind() {
@@ -121,6 +128,18 @@ func (m *marks) walkSlice(v reflect.Value, depth int) {
 		m.walk(list.Index(i), depth+1)
 	}
 	v.Set(list)
+}
+
+// walkValue puts marks into the gaps of a Value.
+func (m *marks) walkValue(v reflect.Value) {
+	if !v.CanSet() || v.IsZero() {
+		return
+	}
+	whole := v.Interface().(Value)
+	v.Set(reflect.ValueOf(Value{JSON: whole.Append(nil, func(b []byte, i int) []byte {
+		m.found = append(m.found, whole.Attachments[i].Data)
+		return appendBytes(b, newMark(len(m.found)-1))
+	})}))
 }
 
 // walkStruct looks into the fields that encoding/json encodes. Those of an
@@ -226,7 +245,7 @@ func marshals(t reflect.Type) bool {
 // plan looks into a type. A recursive type is taken to have none where it
 // recurs: then the answer depends on its other parts.
 func plan(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if t == bytesType {
+	if t == bytesType || t == valueType {
 		return true
 	}
 	if seen[t] || t.Kind() != reflect.Interface && marshals(t) {

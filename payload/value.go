@@ -6,9 +6,11 @@
 package payload
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
+	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
@@ -18,9 +20,9 @@ import (
 // its own way: as base64, or as messages beside the text. The zero Value is no
 // data, which is written as null.
 //
-// A Value is never written to, so it may be shared and used concurrently. As a
-// part of another value it is encoded as the struct that it is, which is how a
-// broker may send it.
+// A Value is never written to, so it may be shared and used concurrently. It may be
+// a part of another value that is encoded or bound here, and keeps its bytes there.
+// By itself encoding/json writes base64 for them.
 type Value struct {
 	JSON        []byte // has no whitespace but what a json.RawMessage had
 	Attachments []Attachment
@@ -30,6 +32,15 @@ type Value struct {
 type Attachment struct {
 	At   int // where in the JSON, in bytes; ascending
 	Data []byte
+}
+
+// MarshalJSON implements [json.Marshaler], with base64 in the gaps.
+func (v Value) MarshalJSON() ([]byte, error) { return v.appendBase64(nil), nil }
+
+// UnmarshalJSON implements [json.Unmarshaler]: the Value has no bytes.
+func (v *Value) UnmarshalJSON(data []byte) error {
+	*v = Value{JSON: bytes.Clone(data)}
+	return nil
 }
 
 // Encode encodes an argument as [AppendJSON] does, but takes out each value in it
@@ -83,6 +94,9 @@ func AppendArg(b []byte, v any, attach func(b, data []byte) []byte) ([]byte, err
 		if e, err = Encode(v); err != nil {
 			return nil, err
 		}
+	}
+	if ok && !utf8.Valid(e.JSON) {
+		return nil, errUTF8
 	}
 	return e.Append(b, func(b []byte, i int) []byte { return attach(b, e.Attachments[i].Data) }), nil
 }

@@ -3,6 +3,7 @@ package payload_test
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -60,4 +61,39 @@ func TestEncodeCopiesBytes(t *testing.T) {
 	require.NoError(t, err)
 	copy(data, "after!")
 	assert.Equal(t, "before", string(e.Attachments[0].Data))
+}
+
+// TestValueInsideOthers: a Value that is a part of another value keeps its bytes,
+// and its numbers their digits.
+func TestValueInsideOthers(t *testing.T) {
+	type said struct {
+		From string         `json:"from"`
+		Data payload.Value  `json:"data"`
+		More *payload.Value `json:"more"`
+	}
+	inner, err := payload.Encode(map[string]any{"a": []byte("one"), "b": []any{[]byte("two")}, "n": json.Number("9007199254740993")})
+	require.NoError(t, err)
+	const text = `{"a":#0,"b":[#1],"n":9007199254740993}`
+	for name, outer := range map[string]any{
+		"a struct": said{"ada", inner, nil},
+		"a map":    map[string]any{"data": inner, "from": "ada", "more": (*payload.Value)(nil)},
+	} {
+		e, err := payload.Encode(outer)
+		require.NoError(t, err, name)
+		require.JSONEq(t, strings.NewReplacer("#0", "0", "#1", "1").Replace(`{"from":"ada","data":`+text+`,"more":null}`), placeholdersAsJSON(e), name)
+		require.Len(t, e.Attachments, 2, name)
+		require.Equal(t, "two", string(e.Attachments[1].Data), name)
+	}
+	e, err := payload.Encode([]any{[]byte("zero"), said{Data: payload.Value{}, More: &inner}})
+	require.NoError(t, err)
+	require.Equal(t, `[#0,{"from":"","data":null,"more":{"a":#1,"b":[#2],"n":9007199254740993}}]`, placeholders(e))
+
+	b, err := json.Marshal(inner)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"a":"b25l","b":["dHdv"],"n":9007199254740993}`, string(b))
+	require.Len(t, inner.Attachments, 2, "a Value is never written to")
+}
+
+func placeholdersAsJSON(e payload.Value) string {
+	return string(e.Append(nil, func(b []byte, i int) []byte { return strconv.AppendInt(b, int64(i), 10) }))
 }

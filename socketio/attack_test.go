@@ -220,6 +220,7 @@ func TestNothingIsLeft(t *testing.T) {
 				for _, conn := range conns {
 					conn.Close()
 				}
+				time.Sleep(time.Second) // net/http lingers for half of it where a body has not come
 				s.client.CloseIdleConnections()
 				synctest.Wait()
 				require.Equal(t, 1, socketio.Sessions(s.handler))

@@ -184,7 +184,7 @@ func TestCallMixedRoom(t *testing.T) {
 		s := serveInBubble(t, router, nil)
 		ws := s.connected()
 		handlers := wsrouter.New(nil)
-		handlers.On("ask", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
+		handlers.On("ask", func(c *wsrouter.Context) error { return c.Reply(c.Value()) })
 		plain, err := router.Connect(t.Context(), &wsrouter.DialOptions{Router: handlers})
 		require.NoError(t, err)
 		defer plain.Close()
@@ -205,4 +205,35 @@ func TestCallMixedRoom(t *testing.T) {
 		}
 		require.ElementsMatch(t, []any{[]any{"AQ==", []byte{1}}, map[string]any{"a": "AQ==", "b": "AQ=="}}, got)
 	})
+}
+
+// TestForwardedBytes: what Value sends on is a Buffer for Socket.IO, top-level and
+// nested, and base64 on the plain wire.
+func TestForwardedBytes(t *testing.T) {
+	router := wsrouter.New(nil)
+	router.On("cast", func(c *wsrouter.Context) error { return router.Emit("cast", c.Value()) })
+	router.On("tell", func(c *wsrouter.Context) error {
+		return router.Emit("told", map[string]any{"by": "ada", "data": c.Value()})
+	})
+	s := serve(t, router, nil)
+	plain := httptest.NewServer(router)
+	t.Cleanup(plain.Close)
+	ws := s.connected()
+	conn, _, err := websocket.Dial(t.Context(), "ws"+plain.URL[4:], nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.CloseNow() })
+	require.Eventually(t, func() bool { return router.Stats().Connections == 2 }, waitLong, waitStep)
+
+	const gap = `{"_placeholder":true,"num":0}`
+	for _, test := range []struct{ sent, got, plain string }{
+		{`["cast",` + gap + `]`, `["cast",` + gap + `]`, `{"event":"cast","data":"AQI="}`},
+		{`["cast",{"n":9007199254740993,"f":[` + gap + `]}]`, `["cast",{"n":9007199254740993,"f":[` + gap + `]}]`, `{"event":"cast","data":{"n":9007199254740993,"f":["AQI="]}}`},
+		{`["tell",{"f":` + gap + `}]`, `["told",{"by":"ada","data":{"f":` + gap + `}}]`, `{"event":"told","data":{"by":"ada","data":{"f":"AQI="}}}`},
+	} {
+		ws.write("451-"+test.sent, "\x00\x01\x02")
+		ws.reads("451-"+test.got, "\x00\x01\x02")
+		_, data, err := conn.Read(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, test.plain, string(data))
+	}
 }

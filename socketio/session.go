@@ -310,6 +310,14 @@ func (s *session) Abort() {
 	}()
 }
 
+// Name implements [adapter.Named].
+func (s *session) Name() string {
+	if s.isWebSocket() {
+		return "websocket"
+	}
+	return "polling"
+}
+
 func (s *session) isWebSocket() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

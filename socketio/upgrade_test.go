@@ -59,6 +59,28 @@ func TestUpgrade(t *testing.T) {
 	})
 }
 
+// TestTransportName: a connection's transport is named, and changes with the upgrade; a
+// plain client on the same router has its own.
+func TestTransportName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouter(nil)
+		router.On("over", func(c *wsrouter.Context) error { return c.Reply(c.Conn().Transport()) })
+		s := serveInBubble(t, router, nil)
+		p := s.open()
+		p.join("40")
+		p.post(`420["over"]`)
+		require.Equal(t, `430["polling"]`, p.get())
+		ws := p.probe()
+		p.get()
+		ws.write("5")
+		ws.write(`421["over"]`)
+		ws.reads(`431["websocket"]`)
+		direct := s.connected()
+		direct.write(`422["over"]`)
+		direct.reads(`432["websocket"]`)
+	})
+}
+
 // TestUpgradePipelined: older clients do not wait for the answer to their probe.
 func TestUpgradePipelined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

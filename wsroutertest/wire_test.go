@@ -1,9 +1,10 @@
 package wsroutertest_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
+	"encoding/gob"
 	"slices"
 	"strings"
 	"sync"
@@ -116,7 +117,11 @@ func (w *wire) heal() {
 
 // sendLocked hands a message to the other nodes.
 func (w *wire) sendLocked(m wireMessage) {
-	raw, _ := json.Marshal(m)
+	var out bytes.Buffer
+	if err := gob.NewEncoder(&out).Encode(m); err != nil {
+		panic(err)
+	}
+	raw := out.Bytes()
 	for _, n := range w.nodes {
 		same := n.node.Name() == m.Namespace ||
 			w.fault == "confuses namespaces" && strings.HasPrefix(n.node.Name(), m.Namespace)
@@ -206,7 +211,7 @@ func (n *wireNode) run() {
 // receive handles a message; false ends the node.
 func (n *wireNode) receive(raw []byte) (ok bool) {
 	var m wireMessage
-	if json.Unmarshal(raw, &m) == nil && m.Op != nil {
+	if gob.NewDecoder(bytes.NewReader(raw)).Decode(&m) == nil && m.Op != nil {
 		for _, op := range n.distort(m.Op) {
 			n.node.Apply(op)
 		}

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-func echo(c *wsrouter.Context) error { return c.Reply(c.Raw()) }
+func echo(c *wsrouter.Context) error { return c.Reply(c.Value()) }
 
 // TestNewContext calls a handler directly.
 func TestNewContext(t *testing.T) {

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 var (
@@ -44,10 +44,10 @@ func registerReplies(router *wsrouter.Router) {
 		if data := string(c.Raw()); data == "" || data == "null" || data == `""` {
 			return errEmpty
 		}
-		return c.Reply(c.Raw())
+		return c.Reply(c.Value())
 	})
 	router.On("id", func(c *wsrouter.Context) error {
-		var id json.RawMessage
+		var id payload.Value
 		if err := c.Field("id", &id); err != nil {
 			return err
 		}
@@ -57,10 +57,10 @@ func registerReplies(router *wsrouter.Router) {
 		if err := c.Emit("custom", "Hey there!"); err != nil {
 			return err
 		}
-		return c.Reply(c.Raw())
+		return c.Reply(c.Value())
 	})
 	router.On("response", func(c *wsrouter.Context) error {
-		return c.Reply(wsrouter.Response{Event: "events", Data: c.Raw()})
+		return c.Reply(wsrouter.Response{Event: "events", Data: c.Value()})
 	})
 	router.On("whoami", func(c *wsrouter.Context) error { return c.Reply(c.Conn().ID()) })
 	router.On("stats", func(c *wsrouter.Context) error {
@@ -74,8 +74,8 @@ func registerReplies(router *wsrouter.Router) {
 
 	router.On("slow", slow)
 	router.On("ask", func(c *wsrouter.Context) error {
-		var answer json.RawMessage
-		if err := c.Conn().Call(c.Context(), "question", c.Raw(), &answer); err != nil {
+		var answer payload.Value
+		if err := c.Conn().Call(c.Context(), "question", c.Value(), &answer); err != nil {
 			return err
 		}
 		return c.Reply(answer)
@@ -126,7 +126,7 @@ func registerRooms(router *wsrouter.Router) {
 		return c.To("room:"+in.Room).Emit("said", in.Text)
 	})
 	router.On("cast", func(c *wsrouter.Context) error {
-		return c.Conn().Router().Emit("cast", c.Raw())
+		return c.Conn().Router().Emit("cast", c.Value())
 	})
 }
 

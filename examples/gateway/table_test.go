@@ -41,7 +41,7 @@ func inMemory(t *testing.T, fn func(t *testing.T, ns *wsrouter.Router, client *w
 
 func connect(t *testing.T, ns *wsrouter.Router) *wsroutertest.Client {
 	handlers := wsrouter.New(nil)
-	handlers.On("question", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
+	handlers.On("question", func(c *wsrouter.Context) error { return c.Reply(c.Value()) })
 	return wsroutertest.Connect(t, ns, &wsrouter.DialOptions{Router: handlers})
 }
 

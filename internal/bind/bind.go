@@ -2,18 +2,18 @@
 // says in the words of JSON what does not fit.
 //
 // What it adds is the error: encoding/json speaks of Go types and names a field
-// only sometimes, so after a failure the value is taken apart once more, member by
-// member, to find the one that does not fit. And bytes that came beside the JSON
+// only sometimes, so after a failure the value is walked through once more to find
+// the part that does not fit. And bytes that came beside the JSON
 // become a []byte in an any, too.
 package bind
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -53,11 +53,14 @@ func within(path string, err error) error {
 // Value stores the value in out, a pointer; no data, like null, leaves it as it
 // is. The error is an *[Error] unless out is no pointer that can be stored in.
 func Value(v payload.Value, out any) error {
-	raw := v.Raw()
-	if raw == nil {
+	if v.IsZero() {
 		return nil
 	}
-	if err := decode(raw, out); err != nil || len(v.Attachments) == 0 {
+	if whole, ok := out.(*payload.Value); ok && whole != nil {
+		*whole = v
+		return nil
+	}
+	if err := decode(v, out); err != nil || len(v.Attachments) == 0 {
 		return err
 	}
 	restore(v, reflect.ValueOf(out))
@@ -74,7 +77,7 @@ func Field(v payload.Value, path string, out any) error {
 	for i, name := range names {
 		next, ok := v.Member(name)
 		if !ok {
-			return mismatch(strings.Join(names[:i], "."), "an object", v.Raw())
+			return misfit(strings.Join(names[:i], "."), "an object", v)
 		}
 		v = next
 	}
@@ -93,7 +96,7 @@ func Elements(v payload.Value, ptrs []any) (n int, err error) {
 	}
 	list, ok := v.Elements(len(ptrs))
 	if !ok {
-		return 0, mismatch("", "an array", v.Raw())
+		return 0, misfit("", "an array", v)
 	}
 	for i, element := range list {
 		if err := Value(element, ptrs[i]); err != nil {
@@ -103,9 +106,17 @@ func Elements(v payload.Value, ptrs []any) (n int, err error) {
 	return len(list), nil
 }
 
-// decode stores raw in v.
-func decode(raw json.RawMessage, v any) error {
-	err := unmarshal(raw, v)
+// decode stores the value's JSON in out.
+func decode(v payload.Value, out any) error {
+	gaps := make(map[int]bool, len(v.Attachments))
+	raw := v.JSON
+	if len(v.Attachments) > 0 {
+		raw = v.Append(nil, func(b []byte, i int) []byte {
+			gaps[len(b)] = true
+			return append(base64.StdEncoding.AppendEncode(append(b, '"'), v.Attachments[i].Data), '"')
+		})
+	}
+	err := unmarshal(raw, out)
 	if err == nil {
 		return nil
 	}
@@ -113,11 +124,15 @@ func decode(raw json.RawMessage, v any) error {
 	if errors.As(err, &misuse) {
 		return fmt.Errorf("wsrouter: bind: %w", err)
 	}
-	if len(raw) > maxLocate {
-		return large(err)
+	return explain(raw, gaps, out)
+}
+
+// misfit is mismatch for a whole value.
+func misfit(path, expected string, v payload.Value) error {
+	if len(v.JSON) == 0 && len(v.Attachments) > 0 {
+		return &Error{path, "expected " + expected + ", got bytes"}
 	}
-	path, t, culprit := locate("", reflect.TypeOf(v).Elem(), raw, 0)
-	return mismatch(path, typeName(t), culprit)
+	return mismatch(path, expected, v.JSON)
 }
 
 // unmarshal is json.Unmarshal, with a short way for strings.
@@ -130,24 +145,9 @@ func unmarshal(raw json.RawMessage, v any) error {
 	return json.Unmarshal(raw, v)
 }
 
-// Looking for the member that does not fit reads a body once for each level, so
-// it is bounded; a larger body gets the field that encoding/json names.
-const (
-	maxLocate      = 16 << 10 // bytes
-	maxLocateDepth = 32
-)
-
-func large(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) {
-		return &Error{"", "not as expected"}
-	}
-	return &Error{wrong.Field, "expected " + typeName(wrong.Type)}
-}
-
 // mismatch is the error for a value that is not what was expected; a nil raw is
 // one that is missing.
-func mismatch(path, expected string, raw json.RawMessage) error {
+func mismatch(path, expected string, raw json.RawMessage) *Error {
 	got := jsonKind(raw)
 	if got == "a number" && strings.HasPrefix(expected, "an integer") && len(raw) <= 24 {
 		got = string(raw)
@@ -155,73 +155,8 @@ func mismatch(path, expected string, raw json.RawMessage) error {
 	return &Error{path, "expected " + expected + ", got " + got}
 }
 
-// locate finds the innermost part of raw that does not fit its part of t.
-func locate(path string, t reflect.Type, raw json.RawMessage, depth int) (string, reflect.Type, json.RawMessage) {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if depth == maxLocateDepth || reflect.PointerTo(t).Implements(unmarshaler) || reflect.PointerTo(t).Implements(textUnmarshaler) {
-		return path, t, raw
-	}
-	for _, p := range pieces(path, t, raw) {
-		if json.Unmarshal(p.raw, reflect.New(p.t).Interface()) != nil {
-			return locate(p.path, p.t, p.raw, depth+1)
-		}
-	}
-	return path, t, raw
-}
-
-type piece struct {
-	path string
-	t    reflect.Type
-	raw  json.RawMessage
-}
-
-// pieces lists the members or elements of raw with the types that t has for them.
-func pieces(path string, t reflect.Type, raw json.RawMessage) (list []piece) {
-	switch t.Kind() {
-	case reflect.Struct, reflect.Map:
-		var object map[string]json.RawMessage
-		json.Unmarshal(raw, &object)
-		for name, value := range object {
-			if mt := memberType(t, name); mt != nil {
-				list = append(list, piece{strings.TrimPrefix(path+"."+name, "."), mt, value})
-			}
-		}
-	case reflect.Slice, reflect.Array:
-		var elems []json.RawMessage
-		json.Unmarshal(raw, &elems)
-		for i, value := range elems {
-			list = append(list, piece{path + "[" + strconv.Itoa(i) + "]", t.Elem(), value})
-		}
-	}
-	return list
-}
-
-// memberType returns the type that encoding/json decodes a member into, nil if
-// it ignores the member.
-func memberType(t reflect.Type, name string) reflect.Type {
-	if t.Kind() == reflect.Map {
-		return t.Elem()
-	}
-	var folded reflect.Type
-	for _, f := range reflect.VisibleFields(t) {
-		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if tag == "" {
-			tag = f.Name
-		}
-		switch {
-		case !f.IsExported() || f.Anonymous && f.Tag.Get("json") == "":
-		case tag == name:
-			return f.Type
-		case strings.EqualFold(tag, name):
-			folded = f.Type
-		}
-	}
-	return folded
-}
-
 var (
+	numberType      = reflect.TypeFor[json.Number]()
 	unmarshaler     = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshaler = reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()
 )
@@ -243,9 +178,9 @@ func typeName(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[[]byte]():
 		return "a base64 string"
-	case t == reflect.TypeFor[json.Number]():
+	case t == numberType:
 		return "a number"
-	case t == reflect.TypeFor[json.RawMessage]():
+	case t == reflect.TypeFor[json.RawMessage](), t == valueType:
 		return "a value"
 	case reflect.PointerTo(t).Implements(unmarshaler), reflect.PointerTo(t).Implements(textUnmarshaler):
 		return "a valid " + strings.ToLower(t.Name())

@@ -1,12 +1,14 @@
 package bind
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"reflect"
 	"strconv"
 
+	"github.com/wsrouter/wsrouter/internal/scan"
 	"github.com/wsrouter/wsrouter/payload"
 )
 
@@ -66,6 +68,10 @@ type restored map[string][]byte
 // put walks through two values that were decoded from the same JSON, but for the
 // marks. What has an UnmarshalJSON of its own has what it made of base64.
 func (r restored) put(bound, marked reflect.Value) {
+	if bound.Type() == valueType {
+		r.putValue(bound, marked)
+		return
+	}
 	if bound.Type().PkgPath() != "" { // others have no methods
 		if p := reflect.PointerTo(bound.Type()); p.Implements(unmarshaler) || p.Implements(textUnmarshaler) {
 			return
@@ -102,6 +108,32 @@ func (r restored) put(bound, marked reflect.Value) {
 			}
 		}
 	}
+}
+
+var valueType = reflect.TypeFor[payload.Value]()
+
+// putValue makes gaps of the marks in a Value that is a part of what was bound.
+func (r restored) putValue(bound, marked reflect.Value) {
+	if !bound.CanSet() {
+		return
+	}
+	raw := marked.Interface().(payload.Value).JSON
+	var whole payload.Value
+	for len(raw) > 0 {
+		i := max(bytes.IndexByte(raw, '"'), 0)
+		end := scan.String(raw, i)
+		if end < 0 { // there is no string any more
+			i, end = len(raw), len(raw)
+		}
+		whole.JSON = append(whole.JSON, raw[:i]...)
+		if data, ok := r[string(raw[min(i+1, len(raw)):max(end-1, i)])]; ok {
+			whole.Attachments = append(whole.Attachments, payload.Attachment{At: len(whole.JSON), Data: data})
+		} else {
+			whole.JSON = append(whole.JSON, raw[i:end]...)
+		}
+		raw = raw[end:]
+	}
+	bound.Set(reflect.ValueOf(whole))
 }
 
 // putAny leaves alone an any that had a pointer before it was bound: encoding/json

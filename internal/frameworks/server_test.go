@@ -94,7 +94,7 @@ func receive[T any](t *testing.T, ch <-chan T) (v T) {
 	return v
 }
 
-func echoRaw(c *wsrouter.Context) error { return c.Reply(c.Raw()) }
+func echoRaw(c *wsrouter.Context) error { return c.Reply(c.Value()) }
 
 // errorLog is where http.Server tells of panics, and of handlers that use a
 // connection after it was hijacked.

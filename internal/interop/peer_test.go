@@ -26,7 +26,7 @@ func dial(t *testing.T, url string) *peer {
 	t.Helper()
 	p := &peer{t: t, events: make(chan event, 1000)}
 	handlers := wsrouter.New(nil)
-	handlers.On("question", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
+	handlers.On("question", func(c *wsrouter.Context) error { return c.Reply(c.Value()) })
 	handlers.NotFound(func(c *wsrouter.Context) error {
 		select {
 		case p.events <- event{c.Event(), string(c.Raw())}:

@@ -122,6 +122,9 @@ func (p *Pipe) write(batch []adapter.Frame) error {
 	return nil
 }
 
+// Name implements [adapter.Named].
+func (p *Pipe) Name() string { return "memory" }
+
 // Ping implements [adapter.Transport].
 func (p *Pipe) Ping() { offer(p.peer.pings) }
 

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package redistest starts a real Redis server for tests, and a proxy in front
 // of it that can be cut.
 package redistest

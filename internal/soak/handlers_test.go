@@ -45,7 +45,7 @@ func (srv *server) register(r *wsrouter.Router) {
 		stateKey.Set(c, &state{notes: sequence{known: true}})
 		return c.Join("everyone")
 	})
-	r.On("echo", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
+	r.On("echo", func(c *wsrouter.Context) error { return c.Reply(c.Value()) })
 	r.On("note", srv.note)
 	r.On("burst", burst)
 	r.On("count", stream)
@@ -185,7 +185,7 @@ func slow(c *wsrouter.Context) error {
 	case <-time.After(3 * time.Millisecond):
 	case <-c.Context().Done():
 	}
-	return c.Reply(c.Raw())
+	return c.Reply(c.Value())
 }
 
 func withList(c *wsrouter.Context, do func([]string) error) error {

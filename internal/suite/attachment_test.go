@@ -159,7 +159,7 @@ func TestAttachmentsOfParts(t *testing.T) {
 		require.NoError(t, c.Field("c", &text))
 		assert.Equal(t, []any{one, map[string]any{"b": one}, "AQ=="}, []any{b, a, text})
 		var n int
-		require.EqualError(t, c.Field("a.b", &n), "a.b: expected an integer, got a string")
+		require.EqualError(t, c.Field("a.b", &n), "a.b: expected an integer, got bytes")
 		assert.Equal(t, `{"a":{"b":"AQ=="},"c":"AQ=="}`, string(c.Raw()))
 	})
 	for _, args := range [][]payload.Value{
@@ -187,5 +187,33 @@ func TestAttachmentsBoundTwice(t *testing.T) {
 		first.([]byte)[0] = 'b'
 		require.NoError(t, c.Bind(&second))
 		assert.Equal(t, []byte("a"), second)
+	})
+}
+
+// TestValueKeepsBytes: a Value that is bound, whole or as a part, has the bytes
+// that came with it, and is sent on as it is.
+func TestValueKeepsBytes(t *testing.T) {
+	in := arrived(t, map[string]any{"room": "r", "data": map[string]any{"text": `"AQ=="`, "file": []byte{1}}, "list": []any{[]byte{2}}})
+	handle(t, []payload.Value{in}, func(c *wsrouter.Context) {
+		assert.Equal(t, in, c.Value())
+		var whole, field payload.Value
+		require.NoError(t, c.Bind(&whole))
+		assert.Equal(t, in, whole)
+		require.NoError(t, c.Field("data", &field))
+		assert.Equal(t, []byte{1}, field.Attachments[0].Data)
+		var parts struct {
+			Room string
+			Data payload.Value
+			List []payload.Value
+			None payload.Value
+		}
+		require.NoError(t, c.Bind(&parts))
+		assert.Equal(t, field, parts.Data)
+		assert.Equal(t, []payload.Value{arrived(t, []byte{2})}, parts.List)
+		assert.True(t, parts.None.IsZero())
+		var args struct{ Data map[string]payload.Value }
+		require.NoError(t, c.Bind(&args))
+		assert.Equal(t, arrived(t, []byte{1}), args.Data["file"])
+		assert.Equal(t, `"\"AQ==\""`, string(args.Data["text"].JSON))
 	})
 }

@@ -268,7 +268,7 @@ func TestDial(t *testing.T) {
 	router := wireRouter(nil)
 	router.On("ask", func(c *wsrouter.Context) error {
 		var out string
-		if err := c.Conn().Call(c.Context(), "question", c.Raw(), &out); err != nil {
+		if err := c.Conn().Call(c.Context(), "question", c.Value(), &out); err != nil {
 			return err
 		}
 		return c.Reply(out + "!")

@@ -310,7 +310,7 @@ func TestShutdown(t *testing.T) {
 			time.Sleep(time.Second)
 			ended.Add(1)
 		})
-		router.On("slow", func(c *wsrouter.Context) error { time.Sleep(time.Minute); return c.Reply(c.Raw()) })
+		router.On("slow", func(c *wsrouter.Context) error { time.Sleep(time.Minute); return c.Reply(c.Value()) })
 		router.On("endless", func(c *wsrouter.Context) error {
 			ch := make(chan int)
 			go func() { <-c.Context().Done(); close(ch) }()

@@ -33,7 +33,7 @@ func TestOrderOfEvents(t *testing.T) {
 			defer func() { running-- }()
 			require.Equal(t, 1, running)
 			time.Sleep(time.Duration(7-string(c.Raw())[0]%7) * time.Millisecond)
-			return c.Reply(c.Raw())
+			return c.Reply(c.Value())
 		})
 		client := wsroutertest.Connect(t, router, nil)
 		for i := range 500 {

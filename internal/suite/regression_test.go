@@ -152,7 +152,8 @@ func TestLateUseOfContext(t *testing.T) {
 	})
 }
 
-// TestLargeBadBodies: looking for the field that does not fit is bounded.
+// TestLargeBadBodies: what does not fit is named in bodies of every size and depth,
+// and the name is bounded.
 func TestLargeBadBodies(t *testing.T) {
 	type node struct {
 		Next *node
@@ -168,10 +169,10 @@ func TestLargeBadBodies(t *testing.T) {
 		client := wsroutertest.Connect(t, router, nil)
 		want := map[string]string{
 			nested: `node Next.Next`, small: `node Next.Next`,
-			`[` + strings.Repeat("0,", 100_000) + `""]`:   `list data: expected an integer`,
-			`["` + strings.Repeat("x", 20_000) + `"]`:     `time data: not as expected`,
+			`[` + strings.Repeat("0,", 100_000) + `""]`:   `list [100000]: expected an integer, got a string`,
+			`["` + strings.Repeat("x", 20_000) + `"]`:     `time [0]: expected a valid time, got a string`,
 			`["` + strings.Repeat("x", 1_000) + `"]`:      `time [0]: expected a valid time, got a string`,
-			`[` + strings.Repeat("[0],", 10_000) + `[0]]`: `list data: expected an integer`,
+			`[` + strings.Repeat("[0],", 10_000) + `[0]]`: `list [0]: expected an integer, got an array`,
 		}
 		for body, want := range want {
 			event, message, _ := strings.Cut(want, " ")

@@ -198,7 +198,7 @@ func TestTargetCall(t *testing.T) {
 			handlers.On("q", h)
 			return wsroutertest.Connect(t, router, &wsrouter.DialOptions{Router: handlers})
 		}
-		connect(func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
+		connect(func(c *wsrouter.Context) error { return c.Reply(c.Value()) })
 		connect(func(c *wsrouter.Context) error { return wsrouter.NewError("no").WithCode("E_NO") })
 		connect(func(c *wsrouter.Context) error { return c.Conn().Close(4000, "gone") })
 		answers, err := router.Except().Call(t.Context(), "q", 7)

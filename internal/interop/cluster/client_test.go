@@ -65,7 +65,7 @@ func (c *client) connectPlain(t *testing.T) {
 	handlers := wsrouter.New(nil)
 	handlers.On("question", func(ctx *wsrouter.Context) error {
 		if !c.mute() {
-			return ctx.Reply(ctx.Raw())
+			return ctx.Reply(ctx.Value())
 		}
 		ctx.Yield()
 		<-ctx.Context().Done()

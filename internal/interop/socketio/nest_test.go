@@ -244,7 +244,7 @@ func newTour() *wsrouter.Router {
 		if data := string(c.Raw()); data == "" || data == "null" || data == `""` {
 			return wsrouter.NewError("数据不能为空！")
 		}
-		return c.Reply(c.Raw())
+		return c.Reply(c.Value())
 	})
 	router.On("id", func(c *wsrouter.Context) error {
 		var id json.RawMessage
@@ -257,10 +257,10 @@ func newTour() *wsrouter.Router {
 		if err := c.Emit("custom", "Hey there!"); err != nil {
 			return err
 		}
-		return c.Reply(c.Raw())
+		return c.Reply(c.Value())
 	})
 	router.On("response", func(c *wsrouter.Context) error {
-		return c.Reply(wsrouter.Response{Event: "events", Data: c.Raw()})
+		return c.Reply(wsrouter.Response{Event: "events", Data: c.Value()})
 	})
 	router.On("numbers", func(c *wsrouter.Context) error {
 		return wsrouter.StreamSeq(c, func(yield func(wsrouter.Response, error) bool) {
@@ -272,7 +272,7 @@ func newTour() *wsrouter.Router {
 	router.On("boom", func(*wsrouter.Context) error { return errors.New("secret") })
 	router.On("ask", func(c *wsrouter.Context) error {
 		var answer json.RawMessage
-		if err := c.Conn().Call(c.Context(), "question", c.Raw(), &answer); err != nil {
+		if err := c.Conn().Call(c.Context(), "question", c.Value(), &answer); err != nil {
 			return err
 		}
 		return c.Reply(answer)
@@ -287,7 +287,7 @@ func newTour() *wsrouter.Router {
 		}
 		return c.Reply([]string{room})
 	})
-	router.On("cast", func(c *wsrouter.Context) error { return router.Emit("cast", c.Raw()) })
+	router.On("cast", func(c *wsrouter.Context) error { return router.Emit("cast", c.Value()) })
 	return router
 }
 

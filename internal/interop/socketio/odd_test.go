@@ -118,7 +118,7 @@ func newOddRouter() *wsrouter.Router {
 			if c.Raw() == nil { // as JSON has no undefined
 				return c.Reply(json.RawMessage("null"))
 			}
-			return c.Reply(c.Raw())
+			return c.Reply(c.Value())
 		})
 		for _, event := range []string{"echo", "args", "1", "message", "connection"} {
 			r.On(event, echo)
@@ -127,7 +127,7 @@ func newOddRouter() *wsrouter.Router {
 		r.On("ask", func(c *wsrouter.Context) error {
 			c.Yield() // the client may send other events first
 			var answer any
-			if err := c.Conn().Call(c.Context(), "question", c.Raw(), &answer); err != nil {
+			if err := c.Conn().Call(c.Context(), "question", c.Value(), &answer); err != nil {
 				return err
 			}
 			return c.Emit("answer", answer)

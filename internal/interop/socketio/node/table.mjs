@@ -7,6 +7,9 @@ const empty = { status: "error", message: "数据不能为空！" };
 const notToday = { status: "error", message: "not today", code: "E_FAIL", data: { retry: true } };
 const rich = { b: 1.5, a: ["<&>", null, "é", "\u2028", "😀"], deep: [[[{}]]] };
 
+const bytes = (...list) => new Uint8Array(list);
+const file = { name: "a", body: bytes(0, 30, 255), more: [bytes(), { deep: bytes(8) }] };
+
 // replies are [event, args, what comes of emit, the ack, what comes before it].
 const replies = [
   ["events", ["hi"], [["events", "hi"]], ["hi"], []],
@@ -18,6 +21,16 @@ const replies = [
   ["events", [""], [["exception", empty]], [empty], [["exception", empty]]],
   ["events", [null], [["exception", empty]], [empty], [["exception", empty]]],
   ["events", [], [["exception", empty]], [empty], [["exception", empty]]],
+  ["events", [bytes(1, 2, 3)], [["events", bytes(1, 2, 3)]], [bytes(1, 2, 3)], []],
+  ["events", [file], [["events", file]], [file], []],
+  ["events", [bytes(1), "two"], [["events", [bytes(1), "two"]]], [[bytes(1), "two"]], []],
+  ["id", [{ id: file }], [["id", file]], [file], []],
+  ["custom", [bytes(1)], [["custom", "Hey there!"], ["custom", bytes(1)]], [bytes(1)], [["custom", "Hey there!"]]],
+  ["custom", [file], [["custom", "Hey there!"], ["custom", file]], [file], [["custom", "Hey there!"]]],
+  ["response", [bytes(1)], [["events", bytes(1)]], [], [["events", bytes(1)]]],
+  ["response", [file], [["events", file]], [], [["events", file]]],
+  ["ask", [bytes(1)], [["ask", bytes(1)]], [bytes(1)], []],
+  ["ask", [file], [["ask", file]], [file], []],
   ["id", [{ id: 42 }], [["id", 42]], [42], []],
   ["custom", [[1]], [["custom", "Hey there!"], ["custom", [1]]], [[1]], [["custom", "Hey there!"]]],
   ["response", ["x"], [["events", "x"]], [], [["events", "x"]]],
@@ -103,6 +116,10 @@ export const table = [
     const peers = await Promise.all([stage.connect(), stage.connect(), stage.connect()]);
     peers[0].emit("cast", { n: 1 });
     await Promise.all(peers.map((peer) => peer.expect(["cast", { n: 1 }])));
+    for (const value of [bytes(1, 2, 3), file]) {
+      peers[2].emit("cast", value);
+      await Promise.all(peers.map((peer) => peer.expect(["cast", value])));
+    }
     equal(await peers[1].call("cast", 2), [], "the ack of a nil reply");
     await Promise.all(peers.map((peer) => peer.expect(["cast", 2])));
     await Promise.all(peers.map((peer) => peer.expectNothing()));
