@@ -15,9 +15,9 @@ import (
 // subject, as in the table of CONTRIBUTING.md; and so is an app of all that a tree of
 // namespaces does. A Conn has its requests, calls and streams, whose lock is its own.
 var homes = map[string][]string{
-	"Router": {"adapter_ws.go", "admit.go", "app.go", "client.go", "cluster.go", "lifecycle.go", "shutdown.go", "stats.go", "target.go"},
-	"app":    {"admit.go", "cluster.go", "link.go", "shutdown.go", "trace.go", "wsrouter.go"},
-	"Conn":   {"call.go", "lifecycle.go", "request.go", "response.go", "shutdown.go", "typed.go"},
+	"Router": {"adapter_ws.go", "admit.go", "app.go", "client.go", "cluster.go", "guard.go", "lifecycle.go", "shutdown.go", "stats.go", "target.go"},
+	"app":    {"admit.go", "cluster.go", "link.go", "refusal.go", "shutdown.go", "trace.go", "wsrouter.go"},
+	"Conn":   {"call.go", "errors.go", "guard.go", "lifecycle.go", "reconnect.go", "request.go", "response.go", "shutdown.go", "typed.go"},
 
 	"Client":   {"attempt.go", "reconnect.go"},             // how it comes to a Conn, and to the next
 	"Context":  {"errors.go", "request.go", "response.go"}, // answers, and the errors that are some
@@ -27,6 +27,8 @@ var homes = map[string][]string{
 	"request":  {"lifecycle.go", "response.go"},            // how it ends with its Conn, and its stream
 
 	"internal/rooms.Registry": {"select.go"},                                // reading, apart from changing
+	"internal/rooms.index":    {"select.go"},                                // likewise
+	"payload.Value":           {"json.go"},                                  // how it is written as a part of JSON
 	"internal/socket.Conn":    {"end.go", "reader.go", "writer.go"},         // a half each, and the end of both
 	"payload.marks":           {"value.go"},                                 // what they stand for
 	"socketio.handler":        {"polling.go", "session.go", "websocket.go"}, // net/http's entries to each
@@ -93,6 +95,8 @@ var crossing = []string{
 	"response.go leaveLocked",
 	"response.go waitsLocked",
 	"shutdown.go cancelLocked",
+
+	"socketio/websocket.go writerLocked", // of socketio: the session's lock guards both of its transports
 
 	// putLocked is the one door out: an answer checks its phase with it, a broadcast
 	// gathers whom to wake.
