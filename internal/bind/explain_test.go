@@ -15,6 +15,8 @@ import (
 )
 
 // form has a field for each rule of encoding/json that decides what fits.
+//
+//lint:file-ignore SA5008 what tags mean that are unusual is tested here, too
 type form struct {
 	Count   int      `json:"count,string"`
 	Ratio   *float64 `json:",string,omitempty"`
@@ -32,7 +34,7 @@ type form struct {
 	Addr    *netip.Addr
 	Err     error
 	Next    *form
-	private int
+	private int //lint:ignore U1000 it is not bound
 	Outer
 	*Pointed
 	Named `json:"named"`
