@@ -50,7 +50,6 @@ type Conn struct {
 	streams   map[*request]struct{}
 	calls     map[string]*call
 	lastID    uint64
-	waits     int // calls and streams: reading must go on for them
 	producers producers
 	asked     askedContext
 }

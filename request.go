@@ -484,7 +484,6 @@ func (c *Conn) addCredit(id string, n int64) {
 // waitsLocked counts calls and streams, for which reading has to go on. It reports
 // whether the reader of that link is to be resumed.
 func (c *Conn) waitsLocked(n int) (resume *link) {
-	c.waits += n
 	if c.link != nil && c.link.bytes.Open(n) {
 		return c.link
 	}
