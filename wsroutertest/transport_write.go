@@ -115,13 +115,29 @@ func (w *wire) fill() (sent []adapter.Frame) {
 		if !pending {
 			continue
 		}
-		w.s.rest()
-		if look(w.fakeLink, w.s, func(l *fakeLink) bool { return l.writing }) {
+		if w.stays() {
 			return sent
 		}
 	}
 	w.s.Fatal("64 MB are written that nobody reads, and nothing is pending")
 	return nil
+}
+
+// stays reports whether what is pending stays so. Where time is real that is taken
+// for granted after a second: a busy machine may need some of it to write.
+func (w *wire) stays() bool {
+	w.s.Helper()
+	looks := 50
+	if w.s.Bubble {
+		looks = 1
+	}
+	for range looks {
+		w.s.rest()
+		if !look(w.fakeLink, w.s, func(l *fakeLink) bool { return l.writing }) {
+			return false
+		}
+	}
+	return true
 }
 
 func noWait(s *rig) {

@@ -189,11 +189,13 @@ func TestRace(t *testing.T) {
 		}
 	}
 	messages := make(chan int, 10_000)
+	first := make(chan struct{}) // closed at the first pause: before that nobody lets go
 	var pauses int
 	var over atomic.Int64
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
+			<-first
 			for n := range messages {
 				runtime.Gosched()
 				if n%5 == 0 {
@@ -213,6 +215,7 @@ func TestRace(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
+			<-first
 			for range 2000 {
 				resume(a.Open(1))
 				a.Answer(10)
@@ -230,7 +233,9 @@ func TestRace(t *testing.T) {
 			messages <- n
 			switch verdict {
 			case budget.Pause:
-				pauses++
+				if pauses++; pauses == 1 {
+					close(first)
+				}
 				<-resumed
 			case budget.Over:
 				over.Add(1)
