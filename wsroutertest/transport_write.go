@@ -123,11 +123,11 @@ func (w *wire) fill() (sent []adapter.Frame) {
 	return nil
 }
 
-// stays reports whether what is pending stays so. Where time is real that is taken
-// for granted after a second: a busy machine may need some of it to write.
+// stays reports whether what is pending stays so. Where time is real a few looks have
+// to do, fewer than a WriteTimeout takes: a busy machine may need some of it to write.
 func (w *wire) stays() bool {
 	w.s.Helper()
-	looks := 50
+	looks := 15
 	if w.s.Bubble {
 		looks = 1
 	}
