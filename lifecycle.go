@@ -417,7 +417,7 @@ func (c *Conn) dropWaiting() {
 	}
 	c.mu.Unlock()
 	for _, r := range dropped {
-		r.letGo()
+		r.link.resume(r.letGo())
 	}
 	c.router.app.counters.discarded.Add(int64(len(dropped)))
 }
