@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/lane"
 )
 
 // This file is how OnConnect lets a client in, or does not.
@@ -48,7 +49,7 @@ func (r *Router) OnConnect(fn func(*Conn) error) {
 
 // connect runs OnConnect; it has the turn, so events wait for it. Should that call
 // runtime.Goexit, another goroutine goes on.
-func (c *Conn) connect(first *request) {
+func (c *Conn) connect(turn *lane.Item[*request]) {
 	returned := false
 	decide := func(err error) {
 		if err == nil {
@@ -56,7 +57,7 @@ func (c *Conn) connect(first *request) {
 		} else {
 			c.reject(err)
 		}
-		if next, _ := c.lane.Next(&first.item); next != nil {
+		if next, _ := c.lane.Next(turn); next != nil {
 			c.work(next.Value)
 		}
 	}

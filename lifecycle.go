@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/lane"
 	"github.com/wsrouter/wsrouter/internal/rooms"
 )
 
@@ -110,18 +111,19 @@ func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (a
 	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
 	a := &attached{conn: c, link: l}
+	turn := new(lane.Item[*request])
+	c.lane.Begin(turn) // before the link may end: that waits for what follows
 	if err := l.attach(a); err != nil {
 		c.cancel(err)
 		return nil, err
 	}
 	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
 		c.admit()
+		c.lane.Next(turn) // nothing has been received
 		return a, nil
 	}
 	r.rooms.Wait(&c.member)
-	first := &request{conn: c, link: l, msg: new(adapter.Message)}
-	c.lane.Begin(&first.item)
-	go c.connect(first)
+	go c.connect(turn)
 	return a, nil
 }
 
@@ -417,7 +419,7 @@ func (c *Conn) dropWaiting() {
 	}
 	c.mu.Unlock()
 	for _, r := range dropped {
-		r.letGo()
+		r.link.resume(r.letGo())
 	}
 	c.router.app.counters.discarded.Add(int64(len(dropped)))
 }

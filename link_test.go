@@ -96,3 +96,32 @@ func TestNoPingBeforeThereIsALink(t *testing.T) {
 		client.wants(t, "welcome", "ping")
 	})
 }
+
+// dying is a transport that ends as soon as it is cut.
+type dying struct {
+	recording
+	link adapter.Link
+}
+
+func (d *dying) Abort() {
+	d.link.End(adapter.End{Code: wsrouter.CloseAbnormal})
+	synctest.Wait() // so it is when the link's end overtakes who joins
+}
+
+// A client whose link ends while it joins is let in and has gone, or neither.
+func TestLinkEndsWhileItsClientJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newRouterWith(&wsrouter.Options{MaxBuffered: 10_000})
+		connected, disconnected := 0, 0
+		router.OnConnect(func(*wsrouter.Conn) error { connected++; return nil })
+		router.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { disconnected++ })
+		client := &dying{recording: recording{meet: func() {}}}
+		link, err := router.Adapter().NewLink(client, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+		require.NoError(t, err)
+		client.link = link
+		_, err = link.Join(router, &client.recording, make([]byte, 100_000))
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, connected, disconnected)
+	})
+}
