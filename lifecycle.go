@@ -144,6 +144,9 @@ func (l *link) attach(a *attached) error {
 	case err == nil:
 		l.bytes.Keep(len(a.conn.auth))
 		l.app.sessions.AddConn(a.conn)
+		if r.isClosing() { // and who shuts it down may have looked before
+			a.conn.close(l.app.shutdownError())
+		}
 		l.app.relieve()
 	case err == adapter.ErrJoined:
 		joined.welcomeAgain()

@@ -125,3 +125,31 @@ func TestLinkEndsWhileItsClientJoins(t *testing.T) {
 		require.Equal(t, connected, disconnected)
 	})
 }
+
+// leaver is a transport that ends when it is told to.
+type leaver struct {
+	recording
+	link adapter.Link
+	once sync.Once
+}
+
+func (l *leaver) Close(e adapter.End) { l.once.Do(func() { l.link.End(e) }) }
+
+// Nobody is in a namespace that has shut down, nor who joined at that moment.
+func TestNobodyJoinsWhatShutsDown(t *testing.T) {
+	for range 1000 {
+		synctest.Test(t, func(t *testing.T) {
+			router := newRouter()
+			child := router.Namespace("/child")
+			client := &leaver{recording: recording{meet: func() {}}}
+			link, err := router.Adapter().NewLink(client, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+			require.NoError(t, err)
+			client.link = link
+			go child.Shutdown(context.Background())
+			link.Join(child, &client.recording, nil) // or it is refused
+			synctest.Wait()
+			require.Zero(t, child.All().Count())
+			client.Close(adapter.End{Code: wsrouter.CloseNormal})
+		})
+	}
+}
