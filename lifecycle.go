@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -136,7 +137,7 @@ func (l *link) attach(a *attached) error {
 		}
 	}
 	l.mu.Lock()
-	idle := len(l.attached) == 0
+	idle := !slices.ContainsFunc(l.attached, func(a *attached) bool { return !a.left })
 	joined, err := l.attachLocked(a)
 	l.mu.Unlock()
 	var refused *adapter.Refusal
@@ -390,8 +391,7 @@ func (c *Conn) wasAdmitted() bool {
 func (c *Conn) disconnect(ce *CloseError) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.router.app.opts.HookTimeout)
 	defer cancel()
-	err := protectHook(func() error { c.router.onDisconnect.fn(ctx, c, ce); return nil })
-	if err != nil {
+	if err := protectHook(func() error { c.router.onDisconnect.fn(ctx, c, ce); return nil }); err != nil {
 		c.router.app.counters.panics.Add(1)
 		c.log(slog.LevelError, "wsrouter: OnDisconnect panicked", panicAttrs(err)...)
 	}

@@ -431,9 +431,7 @@ func (l *link) leaving(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.attached {
-		if a.conn == c {
-			a.left = true
-		}
+		a.left = a.left || a.conn == c
 	}
 }
 
