@@ -3,6 +3,7 @@ package wsrouter
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/plain"
@@ -138,7 +139,7 @@ type wsTransport struct {
 	adapter.Gate
 	socket *socket.Conn
 	limits adapter.Limits
-	link   adapter.Link
+	link   atomic.Pointer[adapter.Link] // which a Shutdown may close before it is told
 	once   sync.Once
 	over   chan struct{} // closed when Close or Abort is done
 }
@@ -159,7 +160,7 @@ func (t *wsTransport) options(subprotocols []string) socket.Options {
 }
 
 // attach tells the transport its link, before anything is read.
-func (t *wsTransport) attach(l adapter.Link) { t.link = l }
+func (t *wsTransport) attach(l adapter.Link) { t.link.Store(&l) }
 
 // Read implements [plain.Wire].
 func (t *wsTransport) Read() (data []byte, text bool, end *adapter.End) {
@@ -176,7 +177,7 @@ func (t *wsTransport) Name() string { return "websocket" }
 
 // Write implements [adapter.Transport].
 func (t *wsTransport) Write(batch []adapter.Frame) (pending bool, err error) {
-	return t.socket.Push(func() error { return t.add(batch) }, t.link.Writable)
+	return t.socket.Push(func() error { return t.add(batch) }, (*t.link.Load()).Writable)
 }
 
 func (t *wsTransport) add(batch []adapter.Frame) error {
@@ -191,14 +192,14 @@ func (t *wsTransport) add(batch []adapter.Frame) error {
 // alive and control are called by the socket: in a closing handshake also when
 // there was no link for it.
 func (t *wsTransport) alive() {
-	if t.link != nil {
-		t.link.Alive()
+	if l := t.link.Load(); l != nil {
+		(*l).Alive()
 	}
 }
 
 func (t *wsTransport) control() {
-	if t.link != nil {
-		t.link.Arrived(adapter.Frame{})
+	if l := t.link.Load(); l != nil {
+		(*l).Arrived(adapter.Frame{})
 	}
 }
 

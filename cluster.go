@@ -187,9 +187,8 @@ func (n node) askOne(ctx context.Context, c *Conn, event string, args []any, cam
 // firstOf returns the first of the values of an answer, where the wire tells that
 // they are several.
 func firstOf(m *adapter.Message) payload.Value {
-	if m.Arity != adapter.ArityMany {
-		return m.Data
+	if list, _ := m.Data.Elements(1); m.Arity == adapter.ArityMany && len(list) > 0 {
+		return list[0]
 	}
-	list, _ := m.Data.Elements(1)
-	return list[0]
+	return m.Data
 }
