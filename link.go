@@ -406,7 +406,7 @@ func (l *link) End(e adapter.End) (done <-chan struct{}) {
 	go func() {
 		var wg sync.WaitGroup
 		for _, c := range l.conns() {
-			wg.Go(c.end)
+			wg.Go(func() { c.lose(l, l.ce.Load()); c.end() }) // who closes the link may not have come to c yet
 		}
 		wg.Wait()
 		l.app.sessions.Remove(l)
