@@ -34,7 +34,7 @@ type Stats struct {
 	Streams       int           // running
 	Producers     int           // that go on although their stream has ended
 
-	Broker BrokerStats // zero where there is none, or it does not say
+	Broker broker.Stats // zero where there is none, or it does not say
 }
 
 type counters struct {
@@ -58,7 +58,7 @@ func (r *Router) Stats() Stats {
 		Streams: int(c.streams.Load()), Producers: int(c.producers.Load()),
 	}
 	if b, ok := r.app.opts.Broker.(broker.Reporter); ok {
-		s.Broker = BrokerStats(b.BrokerStats())
+		s.Broker = b.BrokerStats()
 	}
 	for _, ns := range r.subtree() {
 		conns, rooms := ns.rooms.Size()
@@ -81,14 +81,4 @@ func (r *Router) Stats() Stats {
 	}
 	s.Broker.Dropped += c.unpublished.Load()
 	return s
-}
-
-// BrokerStats is how the [Options.Broker] is. All counts are since it was made.
-type BrokerStats struct {
-	Away      time.Duration // for how long it cannot reach the others; zero is not
-	Queued    int           // bytes that wait to be published
-	Published int64         // operations
-	Received  int64         // operations and questions of others
-	Dropped   int64         // operations not published, as the queue was full or the network away
-	Malformed int64         // messages that were none
 }

@@ -98,10 +98,8 @@ func (m *marks) walk(v reflect.Value, depth int) {
 		}
 	case reflect.Struct:
 		m.walkStruct(v, depth)
-	case reflect.Map:
-		m.walkMap(v, depth)
-	case reflect.Pointer:
-		m.walkPointer(v, depth)
+	case reflect.Map, reflect.Pointer:
+		m.walkCopies(v, depth)
 	case reflect.Interface:
 		if !v.IsNil() && v.CanSet() {
 			v.Set(m.copyOf(v.Elem(), depth))
@@ -158,7 +156,8 @@ func (m *marks) walkStruct(v reflect.Value, depth int) {
 	}
 }
 
-func (m *marks) walkMap(v reflect.Value, depth int) {
+// walkCopies walks what cannot be set where it is, in copies.
+func (m *marks) walkCopies(v reflect.Value, depth int) {
 	if v.IsNil() || !v.CanSet() {
 		return
 	}
@@ -167,23 +166,15 @@ func (m *marks) walkMap(v reflect.Value, depth int) {
 		return
 	}
 	defer leave()
+	if v.Kind() == reflect.Pointer {
+		v.Set(m.copyOf(v.Elem(), depth).Addr())
+		return
+	}
 	object := reflect.MakeMapWithSize(v.Type(), v.Len())
 	for iter := v.MapRange(); iter.Next(); {
 		object.SetMapIndex(iter.Key(), m.copyOf(iter.Value(), depth))
 	}
 	v.Set(object)
-}
-
-func (m *marks) walkPointer(v reflect.Value, depth int) {
-	if v.IsNil() || !v.CanSet() {
-		return
-	}
-	leave, ok := m.enter(v, depth)
-	if !ok {
-		return
-	}
-	defer leave()
-	v.Set(m.copyOf(v.Elem(), depth).Addr())
 }
 
 func (m *marks) copyOf(v reflect.Value, depth int) reflect.Value {
