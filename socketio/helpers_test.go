@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/memnet"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -51,48 +52,14 @@ func serveInBubble(t *testing.T, router *wsrouter.Router, opts *socketio.Options
 func serveWith(t *testing.T, server *http.Server, router *wsrouter.Router, opts *socketio.Options) *site {
 	t.Helper()
 	h := socketio.New(router, opts)
-	l := newListener()
 	server.Handler = h
-	go server.Serve(l)
-	transport := &http.Transport{DialContext: l.dial}
+	transport := &http.Transport{DialContext: memnet.ServeBy(t, server).Dial}
 	t.Cleanup(func() {
 		router.Close()
-		server.Close()
 		transport.CloseIdleConnections()
 	})
 	return &site{t: t, router: router, handler: h, url: "http://memory/socket.io/", client: &http.Client{Transport: transport}}
 }
-
-// listener hands out in-memory connections.
-type listener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func newListener() *listener {
-	return &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *listener) dial(context.Context, string, string) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-func (l *listener) Close() error   { close(l.closed); return nil }
-func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
 
 // answer is a response that has been read.
 type answer struct {

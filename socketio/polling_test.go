@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/memnet"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -345,7 +346,6 @@ func TestServerTimeouts(t *testing.T) {
 func TestDeadlinesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
-		server := &http.Server{}
 		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/slow" {
 				s.handler.ServeHTTP(w, r)
@@ -354,11 +354,7 @@ func TestDeadlinesEnd(t *testing.T) {
 			time.Sleep(time.Minute)
 			io.WriteString(w, "slow")
 		})
-		l := newListener()
-		server.Handler = slow
-		go server.Serve(l)
-		defer server.Close()
-		conn, err := l.dial(t.Context(), "", "")
+		conn, err := memnet.Serve(t, slow).Dial(t.Context(), "", "")
 		require.NoError(t, err)
 		defer conn.Close()
 		r := bufio.NewReader(conn)

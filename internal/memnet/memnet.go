@@ -19,8 +19,12 @@ type Network struct {
 
 // Serve serves h until tb's cleanup.
 func Serve(tb testing.TB, h http.Handler) *Network {
+	return ServeBy(tb, &http.Server{Handler: h})
+}
+
+// ServeBy serves by a server until tb's cleanup, which closes it.
+func ServeBy(tb testing.TB, server *http.Server) *Network {
 	n := &Network{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{Handler: h}
 	go server.Serve(n)
 	tb.Cleanup(func() { server.Close() })
 	return n

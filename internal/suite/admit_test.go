@@ -3,7 +3,6 @@ package suite_test
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/memnet"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -201,19 +201,8 @@ func TestFullBeforeUpgrade(t *testing.T) {
 
 // inMemory serves h in the bubble and returns a client for it.
 func inMemory(t *testing.T, h http.Handler) *http.Client {
-	l := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	s := &http.Server{Handler: h}
-	go s.Serve(l)
-	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
-		select {
-		case l.conns <- server:
-			return client, nil
-		case <-l.closed:
-			return nil, net.ErrClosed
-		}
-	}}
-	t.Cleanup(func() { s.Close(); transport.CloseIdleConnections() })
+	transport := &http.Transport{DialContext: memnet.Serve(t, h).Dial}
+	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
 

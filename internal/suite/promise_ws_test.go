@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/memnet"
 )
 
 // server serves h on a loopback port and returns its ws URL.
@@ -27,35 +28,13 @@ func server(t *testing.T, h http.Handler) string {
 	return "ws" + strings.TrimPrefix(s.URL, "http")
 }
 
-// listener hands out in-memory connections, so that a real WebSocket runs in a
-// bubble, in fake time.
-type listener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-func (l *listener) Close() error   { close(l.closed); return nil }
-func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "memory"} }
-
 // upgrade serves h in the bubble and returns a raw connection after the 101.
 func upgrade(t *testing.T, h http.Handler) net.Conn {
 	t.Helper()
-	l := &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	s := &http.Server{Handler: h}
-	go s.Serve(l)
-	t.Cleanup(func() { s.Close() })
-	client, serverEnd := net.Pipe()
+	client, err := memnet.Serve(t, h).Dial(t.Context(), "", "")
+	require.NoError(t, err)
 	t.Cleanup(func() { client.Close() })
-	l.conns <- serverEnd
-	_, err := client.Write([]byte("GET / HTTP/1.1\r\nHost: memory\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	_, err = client.Write([]byte("GET / HTTP/1.1\r\nHost: memory\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"))
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReaderSize(oneByte{client}, 1), nil)
