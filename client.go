@@ -15,12 +15,12 @@ import (
 // DialOptions configure a [Client]. They may be nil and are copied.
 type DialOptions struct {
 	// Router handles what the server sends, and its Options are the client's
-	// limits. It is a router of its own, for all clients of a kind: one that
-	// serves clients is refused. Its handlers answer the server's requests only: a
-	// reply to a mere event is not sent, so that two ends never answer each other
-	// for ever. Its OnConnect runs for each connection and, other than on the side
-	// that serves, may call the server: there a client asks anew for what it watches,
-	// see [Reconnect].
+	// limits. Make one for all clients of a kind: a router that serves clients is
+	// refused. Its handlers answer requests of the server only: a reply to an event
+	// that is no request is not sent, so that two ends never answer each other
+	// forever. Its OnConnect runs for each connection and, unlike a server's, may
+	// call the other side: there a client asks again for what it watches, see
+	// [Reconnect]. Nil handles nothing, with default limits.
 	//
 	// Each attempt to connect over a network, with all that it waits for, has the
 	// Router's [Options.ConnectTimeout].
@@ -58,9 +58,9 @@ type DialOptions struct {
 //
 // Nothing is queued while a client that reconnects is away: Emit, Call and Pull
 // fail at once with the *[CloseError] of the connection that was lost, as do
-// calls that were waiting for their answer, which the server may have handled or
-// not. [Client.Ready] waits for the next connection. When there will be none they
-// fail with the reason for that, which wraps the *[CloseError], too, and the
+// calls that were waiting for an answer, whether or not the server has handled
+// them. [Client.Ready] waits for the next connection. When the client does not come
+// back, they all fail with the reason, which also wraps the *[CloseError], and the
 // Router's Logger gets one line with it.
 type Client struct {
 	opts DialOptions

@@ -16,7 +16,7 @@ import (
 )
 
 // stuck is a Broker, and its subscription, of which each method waits until its
-// channel is closed; a nil one is for ever.
+// channel is closed; a nil one is forever.
 type stuck struct {
 	subscribe, close chan struct{}
 

@@ -85,7 +85,7 @@ func (c *Conn) Transport() string {
 }
 
 // Context returns the connection's context: the values of the request's, as set
-// by HTTP middleware, without its end. It is cancelled when the connection goes,
+// by HTTP middleware, without its end. It is canceled when the connection goes,
 // and its [context.Cause] is then a *[CloseError].
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
@@ -118,13 +118,15 @@ func (c *Conn) Auth(v any) error {
 // Emit sends an event to this connection. Arguments are encoded as JSON before
 // Emit returns: none sends no data, one is the data, several are an array.
 //
-// Emit never waits. If the client has not read what was sent to it before, up to
-// [Options.OutboxBytes], it is closed as slow. So the error says that an
-// argument cannot be encoded, or that the name is reserved, or that one of them is
-// not UTF-8 (in a string it is made so, as by encoding/json), or it is a
-// *[CloseError] as the connection has gone. What is emitted in OnConnect is held
-// until that lets the client in; beyond OutboxBytes the client is refused. A nil
-// error is no receipt: use [Conn.Call] to know that a message has arrived.
+// Emit never waits: a client for which more than [Options.OutboxBytes] would be
+// queued is closed as slow. What is emitted in OnConnect is held until OnConnect
+// lets the client in; beyond OutboxBytes the client is refused.
+//
+// Emit returns an error if an argument cannot be encoded, or if the name is empty,
+// reserved or not UTF-8, and a *[CloseError] if the connection has gone. JSON that
+// is not UTF-8 cannot be encoded; in a string such bytes become U+FFFD, as with
+// encoding/json. A nil error does not mean that the message has arrived: use
+// [Conn.Call] to know that.
 func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, sendNow) }
 
 func (c *Conn) emit(event string, args []any, mode sendMode) error {
@@ -358,19 +360,18 @@ func (c *Conn) To(rooms ...string) Target { return c.router.To(rooms...).Except(
 // Others selects everyone in this namespace but this connection.
 func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 
-// Close ends the connection: what was sent before is still delivered, then the
-// client is told code and reason (at most 123 bytes of it,
-// with U+FFFD for what is not UTF-8), and what it has sent
-// is not handled any more. Close does not wait; OnDisconnect will tell. Closing
-// again does nothing.
+// Close ends the connection: events of the client that still wait are not handled
+// any more, what was sent to it before is still delivered, and then it is told code
+// and reason. The reason is cut to 123 bytes, and bytes in it that are not UTF-8
+// become U+FFFD. Close does not wait; OnDisconnect runs when the connection has
+// ended. Closing again does nothing.
 //
-// On a link with several namespaces, which is Socket.IO's, it is just this namespace
-// that the client leaves, the code is lost, and the client does not come back by
-// itself. Where it shall, as 1011, 1012 and 1013 say, the link ends with all that is
-// on it.
+// A Socket.IO client may have several namespaces over one transport. It leaves
+// only this one then, is not told the code, and does not come back by itself. With
+// 1011, 1012 and 1013, which ask it to come back, the whole transport ends.
 //
-// The code is 1000, or 3000 to 4999 for the application's own; codes that RFC
-// 6455 does not let an endpoint send are an error, and nothing happens.
+// Use 1000, or an application's code from 3000 to 4999. With a code that RFC 6455
+// does not let an endpoint send, Close returns an error and does nothing.
 func (c *Conn) Close(code int, reason string) error {
 	if !sendableCode(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)

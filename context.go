@@ -33,11 +33,11 @@ type replyStep struct {
 }
 
 // Context returns the event's context. It carries the values of the request's
-// context and is cancelled when the handler returns, the asker cancels, the
+// context and is canceled when the handler returns, the asker cancels, the
 // connection goes, or [Options.HandlerTimeout] is over; [context.Cause] tells
-// which. When the client has said goodbye, what it sent before is still handled:
-// then the context ends after [Options.HookTimeout] at the latest, and a stream's
-// at once.
+// which. When the client closes, events that it sent before are still handled: their
+// contexts end after [Options.HookTimeout] at the latest, and a stream's context
+// ends at once.
 func (c *Context) Context() context.Context {
 	if c.ctx != nil {
 		return c.ctx
@@ -47,8 +47,8 @@ func (c *Context) Context() context.Context {
 
 // WithContext returns a copy with another context, for middleware. The copy
 // answers the same event: at most one reply, whichever is used. Give it a
-// context derived from [Context.Context]. The line that is logged when the handler
-// fails has the last of them, with the trace it may carry.
+// context derived from [Context.Context]. When the handler fails, the line in the
+// log is written with the context that was set last, and any trace it carries.
 func (c *Context) WithContext(ctx context.Context) *Context {
 	if ctx == nil {
 		panic("wsrouter: nil context")
@@ -71,11 +71,11 @@ func (c *Context) WithContext(ctx context.Context) *Context {
 //	}
 //
 // fn gets what was given to [Context.Reply], or is the next item: any value, [Args],
-// or a [Response], never a pointer to one; and it may return such. Of several
-// functions that of the outermost middleware comes last. Errors, and the empty answer
-// to a request without a reply, are not seen. An error of fn's is returned to the
-// handler and becomes the event's: nothing is sent but that, unless the handler
-// returns another one.
+// or a [Response], never a pointer to one, and it may return any of these. If there
+// are several functions, that of the outermost middleware runs last. fn does not see
+// errors, nor the empty answer to a request without a reply. If fn returns an error,
+// nothing is sent: the handler gets that error, and it becomes the event's error
+// unless the handler returns another one.
 func (c *Context) WithReply(fn func(any) (any, error)) *Context {
 	if fn == nil {
 		panic("wsrouter: nil function")
@@ -126,10 +126,11 @@ func (c *Context) Field(path string, v any) error {
 	return c.bound(bind.Field(c.msg.Data, path, v), v)
 }
 
-// Args stores the event's arguments in the pointers, one each; arguments that
-// were not sent leave theirs as they are, more are ignored. On the plain
-// protocol, which cannot tell several arguments from one array, two and more
-// pointers take the elements of an array, and data that is none is an error.
+// Args stores the event's arguments in the pointers, one each. A pointer without an
+// argument is left as it is, and an argument without a pointer is ignored. The plain
+// protocol cannot tell several arguments from one array: there two or more pointers
+// take the elements of an array, and data that is no array is an error. Errors are
+// those of [Context.Bind].
 func (c *Context) Args(ptrs ...any) error {
 	one := c.msg.Arity == adapter.ArityOne || c.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
 	if one && len(ptrs) > 0 {

@@ -44,9 +44,9 @@ var (
 const (
 	CodeInvalid  = "invalid"   // the body has the wrong shape, or the frame is none
 	CodeNotFound = "not_found" // a request for an event that nobody handles
-	CodeCanceled = "canceled"  // the asker cancelled
+	CodeCanceled = "canceled"  // the asker canceled
 	CodeTimeout  = "timeout"   // Options.HandlerTimeout ended the handler
-	CodeTooMany  = "too_many"  // Options.MaxOpen handlers are running, or MaxRooms joined
+	CodeTooMany  = "too_many"  // too many handlers running, rooms joined, or rooms named at once
 	CodeShutdown = "shutdown"  // the server shuts down: it ended the stream, or did not begin the request
 )
 
@@ -191,7 +191,8 @@ func (c CloseCause) String() string {
 }
 
 // Close codes, of RFC 6455 section 7.4.1 and the IANA registry behind it.
-// Codes from 4000 to 4999 are the application's.
+// Codes from 3000 to 4999 are the application's; those below 4000 are for what is
+// registered with IANA.
 const (
 	CloseNormal         = 1000
 	CloseGoingAway      = 1001
@@ -205,10 +206,10 @@ const (
 	CloseTryAgainLater  = 1013
 )
 
-// CloseError tells how a connection ended. OnConnect may return one of its own,
-// without a Cause, to refuse a client with a code; OnDisconnect gets one, the cause
-// of [Conn.Context] is one, and calls and emits on a connection that is gone fail
-// with one. It matches [net.ErrClosed] in [errors.Is].
+// CloseError tells how a connection ended. It is what OnDisconnect gets, the cause
+// of [Conn.Context], and the error of calls and emits on a connection that is gone.
+// OnConnect may return a new one, without a Cause, to refuse a client with a code.
+// It matches [net.ErrClosed] in [errors.Is].
 type CloseError struct {
 	Code   int    // a WebSocket close code
 	Reason string // at most 123 bytes are sent

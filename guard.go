@@ -34,15 +34,16 @@ const (
 // emit that: nothing is lost, and what is both in the history and sent to the room
 // comes twice.
 //
-// An error refuses the client, and all that was held is dropped: a new
-// *[CloseError] refuses with its code and reason, a *[WsError] with 1008 and its
-// message; any other, a panic, and the end of another connection whatever its type,
-// with 1011 and no details. It has [Options.ConnectTimeout], after which the client
-// is refused with 1013 whatever it returns; so is one for whom more is held than
-// [Options.OutboxBytes]. [Conn.Context] ends then, and when the client goes away
-// meanwhile. Clients come back after 1011, 1012 and 1013; on Socket.IO, which has
-// no codes, their whole transport ends for that. It is not inherited by child
-// namespaces.
+// An error refuses the client, and all that was held is dropped. A *[CloseError]
+// without a Cause refuses with its code (1008 if that cannot be sent) and reason, a
+// *[WsError] with 1008 and its message. Any other error, a panic, and the *CloseError
+// of another connection, which has a Cause, refuse with 1011 and no details.
+//
+// If fn takes longer than [Options.ConnectTimeout], or more is held for the client
+// than [Options.OutboxBytes], the client is refused with 1013, whatever fn returns.
+// [Conn.Context] ends then, and also when the client goes away. Clients come back
+// after 1011, 1012 and 1013; Socket.IO has no codes, so there the whole transport
+// ends. The guard is not inherited by child namespaces.
 func (r *Router) OnConnect(fn func(*Conn) error) {
 	setHook(r, "OnConnect", &r.onConnect, fn, fn == nil)
 }

@@ -107,7 +107,7 @@ const crowd = 1000
 
 // spreadPing is how much earlier than the others a new link is pinged for the first
 // time; from then on each keeps its own time. Thousands may come at the same
-// moment, as after a restart, and would be pinged so for ever.
+// moment, as after a restart, and would be pinged so forever.
 func (a *app) spreadPing() time.Duration {
 	if a.sessions.Size() < crowd {
 		return 0

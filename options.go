@@ -70,12 +70,13 @@ type Options struct {
 	FrameRate  int
 	FrameBurst int
 
-	// Bytes that wait for one connection besides the message in hand, counting
-	// 256 more for each that came in, and 64 for each that goes out and each of
-	// its attachments; zero is 1 MiB each. See the package doc for what happens
-	// when they are full. Handlers that have yielded, streams mostly, keep their
-	// messages: an event with which they would hold more than four times the larger
-	// of InboxBytes and MaxMessage is refused as one beyond MaxOpen is.
+	// InboxBytes and OutboxBytes are how many bytes may wait in each direction of
+	// one connection, besides the message in hand; zero is 1 MiB. Each message that
+	// came in counts 256 bytes more, each that goes out and each of its attachments
+	// 64. See the package doc for what happens when they are full. Handlers that
+	// have yielded, mostly streams, keep their messages: together at most four times
+	// the larger of InboxBytes and MaxMessage. An event beyond that is refused like
+	// one beyond MaxOpen.
 	InboxBytes  int
 	OutboxBytes int
 
@@ -83,8 +84,9 @@ type Options struct {
 	// what they cost in memory: inboxes and outboxes, the messages of running
 	// handlers, with 1 KiB for each handler, answers that their caller has not
 	// taken, frames that are being written, and what is kept as long as a
-	// connection lasts, its request, auth and SetData, beyond 8 KiB. Beyond it the
-	// connection with the most is closed as slow. Zero and negative mean no limit.
+	// connection lasts (its request, auth and SetData), above 8 KiB. When the limit is
+	// exceeded, the connection that holds most is closed as slow. Zero and negative
+	// mean no limit.
 	MaxBuffered int
 
 	PingInterval   time.Duration // silence before a client is pinged; zero is 25 s
@@ -107,8 +109,8 @@ type Options struct {
 	ShutdownCode int
 
 	// ErrorBody returns the data of an exception, encoded as JSON; nil is the
-	// body described at WsError. The error is the handler's: what it returns of
-	// unknown errors the client sees.
+	// body described at WsError. err is what the handler returned, of any type, so
+	// take care what you show of it: the client sees all that ErrorBody returns.
 	ErrorBody func(c *Context, err error) any
 
 	// ErrorCause adds NestJS's "cause":{"pattern":event,"data":data} to the

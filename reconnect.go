@@ -13,21 +13,24 @@ import (
 // Reconnect says how a [Client] comes back when its connection is lost. The wait
 // before the first attempt is somewhere between half of Min and Min, and doubles
 // with every attempt that fails, up to Max; so clients that were lost together
-// do not come back together. A connection that has lasted for Max starts anew.
+// do not come back together. After a connection that has lasted for Max or longer,
+// attempts and waits start over. Negative Min and Max are like zero.
 //
 // A client does not come back after Close, after the codes 1000 (normal), 1002,
 // 1003, 1007 to 1010 (it broke a rule, and would again) and 4000 to 4499 (the
 // application's for "stay away"), and when the server answers the handshake with
 // 401 or 403. Any other status may be that of a proxy whose server is being
-// replaced, a 404 for example, and is tried again, unless OnRetry ends it. The
-// client then says why, see there; [Client.Ready] returns it, too.
+// replaced, a 404 for example, and is tried again, unless OnRetry ends it. When a
+// client does not come back, its methods and [Client.Ready] return the reason, see
+// [Client].
 //
-// DialOptions.Router's OnConnect and OnDisconnect run for each connection. What the
-// server is to know of the client, such as what it watches, is said in OnConnect, by
+// OnConnect and OnDisconnect of DialOptions.Router run for each connection. Tell the
+// server in OnConnect what it has to know of the client, such as what it watches, by
 // [Conn.Call] and [Conn.Emit]: events that the server sends meanwhile are handled
-// after that. It has [Options.ConnectTimeout]. If that is over, or if OnConnect
-// returns an error, as of such a Call, the connection ends, and the client comes back
-// as if it had been lost, but after a *[CloseError] with a code as above.
+// after OnConnect. If it takes longer than [Options.ConnectTimeout] or returns an
+// error, such as one of that Call, the connection ends. The client then comes back
+// as from a lost connection, unless the error is a *[CloseError] with one of the
+// codes above.
 type Reconnect struct {
 	Min time.Duration // zero is 500 ms
 	Max time.Duration // zero is 30 s

@@ -415,7 +415,7 @@ func (c *Context) explain(err error) error {
 	return explained
 }
 
-// outcome is err as the asker shall see it: a request that was cancelled, or whose
+// outcome is err as the asker shall see it: a request that was canceled, or whose
 // time was up, ends so whatever the handler made of it.
 func (c *Context) outcome(err error) error {
 	c.conn.mu.Lock()
@@ -434,7 +434,7 @@ func (c *Context) outcome(err error) error {
 
 // sendLast sends the last frame of an event: the exception, or to a request the
 // empty answer. An end that dialed answers requests only, so that two ends never
-// answer each other for ever.
+// answer each other forever.
 func (c *Context) sendLast(err error, mode sendMode) {
 	m := &adapter.Message{Kind: adapter.KindReply, Event: c.msg.Event, ID: c.msg.ID}
 	if m.ID == "" && (err == nil || c.conn.dialed) {

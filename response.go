@@ -37,7 +37,7 @@ type Args []any
 // An event is answered at most once, after that the error is [ErrReplied]. A
 // request whose handler returns nil without a reply gets an empty answer. Other
 // errors are those of [Conn.Emit], and the context's cause after the asker
-// cancelled.
+// canceled.
 func (c *Context) Reply(v any) error {
 	m, err := c.response(v, false)
 	if err != nil {
@@ -125,9 +125,9 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 // client pulls.
 //
 // When the client cancels or goes, or the server shuts down, c.Context() is
-// cancelled and Stream returns its cause. From then on ch is received from until
+// canceled and Stream returns its cause. From then on ch is received from until
 // it is closed, so that a producer which does not look at the context is not
-// blocked for ever. Still it has to close ch at some time: one that does not is
+// blocked forever. Still it has to close ch at some time: one that does not is
 // logged and counted in [Stats].
 func Stream[T any](c *Context, ch <-chan T) error {
 	if ch == nil {

@@ -17,24 +17,26 @@ const (
 	spreadShare = 0.75
 )
 
-// Shutdown ends the namespace and its children, on the root the whole tree, and
-// waits for it. New clients get 503 from now on. Each connection is served to
-// the end: its running handlers finish, and events that were read are handled;
-// streams end with an exception of code "shutdown", and their producers have to
-// close their channels; requests that come meanwhile are answered so, too, and
-// may be sent again elsewhere; what is queued is sent; then it is closed with
-// [Options.ShutdownCode]. OnDisconnect has run for all when Shutdown returns nil.
+// Shutdown ends the namespace and its children, and waits until they have ended;
+// called on the root it ends the whole tree. New clients get 503 from now on. Each
+// connection is served to the end: its running handlers finish, and events that
+// were read are handled; streams end with an exception of code "shutdown", and
+// their producers have to close their channels; requests that come meanwhile get
+// the same exception, and may be sent again elsewhere; what is queued is sent; then
+// the connection is closed with [Options.ShutdownCode]. When Shutdown returns nil,
+// OnDisconnect has run for all connections.
 //
 // With [Options.ShutdownSpread] the connections end one after another over that
 // time, but before ctx's deadline, so that their clients do not all come back at
 // once; until its turn each is served as ever.
 //
 // When ctx ends first, the remaining connections are cut and ctx's error is
-// returned. Last it leaves the cluster: where the Broker needs longer for that than
-// until ctx's end, it does so beside, and the error says so. A handler may call
-// Shutdown with its own context: that handler is not waited for. Calling it again
-// waits again. Call it before [http.Server.Shutdown], which does not know of these
-// connections.
+// returned. Last, Shutdown leaves the cluster: if the Broker is not done with that
+// when ctx ends, it goes on in the background, and the error says so.
+//
+// A handler may call Shutdown with its own context: that handler is not waited for.
+// Calling Shutdown again waits again. Call it before [http.Server.Shutdown], which
+// does not know of these connections.
 func (r *Router) Shutdown(ctx context.Context) error {
 	ctx, cancel := r.outlive(ctx)
 	defer cancel()
@@ -78,8 +80,9 @@ func (r *Router) spread(ctx context.Context) time.Duration {
 }
 
 // Close ends the namespace and its children at once: connections are cut, and
-// handlers are not waited for, although their contexts end. A Broker has a second
-// to let go of it, and goes on beside after that. It returns nil.
+// handlers are not waited for, although their contexts end. Close waits a second
+// for the Broker to leave the cluster; after that the Broker goes on with it in the
+// background. Close returns nil.
 func (r *Router) Close() error {
 	for _, p := range r.stop() {
 		p.cut()

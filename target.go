@@ -21,7 +21,9 @@ import (
 
 // Target selects connections of a namespace to send to. It is a value: each
 // method returns a changed copy, so a Target may be kept and used concurrently.
-// What it selects is looked up when it is used.
+// What it selects is looked up when it is used. To and Except may name at most
+// 10,000 rooms together: beyond that, methods that return an error return a
+// *[WsError] with [CodeTooMany], and Conns and Count find nothing.
 type Target struct {
 	router   *Router
 	some     bool // the rooms only, not everyone
@@ -61,10 +63,10 @@ func (t Target) Local() Target {
 
 // Emit sends an event to each selected connection, once. It encodes the
 // arguments, once for each wire format, and queues them; it never waits for a
-// client, nor for other nodes. The error says that an argument cannot be encoded
-// or that the name is reserved, and then nobody was sent anything; that there was
-// nobody to send to is no error, nor that other nodes were not reached, which
-// [Stats] count. See [Conn.Emit] for args and for clients that do not read.
+// client, nor for other nodes. If an argument cannot be encoded, or the name is
+// reserved, Emit returns an error and sends nothing. It is no error if nothing is
+// selected, or if other nodes are not reached, which [Stats] counts. See [Conn.Emit]
+// for args and for clients that do not read.
 func (t Target) Emit(event string, args ...any) error {
 	if err := checkEvent(event); err != nil {
 		return err
@@ -245,7 +247,7 @@ func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []an
 
 // Join adds the selected connections to rooms, see [Conn.Join]. Connections that
 // cannot join are passed over; the error is the first of theirs on this process,
-// or wraps [ErrUnreached].
+// joined with one that wraps [ErrUnreached] if other nodes were not reached.
 func (t Target) Join(names ...string) error {
 	if err := t.check(); err != nil {
 		return err

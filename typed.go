@@ -82,12 +82,12 @@ const pullWindow = 16
 //		fmt.Println(n)
 //	}
 //
-// The producer is held to the pace of the loop: it may be 16 items ahead.
-// Items that wait for the loop, of all pulls over a connection, may together hold
-// 17 times [Options.MaxMessage] of the side that pulls: a pull to which more comes
-// fails. Leaving the loop, or the end of ctx, cancels it. An error is the last element,
-// beside a zero value; it is as of [Conn.Call]. A plain answer is a stream of
-// one. Each use of the sequence sends a request of its own.
+// The producer is held to the pace of the loop: it is at most 16 items ahead.
+// The items of all pulls over a connection that wait for their loops may together
+// hold 17 times [Options.MaxMessage] of the side that pulls; a pull that gets more
+// fails. Leaving the loop, or the end of ctx, cancels the request. An error is the
+// last element, beside a zero value; errors are those of [Conn.Call]. A plain answer
+// is a stream of one item. Each use of the sequence sends a new request.
 func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T

@@ -34,10 +34,10 @@
 //
 // Handlers run off the read loop, so pings, cancels and answers are seen while
 // one blocks, and a handler may [Conn.Call] its own client. When
-// [Options.InboxBytes] of events wait, reading stops, and the client's network
-// fills up; while a call or a stream is open, which may depend on what comes
-// next, reading goes on up to four times that, and then the client is closed
-// with 1008. Nothing that was read is dropped.
+// [Options.InboxBytes] of events wait, reading stops, and the network
+// holds the client up. An open call or stream may depend on what comes next: while
+// there is one, reading goes on up to four times that, and then the client is
+// closed with 1008. Nothing that was read is dropped.
 //
 // Bytes are counted at what they cost in memory, from when they are read until
 // the handler has returned, and [Options.MaxBuffered] bounds them for the whole
@@ -47,8 +47,8 @@
 // # Streams
 //
 // A stream is a handler that has not returned yet: [Stream] sends what comes out
-// of a channel, [StreamSeq] what an iterator yields, under the turn that it has
-// given up, so other events are handled meanwhile.
+// of a channel, [StreamSeq] what an iterator yields. Both give up the connection's
+// turn, so other events are handled meanwhile.
 //
 //	router.On("ticks", func(c *wsrouter.Context) error {
 //		ch := make(chan int)
@@ -66,15 +66,15 @@
 //	})
 //
 // When the client cancels, goes away, or the server shuts down, c.Context() ends.
-// A producer that does not look at it is not blocked for ever, as the channel is
+// A producer that does not look at it is not blocked forever, as the channel is
 // received from until it is closed. The asking side is a loop, and leaving it
 // cancels:
 //
 //	for n, err := range wsrouter.Pull[int](ctx, client, "ticks", nil) { … }
 //
-// Pull gives credit: a producer is held to the pace of the loop, and a stream that
-// is not pulled keeps neither the connection nor its other streams. A client
-// without credit gets items as fast as it reads.
+// [Pull] gives credit: a producer is held to the pace of the loop, and a stream that
+// is not pulled does not hold up the connection or its other streams. A client that
+// gives no credit gets items as fast as it reads.
 //
 // # Errors
 //
@@ -86,11 +86,12 @@
 //
 // # Slow connections
 //
-// What is sent waits in an outbox of [Options.OutboxBytes]. Only a handler's own
-// Reply, Emit and stream to its own connection wait for space, in half of it and
-// at most for [Options.WriteTimeout]. Every other emit never waits: a client
-// whose outbox is full is closed as slow, which [Router.OnDisconnect] is told
-// and [Stats] counts. Nothing is dropped silently.
+// What is sent waits in an outbox of [Options.OutboxBytes]. Only what a handler
+// sends to its own connection by [Context.Reply], [Context.Emit] or a stream waits
+// for space: it may fill half of the outbox, and waits at most for
+// [Options.WriteTimeout]. No other emit waits: a client whose outbox is full is
+// closed as slow, which [Router.OnDisconnect] is told and [Stats] counts. Nothing
+// is dropped silently.
 //
 // # Shutdown
 //
@@ -135,9 +136,10 @@ type Middleware func(next HandlerFunc) HandlerFunc
 // Router routes the events of one namespace. The one that [New] returns is the
 // namespace "/", the root of its tree.
 //
-// Handlers, hooks and namespaces are registered before the first client comes,
-// from one goroutine; after that registering panics. All other methods are safe
-// for concurrent use.
+// Register handlers, hooks, middleware and namespaces from one goroutine, before
+// the first client comes: after that registering panics. So does registering nil,
+// or a second handler or hook in the same place. All other methods are safe for
+// concurrent use.
 type Router struct {
 	app      *app
 	parent   *Router // nil for the root
@@ -170,7 +172,7 @@ type hook[F any] struct {
 }
 
 // New returns a router, which is the namespace "/" of a tree of its own. opts
-// may be nil and is copied.
+// may be nil and is copied. New panics if Origins or ShutdownCode is invalid.
 func New(opts *Options) *Router {
 	a := newApp(opts)
 	if !sendableCode(a.opts.ShutdownCode) {
@@ -187,11 +189,14 @@ func (a *app) newRouter(name string, parent *Router) *Router {
 	return r
 }
 
-// Namespace returns the child namespace of that name, which begins with a slash,
-// and makes it when it is named for the first time. Of the namespace "/a" the
-// child "/b" is "/a/b". A child has its own handlers, hooks, connections and
-// rooms; its parent's middleware wraps its handlers. It is mounted like the
-// root: http.Handle("/ws/chat", router.Namespace("/chat")).
+// Namespace returns the child namespace of that name, and creates it on first
+// use. The child "/b" of the namespace "/a" is "/a/b". A child has its own
+// handlers, hooks, connections and rooms; its parent's middleware wraps its
+// handlers. It is mounted like the root:
+// http.Handle("/ws/chat", router.Namespace("/chat")).
+//
+// Namespace panics unless the name begins with a slash, does not end with one, is
+// UTF-8, and has neither comma nor question mark.
 func (r *Router) Namespace(name string) *Router {
 	if len(name) < 2 || name[0] != '/' || strings.HasSuffix(name, "/") || strings.ContainsAny(name, ",?") || !utf8.ValidString(name) {
 		panic(fmt.Sprintf("wsrouter: invalid namespace %q: want a name as \"/chat\"", name))
@@ -218,10 +223,11 @@ var reserved = map[string]bool{
 }
 
 // On registers the handler for an event, with middleware for this event alone:
-// the first is the outermost, and the router's lies around them. It panics for
-// an empty, reserved, overlong or duplicate event, a nil handler, and after
-// serving began. Reserved are "exception" and Socket.IO's connect, connect_error,
-// disconnect, disconnecting, newListener and removeListener.
+// the first is the outermost, and the router's own is outside of it. On panics if
+// the event's name is empty, reserved, longer than [Options.MaxName], not UTF-8 or
+// registered already, if the handler is nil, and after serving has begun. Reserved
+// are "exception" and Socket.IO's connect, connect_error, disconnect,
+// disconnecting, newListener and removeListener.
 func (r *Router) On(event string, h HandlerFunc, mws ...Middleware) {
 	rt := newRoute(event, h, mws)
 	if event == "" || reserved[event] || len(event) > r.app.opts.MaxName || !utf8.ValidString(event) {
@@ -237,10 +243,11 @@ func (r *Router) On(event string, h HandlerFunc, mws ...Middleware) {
 	r.routes[event] = rt
 }
 
-// NotFound registers the handler for events that have none, in place of the
-// default: nothing without an id, an exception to a request. On the side that
-// dialled it is also where the server's exceptions arrive that answer no call,
-// as event "exception". It is not inherited by child namespaces.
+// NotFound registers the handler for events that have none. By default an event
+// without an id is ignored, and a request is answered by an exception with
+// [CodeNotFound]. On the side that dialed, NotFound also gets the server's
+// exceptions that answer no call, as event "exception". It is not inherited by
+// child namespaces.
 func (r *Router) NotFound(h HandlerFunc) {
 	rt := newRoute("NotFound", h, nil)
 	r.app.mu.Lock()

@@ -9,11 +9,11 @@
 //	                                                                   │ Emit, Reply
 //	Transport.Write ◀─ whoever has the right to write ─ outbox ◀───────┘
 //
-// Nothing in the seam waits. A transport that can take no more for now says that
-// it is pending, and [Link.Writable] goes on later; a Conn that takes no more for
-// now says [Pause], and [Transport.Resume] goes on later. Transports that are
-// simpler to write with calls that block are made of a [BlockingTransport] by
-// [NewBlocking]. wsroutertest.TestTransport holds a transport to what it
+// Nothing in the seam waits. A Transport that can take no more for now reports
+// pending, and calls [Link.Writable] later; a [Conn] that takes no more for now
+// returns [Pause], and the router calls [Transport.Resume] later. If calls that
+// block are simpler for you, write a [BlockingTransport] and make a Transport of it
+// with [NewBlocking]. wsroutertest.TestTransport tests that a Transport keeps its
 // promises.
 package adapter
 

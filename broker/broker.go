@@ -36,8 +36,9 @@ import (
 //     may be written differently, as 1.0 for 1; bytes arrive as bytes.
 //  6. Subscribe returns when what other nodes publish from then on arrives. It
 //     waits for the network a few seconds at most: if that is away it returns nil,
-//     and the node joins as soon as it is back. An error means never. Nobody emits
-//     later for it: what is emitted meanwhile is kept, up to 1 MiB.
+//     and the node joins as soon as it is back. An error means that the node never
+//     joins. The router's emits do not wait for Subscribe: what is emitted meanwhile
+//     is kept, up to 1 MiB.
 //  7. Away. While the network is away nothing arrives, and what others published
 //     meanwhile is lost. The Broker comes back by itself. Emits that are published
 //     may wait in the queue until then; operations on rooms are not kept, and
@@ -47,7 +48,7 @@ import (
 //     at most, and Shutdown for it until its ctx ends. The Broker itself belongs to
 //     whoever made it, and is closed after the routers have been shut down.
 //  9. Garbage. What is no Operation is dropped and counted. Nothing that comes in
-//     panics, blocks for ever or grows without a bound.
+//     panics, blocks forever or grows without a bound.
 type Broker interface {
 	// Subscribe makes a namespace a node. It is called once for each namespace
 	// when serving begins, or before its first operation. When ctx ends it
@@ -78,12 +79,12 @@ type Node interface {
 	// Members returns the connections of a selection.
 	Members(s Selection) []Member
 
-	// Call is for asking each connection of a selection, and returns how many they
-	// are now. They are asked when answers is ranged over, which may be done once:
-	// it has the data of those that answer before ctx ends, as they come, of several
-	// values the first, as Socket.IO's servers hand on, and leaves out those that
-	// fail to. At most 4096 connections of a node are being asked at a time, for all
-	// Calls together; further ones wait for their turn.
+	// Call sends a request to each connection of a selection, and returns how many
+	// there are now. They are asked when answers is ranged over, which may be done
+	// once. It yields the answers that come before ctx ends, as they come, and leaves
+	// out connections that fail to answer. Of an answer of several values it yields
+	// the first, as Socket.IO's servers do. At most 4096 connections of a node are
+	// asked at a time, by all Calls together; further ones wait for their turn.
 	Call(ctx context.Context, s Selection, event string, args []payload.Value) (asked int, answers iter.Seq[payload.Value])
 }
 
@@ -124,12 +125,12 @@ type Reporter interface {
 
 // Stats says how a Broker is. All counts are since the Broker was made.
 type Stats struct {
-	Away      time.Duration // for how long it cannot reach the others; zero is not
+	Away      time.Duration // for how long it has not reached the others; zero if it does
 	Queued    int           // bytes that wait to be published
 	Published int64         // operations
 	Received  int64         // operations and questions of others
 	Dropped   int64         // operations not published, as the queue was full or the network away
-	Malformed int64         // messages that were none
+	Malformed int64         // messages that could not be decoded
 }
 
 // ErrUnreached is wrapped by the errors of cluster-wide operations that did not

@@ -341,7 +341,7 @@ class Client {
 
   async #answer({ event, id: re }, results, handler) {
     this.#answering.set(re, handler);
-    const wanted = () => this.#answering.get(re) === handler; // not cancelled, and its connection is there
+    const wanted = () => this.#answering.get(re) === handler; // not canceled, and its connection is there
     let text;
     try {
       if (results.length === 0) throw new WsError("no such event", { code: "not_found" });

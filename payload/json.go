@@ -15,9 +15,9 @@ import (
 
 // AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
 // [json.RawMessage] and a [Value], its bytes as base64, go through as they are.
-// All arguments are encoded this way. The error says why v cannot be encoded; what
-// holds JSON that is not UTF-8, a json.RawMessage or what a MarshalJSON returns,
-// cannot, at any depth. In a string such bytes become U+FFFD, as encoding/json has it.
+// All arguments are encoded this way. The error says why v cannot be encoded. JSON
+// that is not UTF-8, from a json.RawMessage or a MarshalJSON, is an error at any
+// depth; in a string such bytes become U+FFFD, as with encoding/json.
 func AppendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:

@@ -18,7 +18,7 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// attack is a client's bad behaviour. What it leaves open is cut only when the
+// attack is a client's bad behavior. What it leaves open is cut only when the
 // server has had its time; a victim beside it is served all the while.
 type attack struct {
 	name string

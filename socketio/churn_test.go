@@ -19,7 +19,7 @@ import (
 )
 
 // Clients that connect and leave as fast as they can, over both wires, while
-// everything that looks at connections and rooms is called: nothing waits for ever,
+// everything that looks at connections and rooms is called: nothing waits forever,
 // and nobody is left in a room.
 func TestConnectingAndLeavingAgainstAllOperations(t *testing.T) {
 	for name, nodes := range map[string]int{"one node": 1, "through a broker": 2} {

@@ -223,7 +223,7 @@ func (s *rig) connection(n int) {
 }
 
 // goroutines returns how many there are, at last: it waits for there to be as few
-// as before, but not for ever. In a bubble it counts those of the bubble.
+// as before, but not forever. In a bubble it counts those of the bubble.
 func (s *rig) goroutines(before int) (n int, stacks []byte) {
 	mark := []byte("goroutine ")
 	if s.Bubble {

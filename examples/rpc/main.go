@@ -86,7 +86,7 @@ func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 			word, err := wsrouter.Call[string](ctx, c.Conn(), "word", n)
 			select {
 			case <-time.After(time.Duration(len(word)) * 50 * time.Millisecond): // hammer, hammer
-			case <-ctx.Done(): // the asker has cancelled, or gone, or we shut down
+			case <-ctx.Done(): // the asker has canceled, or gone, or we shut down
 				err = context.Cause(ctx)
 			}
 			if err != nil {

@@ -119,7 +119,7 @@ func playCount(t *testing.T, url string) {
 	p.emit("count", `{"to":3,"every_ms":10}`)
 	p.expect(event{"count", "1"}, event{"count", "2"}, event{"count", "3"})
 	require.Equal(t, []int{1, 2, 3}, p.pull("count", map[string]int{"to": 3}, 4))
-	require.Len(t, p.pull("count", map[string]int{"to": 0}, 100), 100) // then it is cancelled
+	require.Len(t, p.pull("count", map[string]int{"to": 0}, 100), 100) // then it is canceled
 	_, err := p.call("count", `{"to":0,"every_ms":1}`)
 	require.ErrorIs(t, err, wsrouter.ErrStream)
 	p.expectNothing()

@@ -219,7 +219,7 @@ func (m *Membership) Find(ctx context.Context, s broker.Selection) ([]broker.Mem
 	return found, err
 }
 
-// Leave ends the membership for ever, beside whoever calls it. What it returns is
+// Leave ends the membership forever, beside whoever calls it. What it returns is
 // closed when the Broker has let go.
 func (m *Membership) Leave() (gone <-chan struct{}) {
 	m.mu.Lock()

@@ -9,7 +9,7 @@ const (
 	lineBytes = 256
 )
 
-// Lines keeps a client that joins and leaves for ever from writing more log than
+// Lines keeps a client that joins and leaves forever from writing more log than
 // traffic. Its methods may be called concurrently. The zero value has written none.
 type Lines struct {
 	written, leftOut atomic.Int64

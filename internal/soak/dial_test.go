@@ -17,7 +17,7 @@ type dialer struct {
 	client  *wsrouter.Client
 	router  *wsrouter.Router
 	web     http.Transport
-	at      atomic.Pointer[server] // that was dialled last
+	at      atomic.Pointer[server] // that was dialed last
 	aborted atomic.Bool            // the next loss is our own doing
 	conns   atomic.Int64           // there have been
 }

@@ -399,7 +399,7 @@ func TestDialErrorTexts(t *testing.T) {
 	})
 }
 
-// TestAuthToMountWithoutAuth: the side that dialled learns that nobody has looked at
+// TestAuthToMountWithoutAuth: the side that dialed learns that nobody has looked at
 // what it sent, whoever else sends it exceptions.
 func TestAuthToMountWithoutAuth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

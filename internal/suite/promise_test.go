@@ -241,7 +241,7 @@ func TestReadsWhileHandlerBlocks(t *testing.T) {
 	})
 }
 
-// TestCancelQueued: a request that is cancelled before its handler begins is
+// TestCancelQueued: a request that is canceled before its handler begins is
 // still answered once.
 func TestCancelQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestRequestInsideHandler(t *testing.T) {
 	})
 }
 
-// TestNoLeaksOfStreams: 20 streams that are started and cancelled leave no
+// TestNoLeaksOfStreams: 20 streams that are started and canceled leave no
 // goroutine, although their producers do not look at the context.
 func TestNoLeaksOfStreams(t *testing.T) {
 	ends := map[string]func(*rawtest.Raw){

@@ -18,7 +18,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// numbers streams from 1 for ever, and counts what its producers have made.
+// numbers streams from 1 forever, and counts what its producers have made.
 type numbers struct {
 	mu   sync.Mutex
 	made map[string]int

@@ -12,7 +12,7 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// avatar shows the first letter of a name, in a colour of its own.
+// avatar shows the first letter of a name, in a color of its own.
 export function avatar(who) {
   const made = element("span", { className: "avatar", ariaHidden: "true" });
   paint(made, who);
@@ -24,7 +24,7 @@ export function paint(target, who) {
   target.style.setProperty("--hue", hue(who));
 }
 
-// hue turns a person into an angle of the colour wheel.
+// hue turns a person into an angle of the color wheel.
 export function hue({ name, tag = "" }) {
   let sum = 7;
   for (const letter of name + tag) sum = (sum * 31 + letter.codePointAt(0)) % 3600;
