@@ -290,12 +290,10 @@ func (c *Conn) currentLink() *link {
 
 // gone says how the connection leaves, nil if it does not.
 func (c *Conn) gone() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ce == nil {
-		return nil
+	if ce := c.leaves(); ce != nil {
+		return ce
 	}
-	return c.ce
+	return nil
 }
 
 // Join adds the connection to rooms. In OnConnect that takes effect when the
@@ -373,8 +371,8 @@ func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 // Use 1000, or an application's code from 3000 to 4999. With a code that RFC 6455
 // does not let an endpoint send, Close returns an error and does nothing.
 func (c *Conn) Close(code int, reason string) error {
-	if !sendableCode(code) {
-		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
+	if err := checkCode(code); err != nil {
+		return err
 	}
 	c.close(&CloseError{Code: code, Reason: reason, Cause: CauseLocal})
 	return nil
@@ -384,8 +382,8 @@ func (c *Conn) Close(code int, reason string) error {
 // each of its namespaces, and then the transport ends, which is what Socket.IO calls
 // disconnect(true). Where there is just one namespace it does what Close does.
 func (c *Conn) CloseTransport(code int, reason string) error {
-	if !sendableCode(code) {
-		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
+	if err := checkCode(code); err != nil {
+		return err
 	}
 	ce := &CloseError{Code: code, Reason: reason, Cause: CauseLocal}
 	l := c.currentLink()

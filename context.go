@@ -87,9 +87,12 @@ func (c *Context) WithReply(fn func(any) (any, error)) *Context {
 
 // passed is what middleware makes of a reply or an item.
 func (c *Context) passed(v any) (any, error) {
-	for step := c.via; step != nil; step = step.next {
+	for step := c.via; ; step = step.next {
 		if r, ok := v.(*Response); ok && r != nil {
 			v = *r
+		}
+		if step == nil {
+			return v, nil
 		}
 		var err error
 		if v, err = step.fn(v); err != nil {
@@ -97,7 +100,6 @@ func (c *Context) passed(v any) (any, error) {
 			return nil, err
 		}
 	}
-	return v, nil
 }
 
 // Event returns the event's name as the client sent it. Only in a NotFound

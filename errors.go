@@ -263,6 +263,13 @@ func sendableCode(code int) bool {
 	return code >= CloseNormal && code <= 1014 || code >= 3000 && code <= 4999
 }
 
+func checkCode(code int) error {
+	if !sendableCode(code) {
+		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
+	}
+	return nil
+}
+
 // closeError is an end as users see it.
 func closeError(e adapter.End) *CloseError {
 	return &CloseError{Code: e.Code, Reason: e.Reason, Cause: CloseCause(e.Cause), err: e.Err}
@@ -364,7 +371,8 @@ func (c *Context) errorBody(err error) any {
 	if shape := c.conn.router.app.opts.ErrorBody; shape != nil {
 		return shape(c, err)
 	}
-	visible := publicError(err)
+	visible := errInternal // what the client may know
+	errors.As(err, &visible)
 	body := wireError{Status: visible.Status, Message: visible.Message, Code: visible.Code, Data: visible.data()}
 	if body.Status == "" {
 		body.Status = "error"
@@ -373,15 +381,6 @@ func (c *Context) errorBody(err error) any {
 		body.Cause = &wireCause{Pattern: c.msg.Event, Data: c.Value()}
 	}
 	return body
-}
-
-// publicError returns what the client may know of err.
-func publicError(err error) *WsError {
-	var ws *WsError
-	if errors.As(err, &ws) {
-		return ws
-	}
-	return errInternal
 }
 
 // What [Context.Outcome] says of errors that have no code.

@@ -237,11 +237,11 @@ func (c *Conn) close(ce *CloseError) {
 		return
 	}
 	c.dropWaiting()
+	var told error
 	if connecting { // it has never been connected
-		c.depart(l, ce, ce)
-		return
+		told = ce
 	}
-	c.depart(l, ce, nil)
+	c.depart(l, ce, told)
 }
 
 // depart lets the client go who has begun to leave. told is why it was refused, nil

@@ -221,18 +221,9 @@ func (c *Client) Ready(ctx context.Context) error {
 		select {
 		case <-back:
 		case <-c.gone:
-			return c.failure()
+			return c.explain(c.Conn().gone())
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-}
-
-func (c *Client) failure() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return c.err
-	}
-	return c.conn.gone()
 }

@@ -26,6 +26,8 @@ type request struct {
 	own  Context // what its handler gets
 	link *link   // that it came over, which holds its bytes
 
+	traced bool // EventEnd is to be called; for whoever handles it
+
 	// Guarded by Conn.mu.
 	answer answerPhase
 	ctx    context.Context // nil until somebody wants it, which most handlers do not
@@ -34,7 +36,6 @@ type request struct {
 	cause  error           // why ctx ends, or is to as soon as it is made; nil while it goes on
 	credit int64           // items that the asker takes; negative is any number
 	more   chan struct{}
-	traced bool  // EventStart was called, and EventEnd was not
 	failed error // of middleware that was to replace the reply
 }
 
@@ -224,13 +225,6 @@ func (r *request) dispatch() error {
 	return r.conn.router.dispatch(&r.own)
 }
 
-// trace notes that EventEnd is to be called.
-func (r *request) trace() {
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	r.traced = true
-}
-
 // fail notes why there is no reply. The first error counts.
 func (r *request) fail(err error) {
 	r.conn.mu.Lock()
@@ -365,24 +359,17 @@ func (r *request) settle(err error) {
 	} else {
 		err = c.outcome(nil)
 	}
-	app := r.conn.router.app
-	if t := app.opts.Trace; r.wasTraced() && t.EventEnd != nil {
-		app.trace(func() { t.EventEnd(c, time.Since(r.conn.lane.Began(&r.item)), err) })
+	if app := r.conn.router.app; r.traced {
+		app.trace(func() { app.opts.Trace.EventEnd(c, time.Since(r.conn.lane.Began(&r.item)), err) })
 	}
+	r.traced = false
 	r.conn.mu.Lock()
 	first := r.answer != answerGiven
 	r.giveLocked()
-	r.traced = false
 	r.conn.mu.Unlock()
 	if first {
 		c.sendLast(err, sendReply)
 	}
-}
-
-func (r *request) wasTraced() bool {
-	r.conn.mu.Lock()
-	defer r.conn.mu.Unlock()
-	return r.traced
 }
 
 // giveLocked takes the last frame of the event in hand, and frees its id, since the
@@ -424,9 +411,9 @@ func (c *Context) outcome(err error) error {
 	switch {
 	case canceled:
 		return errCanceled
-	case err != nil && errors.Is(err, context.DeadlineExceeded) && context.Cause(c.req.context()) == errTimeout:
+	case errors.Is(err, context.DeadlineExceeded) && context.Cause(c.req.context()) == errTimeout:
 		return errTimeout
-	case err != nil && context.Cause(c.req.context()) == errShutdown && errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && context.Cause(c.req.context()) == errShutdown:
 		return errShutdown
 	}
 	return err

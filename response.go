@@ -60,7 +60,7 @@ func (r *request) reply(f adapter.Frame) error {
 	var err error
 	if fresh && cause != errCanceled && cause != errOver {
 		r.giveLocked()
-		if !r.mutedLocked() {
+		if !r.muted() {
 			p, err = c.putLocked(f, sendReply)
 		}
 	}
@@ -74,9 +74,9 @@ func (r *request) reply(f adapter.Frame) error {
 	return c.placed(f, sendReply, p, err)
 }
 
-// mutedLocked reports whether an answer goes nowhere: an end that dialed answers
-// requests only.
-func (r *request) mutedLocked() bool { return r.msg.ID == "" && r.conn.dialed }
+// muted reports whether an answer goes nowhere: an end that dialed answers requests
+// only.
+func (r *request) muted() bool { return r.msg.ID == "" && r.conn.dialed }
 
 // response makes the message that answers the event, or is an item of its
 // stream.
@@ -91,9 +91,6 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 		return nil, err
 	}
 	m.Kind, m.Event, m.ID, m.More = adapter.KindReply, c.msg.Event, c.msg.ID, more && c.msg.ID != ""
-	if r, ok := v.(*Response); ok && r != nil {
-		v = *r
-	}
 	if r, ok := v.(Response); ok {
 		if r.Event == "" {
 			return nil, fmt.Errorf("wsrouter: a Response needs an Event")
@@ -236,10 +233,10 @@ func StreamSeq[T any](c *Context, seq iter.Seq2[T, error]) error {
 // cause says why the event's context has ended: the event itself, or middleware
 // with a context of its own; nil while it goes on.
 func (c *Context) cause() error {
-	if err := context.Cause(c.req.context()); err != nil {
+	if err := context.Cause(c.req.context()); err != nil || c.ctx == nil {
 		return err
 	}
-	return context.Cause(c.Context())
+	return context.Cause(c.ctx)
 }
 
 // stream runs produce with a function that sends an item. The end of the stream
@@ -292,13 +289,13 @@ func (r *request) beginStreamLocked() (resume *link, err error) {
 }
 
 func (c *Context) sendItem(v any) error {
-	if err := c.req.takeCredit(c.Context().Done()); err != nil {
+	if err := c.takeCredit(); err != nil {
 		return err
 	}
 	if err := c.cause(); err != nil {
 		return err
 	}
-	if c.msg.ID == "" && c.conn.dialed {
+	if c.req.muted() {
 		return nil
 	}
 	m, err := c.response(v, true)
@@ -308,17 +305,17 @@ func (c *Context) sendItem(v any) error {
 	return c.conn.send(m, sendWait)
 }
 
-// takeCredit waits until the asker takes another item; not beyond the end of own,
-// of the event, or of the connection, for which sendItem looks.
-func (r *request) takeCredit(own <-chan struct{}) error {
-	for {
+// takeCredit waits until the asker takes another item; not beyond the end of the
+// event, or of the connection, for which sendItem looks.
+func (c *Context) takeCredit() error {
+	for r := c.req; ; {
 		more := r.spend()
 		if more == nil {
 			return nil
 		}
 		select {
 		case <-more:
-		case <-own:
+		case <-c.Context().Done():
 			return nil
 		case <-r.context().Done():
 			return nil

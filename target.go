@@ -94,7 +94,7 @@ func (t *Target) emit(event string, args []any) error {
 		return err
 	}
 	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args}
-	conns := t.recipients()
+	conns := t.router.rooms.Select(t.here(true))
 	if len(conns) == 0 {
 		_, err := plain.JSON.Encode(m) // a mistake shows however many listen
 		return encodeError(event, err)
@@ -168,22 +168,20 @@ func flushAll(links []*link) {
 
 // check says why the selection cannot be looked up.
 func (t *Target) check() error {
-	if n := len(t.rooms) + len(t.except); n > rooms.MaxNames {
+	if t.here(false).Names() > rooms.MaxNames {
 		return NewError(fmt.Sprintf("more than %d rooms named at once", rooms.MaxNames)).WithCode(CodeTooMany)
 	}
 	return nil
 }
 
-// conns returns the selected connections of this process.
-func (t *Target) conns() []*Conn {
-	return t.router.rooms.Select(&rooms.Selection{All: !t.some, To: t.rooms, Except: t.except})
+// here is what is looked up on this process; with waiting, also those whom OnConnect
+// has let join the rooms and may still let in.
+func (t *Target) here(waiting bool) *rooms.Selection {
+	return &rooms.Selection{All: !t.some, To: t.rooms, Except: t.except, Waiting: waiting}
 }
 
-// recipients returns whom an Emit is for: conns, and those whom OnConnect has let
-// join the rooms and may still let in.
-func (t *Target) recipients() []*Conn {
-	return t.router.rooms.Select(&rooms.Selection{All: !t.some, To: t.rooms, Except: t.except, Waiting: true})
-}
+// conns returns the selected connections of this process.
+func (t *Target) conns() []*Conn { return t.router.rooms.Select(t.here(false)) }
 
 // Answer is what one client made of a [Target.Call].
 type Answer struct {
@@ -290,8 +288,8 @@ func (t Target) DisconnectTransport(code int, reason string) error {
 }
 
 func (t *Target) disconnect(op broker.Operation) error {
-	if !sendableCode(op.Code) {
-		return fmt.Errorf("wsrouter: close code %d cannot be sent", op.Code)
+	if err := checkCode(op.Code); err != nil {
+		return err
 	}
 	if err := t.check(); err != nil {
 		return err
@@ -332,7 +330,7 @@ func (t Target) Find(ctx context.Context) ([]Member, error) {
 
 // Count returns how many connections of this process are selected.
 func (t Target) Count() int {
-	return t.router.rooms.Count(&rooms.Selection{All: !t.some, To: t.rooms, Except: t.except})
+	return t.router.rooms.Count(t.here(false))
 }
 
 // Conns iterates over the selected connections of this process, as they were when

@@ -379,11 +379,10 @@ func (r *Router) dispatch(c *Context) error {
 }
 
 func (r *Router) run(rt *route, c *Context) error {
-	if t := r.app.opts.Trace; t.EventStart != nil || t.EventEnd != nil {
-		c.req.trace()
-		if t.EventStart != nil {
-			r.app.trace(func() { t.EventStart(c) })
-		}
+	t := r.app.opts.Trace
+	c.req.traced = t.EventEnd != nil
+	if t.EventStart != nil {
+		r.app.trace(func() { t.EventStart(c) })
 	}
 	return rt.chain(c)
 }
