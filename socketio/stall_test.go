@@ -110,3 +110,27 @@ func TestBodyOfPostPanics(t *testing.T) {
 		require.Equal(t, `42["echo",2]`, p.get())
 	})
 }
+
+// TestRefusedPostStalls: a post to no session is answered, and its connection is not
+// kept for a body that does not come.
+func TestRefusedPostStalls(t *testing.T) {
+	for _, length := range []string{"Content-Length: 100", "Transfer-Encoding: chunked"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := serveInBubble(t, newRouter(nil), nil)
+			conn, err := newConn(s)
+			require.NoError(t, err)
+			defer conn.Close()
+			fmt.Fprintf(conn, "POST /socket.io/?%s&sid=none%s%s\r\n\r\n", polling, head, length)
+			over := make(chan struct{})
+			go func() {
+				defer close(over)
+				io.Copy(io.Discard, conn)
+			}()
+			select {
+			case <-over:
+			case <-time.After(time.Minute):
+				t.Error("the server waits for the body")
+			}
+		})
+	}
+}
