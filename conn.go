@@ -331,24 +331,24 @@ func (c *Conn) SetData(v any) error {
 	if err != nil {
 		return fmt.Errorf("wsrouter: SetData: %w", err)
 	}
-	if !c.keepData(len(data)) {
+	if !c.keepData(data) {
 		return fmt.Errorf("wsrouter: SetData: %w", c.gone())
 	}
-	c.member.SetData(data)
 	c.router.app.relieve()
 	return nil
 }
 
-// keepData counts what SetData keeps. It reports false when the connection has
-// ended.
-func (c *Conn) keepData(n int) bool {
+// keepData keeps and counts what SetData sets, in one step: of two at once the same
+// counts that is shown. It reports false when the connection has ended.
+func (c *Conn) keepData(data []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.phase == connEnded {
 		return false
 	}
-	c.link.bytes.Keep(n - c.data)
-	c.data = n
+	c.link.bytes.Keep(len(data) - c.data)
+	c.data = len(data)
+	c.member.SetData(data)
 	return true
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -32,16 +33,20 @@ func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 }
 
 // respondPayload answers with packets; the error is that of a client that does not
-// get them, and its session ends.
-func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) error {
+// get them, and its session ends. So it does where a ResponseWriter of middleware's
+// panics, or the link would wait for ever for what has become of its frames.
+func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) (err error) {
+	err = net.ErrClosed // in a panic
+	defer func() {
+		switch { // what the packets said is lost
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			s.end(adapter.End{Code: wsrouter.ClosePolicy, Reason: "slow client", Cause: adapter.CauseSlow})
+		case err != nil:
+			s.end(gone())
+		}
+	}()
 	w.Header().Set("Cache-Control", "no-store")
-	err := s.respond(w, "text/plain; charset=UTF-8", appendPayload(nil, packets))
-	switch { // what the packets said is lost
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.end(adapter.End{Code: wsrouter.ClosePolicy, Reason: "slow client", Cause: adapter.CauseSlow})
-	case err != nil:
-		s.end(gone())
-	}
+	err = s.respond(w, "text/plain; charset=UTF-8", appendPayload(nil, packets))
 	return err
 }
 
@@ -235,7 +240,6 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status := s.take(w, r)
-	s.endPost() // before the client may send the next
 	if status != http.StatusOK {
 		// The read deadline stays, for the rest of the body.
 		rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
@@ -247,8 +251,10 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 }
 
 // take receives a request body and returns the status to answer. post has set
-// MessageTimeout.
+// MessageTimeout. The post has ended with it, also where a Body of middleware's
+// panics, and before the client is answered, who may then send the next.
 func (s *session) take(w http.ResponseWriter, r *http.Request) int {
+	defer s.endPost()
 	if r.Header.Get("Content-Type") == "application/octet-stream" {
 		s.fail(errEngine) // it is for older versions of the protocol
 		return http.StatusBadRequest

@@ -171,8 +171,12 @@ var (
 	errVersion     = &engineError{5, "Unsupported protocol version", http.StatusBadRequest, RefusedVersion}
 )
 
-// refuse answers a request with an error, and makes that known.
+// refuse answers a request with an error, and makes that known. The read deadline is
+// for a body, for which net/http waits; the server sets its own for what comes next.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, e *engineError) {
+	if r.ContentLength != 0 {
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.WriteTimeout))
+	}
 	if e.reason != "" {
 		h.host.Refused(r, string(e.reason), e)
 	}
@@ -276,6 +280,8 @@ func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid strin
 		h.refuse(w, r, errRequest)
 	case upgrade:
 		s.upgrade(w, r)
+	case r.Method == http.MethodGet && r.ContentLength != 0: // net/http would wait for the body before it answers
+		h.refuse(w, r, errRequest)
 	case r.Method == http.MethodGet:
 		s.poll(w, r)
 	case r.Method == http.MethodPost:
