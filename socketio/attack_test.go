@@ -63,7 +63,7 @@ var attacks = []attack{
 			fmt.Fprintf(dial(), "GET /socket.io/?%s%s\r\n", p.query(), head)
 		}
 	}},
-	{"a poll held open for ever", func(s *site, dial func() net.Conn) {
+	{"a poll held open forever", func(s *site, dial func() net.Conn) {
 		p := s.open()
 		p.join("40")
 		fmt.Fprintf(dial(), "GET /socket.io/?%s%s\r\n", p.query(), head)

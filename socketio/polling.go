@@ -34,7 +34,7 @@ func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 
 // respondPayload answers with packets; the error is that of a client that does not
 // get them, and its session ends. So it does where a ResponseWriter of middleware's
-// panics, or the link would wait for ever for what has become of its frames.
+// panics, or the link would wait forever for what has become of its frames.
 func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) (err error) {
 	err = net.ErrClosed // in a panic
 	defer func() {

@@ -55,7 +55,7 @@ func TestWriterOfPollPanics(t *testing.T) {
 }
 
 // TestPollWithBody: a poll has no body. The server would wait for what is announced
-// of it before it answers, for ever, as a poll has no read deadline.
+// of it before it answers, forever, as a poll has no read deadline.
 func TestPollWithBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)

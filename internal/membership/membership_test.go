@@ -142,7 +142,7 @@ func TestJoined(t *testing.T) {
 		require.ErrorIs(t, m.Publish(join()), broker.ErrUnreached)
 		m.Join()
 		synctest.Wait()
-		require.Equal(t, 1, f.asked, "it leaves for ever")
+		require.Equal(t, 1, f.asked, "it leaves forever")
 		require.EqualValues(t, 1, m.lost.Load())
 		require.Empty(t, m.log.String())
 	})
