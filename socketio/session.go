@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -217,7 +218,7 @@ func (s *session) wakeLocked() {
 func (s *session) put(p enginePacket) {
 	s.mu.Lock()
 	w := s.writerLocked()
-	if w.ws == nil && !s.ended {
+	if w.ws == nil && !s.ended && !s.waitsLocked(p.kind) {
 		s.out = append(s.out, p)
 		s.wakeLocked()
 	}
@@ -225,6 +226,12 @@ func (s *session) put(p enginePacket) {
 	if w.ws != nil {
 		w.write(p)
 	}
+}
+
+// waitsLocked reports whether a packet of that kind waits for a poll. A client may
+// answer pings that it has not got, and never poll: more than one ping does not wait.
+func (s *session) waitsLocked(kind byte) bool {
+	return slices.ContainsFunc(s.out, func(p enginePacket) bool { return p.kind == kind })
 }
 
 // writerLocked writes to the WebSocket, if there is one.

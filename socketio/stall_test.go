@@ -134,3 +134,19 @@ func TestRefusedPostStalls(t *testing.T) {
 		})
 	}
 }
+
+// TestPongsWithoutPolls: a client that answers pings without having got them, and
+// does not poll, has one of them waiting.
+func TestPongsWithoutPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := serveInBubble(t, newRouter(nil), nil)
+		p := s.open()
+		p.join("40")
+		for range 10 {
+			time.Sleep(25 * time.Second)
+			synctest.Wait()
+			p.post("3")
+		}
+		require.Equal(t, "2", p.get())
+	})
+}
