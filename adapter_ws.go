@@ -119,16 +119,6 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	serve(s, t)
 }
 
-// session is one end of a connection that speaks the plain protocol.
-func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
-	return &plain.Session{
-		Link: l, Namespace: r, Codec: codec, Limits: r.app.limits(), Dialed: l.dialed,
-		BadFrame: func(problem string) {
-			r.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", problem)
-		},
-	}
-}
-
 func serve(s *plain.Session, w plain.Wire) {
 	defer s.Begin()()
 	s.Serve(w)

@@ -2,13 +2,10 @@ package wsrouter
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/origin"
 	"github.com/wsrouter/wsrouter/internal/sessions"
 )
@@ -44,7 +41,7 @@ func (r *Router) mayConnect(req *http.Request) *adapter.Refusal {
 	switch {
 	case !r.app.allowsOrigin(req):
 		return refusal(http.StatusForbidden, "origin not allowed", RefusedOrigin)
-	case requestHeld(req) > maxRequest:
+	case budget.Request(req) > maxRequest:
 		return refusal(http.StatusRequestHeaderFieldsTooLarge, "request headers too large", RefusedRequest)
 	case r.isClosing():
 		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
@@ -72,7 +69,7 @@ func (r *Router) ready(ctx context.Context) error {
 func (a *app) allowsOrigin(req *http.Request) bool {
 	header := req.Header.Get("Origin")
 	if header == "" {
-		return !embedded(req.Header)
+		return !origin.Embedded(req.Header)
 	}
 	o := origin.Parse(header)
 	for _, pattern := range a.origins {
@@ -86,52 +83,7 @@ func (a *app) allowsOrigin(req *http.Request) bool {
 	return o.SameAs(req.Host, req.TLS != nil)
 }
 
-// embedded reports whether a page of somebody else's makes a browser ask by a way
-// that sends no Origin: as an image, say, or in a frame (W3C Fetch Metadata).
-func embedded(h http.Header) bool {
-	switch h.Get("Sec-Fetch-Mode") {
-	case "no-cors":
-		return true
-	case "navigate", "nested-navigate":
-		site := h.Get("Sec-Fetch-Site")
-		return site == "cross-site" || site == "same-site"
-	}
-	return false
-}
-
-// parseOrigins panics for what is no origin, and for what none can be.
-func parseOrigins(patterns []string) (list []origin.Pattern) {
-	for _, pattern := range patterns {
-		p, err := origin.ParsePattern(pattern)
-		if err != nil {
-			panic(fmt.Sprintf("wsrouter: invalid pattern %q in Options.Origins: %v", pattern, err))
-		}
-		list = append(list, p)
-	}
-	return list
-}
-
-const (
-	maxRequest     = 256 << 10
-	headerOverhead = 128 // of one value of a header or form
-)
-
-// requestHeld is what a request costs in memory that is kept.
-func requestHeld(r *http.Request) int {
-	n := len(r.RequestURI) + len(r.Host) + len(r.RemoteAddr)
-	if u := r.URL; u != nil {
-		n += len(u.Path) + len(u.RawPath) + len(u.RawQuery) + len(u.Host) + len(u.Fragment)
-	}
-	for _, values := range []map[string][]string{r.Header, r.Trailer, r.Form, r.PostForm} {
-		for name, list := range values {
-			n += len(name)
-			for _, v := range list {
-				n += headerOverhead + len(v)
-			}
-		}
-	}
-	return n
-}
+const maxRequest = 256 << 10 // bytes, as budget counts them
 
 // noRoom is the refusal where there is no room for a client, nil where there is.
 func noRoom(outcome sessions.Outcome) *adapter.Refusal {
@@ -154,50 +106,5 @@ func (a *app) clientKey(req *http.Request) string {
 	if a.opts.ClientKey != nil {
 		return a.opts.ClientKey(req)
 	}
-	host, _, err := net.SplitHostPort(req.RemoteAddr)
-	if err != nil {
-		return req.RemoteAddr
-	}
-	return addressKey(host)
-}
-
-// addressKey is the address of an IPv4 client, and the network of an IPv6 client:
-// whoever has one address of a /64 has them all (RFC 4291 section 2.5.1).
-func addressKey(host string) string {
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return host
-	}
-	if addr = addr.Unmap(); addr.Is4() {
-		return addr.String()
-	}
-	network, _ := addr.Prefix(64) // without a zone
-	return network.String()
-}
-
-// mayJoin bounds how often a client joins namespaces: MaxOpen at once, which is as
-// many as there may be, and MaxOpen a minute.
-func (l *link) mayJoin() bool {
-	n := l.app.opts.MaxOpen
-	return n == unlimited || l.joins.Take(n, float64(n)/60)
-}
-
-// StatusError is returned by [Dial] and [Router.Connect] when the server answers
-// with an HTTP status instead of a connection.
-type StatusError struct {
-	StatusCode int
-	Text       string // of the answer, at most 1 KB
-}
-
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("wsrouter: server answered %d %s: %s", e.StatusCode, http.StatusText(e.StatusCode), e.Text)
-}
-
-// statusError is a refusal as the side that dialed sees it.
-func statusError(err error) error {
-	var r *adapter.Refusal
-	if errors.As(err, &r) {
-		return &StatusError{r.Status, r.Text}
-	}
-	return err
+	return sessions.ClientOf(req.RemoteAddr)
 }

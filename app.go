@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,13 @@ type app struct {
 
 func newApp(opts *Options) *app {
 	a := &app{opts: opts.withDefaults(), compiled: make(chan struct{}), namespaces: make(map[string]*Router)}
-	a.origins = parseOrigins(a.opts.Origins)
+	for _, pattern := range a.opts.Origins {
+		p, err := origin.ParsePattern(pattern)
+		if err != nil {
+			panic(fmt.Sprintf("wsrouter: invalid pattern %q in Options.Origins: %v", pattern, err))
+		}
+		a.origins = append(a.origins, p)
+	}
 	a.pool = budget.NewPool(a.opts.MaxBuffered)
 	a.sessions = sessions.New[*link, *Conn](a.opts.MaxConns, a.opts.MaxConnsPerClient)
 	a.root = a.newRouter("/", nil)

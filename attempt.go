@@ -167,3 +167,23 @@ func checkURL(url string) error {
 	}
 	return nil
 }
+
+// StatusError is returned by [Dial] and [Router.Connect] when the server answers
+// with an HTTP status instead of a connection.
+type StatusError struct {
+	StatusCode int
+	Text       string // of the answer, at most 1 KB
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("wsrouter: server answered %d %s: %s", e.StatusCode, http.StatusText(e.StatusCode), e.Text)
+}
+
+// statusError is a refusal as the side that dialed sees it.
+func statusError(err error) error {
+	var r *adapter.Refusal
+	if errors.As(err, &r) {
+		return &StatusError{r.Status, r.Text}
+	}
+	return err
+}

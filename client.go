@@ -268,3 +268,13 @@ func (c *Client) Close() error {
 	}
 	return nil
 }
+
+// session is one end of a connection that speaks the plain protocol.
+func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
+	return &plain.Session{
+		Link: l, Namespace: r, Codec: codec, Limits: r.app.limits(), Dialed: l.dialed,
+		BadFrame: func(problem string) {
+			r.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", problem)
+		},
+	}
+}

@@ -86,7 +86,7 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	l.mu.Lock() // the timer may be quick
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
-	l.bytes.Keep(requestHeld(l.request))
+	l.bytes.Keep(budget.Request(l.request))
 	refused := noRoom(a.sessions.Add(l, l.request, a.clientKey(l.request)))
 	if refused == nil && !opts.Dialed && !a.take(serving) {
 		a.sessions.Remove(l)
@@ -265,8 +265,11 @@ func (l *link) flow(verdict budget.Verdict) adapter.Flow {
 	return adapter.Go
 }
 
-func inboxFull() *CloseError {
-	return &CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol}
+// mayJoin bounds how often a client joins namespaces: MaxOpen at once, which is as
+// many as there may be, and MaxOpen a minute.
+func (l *link) mayJoin() bool {
+	n := l.app.opts.MaxOpen
+	return n == unlimited || l.joins.Take(n, float64(n)/60)
 }
 
 // resume lets the reader go on if a leaf says so. It was we who did not read: the

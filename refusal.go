@@ -3,7 +3,6 @@ package wsrouter
 import (
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
@@ -41,7 +40,7 @@ func refusal(status int, text string, reason Refusal) *adapter.Refusal {
 // refused counts, logs and traces that a client is not let in; the namespace is
 // empty where that is not known, err may be nil.
 func (a *app) refused(req *http.Request, namespace string, reason Refusal, err error) {
-	show, more := a.counters.refusals.add(reason, time.Now())
+	show, more := a.counters.refusals.Add(reason, time.Now())
 	if show {
 		a.logRefusal(req, namespace, reason, err, more)
 	}
@@ -73,51 +72,3 @@ func (a *app) logRefusal(req *http.Request, namespace string, reason Refusal, er
 
 // maxShown is how many bytes of a header are logged.
 const maxShown = 128
-
-// refusals counts clients that were not let in, and lets one of each reason a minute
-// be logged: anybody may be refused as often as he likes.
-type refusals struct {
-	mu sync.Mutex // guards of
-	of map[Refusal]*refusalCount
-}
-
-type refusalCount struct {
-	all    int64
-	more   int64 // since one was logged
-	logged time.Time
-}
-
-// add counts one. It reports whether that is to be logged, and how many were not
-// since the one before.
-func (r *refusals) add(reason Refusal, now time.Time) (show bool, more int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.of == nil {
-		r.of = make(map[Refusal]*refusalCount)
-	}
-	c := r.of[reason]
-	if c == nil {
-		c = new(refusalCount)
-		r.of[reason] = c
-	}
-	c.all++
-	if c.all > 1 && now.Sub(c.logged) < time.Minute {
-		c.more++
-		return false, 0
-	}
-	more, c.more, c.logged = c.more, 0, now
-	return true, more
-}
-
-func (r *refusals) load() map[Refusal]int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.of == nil {
-		return nil
-	}
-	n := make(map[Refusal]int64, len(r.of))
-	for reason, c := range r.of {
-		n[reason] = c.all
-	}
-	return n
-}

@@ -121,7 +121,7 @@ func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
 		l.close(&CloseError{Code: CloseProtocol, Reason: "id in use", Cause: CauseProtocol})
 		return adapter.Closed
 	case flooding:
-		l.close(inboxFull())
+		l.close(&CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol})
 		return adapter.Closed
 	case rejected, repeated:
 		counters.discarded.Add(1)

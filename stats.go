@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/internal/quota"
 )
 
 // Stats is a snapshot of a tree of namespaces, see [Router.Stats].
@@ -41,7 +42,7 @@ type counters struct {
 	connects, eventsIn, eventsOut, bytesIn, bytesOut atomic.Int64
 	dropped, discarded, slow, errors, panics         atomic.Int64
 	streams, producers, unpublished                  atomic.Int64
-	refusals                                         refusals
+	refusals                                         quota.Tally[Refusal]
 }
 
 // Stats returns what there is and what has been. It looks at each connection of
@@ -50,7 +51,7 @@ func (r *Router) Stats() Stats {
 	c := &r.app.counters
 	s := Stats{
 		Namespaces: make(map[string]int),
-		Connects:   c.connects.Load(), Refused: c.refusals.load(),
+		Connects:   c.connects.Load(), Refused: c.refusals.Load(),
 		EventsIn: c.eventsIn.Load(), EventsOut: c.eventsOut.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Dropped: c.dropped.Load(), Discarded: c.discarded.Load(), Slow: c.slow.Load(),

@@ -23,7 +23,7 @@ var homes = map[string][]string{
 	"Context":  {"errors.go", "request.go", "response.go"}, // answers, and the errors that are some
 	"Target":   {"cluster.go"},                             // the part of it on other nodes
 	"attached": {"request.go"},                             // Receive is where requests begin
-	"link":     {"admit.go", "call.go", "lifecycle.go"},    // Join is where Conns begin; limits of what clients cost
+	"link":     {"call.go", "lifecycle.go"},                // Join is where Conns begin; what calls cost
 	"request":  {"lifecycle.go", "response.go"},            // how it ends with its Conn, and its stream
 
 	"internal/rooms.Registry": {"select.go"},                                // reading, apart from changing
