@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -104,8 +105,9 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	}
 	t.socket = sock
 	link, err := host.NewLink(t, adapter.LinkOptions{Request: req})
-	if err != nil {
-		sock.Close(CloseTryAgainLater, err.Error())
+	if refused := new(adapter.Refusal); errors.As(err, &refused) {
+		end := refused.End()
+		sock.Close(end.Code, end.Reason)
 		return
 	}
 	t.attach(link)

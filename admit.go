@@ -22,7 +22,7 @@ func (r *Router) admit(req *http.Request) *adapter.Refusal {
 	clients := r.app.sessions
 	err := r.mayConnect(req)
 	if err == nil {
-		err = noRoom(clients.Hold(req, r.app.clientKey(req)))
+		err = r.app.noRoom(clients.Hold(req, r.app.clientKey(req)))
 	}
 	if req.Context().Done() == nil { // of no server: nothing would end it
 		defer clients.LetGo(req)
@@ -44,7 +44,7 @@ func (r *Router) mayConnect(req *http.Request) *adapter.Refusal {
 	case budget.Request(req) > maxRequest:
 		return refusal(http.StatusRequestHeaderFieldsTooLarge, "request headers too large", RefusedRequest)
 	case r.isClosing():
-		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
+		return r.app.notAnyMore()
 	case !r.app.take(serving):
 		return notServing()
 	}
@@ -86,16 +86,23 @@ func (a *app) allowsOrigin(req *http.Request) bool {
 const maxRequest = 256 << 10 // bytes, as budget counts them
 
 // noRoom is the refusal where there is no room for a client, nil where there is.
-func noRoom(outcome sessions.Outcome) *adapter.Refusal {
+func (a *app) noRoom(outcome sessions.Outcome) *adapter.Refusal {
 	switch outcome {
 	case sessions.Full:
 		return refusal(http.StatusServiceUnavailable, "too many connections", RefusedMaxConns)
 	case sessions.ClientFull:
 		return refusal(http.StatusTooManyRequests, "too many connections from you", RefusedClient)
 	case sessions.Closed:
-		return refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
+		return a.notAnyMore()
 	}
 	return nil
+}
+
+// notAnyMore is the refusal of a client that comes to what shuts down.
+func (a *app) notAnyMore() *adapter.Refusal {
+	r := refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
+	r.Code = a.opts.ShutdownCode
+	return r
 }
 
 // clientKey returns whose connections are counted together; empty without a limit.

@@ -175,7 +175,7 @@ func (l *link) attachLocked(a *attached) (joined *Conn, err error) {
 	l.phase = linkOpen
 	switch {
 	case a.conn.router.isClosing():
-		return nil, refusal(503, "shutting down", RefusedShutdown)
+		return nil, l.app.notAnyMore()
 	case len(l.attached) >= maxNamespaces:
 		return nil, refusal(503, "too many namespaces", RefusedMaxConns)
 	}

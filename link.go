@@ -2,7 +2,6 @@ package wsrouter
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -81,13 +80,13 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 		bytes:     a.pool.NewAccount(a.opts.InboxBytes, a.opts.MaxMessage),
 		done:      make(chan struct{}),
 	}
-	early := a.spreadPing()
+	early := a.sessions.Spread(a.opts.PingInterval)
 	l.lastRead.Store(time.Now().Add(-early).UnixNano())
 	l.mu.Lock() // the timer may be quick
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
 	l.bytes.Keep(budget.Request(l.request))
-	refused := noRoom(a.sessions.Add(l, l.request, a.clientKey(l.request)))
+	refused := a.noRoom(a.sessions.Add(l, l.request, a.clientKey(l.request)))
 	if refused == nil && !opts.Dialed && !a.take(serving) {
 		a.sessions.Remove(l)
 		refused = notServing()
@@ -100,19 +99,6 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	}
 	a.relieve()
 	return l, nil
-}
-
-// crowd is how many links are so many that their pings are spread.
-const crowd = 1000
-
-// spreadPing is how much earlier than the others a new link is pinged for the first
-// time; from then on each keeps its own time. Thousands may come at the same
-// moment, as after a restart, and would be pinged so forever.
-func (a *app) spreadPing() time.Duration {
-	if a.sessions.Size() < crowd {
-		return 0
-	}
-	return rand.N(a.opts.PingInterval/4 + 1)
 }
 
 // Send implements [adapter.Link].

@@ -48,7 +48,8 @@ type Host interface {
 	Lookup(name string) Namespace
 
 	// NewLink registers a client's transport. The error is a *[Refusal]: no more
-	// clients are taken. Whoever made a Link must call its End.
+	// clients are taken, as by a shutdown since Admit; its End is for a client that
+	// has been answered. Whoever made a Link must call its End.
 	NewLink(Transport, LinkOptions) (Link, error)
 }
 
@@ -71,10 +72,20 @@ type Refusal struct {
 	Status int    // an HTTP status
 	Text   string // for the client
 	Reason string // of a few, for counting
+	Code   int    // a WebSocket close code, for a client that has been answered; zero is 1013
 }
 
 // Error returns the text.
 func (r *Refusal) Error() string { return r.Text }
+
+// End is how the connection of a client ends that was refused once it was there.
+func (r *Refusal) End() End {
+	code := r.Code
+	if code == 0 {
+		code = 1013 // try again later
+	}
+	return End{Code: code, Reason: r.Text, Cause: CauseLocal}
+}
 
 // ServeHTTP answers a request with status and text. Where it makes sense it asks
 // the client to try again in a few seconds.

@@ -107,7 +107,7 @@ func (s *Session) join(auth []byte) {
 	}
 	var refusal *adapter.Refusal
 	if errors.As(err, &refusal) {
-		s.Link.Close(adapter.End{Code: tryAgainLater, Reason: refusal.Text, Cause: adapter.CauseLocal})
+		s.Link.Close(refusal.End())
 	}
 }
 

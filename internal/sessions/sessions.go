@@ -13,9 +13,11 @@ import (
 	"context"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Unlimited is the limit that is none.
@@ -182,6 +184,19 @@ func (r *Registry[L, C]) Size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.links)
+}
+
+// crowd is how many links are so many that what they do by the clock is spread.
+const crowd = 1000
+
+// Spread is how much earlier than its interval says a new link begins with what it
+// does again and again, as pings; from then on each keeps its own time. Thousands may
+// come at the same moment, as after a restart, and would do it together forever.
+func (r *Registry[L, C]) Spread(interval time.Duration) time.Duration {
+	if r.Size() < crowd {
+		return 0
+	}
+	return rand.N(interval/4 + 1)
 }
 
 // Links returns the links, in no order.

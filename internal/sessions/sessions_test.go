@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,6 +59,26 @@ func TestClose(t *testing.T) {
 	r.Close()
 	require.Equal(t, sessions.Closed, r.Add(2, held, ""), "whoever has a place, too")
 	require.Equal(t, []int{1}, r.Links(), "who is there stays")
+}
+
+// TestCrowdsAreSpread: over a quarter of the interval, from a thousand links on.
+func TestCrowdsAreSpread(t *testing.T) {
+	r := sessions.New[int, string](sessions.Unlimited, sessions.Unlimited)
+	add := func(i int) { require.Equal(t, sessions.Open, r.Add(i, request(), "")) }
+	for i := range 999 {
+		add(i)
+	}
+	require.Zero(t, r.Spread(time.Minute))
+	add(999)
+	later := 0
+	for range 100 {
+		early := r.Spread(time.Minute)
+		require.True(t, 0 <= early && early <= 15*time.Second)
+		if early > 7*time.Second {
+			later++
+		}
+	}
+	require.InDelta(t, 50, later, 40)
 }
 
 func TestConns(t *testing.T) {

@@ -1,13 +1,16 @@
 package suite_test
 
 import (
+	"bufio"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
@@ -98,6 +101,50 @@ func TestEarlyEndsAreSeen(t *testing.T) {
 		raw.Wait()
 		require.Equal(t, map[wsrouter.Refusal]int64{wsrouter.RefusedProtocol: 1, wsrouter.RefusedShutdown: 1}, router.Stats().Refused)
 	})
+}
+
+// TestShutdownCodeIsForLateClients: who comes in while the server goes, after Admit
+// or to a namespace that is gone, is told the code of the shutdown.
+func TestShutdownCodeIsForLateClients(t *testing.T) {
+	router := wsrouter.New(&wsrouter.Options{ShutdownCode: wsrouter.CloseServiceRestart})
+	chat := router.Namespace("/chat")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/chat" {
+			chat.Handler(&wsrouter.WSOptions{AuthFrame: true}).ServeHTTP(w, r)
+			return
+		}
+		router.ServeHTTP(lateHijack{w, router}, r)
+	}))
+	defer server.Close()
+	dial := func(path string) *websocket.Conn {
+		conn, _, err := websocket.Dial(t.Context(), server.URL+path, nil)
+		require.NoError(t, err)
+		return conn
+	}
+	requireRestart := func(conn *websocket.Conn) {
+		var end websocket.CloseError
+		_, _, err := conn.Read(t.Context())
+		require.ErrorAs(t, err, &end)
+		require.Equal(t, websocket.CloseError{Code: 1012, Reason: "shutting down"}, end)
+	}
+
+	conn := dial("/chat")
+	require.NoError(t, chat.Shutdown(t.Context()))
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, []byte(`{"auth":1}`)))
+	requireRestart(conn)
+	requireRestart(dial("/"))
+	require.EqualValues(t, 2, router.Stats().Refused[wsrouter.RefusedShutdown])
+}
+
+// lateHijack shuts a router down between a client's request and its connection.
+type lateHijack struct {
+	http.ResponseWriter
+	router *wsrouter.Router
+}
+
+func (h lateHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.router.Close()
+	return h.ResponseWriter.(http.Hijacker).Hijack()
 }
 
 // TestGuardRefusalsAreSeen: one line a minute for those that OnConnect means, one
