@@ -24,6 +24,9 @@ var (
 	handler     wsrouter.HandlerFunc
 	middleware  wsrouter.Middleware
 	validate    func(any) error
+	oops        wsrouter.Middleware
+	whoIs       func(*http.Request) (string, error)
+	history     func(room string) []string
 	server      *http.Server
 	c           *wsrouter.Context
 	ctx         context.Context
