@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"github.com/wsrouter/wsrouter/payload"
@@ -22,7 +23,7 @@ func byEncoder(v any) ([]byte, error) {
 // FuzzAppendJSON holds that the short ways give what encoding/json gives, and
 // that Bind gets back what was put in.
 func FuzzAppendJSON(f *testing.F) {
-	for _, seed := range []string{"", "hi", "数据不能为空！", "<b>&", "a\"b\\c\n\x00\x7f", "\xff\xc0", "\u2028\u2029", "😀", "\xed\xa0\x80"} {
+	for _, seed := range []string{"", "hi", "数据不能为空！", "<b>&", "a\"b\\c\n\x00\x7f", "\xff\xc0", "\u2028\u2029", "😀", "\xed\xa0\x80", "\"\xf7\""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -34,10 +35,11 @@ func FuzzAppendJSON(f *testing.F) {
 			require.Equal(t, "x"+string(want), string(got))
 		}
 		got, err := payload.AppendJSON(nil, json.RawMessage(s))
-		if s == "" || !json.Valid([]byte(s)) {
+		if s == "" || !json.Valid([]byte(s)) || !utf8.ValidString(s) {
 			require.Error(t, err)
 			return
 		}
+		require.NoError(t, err)
 		require.Equal(t, s, string(got))
 	})
 }
