@@ -3,6 +3,7 @@ package wsrouter
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -13,7 +14,7 @@ import (
 
 // Subprotocol is the WebSocket subprotocol of PROTOCOL.md. Our clients offer it;
 // a client that offers none is served all the same.
-const Subprotocol = "wsrouter.v1"
+const Subprotocol = plain.Subprotocol
 
 // Codec is a variant of the plain protocol, chosen per mount in
 // [WSOptions.Codec]. The protocol is written up in PROTOCOL.md.
@@ -96,7 +97,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	t := newWSTransport(host.Limits())
-	o := t.options(append([]string{Subprotocol}, m.opts.Subprotocols...))
+	o := t.options(t.subprotocols(t.limits.Window > 0, m.opts.Subprotocols))
 	o.Compression = m.opts.Compression
 	sock, err := socket.Accept(w, req, o)
 	if err != nil { // it has answered
@@ -112,7 +113,8 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	}
 	t.attach(link)
 	s := &plain.Session{
-		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: t.limits, WantAuth: m.opts.AuthFrame,
+		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: t.limits,
+		WantAuth: m.opts.AuthFrame, Resumable: t.resumable(),
 	}
 	if m.opts.Detach {
 		go serve(s, t)
@@ -149,6 +151,20 @@ func (t *wsTransport) options(subprotocols []string) socket.Options {
 		Alive:          t.alive,
 		Control:        t.control,
 	}
+}
+
+// subprotocols are ours, in the order of our choice, and others.
+func (t *wsTransport) subprotocols(session bool, others []string) []string {
+	ours := []string{plain.SessionSubprotocol, Subprotocol}
+	if !session {
+		ours = ours[1:]
+	}
+	return append(ours, others...)
+}
+
+// resumable reports whether both ends know sessions.
+func (t *wsTransport) resumable() bool {
+	return strings.EqualFold(t.socket.Subprotocol(), plain.SessionSubprotocol)
 }
 
 // attach tells the transport its link, before anything is read.

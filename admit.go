@@ -19,6 +19,7 @@ import (
 // A client that waits, or is let in, counts as a connection until newLink is called
 // with the same request, or the request's context ends.
 func (r *Router) admit(req *http.Request) *adapter.Refusal {
+	r.app.checkRecovery()
 	clients := r.app.sessions
 	err := r.mayConnect(req)
 	if err == nil {

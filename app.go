@@ -113,7 +113,7 @@ func (a *app) relieve() {
 	for a.pool.Over() {
 		var fullest *link
 		most := 0
-		for _, l := range a.sessions.Links() {
+		for _, l := range append(a.sessions.Links(), a.sessions.Parked()...) {
 			if held, _ := l.bytes.Held(); held > most && !l.bytes.Gone() {
 				fullest, most = l, held
 			}
@@ -121,7 +121,9 @@ func (a *app) relieve() {
 		if fullest == nil {
 			return
 		}
-		fullest.cut(slowClient())
+		if !fullest.lapse() {
+			fullest.cut(slowClient())
+		}
 	}
 }
 
@@ -166,6 +168,7 @@ func (a *app) limits() adapter.Limits {
 		MaxMessage: o.MaxMessage, MaxName: o.MaxName,
 		PingInterval: o.PingInterval, PongTimeout: o.PongTimeout, WriteTimeout: o.WriteTimeout,
 		MessageTimeout: o.MessageTimeout, ConnectTimeout: o.ConnectTimeout,
+		Window:  o.Recovery.window(),
 		Origins: o.Origins, CrossOrigin: len(o.Origins) > 0 || o.AllowOrigin != nil,
 	}
 }

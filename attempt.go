@@ -21,6 +21,7 @@ type greeting struct {
 	header http.Header
 	auth   adapter.Frame // zero without Auth
 	until  time.Time     // the end of the attempt, where it is over a network
+	lost   *Conn         // to come back to; nil if there is none
 }
 
 // connect is one attempt. ConnectTimeout bounds all of it: our Router's OnInit, the
@@ -36,7 +37,7 @@ func (c *Client) connect(ctx context.Context) (*Conn, error) {
 	if err != nil {
 		return nil, tooLate(ctx, limit, err)
 	}
-	g.until = until
+	g.until, g.lost = until, c.lost
 	conn, err := c.dial(ctx, g)
 	return conn, tooLate(ctx, limit, err)
 }

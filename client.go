@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/pipe"
@@ -56,10 +57,10 @@ type DialOptions struct {
 // Client is the side that dialed: a service's, or a test's. All its methods are
 // safe for concurrent use.
 //
-// Nothing is queued while a client that reconnects is away: Emit, Call and Pull
-// fail at once with the *[CloseError] of the connection that was lost, as do
-// calls that were waiting for an answer, whether or not the server has handled
-// them. [Client.Ready] waits for the next connection. When the client does not come
+// Unless [Reconnect] has Resume, nothing is queued while a client that reconnects is
+// away: Emit, Call and Pull fail at once with the *[CloseError] of the connection that
+// was lost, as do calls that were waiting for an answer, whether or not the server has
+// handled them. [Client.Ready] waits for the next connection. When the client does not come
 // back, they all fail with the reason, which also wraps the *[CloseError], and the
 // Router's Logger gets one line with it.
 type Client struct {
@@ -71,7 +72,8 @@ type Client struct {
 	gone   chan struct{} // closed when there will be no more connection; nil without Reconnect
 
 	// Of whoever connects: newClient, and then keepConnected.
-	attempt int // since a connection lasted
+	attempt int   // since a connection lasted
+	lost    *Conn // which may be away; nil at first
 	header  asked[http.Header]
 	auth    asked[any]
 
@@ -149,7 +151,7 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*
 	ctx, cancel := context.WithDeadline(ctx, g.until)
 	defer cancel()
 	t := newWSTransport(o.Router.app.limits())
-	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, t.options([]string{Subprotocol}))
+	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, t.options(t.subprotocols(o.resumes(), nil)))
 	if err != nil {
 		return nil, dialFailure(err, resp)
 	}
@@ -160,8 +162,10 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*
 		return nil, statusError(err)
 	}
 	t.attach(l)
-	return o.begin(t, l, g.auth)
+	return o.begin(t, l, g, t.resumable())
 }
+
+func (o *DialOptions) resumes() bool { return o.Reconnect != nil && o.Reconnect.Resume }
 
 // handshake is the request that a client's own Conn shows.
 func handshake(url string, header http.Header) *http.Request {
@@ -195,7 +199,7 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 	}
 	server.Attach(serving)
 	s := r.session(serving, plain.JSON)
-	s.WantAuth = o.Auth != nil
+	s.WantAuth, s.Resumable = o.Auth != nil, o.resumes() && r.app.opts.Recovery != nil
 	go serve(s, server)
 	l, err := o.Router.app.newLink(client, adapter.LinkOptions{Request: req, Dialed: true})
 	if err != nil {
@@ -203,21 +207,71 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 		return nil, statusError(err)
 	}
 	client.Attach(l)
-	return o.begin(client, l, g.auth)
+	return o.begin(client, l, g, s.Resumable)
 }
 
-// begin makes the client's Conn, and sends the auth frame before all else.
-func (o *DialOptions) begin(w plain.Wire, l *link, auth adapter.Frame) (*Conn, error) {
-	l.Send(auth)
+// begin makes the client's Conn, and sends the auth frame before all else; or the frame
+// of the session, if both ends know of sessions.
+func (o *DialOptions) begin(w plain.Wire, l *link, g greeting, resumable bool) (*Conn, error) {
 	s := o.Router.session(l, plain.JSON)
-	s.SentAuth = !auth.IsZero()
+	s.SentAuth = !g.auth.IsZero()
+	if resumable {
+		s.Resumable = true
+		return o.beginSession(w, l, s, g)
+	}
+	if g.lost != nil {
+		g.lost.lapse(nil)
+	}
+	l.Send(g.auth)
 	s.Begin()
 	conn := s.Conn()
 	go s.Serve(w)
 	if conn == nil {
 		return nil, l.gone()
 	}
-	return conn.(*attached).conn, nil
+	return conn.(*attached).conn.Load(), nil
+}
+
+// beginSession waits for the server's word only where there is a connection to come
+// back to.
+func (o *DialOptions) beginSession(w plain.Wire, l *link, s *plain.Session, g greeting) (*Conn, error) {
+	lost := g.lost.recovery()
+	l.Send(plain.SessionFrame(lost, g.auth))
+	decided := make(chan *Conn, 1)
+	fresh := func() (*attached, *Conn) {
+		a, c := &attached{link: l}, l.newRecoverable(o.Router, plain.JSON, nil)
+		if l.join(a, c) != nil {
+			return nil, nil
+		}
+		decided <- c
+		return a, c
+	}
+	if lost.Secret == "" {
+		a, c := fresh()
+		if c == nil {
+			go s.Serve(w)
+			return nil, l.gone()
+		}
+		s.Welcome = func(welcome adapter.Session) adapter.Conn { c.welcomed(welcome); return a }
+		s.Start(a)
+	} else {
+		s.Welcome = func(welcome adapter.Session) adapter.Conn { return g.lost.answered(l, welcome, decided, fresh) }
+	}
+	go s.Serve(w)
+	late := time.NewTimer(time.Until(g.until))
+	defer late.Stop()
+	select {
+	case c := <-decided:
+		return c, nil
+	case <-l.done:
+		if ce := l.gone(); ce.Cause != CauseLocal {
+			return nil, ce
+		}
+		return nil, &dialError{"the connection was given up meanwhile", nil}
+	case <-late.C:
+		l.cut(&CloseError{Code: CloseAbnormal, Reason: "no answer", Cause: CauseTimeout})
+		return nil, &dialError{"no answer from the server", context.DeadlineExceeded}
+	}
 }
 
 // Conn returns the client's end of the current connection, or of the last: its

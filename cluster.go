@@ -131,7 +131,7 @@ func (n node) Members(s broker.Selection) []broker.Member {
 	conns := t.conns()
 	members := make([]broker.Member, len(conns))
 	for i, c := range conns {
-		members[i] = broker.Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data(), Request: c.request}
+		members[i] = broker.Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data(), Request: c.Request()}
 	}
 	return members
 }

@@ -25,7 +25,6 @@ import (
 // emits and calls fail with a *[CloseError].
 type Conn struct {
 	router  *Router
-	request *http.Request
 	format  adapter.Format
 	dialed  bool // this is the end that has connected
 	born    time.Time
@@ -34,6 +33,7 @@ type Conn struct {
 	values  sync.Map // of Key
 	member  rooms.Member[*Conn]
 	lane    lane.Lane[*request]
+	session *session      // nil where it ends with its link
 	done    chan struct{} // closed when it begins to leave
 	ending  atomic.Bool   // somebody takes it out of the world
 	ended   chan struct{} // closed when it is gone
@@ -41,7 +41,8 @@ type Conn struct {
 	mu        sync.Mutex // guards everything below, and the state of its requests
 	phase     connPhase
 	guard     guardPhase
-	link      *link // nil while it is away
+	link      *link // while it is away the one that it had
+	request   *http.Request
 	auth      json.RawMessage
 	ce        *CloseError // how it leaves
 	held      held
@@ -69,9 +70,13 @@ func (c *Conn) ID() string { return c.member.ID }
 // Router returns the namespace.
 func (c *Conn) Router() *Router { return c.router }
 
-// Request returns the HTTP request with which the client connected. Its body is
-// gone, and its context is over; use [Conn.Context].
-func (c *Conn) Request() *http.Request { return c.request }
+// Request returns the HTTP request with which the client connected, or has come back,
+// see [Options.Recovery]. Its body is gone, and its context is over; use [Conn.Context].
+func (c *Conn) Request() *http.Request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.request
+}
 
 // Transport returns what the connection runs over: "websocket", "polling", or
 // "memory" for [Router.Connect]; other adapters have names of their own, or none. It
@@ -179,9 +184,11 @@ func (c *Conn) send(m *adapter.Message, mode sendMode) error {
 // placed is where a frame went, for [Conn.placed] to do what could not be done with
 // the lock held.
 type placed struct {
-	link    *link // nil if it is held, or nothing is sent
+	frame   adapter.Frame
+	link    *link // nil if it is held or kept, or nothing is sent
 	outcome outbox.Outcome
-	space   <-chan struct{}
+	space   <-chan struct{} // closed when trying again may help
+	away    bool            // which is when the client is back
 }
 
 // put sends a frame. Only sendWait and sendReply block, and at most for
@@ -196,7 +203,7 @@ func (c *Conn) put(f adapter.Frame, mode sendMode) error {
 // putLocked is the one door out: whatever goes to the client passes here.
 func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 	switch {
-	case c.phase == connLive, c.phase == connConnecting && c.dialed:
+	case c.phase == connLive, c.phase == connAway, c.phase == connConnecting && c.dialed:
 	case c.phase == connConnecting && f.IsZero():
 		return placed{}, nil
 	case c.phase == connConnecting:
@@ -212,7 +219,10 @@ func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 	if f.IsZero() {
 		return placed{}, nil
 	}
-	p.link = c.link
+	if c.session != nil {
+		return c.putNumberedLocked(f, mode)
+	}
+	p.frame, p.link = f, c.link
 	p.outcome, p.space = p.link.out.Put(f, c.outboxMode(mode))
 	return p, nil
 }
@@ -235,6 +245,9 @@ func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error
 	switch {
 	case err == errHeldFull:
 		return c.heldFull(mode)
+	case err == errTailFull:
+		c.lapse(nil)
+		return c.gone()
 	case err != nil, p.link == nil:
 		return err
 	}
@@ -242,12 +255,12 @@ func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error
 	switch {
 	case p.outcome != outbox.Full:
 		counters.eventsOut.Add(1)
-		return p.link.putDone(f, p.outcome)
+		return p.link.putDone(p.frame, p.outcome)
 	case mode == sendVolatile:
 		c.router.app.dropped(p.link, 1)
 		return nil
 	case !mode.waits():
-		return p.link.putDone(f, p.outcome)
+		return p.link.putDone(p.frame, p.outcome)
 	}
 	return c.putWaiting(f, mode, p)
 }
@@ -257,6 +270,10 @@ func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
 	timeout := time.NewTimer(c.router.app.opts.WriteTimeout)
 	defer timeout.Stop()
 	for p.outcome == outbox.Full {
+		if p.away {
+			<-p.space // Recovery.Window
+			timeout.Reset(c.router.app.opts.WriteTimeout)
+		}
 		select {
 		case <-p.space:
 		case <-timeout.C:

@@ -204,6 +204,15 @@ const (
 	CloseInternal       = 1011
 	CloseServiceRestart = 1012
 	CloseTryAgainLater  = 1013
+
+	// CloseResume asks a client that can to come back to its connection at once, with
+	// a new Auth: the connection is away until then, see [Options.Recovery]. Others
+	// connect anew.
+	CloseResume = 4900
+
+	// CloseResumed tells a client that somebody has come back to its connection by
+	// another transport. It does not come back itself.
+	CloseResumed = 4409
 )
 
 // CloseError tells how a connection ended. It is what OnDisconnect gets, the cause
@@ -248,7 +257,7 @@ func (e *CloseError) Is(target error) bool { return target == net.ErrClosed }
 // cannot open, or has shut down, finds it again.
 func (e *CloseError) isTemporary() bool {
 	switch e.Code {
-	case CloseInternal, CloseServiceRestart, CloseTryAgainLater:
+	case CloseInternal, CloseServiceRestart, CloseTryAgainLater, CloseResume:
 		return e.Cause != CauseShutdown && e.err != error(errInitFailed)
 	}
 	return false

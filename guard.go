@@ -104,10 +104,16 @@ func (c *Conn) admit() {
 		return
 	}
 	c.router.rooms.Add(&c.member) // before the client knows; what it is sent is held until then
-	welcome := c.welcome()
+	welcome := c.welcome(false)
 	c.mu.Lock()
 	l := c.link
-	frames, bytes := c.held.take(welcome)
+	frames, bytes := c.held.take()
+	if c.session != nil {
+		c.keepLocked(frames)
+	}
+	if !welcome.IsZero() {
+		frames = append([]adapter.Frame{welcome}, frames...)
+	}
 	wake := false
 	if c.phase == connConnecting {
 		c.phase = connLive
@@ -126,16 +132,24 @@ func (c *Conn) admit() {
 	}
 }
 
-// welcome says that the client is let in, where the wire format has a word for it.
-func (c *Conn) welcome() adapter.Frame {
-	f, _ := c.format.Encode(&adapter.Message{Kind: adapter.KindConnect, ID: c.ID()})
+// welcome says that the client is let in, where the wire format has a word for it; or,
+// with the lock held, that it is back.
+func (c *Conn) welcome(back bool) adapter.Frame {
+	m := &adapter.Message{Kind: adapter.KindConnect, ID: c.ID()}
+	if s := c.session; s != nil && !c.dialed {
+		m.Session = &adapter.Session{Secret: s.secret, Window: s.window, Resumed: back}
+		if back {
+			m.Session.Received = s.received
+		}
+	}
+	f, _ := c.format.Encode(m)
 	return f
 }
 
 // welcomeAgain answers a client that asks to join where it is in already. While it
 // is not it will be told.
 func (c *Conn) welcomeAgain() {
-	welcome := c.welcome()
+	welcome := c.welcome(false)
 	c.mu.Lock()
 	live := c.phase == connLive
 	c.mu.Unlock()
@@ -183,11 +197,8 @@ func (c *Conn) heldFull(mode sendMode) error {
 }
 
 // take returns what is held in the order in which the client gets it.
-func (h *held) take(welcome adapter.Frame) (frames []adapter.Frame, bytes int) {
-	if !welcome.IsZero() {
-		frames = append(frames, welcome)
-	}
-	frames, bytes = append(append(frames, h.own...), h.rooms...), h.bytes
+func (h *held) take() (frames []adapter.Frame, bytes int) {
+	frames, bytes = append(h.own, h.rooms...), h.bytes
 	*h = held{}
 	return frames, bytes
 }

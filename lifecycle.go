@@ -35,7 +35,7 @@ type connPhase uint8
 const (
 	connConnecting connPhase = iota
 	connLive
-	connAway // it has no link, and may get another: entered by nobody yet
+	connAway // its link has gone, and it may get another: see recovery.go
 	connParting
 	connLeaving
 	connEnded
@@ -101,53 +101,62 @@ const maxNamespaces = 1000
 
 // Join implements [adapter.Link].
 func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (adapter.Conn, error) {
-	if !reflect.ValueOf(format).Comparable() {
-		return nil, errors.New("wsrouter: values of this adapter.Format cannot be compared")
+	a := &attached{link: l}
+	if err := l.join(a, l.newConn(ns, format, auth)); err != nil {
+		return nil, err
 	}
-	r := ns.(*Router)
+	return a, nil
+}
+
+func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
 	c := &Conn{
-		router: r, request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
+		router: ns.(*Router), request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
 		born: time.Now(), done: make(chan struct{}), ended: make(chan struct{}),
 	}
 	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
-	a := &attached{conn: c, link: l}
+	return c
+}
+
+// join asks whether a new connection is let in.
+func (l *link) join(a *attached, c *Conn) error {
+	if !reflect.ValueOf(c.format).Comparable() {
+		return errors.New("wsrouter: values of this adapter.Format cannot be compared")
+	}
+	r := c.router
 	turn := new(lane.Item[*request])
 	c.lane.Begin(turn) // before the link may end: that waits for what follows
-	if err := l.attach(a); err != nil {
+	a.conn.Store(c)
+	if err := l.attach(a, c); err != nil {
 		c.cancel(err)
-		return nil, err
+		return err
 	}
 	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
 		c.admit()
 		c.lane.Next(turn) // nothing has been received
-		return a, nil
+		return nil
 	}
 	r.rooms.Wait(&c.member)
 	go c.connect(turn)
-	return a, nil
+	return nil
 }
 
-// attach makes a connection one of the link's.
-func (l *link) attach(a *attached) error {
-	r := a.conn.router
-	for _, c := range l.conns() {
-		if c.router == r {
-			c.hush() // or the client would take its answers for ours
-		}
-	}
-	l.mu.Lock()
-	idle := !slices.ContainsFunc(l.attached, func(a *attached) bool { return !a.left })
-	joined, err := l.attachLocked(a)
-	l.mu.Unlock()
+// attach makes a new connection one of the link's.
+func (l *link) attach(a *attached, conn *Conn) error {
+	r := conn.router
+	joined, idle, err := l.hold(a, r)
 	var refused *adapter.Refusal
 	switch {
 	case err == nil:
-		l.bytes.Keep(len(a.conn.auth))
-		l.app.sessions.AddConn(a.conn)
-		if r.isClosing() { // and who shuts it down may have looked before
-			a.conn.close(l.app.shutdownError())
+		l.bytes.Keep(len(conn.auth))
+		l.app.sessions.AddConn(conn)
+		if conn.session != nil && conn.session.secret != "" {
+			l.app.sessions.Promise(conn.session.secret, conn)
 		}
+		if r.isClosing() { // and who shuts it down may have looked before
+			conn.close(l.app.shutdownError())
+		}
+		l.giveWay()
 		l.app.relieve()
 	case err == adapter.ErrJoined:
 		joined.welcomeAgain()
@@ -165,16 +174,31 @@ func (l *link) attach(a *attached) error {
 	return err
 }
 
+// hold takes a place at the link for a connection, or returns with ErrJoined who has
+// it. idle is a link at which there is nobody.
+func (l *link) hold(a *attached, r *Router) (joined *Conn, idle bool, err error) {
+	for _, c := range l.conns() {
+		if c.router == r {
+			c.hush() // or the client would take its answers for ours
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	idle = !slices.ContainsFunc(l.attached, func(a *attached) bool { return !a.left })
+	joined, err = l.attachLocked(a, r)
+	return joined, idle, err
+}
+
 var errTooManyJoins = errors.New("too many joins")
 
 // attachLocked returns with ErrJoined who has joined.
-func (l *link) attachLocked(a *attached) (joined *Conn, err error) {
+func (l *link) attachLocked(a *attached, r *Router) (joined *Conn, err error) {
 	if l.ce.Load() != nil || l.app.root.isClosing() {
 		return nil, adapter.ErrClosing
 	}
 	l.phase = linkOpen
 	switch {
-	case a.conn.router.isClosing():
+	case r.isClosing():
 		return nil, l.app.notAnyMore()
 	case len(l.attached) >= maxNamespaces:
 		return nil, refusal(503, "too many namespaces", RefusedMaxConns)
@@ -183,8 +207,8 @@ func (l *link) attachLocked(a *attached) (joined *Conn, err error) {
 		return nil, errTooManyJoins
 	}
 	for _, other := range l.attached {
-		if other.conn.router == a.conn.router && !other.left {
-			return other.conn, adapter.ErrJoined
+		if c := other.conn.Load(); c.router == r && !other.left {
+			return c, adapter.ErrJoined
 		}
 	}
 	l.attached = append(l.attached, a)
@@ -195,6 +219,9 @@ func (l *link) attachLocked(a *attached) (joined *Conn, err error) {
 func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	if c.phase >= connParting {
 		return false
+	}
+	if c.session != nil {
+		c.stayLocked()
 	}
 	c.phase, c.ce = connLeaving, ce
 	c.failCallsLocked(ce)
@@ -214,7 +241,7 @@ func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 		return false
 	}
 	c.guard = guardRefused
-	_, bytes := c.held.take(adapter.Frame{})
+	_, bytes := c.held.take()
 	l, first := c.link, c.leaveLocked(ce)
 	c.mu.Unlock()
 	l.bytes.Out(-bytes)
@@ -223,22 +250,33 @@ func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 	if first {
 		c.depart(l, ce, err)
 	}
-	c.router.app.refused(c.request, c.router.name, reason, err)
+	c.router.app.refused(c.Request(), c.router.name, reason, err)
 	return true
 }
 
-// close begins the end of the connection: of the link, where it is the only one.
+// close begins the end of the connection: of the link, where it is the only one. Who
+// asks the client to come back to it only closes the link.
 func (c *Conn) close(ce *CloseError) {
 	c.mu.Lock()
-	connecting, l := c.phase == connConnecting, c.link
-	first := c.leaveLocked(ce)
+	was, l := c.phase, c.link
+	away := c.goAwayLocked(ce)
+	first := !away && c.leaveLocked(ce)
 	c.mu.Unlock()
-	if !first {
+	switch {
+	case away:
+		l.close(ce)
+		c.tellAway(ce)
+		return
+	case !first:
+		return
+	case was == connAway: // nobody else ends it
+		c.dropWaiting()
+		go c.end()
 		return
 	}
 	c.dropWaiting()
 	var told error
-	if connecting { // it has never been connected
+	if was == connConnecting { // it has never been connected
 		told = ce
 	}
 	c.depart(l, ce, told)
@@ -262,18 +300,30 @@ func (c *Conn) depart(l *link, ce *CloseError, told error) {
 	go c.end()
 }
 
-// cut ends the link of the connection at once.
+// cut ends the connection at once, and its link with it.
 func (c *Conn) cut(ce *CloseError) {
-	c.currentLink().cut(ce)
+	if !c.lapse(ce) {
+		c.currentLink().cut(ce)
+	}
 }
 
-// lose is called when a link closes.
-func (c *Conn) lose(l *link, ce *CloseError) {
+// lose is called when a link closes. It reports whether the connection ends with it:
+// it may be away now, or have another link.
+func (c *Conn) lose(l *link, ce *CloseError) (ends bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.link == l {
+	if c.link != l || c.phase == connAway {
+		c.mu.Unlock()
+		return false
+	}
+	away := c.goAwayLocked(ce)
+	if !away {
 		c.leaveLocked(ce)
 	}
+	c.mu.Unlock()
+	if away {
+		c.tellAway(ce)
+	}
+	return !away
 }
 
 // left is called when the client has left this namespace, while its link goes
@@ -328,6 +378,7 @@ func (c *Conn) end() {
 	c.dropWaiting()
 	c.cancel(ce)
 	c.await()
+	c.awaitAway()
 	admitted := c.wasAdmitted() // OnConnect may have returned just now
 	if admitted && c.router.onDisconnect.fn != nil {
 		c.disconnect(ce)
@@ -404,6 +455,9 @@ func (c *Conn) forget() *link {
 	l := c.link
 	l.bytes.Keep(-len(c.auth) - c.data)
 	c.auth = nil // of which a stopped timer may still know
+	if c.session != nil {
+		c.session.endLocked(c)
+	}
 	c.mu.Unlock()
 	l.detach(c)
 	c.router.app.sessions.RemoveConn(c)

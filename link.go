@@ -19,7 +19,9 @@ import (
 // watches for life. It implements [adapter.Link].
 //
 //	new ── Join ──▶ open ── close, cut, End ──▶ closing, which has a ce
-//	 └──────────────────────────────────────────▶
+//	 └──────────────────────────────────────────▶  │ End
+//	                    gone ◀─┬─────────────────────┘
+//	                           └─ parked ◀── where Conns are away
 //
 // Closing, what is queued is sent, and then goodbye; cut, nothing is. What outlives
 // a transport belongs to its Conns. Locks are taken in the order Conn.mu, those of
@@ -45,6 +47,7 @@ type link struct {
 	done              chan struct{}              // closed when everything of it is gone
 
 	lost atomic.Pointer[CloseError] // what senders were told before that
+	next atomic.Pointer[link]       // of a client that has come back by that; nil if it has not
 
 	mu       sync.Mutex // guards everything below
 	phase    linkPhase
@@ -56,13 +59,15 @@ type link struct {
 type linkPhase uint8
 
 const (
-	linkNew  linkPhase = iota // it has not asked for a namespace
-	linkOpen                  // it has; when it is closing, ce says
+	linkNew    linkPhase = iota // it has not asked for a namespace
+	linkOpen                    // it has; when it is closing, ce says
+	linkParked                  // it has ended, and Conns of it are away
+	linkGone
 )
 
 // attached is a Conn at a link. It implements [adapter.Conn].
 type attached struct {
-	conn *Conn
+	conn atomic.Pointer[Conn] // nil as long as it is asked whether the client may come back to one
 	link *link
 	left bool // the Conn leaves the link; guarded by link.mu
 }
@@ -214,7 +219,9 @@ func (l *link) writeFailed(err error) {
 func (l *link) dropOutbox() {
 	lost, freed := l.out.Drop()
 	l.bytes.Out(-freed)
-	l.app.dropped(l, lost)
+	if !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return c.session != nil }) { // else it is sent again
+		l.app.dropped(l, lost)
+	}
 }
 
 func slowClient() *CloseError {
@@ -261,10 +268,14 @@ func (l *link) mayJoin() bool {
 // resume lets the reader go on if a leaf says so. It was we who did not read: the
 // peer's silence proves nothing.
 func (l *link) resume(yes bool) {
-	if yes {
-		l.Alive()
-		l.transport.Resume()
+	if !yes {
+		return
 	}
+	for next := l.next.Load(); next != nil; next = l.next.Load() {
+		l = next
+	}
+	l.Alive()
+	l.transport.Resume()
 }
 
 // checkAlive runs when the peer should have been heard of: it asks for a sign of
@@ -344,12 +355,19 @@ func (l *link) close(ce *CloseError) {
 // cut ends the link now, what is queued is dropped.
 func (l *link) cut(ce *CloseError) {
 	l.beginClose(ce)
-	l.bytes.Leave()
 	l.dropOutbox()
-	for _, c := range l.conns() {
-		c.dropWaiting()
+	if l.ends() {
+		l.bytes.Leave()
+		for _, c := range l.conns() {
+			c.dropWaiting()
+		}
 	}
 	l.transport.Abort()
+}
+
+// ends reports whether all Conns end with the link.
+func (l *link) ends() bool {
+	return l.app.opts.Recovery == nil || !slices.ContainsFunc(l.conns(), (*Conn).Away)
 }
 
 // beginClose reports whether it was the first to end the link.
@@ -391,17 +409,69 @@ func (l *link) turnedAway(ce *CloseError) {
 func (l *link) End(e adapter.End) (done <-chan struct{}) {
 	l.beginClose(closeError(e))
 	l.dropOutbox()
-	l.bytes.Leave()
+	if l.ends() {
+		l.bytes.Leave()
+	}
 	go func() {
 		var wg sync.WaitGroup
 		for _, c := range l.conns() {
-			wg.Go(func() { c.lose(l, l.ce.Load()); c.end() }) // who closes the link may not have come to c yet
+			if c.lose(l, l.ce.Load()) { // who closes the link may not have come to c yet
+				wg.Go(c.end)
+			}
 		}
 		wg.Wait()
-		l.app.sessions.Remove(l)
+		l.park()
 		close(l.done)
 	}()
 	return l.done
+}
+
+// park keeps a link that has ended for Conns that are away; without them it is gone.
+func (l *link) park() {
+	l.mu.Lock()
+	l.phase = linkParked
+	if len(l.attached) == 0 {
+		l.phase = linkGone
+	}
+	parked := l.phase == linkParked
+	l.mu.Unlock()
+	if !parked {
+		l.leave()
+		return
+	}
+	l.app.sessions.Park(l)
+	l.giveWay()
+}
+
+// leave takes a link out of the world.
+func (l *link) leave() {
+	l.bytes.Leave()
+	l.app.sessions.Remove(l)
+}
+
+// lapse ends all Conns of a link that is parked. It reports false where it is not.
+func (l *link) lapse() bool {
+	l.mu.Lock()
+	parked := l.phase == linkParked
+	l.mu.Unlock()
+	if parked {
+		l.leave()
+		for _, c := range l.conns() {
+			c.lapse(nil)
+		}
+	}
+	return parked
+}
+
+// giveWay ends what is parked where it takes room from others, see MaxConns.
+func (l *link) giveWay() {
+	if l.app.opts.Recovery == nil {
+		return
+	}
+	client := l.app.clientKey(l.request)
+	for old, ok := l.app.sessions.Surplus(client); ok; old, ok = l.app.sessions.Surplus(client) {
+		old.lapse()
+	}
 }
 
 // conns returns the Conns that have not ended.
@@ -410,7 +480,7 @@ func (l *link) conns() []*Conn {
 	defer l.mu.Unlock()
 	list := make([]*Conn, len(l.attached))
 	for i, a := range l.attached {
-		list[i] = a.conn
+		list[i] = a.conn.Load()
 	}
 	return list
 }
@@ -420,13 +490,23 @@ func (l *link) leaving(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.attached {
-		a.left = a.left || a.conn == c
+		a.left = a.left || a.conn.Load() == c
 	}
 }
 
-// detach forgets a Conn that has ended.
-func (l *link) detach(c *Conn) {
+// detach forgets a Conn that has ended, or has another link. It reports whether there
+// are no others.
+func (l *link) detach(c *Conn) (empty bool) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.attached = slices.DeleteFunc(l.attached, func(a *attached) bool { return a.conn == c })
+	l.attached = slices.DeleteFunc(l.attached, func(a *attached) bool { return a.conn.Load() == c })
+	empty = len(l.attached) == 0
+	gone := empty && l.phase == linkParked
+	if gone {
+		l.phase = linkGone
+	}
+	l.mu.Unlock()
+	if gone {
+		l.leave()
+	}
+	return empty
 }

@@ -108,6 +108,15 @@ type Options struct {
 	// says that the service restarts.
 	ShutdownCode int
 
+	// Recovery lets connections outlive the network: a client that is lost without a
+	// goodbye may come back to its Conn, with rooms, data and values, running handlers,
+	// calls and streams, and both sides get what they have missed, in order and once.
+	// Meanwhile it is away: it is found, counted and sent to as ever. Clients have to
+	// ask for it: ours by Reconnect.Resume, or the option resume of wsrouter.js;
+	// socket.io-client does from version 4.6 on. Nil lets connections end with their
+	// transport, and costs nothing.
+	Recovery *Recovery
+
 	// ErrorBody returns the data of an exception, encoded as JSON; nil is the
 	// body described at WsError. err is what the handler returned, of any type, so
 	// take care what you show of it: the client sees all that ErrorBody returns.
@@ -156,6 +165,7 @@ func (o *Options) withDefaults() Options {
 	setDefault(&c.HookTimeout, 10*time.Second, forever)
 	setDefault(&c.HandlerTimeout, forever, forever)
 	setDefault(&c.ShutdownCode, CloseGoingAway, CloseGoingAway)
+	c.Recovery = c.Recovery.withDefaults()
 	c.ShutdownSpread = max(c.ShutdownSpread, 0)
 	var trace Trace
 	if c.Trace != nil {

@@ -40,6 +40,17 @@ type Reconnect struct {
 	// it they return the error of the first attempt.
 	First bool
 
+	// Resume asks the server for a connection that outlives the network, see
+	// Options.Recovery. If it is lost and the client comes back in time, it goes on:
+	// it is the same Conn at both ends, OnConnect is not run again, and calls and
+	// streams under way see nothing of it. Emit, Call and Pull queue meanwhile what
+	// they send, as far as Options.Recovery of DialOptions.Router says, whose zero
+	// value stands for nil, and then wait. If the client does not come back in time,
+	// or the server cannot resume, it all fails with the *CloseError of the loss,
+	// although a part may have arrived, and the client connects anew. With a server
+	// that has no Recovery, Resume does nothing.
+	Resume bool
+
 	// OnRetry is called before each wait, with the number of the attempt that
 	// follows, counted from 1, and what went wrong: a *[CloseError], a
 	// *[StatusError], or what kept the client from having an answer. It returns
@@ -73,13 +84,13 @@ func (c *Client) keepConnected() {
 		c.auth.wait()
 		close(c.gone)
 	}()
-	for {
+	for began := time.Now(); ; began = time.Now() {
 		conn := c.Conn()
-		<-conn.ended // for as long as it lives, see link.checkAlive
-		if time.Since(conn.born) >= c.opts.Reconnect.Max {
+		lost := conn.awaitLoss()
+		if time.Since(began) >= c.opts.Reconnect.Max {
 			c.attempt = 0
 		}
-		lost := conn.gone()
+		c.lost = conn
 		failed := conn.failedForNow()
 		if failed && c.ctx.Err() == nil {
 			c.opts.Router.app.opts.Logger.Warn("wsrouter: OnConnect of a client failed", "err", lost)
@@ -87,6 +98,7 @@ func (c *Client) keepConnected() {
 		next, err := c.retry(c.ctx, lost, failed || comesBack(lost))
 		if err != nil {
 			c.giveUp(err, lost)
+			conn.lapse(nil)
 			return
 		}
 		c.mu.Lock()
@@ -99,6 +111,20 @@ func (c *Client) keepConnected() {
 		if c.ctx.Err() != nil { // Close may have seen the connection before only
 			next.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
 		}
+	}
+}
+
+// awaitLoss waits until the connection has ended, or is away, and says how.
+func (c *Conn) awaitLoss() error {
+	var lost <-chan *CloseError
+	if c.session != nil {
+		lost = c.session.lost
+	}
+	select { // for as long as it lives, see link.checkAlive
+	case <-c.ended:
+		return c.gone()
+	case ce := <-lost:
+		return ce
 	}
 }
 
@@ -212,7 +238,7 @@ func (c *Client) Ready(ctx context.Context) error {
 		back := c.back
 		c.mu.Unlock()
 		err := conn.gone()
-		if err == nil {
+		if err == nil && !conn.Away() {
 			return nil
 		}
 		if c.gone == nil {

@@ -65,7 +65,10 @@ const forever = time.Duration(1<<63 - 1)
 
 // Receive implements [adapter.Conn].
 func (a *attached) Receive(m *adapter.Message) adapter.Flow {
-	c := a.conn
+	c := a.conn.Load()
+	if c == nil || c.session != nil && m.Kind != adapter.KindEvent && !c.takes(a.link) {
+		return adapter.Closed
+	}
 	switch m.Kind {
 	case adapter.KindReply, adapter.KindError:
 		if m.ID != "" || !c.dialed {
@@ -136,8 +139,11 @@ func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
 }
 
 func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
-	if c.link != l || c.phase >= connParting {
+	if c.link != l || c.phase == connAway || c.phase >= connParting {
 		return foreign, budget.Go
+	}
+	if c.session != nil {
+		c.session.received++
 	}
 	if r.msg.ID != "" && c.open[r.msg.ID] != nil {
 		if c.lane.Closed() {

@@ -115,6 +115,7 @@ func (r *Router) stop() (parts []*part) {
 		if c.router.isUnder(r) {
 			p := partOf(c.currentLink())
 			p.conns = append(p.conns, c)
+			c.lapse(r.app.shutdownError())
 		}
 	}
 	if r.parent == nil {

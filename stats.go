@@ -10,7 +10,7 @@ import (
 
 // Stats is a snapshot of a tree of namespaces, see [Router.Stats].
 type Stats struct {
-	Connections int            // in this namespace and below, on this process
+	Connections int            // in this namespace and below, on this process; those that are away, too
 	Namespaces  map[string]int // the same, for each namespace
 	Rooms       int            // in this namespace and below, without the connections' own
 
@@ -26,8 +26,11 @@ type Stats struct {
 	Slow      int64 // connections closed because their client did not read
 	Errors    int64 // handlers, and OnConnect, that failed with an error the client does not see; see Context.Outcome
 	Panics    int64
+	Resumed   int64 // clients that came back to their connection, see Options.Recovery
+	Expired   int64 // those that did not in time, or had to give way
 
 	// Of the whole tree, now.
+	Away          int           // connections whose client is lost and may come back
 	Inbox         int           // bytes held of what clients sent, as Options.MaxBuffered counts them
 	Outbox        int           // bytes that wait to be sent
 	Handlers      int           // running, OnConnect among them
@@ -42,6 +45,7 @@ type counters struct {
 	connects, eventsIn, eventsOut, bytesIn, bytesOut atomic.Int64
 	dropped, discarded, slow, errors, panics         atomic.Int64
 	streams, producers, unpublished                  atomic.Int64
+	away, resumed, expired                           atomic.Int64
 	refusals                                         quota.Tally[Refusal]
 }
 
@@ -56,6 +60,7 @@ func (r *Router) Stats() Stats {
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Dropped: c.dropped.Load(), Discarded: c.discarded.Load(), Slow: c.slow.Load(),
 		Errors: c.errors.Load(), Panics: c.panics.Load(),
+		Resumed: c.resumed.Load(), Expired: c.expired.Load(), Away: int(c.away.Load()),
 		Streams: int(c.streams.Load()), Producers: int(c.producers.Load()),
 	}
 	if b, ok := r.app.opts.Broker.(broker.Reporter); ok {
@@ -67,7 +72,7 @@ func (r *Router) Stats() Stats {
 		s.Connections += conns
 		s.Rooms += rooms
 	}
-	for _, l := range r.app.sessions.Links() {
+	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {
 		all, out := l.bytes.Held()
 		s.Inbox += all - out
 		s.Outbox += out - l.out.State().InHand

@@ -22,6 +22,12 @@ type Trace struct {
 	Connect    func(c *Conn)
 	Disconnect func(c *Conn, err *CloseError)
 
+	// Away is called when the client of a connection is lost and may come back, Resume
+	// when it has. Of one that does not come back Disconnect tells, in which Conn.Away
+	// reports true.
+	Away   func(c *Conn, err *CloseError)
+	Resume func(c *Conn)
+
 	// Refuse is called once for each client that is not let in, or not into one
 	// namespace. err says why; where an adapter of others refuses it may be nil.
 	Refuse func(req *http.Request, reason Refusal, err error)

@@ -150,6 +150,8 @@ type Router struct {
 
 	onInit       hook[func(*Router) error]
 	onConnect    hook[func(*Conn) error]
+	onResume     hook[func(*Conn) error]
+	onAway       hook[func(*Conn, *CloseError)]
 	onDisconnect hook[disconnectFunc]
 
 	rooms      *rooms.Registry[*Conn]

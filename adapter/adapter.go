@@ -63,6 +63,7 @@ type Limits struct {
 	WriteTimeout   time.Duration // for the peer to take a batch
 	MessageTimeout time.Duration // from a message's first byte to its last
 	ConnectTimeout time.Duration // until there is a Conn that is let in
+	Window         time.Duration // for which clients may be away, see Link.Recover; zero is not at all
 	Origins        []string      // whose pages may connect, besides the same
 	CrossOrigin    bool          // pages of other origins may connect
 }
@@ -126,6 +127,13 @@ type Link interface {
 	// client has another Conn in the namespace, by which it is answered: at once by
 	// another KindConnect if it is in, else when OnConnect has decided.
 	Join(ns Namespace, f Format, auth []byte) (Conn, error)
+
+	// Recover is Join for a client that can come back. If it has lost a connection of
+	// this namespace that is still there, and all that it misses is, it gets that one,
+	// and a new one otherwise: KindConnect says which. Until that has been sent nothing
+	// is taken from the client. It is for where Limits.Window is not zero, and what it
+	// returns without an error is a [Recoverable].
+	Recover(ns Namespace, f Format, auth []byte, r Recovery) (Conn, error)
 
 	// Send queues a frame of the adapter's own. A client whose outbox is full is
 	// closed as slow. It reports false when the frame was not queued.

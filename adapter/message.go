@@ -44,6 +44,8 @@ type Message struct {
 	Named  bool  // of KindReply: Event was chosen by the handler
 	Credit int64 // of KindEvent and KindPull: items the asker takes; 0 is no limit
 
+	Session *Session // of KindConnect: what a client is told that can come back; nil for others
+
 	// Args are what is to be encoded: none, one, or several.
 	Args []any
 

@@ -133,6 +133,11 @@ func (l *fakeLink) Join(_ adapter.Namespace, f adapter.Format, _ []byte) (adapte
 	return (*fakeConn)(l), nil
 }
 
+// Recover implements [adapter.Link]. Nobody may come back: Limits.Window is zero.
+func (l *fakeLink) Recover(ns adapter.Namespace, f adapter.Format, auth []byte, _ adapter.Recovery) (adapter.Conn, error) {
+	return l.Join(ns, f, auth)
+}
+
 // Send implements [adapter.Link].
 func (l *fakeLink) Send(f adapter.Frame) bool {
 	if !f.IsZero() {

@@ -10,8 +10,9 @@ import (
 
 // Pool counts the bytes of all accounts.
 type Pool struct {
-	limit int64
-	held  atomic.Int64
+	limit   int64
+	held    atomic.Int64
+	merging sync.Mutex
 }
 
 // NewPool returns a pool for limit bytes.
@@ -63,6 +64,8 @@ type Account struct {
 	paused  atomic.Bool  // written with mu held
 	gone    atomic.Bool
 
+	heir atomic.Pointer[Account] // what is counted here is counted there instead; nil if not
+
 	mu    sync.Mutex // guards what follows, and the decision to pause
 	open  int        // calls and streams
 	ended bool       // nothing is paused any more
@@ -88,9 +91,57 @@ func (a *Account) hold(n int) {
 // network does not let go of it yet, is not charged to others. Leaving again does
 // nothing.
 func (a *Account) Leave() {
-	if !a.gone.Swap(true) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.heir.Load() == nil && !a.gone.Swap(true) {
 		a.pool.held.Add(-(a.held.Add(left) - left))
 	}
+}
+
+// Merge makes another account of the pool, whose reading is not paused, hold all that
+// this one holds, and will hold: what a client has by one link it has by the next one.
+// It reports false, and does nothing, for an account that has left the pool, or has
+// been merged, and for two that are one already.
+func (a *Account) Merge(into *Account) bool {
+	a.pool.merging.Lock()
+	defer a.pool.merging.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone.Load() || a.heir.Load() != nil || into.current() == a {
+		return false
+	}
+	a.heir.Store(into)
+	a.settle()
+	into.reconsider(a.open)
+	return true
+}
+
+// current returns the account that counts for this one: mostly itself.
+func (a *Account) current() *Account {
+	for heir := a.heir.Load(); heir != nil; heir = a.heir.Load() {
+		a = heir
+	}
+	return a
+}
+
+// settle is called when something has been counted: if that was too late, as there
+// has been a Merge meanwhile, it is moved. It returns the account that counts.
+func (a *Account) settle() *Account {
+	if a.heir.Load() == nil {
+		return a
+	}
+	heir := a.current()
+	heir.waiting.Add(a.waiting.Swap(0))
+	heir.answers.Add(a.answers.Swap(0))
+	heir.yielded.Add(a.yielded.Swap(0))
+	heir.out.Add(a.out.Swap(0))
+	kept := a.kept.Swap(0)
+	a.hold(-int(max(kept-freeKept, 0)))
+	heir.keep(int(kept))
+	n := int(a.held.Swap(0))
+	a.pool.held.Add(int64(-n))
+	heir.hold(n)
+	return heir
 }
 
 // Gone reports whether the account has left the pool.
@@ -98,6 +149,7 @@ func (a *Account) Gone() bool { return a.gone.Load() }
 
 // Held returns how many bytes are held, and how many of them are for sending.
 func (a *Account) Held() (all, out int) {
+	a = a.current()
 	n := a.held.Load()
 	if n < left/2 {
 		n -= left
@@ -106,16 +158,31 @@ func (a *Account) Held() (all, out int) {
 }
 
 // Waiting reports whether a message waits for its handler.
-func (a *Account) Waiting() bool { return a.waiting.Load() > 0 }
+func (a *Account) Waiting() bool { return a.current().waiting.Load() > 0 }
 
 // Out counts bytes that wait, or negative no longer, to be sent.
 func (a *Account) Out(n int) {
+	a = a.current()
 	a.out.Add(int64(n))
 	a.hold(n)
+	a.settle()
+}
+
+// Tail counts bytes that were sent and are kept for a client that comes back.
+func (a *Account) Tail(n int) {
+	a = a.current()
+	a.hold(n)
+	a.settle()
 }
 
 // Keep counts bytes that are kept for as long as the connection lasts.
 func (a *Account) Keep(n int) {
+	a = a.current()
+	a.keep(n)
+	a.settle()
+}
+
+func (a *Account) keep(n int) {
 	now := a.kept.Add(int64(n))
 	a.hold(int(max(now-freeKept, 0) - max(now-int64(n)-freeKept, 0)))
 }
@@ -123,6 +190,7 @@ func (a *Account) Keep(n int) {
 // Wait counts a message that waits for its handler. A Pause that has not been
 // resumed holds, whatever Wait says of messages that come after it.
 func (a *Account) Wait(n int) Verdict {
+	a = a.current()
 	a.hold(n)
 	if a.waiting.Add(int64(n)) < a.limit {
 		return Go
@@ -154,52 +222,61 @@ func (a *Account) verdictLocked(n int64) Verdict {
 
 // Answer counts an answer that waits for its caller.
 func (a *Account) Answer(n int) {
+	a = a.current()
 	a.hold(n)
 	a.answers.Add(int64(n))
+	a.settle()
 }
 
 // Taken lets go of an answer that its caller has.
-func (a *Account) Taken(n int) {
-	a.hold(-n)
-	a.answers.Add(int64(-n))
-}
+func (a *Account) Taken(n int) { a.Answer(-n) }
 
 // Answers returns how many bytes of answers nobody has taken.
-func (a *Account) Answers() int { return int(a.answers.Load()) }
+func (a *Account) Answers() int { return int(a.current().answers.Load()) }
 
 // Handle moves a message that waited into a handler's hand. It reports, as others
 // do, whether reading is to be resumed.
 func (a *Account) Handle(n int) (resume bool) {
+	a = a.current()
 	a.hold(handlerOverhead)
 	return a.Drop(n)
 }
 
 // Drop is Handle for a message that no handler gets.
 func (a *Account) Drop(n int) (resume bool) {
+	a = a.current()
 	a.waiting.Add(int64(-n))
+	a = a.settle()
 	return a.paused.Load() && a.reconsider(0)
 }
 
 // Yield moves a message from the hand of a handler that has given up its turn.
-func (a *Account) Yield(n int) { a.yielded.Add(int64(n)) }
+func (a *Account) Yield(n int) {
+	a = a.current()
+	a.yielded.Add(int64(n))
+	a.settle()
+}
 
 // Crowded reports whether handlers that have yielded hold too much for another
 // message beside theirs.
 func (a *Account) Crowded(n int) bool {
+	a = a.current()
 	yielded := a.yielded.Load()
 	return yielded > 0 && (yielded+int64(n))/overrun >= a.large
 }
 
 // Done lets go of a message whose handler has returned.
 func (a *Account) Done(n int, yielded bool) {
+	a = a.current()
 	if yielded {
 		a.yielded.Add(int64(-n))
 	}
 	a.hold(-n - handlerOverhead)
+	a.settle()
 }
 
 // Forget lets go of a message that was dropped.
-func (a *Account) Forget(n int) { a.hold(-n) }
+func (a *Account) Forget(n int) { a.Tail(-n) }
 
 // Open counts calls and streams that are open, for which reading has to go on.
 func (a *Account) Open(n int) (resume bool) { return a.reconsider(n) }
@@ -209,6 +286,9 @@ func (a *Account) Open(n int) (resume bool) { return a.reconsider(n) }
 func (a *Account) reconsider(open int) (resume bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if heir := a.heir.Load(); heir != nil {
+		return heir.reconsider(open)
+	}
 	a.open += open
 	if !a.paused.Load() || a.verdictLocked(0) == Pause {
 		return false
@@ -226,4 +306,4 @@ func (a *Account) End() (resume bool) {
 }
 
 // Paused reports whether reading has stopped.
-func (a *Account) Paused() bool { return a.paused.Load() }
+func (a *Account) Paused() bool { return a.current().paused.Load() }

@@ -113,6 +113,76 @@ func TestLeave(t *testing.T) {
 	require.False(t, budget.NewPool(-1).NewAccount(1, 1).Waiting())
 }
 
+// TestMerge: what an account holds, and what was begun with it, is the heir's.
+func TestMerge(t *testing.T) {
+	pool, a := newAccount()
+	a.Keep(6 << 10)
+	a.Tail(7)
+	a.Out(5)
+	a.Answer(3)
+	require.Equal(t, budget.Pause, a.Wait(1000))
+	a.Open(1)
+	b := pool.NewAccount(limit, large)
+	b.Keep(6 << 10)
+	a.Merge(b)
+	a.Merge(pool.NewAccount(limit, large))
+	a.Leave()
+	held, out := b.Held()
+	require.Equal(t, 7+5+3+1000+4<<10, held, "of what is kept one part only is free")
+	require.Equal(t, 5, out)
+	require.Equal(t, 3, b.Answers())
+	require.True(t, b.Waiting())
+	require.Equal(t, held, all(a))
+	require.Equal(t, budget.Go, b.Wait(1), "a call is open")
+	b.Open(-1)
+	require.Equal(t, budget.Pause, b.Wait(1))
+	require.True(t, a.Handle(1000), "of the reader that is there now")
+	a.Done(1000, false)
+	b.Drop(2)
+	b.Forget(2)
+	a.Taken(3)
+	a.Out(-5)
+	a.Tail(-7)
+	a.Keep(-6 << 10)
+	require.Zero(t, all(b))
+	b.Keep(-6 << 10)
+	require.Zero(t, all(b))
+	require.False(t, pool.Over())
+}
+
+// TestMergeRace: whatever is counted while accounts merge, and one leaves, is let go
+// of in the end, and a reader that was paused is resumed.
+func TestMergeRace(t *testing.T) {
+	for range 200 {
+		pool, a := newAccount()
+		b, c := pool.NewAccount(limit, large), pool.NewAccount(limit, large)
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				for range 20 {
+					a.Out(3)
+					a.Keep(5000)
+					a.Wait(10)
+					a.Handle(10)
+					a.Yield(10)
+					a.Done(10, true)
+					a.Keep(-5000)
+					a.Answer(1)
+					a.Out(-3)
+					a.Taken(1)
+				}
+			})
+		}
+		wg.Go(func() { a.Merge(b); b.Merge(c) })
+		wg.Go(func() { a.Leave() })
+		wg.Wait()
+		require.Zero(t, all(a))
+		require.False(t, a.Waiting())
+		require.Zero(t, a.Answers())
+		require.False(t, pool.Over())
+	}
+}
+
 // TestModel: what is held and whether reading goes on is what a plain sum says.
 func TestModel(t *testing.T) {
 	for seed := range uint64(4) {

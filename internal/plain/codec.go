@@ -46,6 +46,10 @@ func (codec Codec) Encode(m *adapter.Message) (adapter.Frame, error) {
 		return textFrame(`{"id":` + m.ID + `,"cancel":true}`), nil
 	case adapter.KindPull:
 		return textFrame(`{"id":` + m.ID + `,"pull":` + strconv.FormatInt(m.Credit, 10) + `}`), nil
+	case adapter.KindConnect:
+		if m.Session != nil {
+			return welcome(m.Session), nil
+		}
 	case adapter.KindAuth:
 		if b, err = payload.AppendJSON([]byte(`{"auth":`), m.Args[0]); err == nil {
 			return adapter.Frame{Text: append(b, '}')}, nil
@@ -55,6 +59,29 @@ func (codec Codec) Encode(m *adapter.Message) (adapter.Frame, error) {
 		return adapter.Frame{}, err
 	}
 	return adapter.Frame{Text: append(b, '}')}, nil
+}
+
+// welcome tells the client of its session.
+func welcome(s *adapter.Session) adapter.Frame {
+	b := append(append([]byte(`{"session":"`), s.Secret...), `","window":`...)
+	b = strconv.AppendInt(b, s.Window.Milliseconds(), 10)
+	if s.Resumed {
+		b = strconv.AppendUint(append(b, `,"received":`...), s.Received, 10)
+	}
+	return adapter.Frame{Text: append(b, '}')}
+}
+
+// SessionFrame is the first frame of a client that wants a session, or has lost one.
+// auth is the frame that would come first without; it may be zero.
+func SessionFrame(lost adapter.Recovery, auth adapter.Frame) adapter.Frame {
+	b := append(append([]byte(`{"session":"`), lost.Secret...), '"')
+	if lost.Secret != "" {
+		b = strconv.AppendUint(append(b, `,"received":`...), lost.Received, 10)
+	}
+	if !auth.IsZero() {
+		b = append(append(b, ','), auth.Text[1:len(auth.Text)-1]...)
+	}
+	return adapter.Frame{Text: append(b, '}')}
 }
 
 func textFrame(s string) adapter.Frame { return adapter.Frame{Text: []byte(s)} }

@@ -25,6 +25,11 @@ type control struct {
 	auth json.RawMessage // {"auth":…}
 	ping json.RawMessage // {"ping":n}
 	pong bool
+
+	session  *string // {"session":…}, with auth beside it
+	received *uint64 // beside session
+	window   uint64  // beside session, in milliseconds
+	ack      *uint64 // {"ack":n}
 }
 
 // frameError is what a client is told of a frame that is no message of the
@@ -41,15 +46,55 @@ func (e *frameError) Error() string { return e.msg }
 // that the key was not there.
 type envelope struct {
 	event, data, id, re, more, cancel, pull, auth, ping, pong json.RawMessage
+	session, received, window, ack                            json.RawMessage
+}
+
+// ofSession reads a frame about the session; ok is false for one that is none, or
+// whose values are none that mean anything.
+func (env *envelope) ofSession() (ctl control, ok bool) {
+	if env.event != nil || env.id != nil || env.re != nil {
+		return ctl, false
+	}
+	number := func(raw json.RawMessage) *uint64 {
+		n, err := integer(raw)
+		if err != nil {
+			return nil
+		}
+		u := uint64(n)
+		return &u
+	}
+	switch {
+	case env.session != nil && env.session[0] == '"':
+		secret := scan.Text(env.session)
+		ctl.session, ctl.auth = &secret, env.auth
+		if env.received != nil {
+			ctl.received = number(env.received)
+			ok = ctl.received != nil
+			return ctl, ok
+		}
+		if window := number(env.window); window != nil {
+			ctl.window = *window
+		}
+		return ctl, true
+	case env.ack != nil:
+		ctl.ack = number(env.ack)
+		return ctl, ctl.ack != nil
+	}
+	return ctl, false
 }
 
 // decode reads one frame of at most maxName bytes in its event's name. It
-// returns a Message, or a control with a nil Message. The Message's data is a part
-// of the frame's.
-func decode(data []byte, maxName int) (*adapter.Message, control, error) {
+// returns a Message, or a control with a nil Message; those of a session only where
+// there is one. The Message's data is a part of the frame's.
+func decode(data []byte, maxName int, session bool) (*adapter.Message, control, error) {
 	env, err := splitFrame(data)
 	if err != nil {
 		return nil, control{}, err
+	}
+	if session {
+		if ctl, ok := env.ofSession(); ok {
+			return nil, ctl, nil
+		}
 	}
 	switch {
 	case env.ping != nil:
@@ -220,6 +265,14 @@ func (env *envelope) field(key []byte) *json.RawMessage {
 		return &env.ping
 	case "pong":
 		return &env.pong
+	case "session":
+		return &env.session
+	case "received":
+		return &env.received
+	case "window":
+		return &env.window
+	case "ack":
+		return &env.ack
 	}
 	return nil
 }

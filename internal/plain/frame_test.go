@@ -20,7 +20,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, ctl, err := decode(data, 256)
+		m, ctl, err := decode(data, 256, true)
 		if err != nil {
 			return
 		}
@@ -55,7 +55,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(test.frame)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if m, _, err := decode([]byte(test.frame), 256); err != nil || m == nil {
+				if m, _, err := decode([]byte(test.frame), 256, true); err != nil || m == nil {
 					b.Fatal(err)
 				}
 			}

@@ -3,10 +3,18 @@ package plain
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+)
+
+// Subprotocols of WebSockets: that of PROTOCOL.md, and the same with a session, which
+// a client offers that can come back to a lost connection.
+const (
+	Subprotocol        = "wsrouter.v1"
+	SessionSubprotocol = "wsrouter.v1.session"
 )
 
 // Wire moves the frames of the protocol: a WebSocket or a pipe, whose two ends are
@@ -34,6 +42,7 @@ type Session struct {
 	Codec     Codec
 	Limits    adapter.Limits
 	WantAuth  bool // {"auth":…} comes first
+	Resumable bool // both ends have agreed that {"session":…} comes first
 	Dialed    bool
 	SentAuth  bool // this end has, as its first frame
 
@@ -41,8 +50,13 @@ type Session struct {
 	// protocol.
 	BadFrame func(problem string)
 
+	// Welcome is called, on the side that dialed, for the server's answer to
+	// {"session":…}. It returns the connection from now on, nil if the link ends.
+	Welcome func(adapter.Session) adapter.Conn
+
 	auth atomic.Uint32 // an authState
-	conn adapter.Conn  // nil until there has been an auth frame
+	conn adapter.Conn  // nil until there has been a first frame, where one is wanted
+	acks acks
 }
 
 type authState = uint32
@@ -53,9 +67,9 @@ const (
 	authLate
 )
 
-// Begin asks for the Conn, or waits for the auth frame. stop ends the waiting.
+// Begin asks for the Conn, or waits for the first frame. stop ends the waiting.
 func (s *Session) Begin() (stop func()) {
-	if !s.WantAuth {
+	if !s.WantAuth && !s.Resumable {
 		s.join(nil)
 		return func() {}
 	}
@@ -63,10 +77,15 @@ func (s *Session) Begin() (stop func()) {
 	return func() { late.Stop() }
 }
 
+// Start is Begin for an end that dialed, has its connection, and expects a Welcome.
+func (s *Session) Start(conn adapter.Conn) { s.conn = conn }
+
 // Serve reads until the connection has ended, and everything of it is gone.
 // PingInterval and PongTimeout bound a silence of the peer, MessageTimeout a
 // message.
 func (s *Session) Serve(w Wire) {
+	s.acks.send = s.acknowledge
+	defer s.acks.stop()
 	for {
 		data, text, end := w.Read()
 		if end != nil {
@@ -100,7 +119,10 @@ func (s *Session) Conn() adapter.Conn { return s.conn }
 
 // join asks for a connection; without one the link ends.
 func (s *Session) join(auth []byte) {
-	conn, err := s.Link.Join(s.Namespace, s.Codec, auth)
+	s.joined(s.Link.Join(s.Namespace, s.Codec, auth))
+}
+
+func (s *Session) joined(conn adapter.Conn, err error) {
 	if err == nil {
 		s.conn = conn
 		return
@@ -128,7 +150,7 @@ func (s *Session) lateAuth() {
 
 // Frame handles one inbound frame.
 func (s *Session) Frame(data []byte, text bool) adapter.Flow {
-	m, ctl, err := decode(data, s.Limits.MaxName)
+	m, ctl, err := decode(data, s.Limits.MaxName, s.Resumable)
 	switch {
 	case err == errUTF8 && text:
 		s.Link.Close(adapter.End{Code: invalidUTF8, Reason: "invalid UTF-8", Cause: adapter.CauseProtocol})
@@ -137,16 +159,57 @@ func (s *Session) Frame(data []byte, text bool) adapter.Flow {
 	case ctl.ping != nil:
 		s.Link.Send(textFrame(`{"pong":` + string(ctl.ping) + `}`))
 	case ctl.pong:
+	case s.Dialed && s.Resumable && ctl.session != nil:
+		s.welcomed(ctl)
+	case s.Dialed && s.Resumable && s.conn == nil: // nothing but that may come first
+		s.Link.Close(adapter.End{Code: policy, Reason: "session expected", Cause: adapter.CauseProtocol})
 	case s.conn == nil:
-		s.authFrame(ctl)
+		s.firstFrame(ctl)
+	case ctl.ack != nil:
+		if !s.conn.(adapter.Recoverable).Acknowledge(*ctl.ack) {
+			s.Link.Close(adapter.End{Code: protocolError, Reason: "ack of what was not sent", Cause: adapter.CauseProtocol})
+		}
+	case ctl.session != nil:
+		s.badFrame(&frameError{msg: "session must come first"})
 	case ctl.auth != nil:
 		s.badFrame(&frameError{msg: unexpectedAuth})
 	case s.SentAuth && m.Kind == adapter.KindError && m.ID == "" && isUnexpectedAuth(m.Data.JSON):
 		s.Link.Close(adapter.End{Code: policy, Reason: "auth sent to a mount without AuthFrame", Cause: adapter.CauseProtocol})
 	default:
-		return s.conn.Receive(m)
+		return s.receive(m)
 	}
 	return adapter.Go
+}
+
+func (s *Session) receive(m *adapter.Message) adapter.Flow {
+	if !s.Resumable {
+		return s.conn.Receive(m)
+	}
+	size := m.Size
+	flow := s.conn.Receive(m)
+	if flow != adapter.Closed {
+		s.acks.took(size)
+	}
+	return flow
+}
+
+func (s *Session) acknowledge() {
+	n := s.conn.(adapter.Recoverable).Received()
+	s.Link.Send(textFrame(`{"ack":` + strconv.FormatUint(n, 10) + `}`))
+}
+
+// welcomed takes the server's answer to this end's first frame.
+func (s *Session) welcomed(ctl control) {
+	welcome := adapter.Session{Secret: *ctl.session, Window: time.Duration(ctl.window) * time.Millisecond}
+	if ctl.received != nil {
+		welcome.Resumed, welcome.Received = true, *ctl.received
+	}
+	if s.Welcome == nil {
+		s.Link.Close(adapter.End{Code: protocolError, Reason: "session again", Cause: adapter.CauseProtocol})
+		return
+	}
+	s.conn = s.Welcome(welcome)
+	s.Welcome = nil
 }
 
 // unexpectedAuth is what a server says of an auth frame where its mount wants none,
@@ -159,14 +222,33 @@ func isUnexpectedAuth(data []byte) bool {
 	return json.Unmarshal(data, &b) == nil && b.Message == unexpectedAuth
 }
 
-func (s *Session) authFrame(ctl control) {
+// firstFrame takes the frame that is waited for before there is a connection.
+func (s *Session) firstFrame(ctl control) {
 	switch {
-	case !s.WantAuth: // it could not join, and the link ends
-	case ctl.auth == nil:
+	case !s.WantAuth && !s.Resumable: // it could not join, and the link ends
+	case s.Resumable && ctl.session == nil:
+		s.Link.Close(adapter.End{Code: policy, Reason: "session expected", Cause: adapter.CauseProtocol})
+	case s.WantAuth && ctl.auth == nil:
 		s.Link.Close(adapter.End{Code: policy, Reason: "auth expected", Cause: adapter.CauseProtocol})
-	case s.auth.CompareAndSwap(authAwaited, authCame):
+	case !s.auth.CompareAndSwap(authAwaited, authCame):
+	case s.Resumable:
+		s.recover(ctl)
+	default:
 		s.join(ctl.auth)
 	}
+}
+
+// recover asks for the connection that the client has lost, or a new one.
+func (s *Session) recover(ctl control) {
+	if ctl.auth != nil && !s.WantAuth {
+		s.badFrame(&frameError{msg: unexpectedAuth})
+		ctl.auth = nil
+	}
+	lost := adapter.Recovery{Secret: *ctl.session}
+	if ctl.received != nil {
+		lost.Received = *ctl.received
+	}
+	s.joined(s.Link.Recover(s.Namespace, s.Codec, ctl.auth, lost))
 }
 
 // badFrame answers what is no frame of the protocol. An end that dialed answers

@@ -4,9 +4,10 @@
 // It is passive: it says whether there is room, and its caller refuses the client. A
 // client takes room from the moment in which it is admitted:
 //
-//	Hold ──▶ place ── Add ──▶ link ── Remove ──▶
-//	           │ LetGo, or the end of the request
-//	           └──────────────────────▶
+//	Hold ──▶ place ── Add ──▶ link ──┬─ Remove ──────────────────────▶
+//	           │ LetGo, or the end     └─ Park ──▶ parked ── Surplus ──┘
+//	           │ of the request
+//	           └──────────────▶
 package sessions
 
 import (
@@ -45,6 +46,8 @@ type Registry[L, C comparable] struct {
 	places    map[*http.Request]*place // of clients that will have a link
 	perClient map[string]int           // both; without those of nobody
 	conns     map[C]struct{}
+	parked    parked[L]
+	secrets   map[hash]C
 }
 
 // A place is kept for a client that has been admitted and has no link yet: it may
@@ -63,6 +66,8 @@ func New[L, C comparable](limit, perClient int) *Registry[L, C] {
 		places:       make(map[*http.Request]*place),
 		perClient:    make(map[string]int),
 		conns:        make(map[C]struct{}),
+		parked:       newParked[L](),
+		secrets:      make(map[hash]C),
 	}
 }
 
@@ -162,10 +167,15 @@ func (r *Registry[L, C]) addLocked(l L, client string) Outcome {
 	return Open
 }
 
-// Remove forgets a link, if it was there.
+// Remove forgets a link, if it was there, parked or not.
 func (r *Registry[L, C]) Remove(l L) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.removeLocked(l)
+	r.parked.remove(l)
+}
+
+func (r *Registry[L, C]) removeLocked(l L) {
 	if client, ok := r.links[l]; ok {
 		delete(r.links, l)
 		r.countLocked(client, -1)
@@ -179,7 +189,7 @@ func (r *Registry[L, C]) Close() {
 	r.closed = true
 }
 
-// Size returns how many links there are.
+// Size returns how many links there are, without those that are parked.
 func (r *Registry[L, C]) Size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -61,6 +61,49 @@ func TestClose(t *testing.T) {
 	require.Equal(t, []int{1}, r.Links(), "who is there stays")
 }
 
+// TestParked: what is parked gives way to others, that of the same client first.
+func TestParked(t *testing.T) {
+	r := sessions.New[int, string](4, 2)
+	for i, client := range []string{"a", "b", "a", "c"} {
+		require.Equal(t, sessions.Open, r.Add(i, request(), client))
+	}
+	r.Park(0)
+	r.Park(1)
+	r.Park(9)
+	require.Equal(t, []int{0, 1}, r.Parked())
+	require.ElementsMatch(t, []int{2, 3}, r.Links())
+	_, ok := r.Surplus("a")
+	require.False(t, ok, "four may be")
+	require.Equal(t, sessions.Open, r.Add(4, request(), "a"), "whoever is parked takes no room")
+	l, ok := r.Surplus("a")
+	require.True(t, ok)
+	require.Zero(t, l, "of three of a, two may be")
+	require.Equal(t, sessions.Open, r.Add(5, request(), "d"))
+	l, ok = r.Surplus("d")
+	require.True(t, ok)
+	require.Equal(t, 1, l, "the oldest of all")
+	_, ok = r.Surplus("d")
+	require.False(t, ok)
+	require.Equal(t, sessions.Full, r.Add(6, request(), "e"))
+	r.Park(5)
+	r.Remove(5)
+	require.Empty(t, r.Parked())
+}
+
+// TestSecrets: a connection is found by its secret until that is broken.
+func TestSecrets(t *testing.T) {
+	r := sessions.New[int, string](1, 1)
+	r.Promise("secret", "conn")
+	c, ok := r.Find("secret")
+	require.True(t, ok)
+	require.Equal(t, "conn", c)
+	_, ok = r.Find("secre")
+	require.False(t, ok)
+	r.Break("secret")
+	_, ok = r.Find("secret")
+	require.False(t, ok)
+}
+
 // TestCrowdsAreSpread: over a quarter of the interval, from a thousand links on.
 func TestCrowdsAreSpread(t *testing.T) {
 	r := sessions.New[int, string](sessions.Unlimited, sessions.Unlimited)

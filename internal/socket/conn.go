@@ -15,6 +15,8 @@ type Conn struct {
 	net    network
 	direct syscall.RawConn // to the socket itself; nil where there is none
 
+	subprotocol string // that was agreed upon; empty is none
+
 	messageTimeout, writeTimeout time.Duration
 	alive, control               func()
 	peer                         atomic.Pointer[CloseError] // the peer's close frame
@@ -52,6 +54,10 @@ type token chan struct{}
 func newToken() token   { return make(token, 1) }
 func (t token) lock()   { t <- struct{}{} }
 func (t token) unlock() { <-t }
+
+// Subprotocol returns what both ends have agreed upon, as the client spells it; empty
+// is none.
+func (c *Conn) Subprotocol() string { return c.subprotocol }
 
 func (t token) tryLock() bool {
 	select {

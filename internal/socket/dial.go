@@ -41,7 +41,9 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 		return nil, resp, err
 	}
 	ws.CloseNow() // it has the connection's place only
-	return newConn(d.network(), &opts, true), nil, nil
+	c := newConn(d.network(), &opts, true)
+	c.subprotocol = ws.Subprotocol()
+	return c, nil, nil
 }
 
 func tenRedirects(_ *http.Request, via []*http.Request) error {

@@ -40,7 +40,9 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 	opts.Alive, opts.Control = nothing, nothing // what comes over the pipe is no sign of the peer's life
 	go b.send()
 	go b.receive()
-	return newConn(near, &opts, true), nil, nil
+	c := newConn(near, &opts, true)
+	c.subprotocol = b.ws.Get("protocol").String()
+	return c, nil, nil
 }
 
 // bridge hands messages over between a WebSocket of JavaScript and a Conn.

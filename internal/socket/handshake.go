@@ -107,6 +107,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 	head.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
 	head.WriteString(acceptKey(strings.TrimSpace(r.Header.Get("Sec-Websocket-Key"))))
 	if name := subprotocol(r, opts.Subprotocols); name != "" {
+		c.subprotocol = name
 		head.WriteString("\r\nSec-WebSocket-Protocol: ")
 		head.WriteString(name)
 	}

@@ -1,0 +1,108 @@
+package sessions
+
+import "container/list"
+
+// parked are links that have ended and whose connections are away, in the order in
+// which they came. Registry.mu guards it.
+type parked[L comparable] struct {
+	all      list.List // of *parking[L]
+	byClient map[string]*list.List
+	byLink   map[L]*parking[L]
+}
+
+type parking[L comparable] struct {
+	link            L
+	client          string
+	inAll, inClient *list.Element
+}
+
+func newParked[L comparable]() parked[L] {
+	return parked[L]{byClient: make(map[string]*list.List), byLink: make(map[L]*parking[L])}
+}
+
+func (p *parked[L]) add(l L, client string) {
+	of := p.byClient[client]
+	if of == nil {
+		of = list.New()
+		p.byClient[client] = of
+	}
+	e := &parking[L]{link: l, client: client}
+	e.inAll, e.inClient = p.all.PushBack(e), of.PushBack(e)
+	p.byLink[l] = e
+}
+
+func (p *parked[L]) remove(l L) {
+	e := p.byLink[l]
+	if e == nil {
+		return
+	}
+	delete(p.byLink, l)
+	p.all.Remove(e.inAll)
+	of := p.byClient[e.client]
+	of.Remove(e.inClient)
+	if of.Len() == 0 {
+		delete(p.byClient, e.client)
+	}
+}
+
+// count returns how many there are, of all and of that client.
+func (p *parked[L]) count(client string) (all, own int) {
+	if of := p.byClient[client]; of != nil && client != "" {
+		own = of.Len()
+	}
+	return p.all.Len(), own
+}
+
+// oldest returns the one that has been there for the longest: of that client if it
+// has one, and else of all.
+func (p *parked[L]) oldest(client string) (L, bool) {
+	of := &p.all
+	if own := p.byClient[client]; own != nil {
+		of = own
+	}
+	if e := of.Front(); e != nil {
+		return e.Value.(*parking[L]).link, true
+	}
+	var none L
+	return none, false
+}
+
+// Park keeps a link that has ended, as connections of it are away: it takes no room
+// from others, see Surplus.
+func (r *Registry[L, C]) Park(l L) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if client, ok := r.links[l]; ok {
+		r.removeLocked(l)
+		r.parked.add(l, client)
+	}
+}
+
+// Parked returns the links that are parked, the oldest first.
+func (r *Registry[L, C]) Parked() []L {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]L, 0, r.parked.all.Len())
+	for e := r.parked.all.Front(); e != nil; e = e.Next() {
+		list = append(list, e.Value.(*parking[L]).link)
+	}
+	return list
+}
+
+// Surplus removes and returns a parked link that has to be given up, as there are more
+// links, together with the parked ones, than there may be of all clients or of this
+// one: its own oldest, if it has one, and else the oldest of all. ok is false where
+// nothing has to be.
+func (r *Registry[L, C]) Surplus(client string) (l L, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all, own := r.parked.count(client)
+	tooMany := all+len(r.links)+len(r.places) > r.max
+	if !tooMany && (own == 0 || own+r.perClient[client] <= r.maxPerClient) {
+		return l, false
+	}
+	if l, ok = r.parked.oldest(client); ok {
+		r.parked.remove(l)
+	}
+	return l, ok
+}
