@@ -304,7 +304,7 @@ func (c *Client) pull(event string, in any) (*pull, error) {
 // Abort cuts the connection without a word, as a broken network does. A client
 // that reconnects comes back: a test can see how it does.
 func (c *Client) Abort() {
-	c.Conn().cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
+	c.Conn().currentLink().cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 }
 
 // Close says goodbye to the server with code 1000, after what was sent before,
