@@ -366,9 +366,7 @@ func (l *link) cut(ce *CloseError) {
 }
 
 // ends reports whether all Conns end with the link.
-func (l *link) ends() bool {
-	return l.app.opts.Recovery == nil || !slices.ContainsFunc(l.conns(), (*Conn).Away)
-}
+func (l *link) ends() bool { return !slices.ContainsFunc(l.conns(), (*Conn).Away) }
 
 // beginClose reports whether it was the first to end the link.
 func (l *link) beginClose(ce *CloseError) bool {

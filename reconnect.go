@@ -120,11 +120,15 @@ func (c *Conn) awaitLoss() error {
 	if c.session != nil {
 		lost = c.session.lost
 	}
-	select { // for as long as it lives, see link.checkAlive
-	case <-c.ended:
-		return c.gone()
-	case ce := <-lost:
-		return ce
+	for {
+		select { // for as long as it lives, see link.checkAlive
+		case <-c.ended:
+			return c.gone()
+		case ce := <-lost:
+			if c.Away() { // else it was while it came back, and it did so once more
+				return ce
+			}
+		}
 	}
 }
 
