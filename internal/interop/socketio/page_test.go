@@ -1,7 +1,6 @@
 package socketio
 
 import (
-	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -13,9 +12,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/page"
 )
 
-const page = repository + "/docs/from-nestjs.md"
+const pagePath = repository + "/docs/from-nestjs.md"
 
 // given is what the page's snippets may name without declaring it.
 const given = `
@@ -72,10 +73,10 @@ func TestPage(t *testing.T) {
 // readPage returns the blocks that are programs, and all other Go code.
 func readPage(t *testing.T) (programs, snippets []string) {
 	t.Helper()
-	text, err := os.ReadFile(page)
+	text, err := os.ReadFile(pagePath)
 	require.NoError(t, err)
-	for _, match := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(text, -1) {
-		if block := string(match[1]); strings.HasPrefix(block, "package main\n") {
+	for _, block := range page.Blocks(t, pagePath, "go") {
+		if strings.HasPrefix(block, "package main\n") {
 			programs = append(programs, block)
 		} else {
 			snippets = append(snippets, block)
@@ -125,24 +126,10 @@ func withImports(name, source string) string {
 	return b.String() + ")\n" + source
 }
 
-// compile builds a package that is on no disk: for the go command it is a folder
-// beside the tests, so that their go.mod counts.
+// compile builds a package of these files.
 func compile(t *testing.T, files map[string]string, args ...string) {
 	t.Helper()
-	here, err := os.Getwd()
-	require.NoError(t, err)
-	temp := t.TempDir()
-	overlay := struct{ Replace map[string]string }{make(map[string]string)}
-	for name, source := range files {
-		path := filepath.Join(temp, name)
-		require.NoError(t, os.WriteFile(path, []byte(source), 0o600))
-		overlay.Replace[filepath.Join(here, "overlay", name)] = path
-	}
-	data, err := json.Marshal(overlay)
-	require.NoError(t, err)
-	path := filepath.Join(temp, "overlay.json")
-	require.NoError(t, os.WriteFile(path, data, 0o600))
-	goTool(t, ".", append(append([]string{"build", "-overlay", path}, args...), "./overlay")...)
+	goTool(t, ".", append(append([]string{"build", "-overlay", page.Overlay(t, files)}, args...), "./overlay")...)
 }
 
 // port stands in a sample for its ":3000".

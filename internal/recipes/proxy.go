@@ -1,0 +1,50 @@
+package recipes
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// Proxy returns a proxy in front of a router.
+func Proxy(to *url.URL) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Host = r.In.Host // SetURL has put that of to there
+		client, _, _ := net.SplitHostPort(r.In.RemoteAddr)
+		r.Out.Header.Set("X-Real-IP", client)
+	}}
+}
+
+// BehindProxy returns options for a router that only a proxy can reach.
+func BehindProxy() *wsrouter.Options {
+	return &wsrouter.Options{
+		MaxConnsPerClient: 20,
+		ClientKey:         func(r *http.Request) string { return r.Header.Get("X-Real-IP") },
+	}
+}
+
+// ServeUnix serves on a unix socket.
+func ServeUnix(server *http.Server, path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by one that was killed
+		return err
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return err
+	}
+	return server.Serve(listener)
+}
+
+// Impatient returns options for a load balancer that cuts connections which were
+// idle for 30 seconds.
+func Impatient() *wsrouter.Options {
+	return &wsrouter.Options{PingInterval: 10 * time.Second, PongTimeout: 10 * time.Second}
+}

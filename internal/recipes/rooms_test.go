@@ -1,0 +1,135 @@
+package recipes
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/wsroutertest"
+)
+
+func TestPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		router.OnConnect(byName)
+		Presence(router)
+		enter := func(client *wsroutertest.Client) []string {
+			users, err := wsrouter.Call[[]string](t.Context(), client, "enter", "lobby")
+			require.NoError(t, err)
+			return users
+		}
+		bob := connectAs(t, router, "bob")
+		require.Equal(t, []string{"bob"}, enter(bob))
+		ann, tab := connectAs(t, router, "ann"), connectAs(t, router, "ann")
+		require.Equal(t, []string{"ann", "bob"}, enter(ann))
+		bob.Expect("entered", []string{"lobby", "ann"})
+		require.Equal(t, []string{"ann", "bob"}, enter(tab))
+		bob.Expect("entered", []string{"lobby", "ann"})
+
+		require.NoError(t, ann.Close())
+		bob.ExpectNothing()
+		tab.Abort()
+		bob.Expect("left", []string{"lobby", "ann"})
+		cid := connectAs(t, router, "cid")
+		require.Equal(t, []string{"bob", "cid"}, enter(cid))
+		bob.Expect("entered", []string{"lobby", "cid"})
+		bob.ExpectNothing()
+	})
+}
+
+// listener has heard what a room was sent, in order.
+type listener struct {
+	heard     []string
+	histories int
+}
+
+func (l *listener) handlers() *wsrouter.Router {
+	handlers := wsrouter.New(nil)
+	handlers.On("history", func(c *wsrouter.Context) error {
+		l.histories++
+		return c.Bind(&l.heard)
+	})
+	handlers.On("said", func(c *wsrouter.Context) error {
+		var text string
+		err := c.Bind(&text)
+		l.heard = append(l.heard, text)
+		return err
+	})
+	return handlers
+}
+
+// newRoomRouter lets clients enter as they connect, or later when they ask to, and
+// say something.
+func newRoomRouter(room *Room) *wsrouter.Router {
+	router := wsrouter.New(nil)
+	router.OnConnect(func(c *wsrouter.Conn) error {
+		if c.Request().Header.Get("Later") != "" {
+			return nil
+		}
+		return room.Enter(c)
+	})
+	router.On("enter", func(c *wsrouter.Context) error { return room.Enter(c.Conn()) })
+	router.On("say", func(c *wsrouter.Context) error { return room.Say(router, string(c.Raw())) })
+	return router
+}
+
+// TestHistory: whoever enters while others talk has heard every message once, and
+// in the order of all others.
+func TestHistory(t *testing.T) {
+	const talkers, listeners, each = 4, 16, 20
+	synctest.Test(t, func(t *testing.T) {
+		router := newRoomRouter(&Room{name: "room:lobby"})
+		connect := func(handlers *wsrouter.Router, header http.Header) *wsrouter.Client {
+			client, err := router.Connect(t.Context(), &wsrouter.DialOptions{Router: handlers, Header: header})
+			assert.NoError(t, err)
+			t.Cleanup(func() { client.Close() })
+			return client
+		}
+		for i := range talkers {
+			go func() {
+				client := connect(nil, nil)
+				for n := range each {
+					assert.NoError(t, client.Call(t.Context(), "say", fmt.Sprint(i, " ", n), nil))
+				}
+			}()
+		}
+		all := make([]listener, listeners)
+		for i := range all {
+			go func() {
+				if i%2 == 0 {
+					connect(all[i].handlers(), nil)
+					return
+				}
+				client := connect(all[i].handlers(), http.Header{"Later": {"yes"}})
+				assert.NoError(t, client.Call(t.Context(), "enter", nil, nil))
+			}()
+		}
+		synctest.Wait()
+		for _, l := range all {
+			require.Equal(t, 1, l.histories)
+			require.Len(t, l.heard, talkers*each)
+			require.Equal(t, all[0].heard, l.heard)
+		}
+	})
+}
+
+// TestHistoryBound: a room keeps its last 100 messages.
+func TestHistoryBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		room := &Room{name: "room:lobby"}
+		router := wsrouter.New(nil)
+		router.OnConnect(room.Enter)
+		for n := range 250 {
+			require.NoError(t, room.Say(router, fmt.Sprint(n)))
+		}
+		var all []string
+		require.Equal(t, "history", wsroutertest.Connect(t, router, nil).Next(&all))
+		require.Len(t, all, 100)
+		require.Equal(t, []string{"150", "249"}, []string{all[0], all[99]})
+	})
+}
