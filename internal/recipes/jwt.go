@@ -7,13 +7,13 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
+var userKey = wsrouter.NewKey[string]("user") // set by whoever authenticates
+
 // Claims are what a token says.
 type Claims struct {
 	User    string
 	Expires time.Time
 }
-
-var userKey = wsrouter.NewKey[string]("user")
 
 // Authenticate returns a guard that lets clients in for as long as their token is valid.
 func Authenticate(verify func(token string) (Claims, error)) func(*wsrouter.Conn) error {

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -72,53 +74,65 @@ func TestWatcher(t *testing.T) {
 }
 
 // TestProxy: a page of the proxy's host connects through it, a foreign one does not,
-// and clients are counted by their own addresses.
+// and clients are counted by their own addresses, not by what they say.
 func TestProxy(t *testing.T) {
 	opts := BehindProxy()
 	opts.MaxConnsPerClient = 1
 	router := newEcho(opts)
-	backend := httptest.NewServer(router)
-	defer backend.Close()
-	defer router.Close()
-	to, err := url.Parse(backend.URL)
-	require.NoError(t, err)
-	proxy := httptest.NewServer(Proxy(to))
-	defer proxy.Close()
+	to := serve(t, router)
+	proxy := serve(t, Proxy(to))
 
-	from := func(ip, origin string) (*wsrouter.Client, error) {
-		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
-		header := http.Header{"Origin": {origin}, "X-Real-Ip": {"192.0.2.7"}} // which it made up
-		return dial(t, &http.Transport{DialContext: dialer.DialContext}, proxy.URL+"/ws", header)
+	from := func(proxy *url.URL, origin, claimed string) (*wsrouter.Client, error) {
+		header := http.Header{"Origin": {origin}, "X-Real-Ip": {claimed}}
+		return dial(t, new(http.Transport), proxy.String()+"/ws", header)
 	}
-	client, err := from("127.0.0.1", proxy.URL)
+	_, err := from(proxy, "https://foreign.example", "192.0.2.1")
+	require.Equal(t, http.StatusForbidden, refused(t, err))
+	client, err := from(proxy, proxy.String(), "192.0.2.1")
 	require.NoError(t, err)
 	requireEcho(t, client)
-	_, err = from("127.0.0.1", "https://foreign.example")
-	require.Equal(t, http.StatusForbidden, refused(t, err))
-	_, err = from("127.0.0.1", proxy.URL)
+	_, err = from(proxy, proxy.String(), "192.0.2.2")
 	require.Equal(t, http.StatusTooManyRequests, refused(t, err))
+
+	single := serve(t, httputil.NewSingleHostReverseProxy(to))
+	client, err = from(single, single.String(), "192.0.2.3") // which it believes
+	require.NoError(t, err)
+	requireEcho(t, client)
+	router.Close()
 }
 
-// TestServeUnix: the clients of a unix socket are one, unless ClientKey tells them apart.
-func TestServeUnix(t *testing.T) {
+func serve(t *testing.T, handler http.Handler) *url.URL {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	address, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	return address
+}
+
+// TestListenUnix: the clients of a unix socket are one, unless ClientKey tells them
+// apart. What a process has left that was killed is no obstacle.
+func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ws.sock")
-	for _, opts := range []*wsrouter.Options{{MaxConnsPerClient: 1}, BehindProxy()} {
-		told := opts.ClientKey != nil
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	for _, opts := range []*wsrouter.Options{{}, BehindProxy()} {
 		opts.MaxConnsPerClient = 1
 		router := newEcho(opts)
+		listener, err := ListenUnix(path)
+		require.NoError(t, err)
 		server := &http.Server{Handler: router}
 		var serving sync.WaitGroup
-		serving.Go(func() { ServeUnix(server, path) })
+		serving.Go(func() { server.Serve(listener) })
 		from := func(ip string) (*wsrouter.Client, error) {
 			transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialUntil(ctx, path)
+				return new(net.Dialer).DialContext(ctx, "unix", path)
 			}}
 			return dial(t, transport, "ws://app.example/ws", http.Header{"X-Real-Ip": {ip}})
 		}
 		client, err := from("192.0.2.1")
 		require.NoError(t, err)
 		requireEcho(t, client)
-		if client, err = from("192.0.2.2"); told {
+		if client, err = from("192.0.2.2"); opts.ClientKey != nil {
 			require.NoError(t, err)
 			requireEcho(t, client)
 		} else {
@@ -130,16 +144,6 @@ func TestServeUnix(t *testing.T) {
 		server.Close()
 		serving.Wait()
 	}
-}
-
-// dialUntil dials a unix socket as soon as somebody listens there.
-func dialUntil(ctx context.Context, path string) (conn net.Conn, err error) {
-	for ctx.Err() == nil {
-		if conn, err = new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
-			return conn, nil
-		}
-	}
-	return nil, err
 }
 
 // TestImpatient: pings come sooner than a balancer gives up, while nobody says a word.
@@ -200,12 +204,14 @@ func TestMux(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Hour)
 		requireEcho(t, client)
+		began := time.Now()
 		page, err := (&http.Client{Transport: mux}).Get("http://app.example/")
 		require.NoError(t, err)
 		body, err := io.ReadAll(page.Body)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusServiceUnavailable, page.StatusCode)
 		require.Equal(t, "too slow", string(body))
+		require.Equal(t, 10*time.Second, time.Since(began))
 
 		around := memnet.Serve(t, http.TimeoutHandler(Mux(router, pages), time.Minute, ""))
 		_, err = dial(t, &http.Transport{DialContext: around.Dial}, "ws://app.example/ws", nil)

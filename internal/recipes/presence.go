@@ -14,10 +14,9 @@ import (
 func Presence(router *wsrouter.Router) {
 	wsrouter.Handle(router, "enter", func(c *wsrouter.Context, room string) ([]string, error) {
 		user, _ := userKey.Get(c.Conn())
-		if err := errors.Join(c.Conn().SetData(user), c.Join("room:"+room)); err != nil {
-			return nil, err
-		}
-		if err := c.To("room:"+room).Emit("entered", room, user); err != nil {
+		err := errors.Join(c.Conn().SetData(user), c.Join("room:"+room, "user:"+user),
+			c.To("room:"+room).Emit("presence", room, user, true))
+		if err != nil {
 			return nil, err
 		}
 		return members(c.Context(), router.To("room:"+room))
@@ -29,8 +28,10 @@ func Presence(router *wsrouter.Router) {
 			if !ok {
 				continue
 			}
-			if there, _ := members(ctx, router.To(name)); !slices.Contains(there, user) {
-				router.To(name).Emit("left", room, user)
+			// What was told last is true, whoever comes and goes between the look and the word.
+			for told := true; isIn(ctx, router, name, user) != told; {
+				told = !told
+				router.To(name).Emit("presence", room, user, told)
 			}
 		}
 	})
@@ -48,4 +49,10 @@ func members(ctx context.Context, of wsrouter.Target) ([]string, error) {
 	}
 	slices.Sort(users)
 	return slices.Compact(users), err
+}
+
+// isIn reports whether any connection of a user is in a room.
+func isIn(ctx context.Context, router *wsrouter.Router, room, user string) bool {
+	found, _ := router.To("user:" + user).Find(ctx)
+	return slices.ContainsFunc(found, func(m wsrouter.Member) bool { return slices.Contains(m.Rooms, room) })
 }

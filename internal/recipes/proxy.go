@@ -1,8 +1,6 @@
 package recipes
 
 import (
-	"errors"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -31,16 +29,10 @@ func BehindProxy() *wsrouter.Options {
 	}
 }
 
-// ServeUnix serves on a unix socket.
-func ServeUnix(server *http.Server, path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // left by one that was killed
-		return err
-	}
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return err
-	}
-	return server.Serve(listener)
+// ListenUnix listens on a unix socket, for http.Server.Serve.
+func ListenUnix(path string) (net.Listener, error) {
+	os.Remove(path) // a server that was killed has left it; if it stays, Listen says why
+	return net.Listen("unix", path)
 }
 
 // Impatient returns options for a load balancer that cuts connections which were

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,12 +57,30 @@ func TestPage(t *testing.T) {
 }
 
 // TestReadme runs the README's server and its test as they stand, as the two files
-// of a package.
+// of a module that requires this one.
 func TestReadme(t *testing.T) {
-	blocks := page.Blocks(t, "../../README.md", "go")
-	overlay := page.Overlay(t, map[string]string{"main.go": blocks[0], "main_test.go": blocks[1]})
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-run", "^TestEcho$", "-v", "./overlay")
-	cmd.Env = append(os.Environ(), "GOWORK=off")
+	root, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		require.NoError(t, err)
+		return string(text)
+	}
+	const ours = "github.com/wsrouter/wsrouter"
+	blocks := page.Blocks(t, filepath.Join(root, "README.md"), "go")
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"main.go":      blocks[0],
+		"main_test.go": blocks[1],
+		"go.sum":       read("go.sum"), // as go mod tidy would write it, without a network
+		"go.mod": strings.Replace(read("go.mod"), "module "+ours, "module example.com/app", 1) +
+			"\nrequire " + ours + " v0.1.0\nreplace " + ours + " => " + strconv.Quote(root) + "\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-mod=mod", "-v", ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOPROXY=off")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "--- PASS: TestEcho")

@@ -2,7 +2,10 @@ package recipes
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -27,19 +30,95 @@ func TestPresence(t *testing.T) {
 		require.Equal(t, []string{"bob"}, enter(bob))
 		ann, tab := connectAs(t, router, "ann"), connectAs(t, router, "ann")
 		require.Equal(t, []string{"ann", "bob"}, enter(ann))
-		bob.Expect("entered", []string{"lobby", "ann"})
+		bob.Expect("presence", []any{"lobby", "ann", true})
 		require.Equal(t, []string{"ann", "bob"}, enter(tab))
-		bob.Expect("entered", []string{"lobby", "ann"})
+		bob.Expect("presence", []any{"lobby", "ann", true})
 
 		require.NoError(t, ann.Close())
 		bob.ExpectNothing()
 		tab.Abort()
-		bob.Expect("left", []string{"lobby", "ann"})
+		bob.Expect("presence", []any{"lobby", "ann", false})
 		cid := connectAs(t, router, "cid")
 		require.Equal(t, []string{"bob", "cid"}, enter(cid))
-		bob.Expect("entered", []string{"lobby", "cid"})
+		bob.Expect("presence", []any{"lobby", "cid", true})
 		bob.ExpectNothing()
 	})
+}
+
+// watched is what a client knows of a room: the list it got, and the changes that came
+// since it asked.
+type watched struct {
+	client  *wsrouter.Client
+	list    []string
+	changes []change
+}
+
+type change struct {
+	room, user string
+	in         bool
+}
+
+func watch(t *testing.T, router *wsrouter.Router, user string) *watched {
+	t.Helper()
+	w := &watched{}
+	handlers := wsrouter.New(nil)
+	handlers.On("presence", func(c *wsrouter.Context) error {
+		var ch change
+		err := c.Args(&ch.room, &ch.user, &ch.in)
+		w.changes = append(w.changes, ch)
+		return err
+	})
+	opts := auth(user)
+	opts.Router = handlers
+	client, err := router.Connect(t.Context(), opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { client.Close() })
+	w.client = client
+	require.NoError(t, client.Call(t.Context(), "enter", "lobby", &w.list))
+	return w
+}
+
+// members applies the changes to the list.
+func (w *watched) members() []string {
+	there := map[string]bool{}
+	for _, user := range w.list {
+		there[user] = true
+	}
+	for _, ch := range w.changes {
+		there[ch.user] = ch.in
+	}
+	maps.DeleteFunc(there, func(_ string, in bool) bool { return !in })
+	return slices.Sorted(maps.Keys(there))
+}
+
+// TestPresenceUnderChurn: when all is quiet everybody knows who is there, although
+// users came, reloaded their pages and left at once.
+func TestPresenceUnderChurn(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			router := wsrouter.New(nil)
+			router.OnConnect(byName)
+			Presence(router)
+			early := watch(t, router, "early")
+			var churn sync.WaitGroup
+			for _, user := range []string{"a", "b", "c", "d"} {
+				churn.Go(func() {
+					for range 4 { // a reload: the old connection ends while the new one begins
+						old := watch(t, router, user)
+						churn.Go(func() { old.client.Close() })
+					}
+					if user < "c" {
+						watch(t, router, user)
+					}
+				})
+			}
+			late := watch(t, router, "late")
+			churn.Wait()
+			synctest.Wait()
+			require.Equal(t, []string{"a", "b", "early", "late"}, early.members())
+			require.Equal(t, early.members(), late.members())
+		})
+	}
 }
 
 // listener has heard what a room was sent, in order.

@@ -22,6 +22,7 @@ func addFailures(router *wsrouter.Router) {
 	router.On("fine", func(*wsrouter.Context) error { return nil })
 	router.On("mistake", func(*wsrouter.Context) error { return wsrouter.NewError("no such room") })
 	router.On("full", func(*wsrouter.Context) error { return wsrouter.NewError("full").WithCode("E_FULL") })
+	router.On("caused", func(*wsrouter.Context) error { return wsrouter.NewError("later").WithCause(errors.New("disk full")) })
 	router.On("ours", func(*wsrouter.Context) error { return errors.New("disk full") })
 	router.On("panic", func(*wsrouter.Context) error { panic("oops") })
 	router.On("wait", func(c *wsrouter.Context) error {
@@ -100,7 +101,7 @@ func TestLogMistakes(t *testing.T) {
 		router.Use(LogMistakes)
 		addFailures(router)
 		client := wsroutertest.Connect(t, router, nil)
-		for _, event := range []string{"fine", "mistake", "full", "ours", "panic"} {
+		for _, event := range []string{"fine", "mistake", "full", "caused", "ours", "panic"} {
 			client.Call(t.Context(), event, nil, nil)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -113,6 +114,8 @@ func TestLogMistakes(t *testing.T) {
 		require.Equal(t, []line{
 			{Level: "WARN", Event: "mistake", Msg: "event failed", Outcome: "error"},
 			{Level: "WARN", Event: "full", Msg: "event failed", Outcome: "E_FULL"},
+			{Level: "WARN", Event: "caused", Msg: "event failed", Outcome: "error"},
+			{Level: "ERROR", Event: "caused", Msg: "wsrouter: handler failed"},
 			{Level: "ERROR", Event: "ours", Msg: "wsrouter: handler failed"},
 			{Level: "ERROR", Event: "panic", Msg: "wsrouter: handler panicked"},
 			{Level: "DEBUG", Event: "wait", Msg: "event failed", Outcome: "canceled"},
@@ -145,7 +148,7 @@ func TestTracing(t *testing.T) {
 			require.Equal(t, []line{
 				{Level: "ERROR", Event: "ours", Msg: "wsrouter: handler failed", Trace: want},
 				{Level: "INFO", Event: "own", Msg: "hello", Trace: want},
-			}, lines(t, &log))
+			}, lines(t, &log), header)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -126,10 +127,24 @@ func withImports(name, source string) string {
 	return b.String() + ")\n" + source
 }
 
-// compile builds a package of these files.
+// compile builds a package that is on no disk: for the go command it is a folder
+// beside the tests, so that their go.mod counts.
 func compile(t *testing.T, files map[string]string, args ...string) {
 	t.Helper()
-	goTool(t, ".", append(append([]string{"build", "-overlay", page.Overlay(t, files)}, args...), "./overlay")...)
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	temp := t.TempDir()
+	overlay := struct{ Replace map[string]string }{make(map[string]string)}
+	for name, source := range files {
+		path := filepath.Join(temp, name)
+		require.NoError(t, os.WriteFile(path, []byte(source), 0o600))
+		overlay.Replace[filepath.Join(here, "overlay", name)] = path
+	}
+	data, err := json.Marshal(overlay)
+	require.NoError(t, err)
+	path := filepath.Join(temp, "overlay.json")
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	goTool(t, ".", append(append([]string{"build", "-overlay", path}, args...), "./overlay")...)
 }
 
 // port stands in a sample for its ":3000".
