@@ -6,8 +6,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// LogMistakes is middleware that logs the errors which are not ours. Those that are
-// the router logs, at Error.
+// LogMistakes is middleware that logs the errors that clients are told.
 func LogMistakes(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 	return func(c *wsrouter.Context) error {
 		err := next(c)

@@ -14,27 +14,36 @@ import (
 func Presence(router *wsrouter.Router) {
 	wsrouter.Handle(router, "enter", func(c *wsrouter.Context, room string) ([]string, error) {
 		user, _ := userKey.Get(c.Conn())
-		err := errors.Join(c.Conn().SetData(user), c.Join("room:"+room, "user:"+user),
-			c.To("room:"+room).Emit("presence", room, user, true))
-		if err != nil {
+		if err := errors.Join(c.Conn().SetData(user), c.Join("room:"+room, "user:"+user)); err != nil {
+			return nil, err
+		}
+		if err := c.To("room:"+room).Emit("presence", room, user, true); err != nil {
 			return nil, err
 		}
 		return members(c.Context(), router.To("room:"+room))
 	})
+	wsrouter.Handle(router, "leave", func(c *wsrouter.Context, room string) (any, error) {
+		c.Leave("room:" + room)
+		tellGone(c.Context(), c.Conn(), "room:"+room)
+		return nil, nil
+	})
 	router.OnDisconnect(func(ctx context.Context, c *wsrouter.Conn, _ *wsrouter.CloseError) {
-		user, _ := userKey.Get(c)
 		for _, name := range c.Rooms() {
-			room, ok := strings.CutPrefix(name, "room:")
-			if !ok {
-				continue
-			}
-			// What was told last is true, whoever comes and goes between the look and the word.
-			for told := true; isIn(ctx, router, name, user) != told; {
-				told = !told
-				router.To(name).Emit("presence", room, user, told)
+			if strings.HasPrefix(name, "room:") {
+				tellGone(ctx, c, name)
 			}
 		}
 	})
+}
+
+// tellGone tells a room that a user has left, unless they are there by another connection.
+func tellGone(ctx context.Context, c *wsrouter.Conn, name string) {
+	user, _ := userKey.Get(c)
+	// A user may come back between the look and the word: what is told last is true.
+	for told := true; isIn(ctx, c.Router(), name, user) != told; {
+		told = !told
+		c.To(name).Emit("presence", strings.TrimPrefix(name, "room:"), user, told)
+	}
 }
 
 // members returns users, each once however many connections they have.

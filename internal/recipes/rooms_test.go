@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -8,11 +9,13 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
@@ -36,6 +39,10 @@ func TestPresence(t *testing.T) {
 
 		require.NoError(t, ann.Close())
 		bob.ExpectNothing()
+		require.NoError(t, tab.Call(t.Context(), "leave", "lobby", nil))
+		bob.Expect("presence", []any{"lobby", "ann", false})
+		require.Equal(t, []string{"ann", "bob"}, enter(tab))
+		bob.Expect("presence", []any{"lobby", "ann", true})
 		tab.Abort()
 		bob.Expect("presence", []any{"lobby", "ann", false})
 		cid := connectAs(t, router, "cid")
@@ -119,6 +126,59 @@ func TestPresenceUnderChurn(t *testing.T) {
 			require.Equal(t, early.members(), late.members())
 		})
 	}
+}
+
+// slowBroker takes a second to find the members on other servers, who may have come
+// and gone when it tells of them.
+type slowBroker struct{ broker.Memory }
+
+func (b *slowBroker) Subscribe(ctx context.Context, node broker.Node) (broker.Subscription, error) {
+	sub, err := b.Memory.Subscribe(ctx, node)
+	return slowSubscription{sub}, err
+}
+
+type slowSubscription struct{ broker.Subscription }
+
+// Find implements [broker.Finder].
+func (s slowSubscription) Find(ctx context.Context, of broker.Selection) ([]broker.Member, error) {
+	members, err := s.Subscription.(broker.Finder).Find(ctx, of)
+	time.Sleep(time.Second)
+	return members, err
+}
+
+// TestPresenceAcrossServers: a user who leaves one server, and enters on another while
+// the first still looks, is there.
+func TestPresenceAcrossServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var servers []*wsrouter.Router
+		shared := new(slowBroker)
+		for range 2 {
+			router := wsrouter.New(&wsrouter.Options{Broker: shared})
+			router.OnConnect(byName)
+			Presence(router)
+			servers = append(servers, router)
+			t.Cleanup(func() { router.Shutdown(context.Background()) }) // waits for the last to look
+		}
+		bob := watch(t, servers[0], "bob")
+		cid := watch(t, servers[1], "cid")
+		ann := watch(t, servers[0], "ann")
+		require.Equal(t, []string{"ann", "bob", "cid"}, ann.members())
+
+		require.NoError(t, ann.client.Close())
+		time.Sleep(time.Second / 2)
+		ann = watch(t, servers[1], "ann")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for _, w := range []*watched{ann, bob, cid} {
+			require.Equal(t, []string{"ann", "bob", "cid"}, w.members())
+		}
+		require.NoError(t, ann.client.Close())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for _, w := range []*watched{bob, cid} {
+			require.Equal(t, []string{"bob", "cid"}, w.members())
+		}
+	})
 }
 
 // listener has heard what a room was sent, in order.
