@@ -92,6 +92,7 @@ func TestResumeByHand(t *testing.T) {
 		s = router.raw(t, comeBack(secret, 1))
 		s.reads(resumed(secret, 1), `{"event":"news","data":1}`, `{"event":"news","data":2}`)
 		s.Abort()
+		s.Wait()
 		s = router.raw(t, comeBack(secret, 2))
 		s.reads(resumed(secret, 1), `{"event":"news","data":2}`)
 		time.Sleep(time.Second)
