@@ -260,12 +260,12 @@ func (c *Conn) close(ce *CloseError) {
 	c.mu.Lock()
 	was, l := c.phase, c.link
 	away := c.goAwayLocked(ce)
-	first := !away && c.leaveLocked(ce)
+	first := away == nil && c.leaveLocked(ce)
 	c.mu.Unlock()
 	switch {
-	case away:
+	case away != nil:
 		l.close(ce)
-		c.tellAway(ce)
+		c.tellAway(away)
 		return
 	case !first:
 		return
@@ -316,14 +316,14 @@ func (c *Conn) lose(l *link, ce *CloseError) (ends bool) {
 		return false
 	}
 	away := c.goAwayLocked(ce)
-	if !away {
+	if away == nil {
 		c.leaveLocked(ce)
 	}
 	c.mu.Unlock()
-	if away {
-		c.tellAway(ce)
+	if away != nil {
+		c.tellAway(away)
 	}
-	return !away
+	return away == nil
 }
 
 // left is called when the client has left this namespace, while its link goes

@@ -82,7 +82,7 @@ type session struct {
 	since    time.Time   // when the client was lost; zero while it is there
 	loss     *CloseError // how
 	expiry   *time.Timer
-	told     chan struct{}    // closed when OnAway has returned; nil if it is not called
+	told     chan struct{}    // closed when OnAway has returned; nil if it was not called
 	room     chan struct{}    // closed when waiting senders may try again; nil if there are none
 	deaf     bool             // the peer does not acknowledge: nobody waits for that
 	resumed  int              // how often
@@ -160,17 +160,26 @@ func (e *CloseError) isLoss() bool {
 // awayOverhead is what a connection costs that is away, in bytes.
 const awayOverhead = 4 << 10
 
-// goAwayLocked reports whether the connection goes on without its link.
-func (c *Conn) goAwayLocked(ce *CloseError) bool {
+// A loss is one of a connection's, for [Conn.tellAway].
+type loss struct {
+	how    *CloseError
+	before <-chan struct{} // the told of the last one
+	told   chan struct{}
+}
+
+// goAwayLocked makes the connection go on without its link; nil where it does not.
+func (c *Conn) goAwayLocked(ce *CloseError) *loss {
 	s := c.session
 	if s == nil || s.secret == "" || c.phase != connLive || !ce.isLoss() || s.tail.Torn() || c.lane.Closed() || c.router.isClosing() {
-		return false
+		return nil
 	}
 	c.phase = connAway
-	s.since, s.loss, s.told = time.Now(), ce, nil
+	away := &loss{how: ce, before: s.told}
+	s.since, s.loss = time.Now(), ce
 	s.expiry = time.AfterFunc(s.window, func() { c.lapse(nil) })
 	if c.router.onAway.fn != nil || c.router.app.opts.Trace.Away != nil {
-		s.told = make(chan struct{})
+		away.told = make(chan struct{})
+		s.told = away.told
 	}
 	c.link.bytes.Tail(awayOverhead)
 	c.router.app.counters.away.Add(1)
@@ -178,22 +187,23 @@ func (c *Conn) goAwayLocked(ce *CloseError) bool {
 	case s.lost <- ce:
 	default:
 	}
-	return true
+	return away
 }
 
-// gone away is told to those who want to know, one connection after another.
-func (c *Conn) tellAway(ce *CloseError) {
-	app := c.router.app
-	c.log(slog.LevelDebug, "wsrouter: away", slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code))
-	c.mu.Lock()
-	told := c.session.told
-	c.mu.Unlock()
-	if told != nil {
+// tellAway tells those who want to know, of one loss after another: it may have come
+// back meanwhile, and be lost again.
+func (c *Conn) tellAway(away *loss) {
+	app, ce := c.router.app, away.how
+	if away.told != nil {
 		go func() {
-			defer close(told)
+			defer close(away.told)
+			if away.before != nil {
+				<-away.before // as for a handler
+			}
 			c.runOnAway(ce)
 		}()
 	}
+	c.log(slog.LevelDebug, "wsrouter: away", slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code))
 	app.relieve()
 	if c.router.isClosing() { // and who shuts it down may have looked before
 		c.lapse(app.shutdownError())
