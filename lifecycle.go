@@ -378,6 +378,7 @@ func (c *Conn) end() {
 	c.dropWaiting()
 	c.cancel(ce)
 	c.await()
+	c.shun()
 	c.awaitAway()
 	admitted := c.wasAdmitted() // OnConnect may have returned just now
 	if admitted && c.router.onDisconnect.fn != nil {

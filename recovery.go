@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
@@ -298,6 +299,13 @@ func (c *Conn) putNumberedLocked(f adapter.Frame, mode sendMode) (p placed, err 
 	return p, nil
 }
 
+// shun lets OnResume be asked no more, and waits for it to return.
+func (c *Conn) shun() {
+	if c.session != nil {
+		c.session.resuming <- struct{}{} // as for a handler
+	}
+}
+
 // awaitAway waits for OnAway, which others follow.
 func (c *Conn) awaitAway() {
 	if c.session == nil {
@@ -406,7 +414,9 @@ func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte,
 	a := &attached{link: l}
 	if want.Secret != "" {
 		if c, ok := l.app.sessions.Find(want.Secret); ok && adapter.Namespace(c.router) == ns && c.format == format {
-			go c.comeBack(a, auth, want)
+			l.bytes.Keep(len(auth))
+			l.app.relieve()
+			go c.comeBack(a, bytes.Clone(auth), want)
 			return a, nil
 		}
 	}
@@ -425,9 +435,13 @@ func (l *link) newRecoverable(ns adapter.Namespace, format adapter.Format, auth 
 // comeBack gives a client its connection back, or a new one.
 func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
 	l := a.link
-	if c.mayComeBack(l, auth) && c.resume(a, auth, want) {
+	defer l.app.relieve()
+	defer l.bytes.Keep(-len(auth))
+	var before introduction
+	if c.mayComeBack(l, auth, &before) && c.resume(a, auth, want) {
 		return
 	}
+	c.forgetAttempt(l, &before)
 	if l.ce.Load() != nil || l.out.State().Closed {
 		return // another attempt may have more luck
 	}
@@ -453,8 +467,9 @@ func (l *link) notJoined(c *Conn, err error) {
 }
 
 // mayComeBack asks OnResume, which sees with what the client has come back. Of several
-// attempts one after another is asked.
-func (c *Conn) mayComeBack(l *link, auth []byte) bool {
+// attempts one after another is asked, for as long as there are the connection and the
+// link.
+func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	fn := c.router.onResume.fn
 	if fn == nil {
 		return true
@@ -463,34 +478,72 @@ func (c *Conn) mayComeBack(l *link, auth []byte) bool {
 	defer limit.Stop()
 	select {
 	case c.session.resuming <- struct{}{}:
+	case <-c.done:
+		return false
+	case <-l.done:
+		return false
 	case <-limit.C:
 		l.close(lateToConnect())
 		return false
 	}
-	c.awaitAway()
-	c.mu.Lock()
-	c.introduceLocked(l, auth)
-	c.mu.Unlock()
 	decided := make(chan error, 1)
 	go func() {
 		defer func() { <-c.session.resuming }()
 		err := errGoexit()
 		defer func() { decided <- err }()
-		err = protect(func() error { return fn(c) })
+		c.awaitAway()
+		if c.introduce(l, auth, before) {
+			err = protect(func() error { return fn(c) })
+		} else {
+			err = errEnded
+		}
 	}()
 	select {
 	case err := <-decided:
 		return c.allowed(err)
+	case <-l.done:
+		return false
 	case <-limit.C:
 		l.close(lateToConnect())
 		return false
 	}
 }
 
+// errEnded is why there is nothing to ask OnResume for.
+var errEnded = NewError("the connection, or the attempt, has ended")
+
+// introduction is with what a client has come. Conn.mu guards those of attempts.
+type introduction struct {
+	request *http.Request
+	auth    []byte
+}
+
+// introduce notes with what the client wants to come back. It reports false where
+// there is no use in that.
+func (c *Conn) introduce(l *link, auth []byte, before *introduction) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != connLive && c.phase != connAway || l.ce.Load() != nil {
+		return false
+	}
+	*before = introduction{c.request, c.auth}
+	c.introduceLocked(introduction{l.request, auth})
+	return true
+}
+
 // introduceLocked notes with what the client has come back.
-func (c *Conn) introduceLocked(l *link, auth []byte) {
-	c.link.bytes.Keep(len(auth) - len(c.auth))
-	c.request, c.auth = l.request, bytes.Clone(auth)
+func (c *Conn) introduceLocked(i introduction) {
+	c.link.bytes.Keep(len(i.auth) - len(c.auth))
+	c.request, c.auth = i.request, i.auth
+}
+
+// forgetAttempt keeps nothing of a client that has not come back by a link.
+func (c *Conn) forgetAttempt(l *link, before *introduction) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before.request != nil && c.request == l.request && c.link != l && c.phase != connEnded {
+		c.introduceLocked(*before)
+	}
 }
 
 func lateToConnect() *CloseError {
@@ -538,7 +591,7 @@ func (c *Conn) resume(a *attached, auth []byte, want adapter.Recovery) bool {
 		c.session.since = time.Time{}
 	}
 	if ok {
-		c.introduceLocked(l, auth)
+		c.introduceLocked(introduction{l.request, auth})
 	}
 	c.mu.Unlock()
 	if !ok {
