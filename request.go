@@ -66,17 +66,20 @@ const forever = time.Duration(1<<63 - 1)
 // Receive implements [adapter.Conn].
 func (a *attached) Receive(m *adapter.Message) adapter.Flow {
 	c := a.conn.Load()
-	if c == nil || c.session != nil && m.Kind != adapter.KindEvent && !c.takes(a.link) {
+	if c == nil {
+		return adapter.Closed
+	}
+	if c.dialed && m.ID == "" && (m.Kind == adapter.KindReply || m.Kind == adapter.KindError) {
+		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
+	}
+	if c.session != nil && m.Kind != adapter.KindEvent && !c.takes(a.link) {
 		return adapter.Closed
 	}
 	switch m.Kind {
 	case adapter.KindReply, adapter.KindError:
-		if m.ID != "" || !c.dialed {
-			c.answer(m)
-			a.link.app.relieve()
-			return adapter.Go
-		}
-		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
+		c.answer(m)
+		a.link.app.relieve()
+		return adapter.Go
 	case adapter.KindCancel:
 		c.cancelRequest(m.ID)
 		return adapter.Go
