@@ -381,6 +381,14 @@ func (a *attached) Received() uint64 {
 	return c.session.received
 }
 
+// Reject implements [adapter.Recoverable].
+func (a *attached) Reject(counts bool, answer adapter.Frame) {
+	c := a.conn.Load()
+	if c != nil && (!counts || c.takes(a.link)) {
+		c.put(answer, sendNow)
+	}
+}
+
 // Sent implements [adapter.Recoverable].
 func (a *attached) Sent() uint64 {
 	if c := a.conn.Load(); c != nil {

@@ -41,6 +41,10 @@ type Recoverable interface {
 	// Sent returns the number of the last frame that was sent.
 	Sent() uint64
 
+	// Reject counts, unless it is of those that do not count, a frame of the client's
+	// that is no Message, and sends the answer, if there is one, as what the Conn sends.
+	Reject(counts bool, answer Frame)
+
 	// Acknowledge tells that the client has got so many frames. It reports false if so
 	// many were never sent.
 	Acknowledge(n uint64) bool
