@@ -265,17 +265,13 @@ func (l *link) mayJoin() bool {
 	return n == unlimited || l.joins.Take(n, float64(n)/60)
 }
 
-// resume lets the reader go on if a leaf says so. It was we who did not read: the
-// peer's silence proves nothing.
+// resume lets the reader go on if a leaf says so, and those of the links that count
+// with this one. It was we who did not read: the peer's silence proves nothing.
 func (l *link) resume(yes bool) {
-	if !yes {
-		return
+	for ; yes && l != nil; l = l.next.Load() {
+		l.Alive()
+		l.transport.Resume()
 	}
-	for next := l.next.Load(); next != nil; next = l.next.Load() {
-		l = next
-	}
-	l.Alive()
-	l.transport.Resume()
 }
 
 // checkAlive runs when the peer should have been heard of: it asks for a sign of

@@ -1,0 +1,55 @@
+package suite_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// TestTakeoverOfWhoIsPaused: a transport from which is not read, as too much waits, is
+// taken over; it ends, and what had come by it is handled.
+func TestTakeoverOfWhoIsPaused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newResuming(wsrouter.Options{InboxBytes: 10 << 10})
+		block := make(chan struct{})
+		n := 0
+		router.On("x", func(*wsrouter.Context) error { <-block; n++; return nil })
+		old := router.raw(t, `{"session":""}`)
+		secret := old.opens()
+		text := `{"event":"x","data":"` + strings.Repeat("x", 4<<10) + `"}`
+		for range 4 {
+			old.send(text)
+			synctest.Wait()
+		}
+		next := router.raw(t, comeBack(secret, 0))
+		next.reads(resumed(secret, 4))
+		synctest.Wait()
+		gone := make(chan struct{})
+		go func() { old.Wait(); close(gone) }()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		select {
+		case <-gone:
+		default:
+			t.Error("the old transport is still there")
+		}
+		next.send(text)
+		close(block)
+		for range 3 {
+			synctest.Wait()
+			next.send(text)
+		}
+		synctest.Wait()
+		require.Equal(t, 8, n)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.NoError(t, router.Shutdown(ctx))
+		requireNothingHeld(t, router.Router)
+	})
+}
