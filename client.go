@@ -162,7 +162,7 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*
 		return nil, statusError(err)
 	}
 	t.attach(l)
-	return o.begin(t, l, g, t.resumable())
+	return o.begin(ctx, t, l, g, t.resumable())
 }
 
 func (o *DialOptions) resumes() bool { return o.Reconnect != nil && o.Reconnect.Resume }
@@ -207,17 +207,17 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 		return nil, statusError(err)
 	}
 	client.Attach(l)
-	return o.begin(client, l, g, s.Resumable)
+	return o.begin(ctx, client, l, g, s.Resumable)
 }
 
 // begin makes the client's Conn, and sends the auth frame before all else; or the frame
 // of the session, if both ends know of sessions.
-func (o *DialOptions) begin(w plain.Wire, l *link, g greeting, resumable bool) (*Conn, error) {
+func (o *DialOptions) begin(ctx context.Context, w plain.Wire, l *link, g greeting, resumable bool) (*Conn, error) {
 	s := o.Router.session(l, plain.JSON)
 	s.SentAuth = !g.auth.IsZero()
 	if resumable {
 		s.Resumable = true
-		return o.beginSession(w, l, s, g)
+		return o.beginSession(ctx, w, l, s, g)
 	}
 	if g.lost != nil {
 		g.lost.lapse(nil)
@@ -234,7 +234,7 @@ func (o *DialOptions) begin(w plain.Wire, l *link, g greeting, resumable bool) (
 
 // beginSession waits for the server's word only where there is a connection to come
 // back to.
-func (o *DialOptions) beginSession(w plain.Wire, l *link, s *plain.Session, g greeting) (*Conn, error) {
+func (o *DialOptions) beginSession(ctx context.Context, w plain.Wire, l *link, s *plain.Session, g greeting) (*Conn, error) {
 	lost := g.lost.recovery()
 	l.Send(plain.SessionFrame(lost, g.auth))
 	decided := make(chan *Conn, 1)
@@ -248,15 +248,17 @@ func (o *DialOptions) beginSession(w plain.Wire, l *link, s *plain.Session, g gr
 	}
 	if lost.Secret == "" {
 		a, c := fresh()
+		if c != nil {
+			s.Welcome = func(welcome adapter.Session) adapter.Conn { c.welcomed(welcome); return a }
+			s.Start(a)
+		}
+		go s.Serve(w)
 		if c == nil {
-			go s.Serve(w)
 			return nil, l.gone()
 		}
-		s.Welcome = func(welcome adapter.Session) adapter.Conn { c.welcomed(welcome); return a }
-		s.Start(a)
-	} else {
-		s.Welcome = func(welcome adapter.Session) adapter.Conn { return g.lost.answered(l, welcome, decided, fresh) }
+		return c, nil
 	}
+	s.Welcome = func(welcome adapter.Session) adapter.Conn { return g.lost.answered(l, welcome, decided, fresh) }
 	go s.Serve(w)
 	late := time.NewTimer(time.Until(g.until))
 	defer late.Stop()
@@ -268,6 +270,10 @@ func (o *DialOptions) beginSession(w plain.Wire, l *link, s *plain.Session, g gr
 			return nil, ce
 		}
 		return nil, &dialError{"the connection was given up meanwhile", nil}
+	case <-ctx.Done():
+		l.cut(&CloseError{Code: CloseAbnormal, Reason: "given up", Cause: CauseTimeout})
+		<-l.done // handlers
+		return nil, &dialError{"no answer from the server", ctx.Err()}
 	case <-late.C:
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "no answer", Cause: CauseTimeout})
 		return nil, &dialError{"no answer from the server", context.DeadlineExceeded}

@@ -53,3 +53,19 @@ func TestTakeoverOfWhoIsPaused(t *testing.T) {
 		requireNothingHeld(t, router.Router)
 	})
 }
+
+// TestCloseOfAClientThatAsks: it does not wait for a server that is thinking about it.
+func TestCloseOfAClientThatAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := guarded(func(*wsrouter.Conn) error { time.Sleep(9 * time.Second); return nil })
+		client, err := router.Connect(t.Context(), resumes(wsrouter.DialOptions{}))
+		require.NoError(t, err)
+		synctest.Wait()
+		client.Abort()
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		require.NoError(t, client.Close())
+		require.Less(t, time.Since(began), time.Second)
+		require.NoError(t, router.Shutdown(t.Context()))
+	})
+}
