@@ -69,7 +69,8 @@ type Client struct {
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	gone   chan struct{} // closed when there will be no more connection; nil without Reconnect
+	lapsed sync.WaitGroup // for connections that were away until there was another
+	gone   chan struct{}  // closed when there will be no more connection; nil without Reconnect
 
 	// Of whoever connects: newClient, and then keepConnected.
 	attempt int   // since a connection lasted
@@ -325,6 +326,7 @@ func (c *Client) Close() error {
 	<-conn.ended // WriteTimeout, 5 s for each close frame, and handlers
 	if c.gone != nil {
 		<-c.gone
+		c.lapsed.Wait()
 	}
 	return nil
 }

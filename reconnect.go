@@ -101,6 +101,9 @@ func (c *Client) keepConnected() {
 			conn.lapse(nil)
 			return
 		}
+		if next != conn {
+			c.lapsed.Go(func() { <-conn.ended }) // handlers
+		}
 		c.mu.Lock()
 		c.conn = next
 		if c.back != nil {

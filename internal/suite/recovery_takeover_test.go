@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,6 +67,28 @@ func TestCloseOfAClientThatAsks(t *testing.T) {
 		began := time.Now()
 		require.NoError(t, client.Close())
 		require.Less(t, time.Since(began), time.Second)
+		require.NoError(t, router.Shutdown(t.Context()))
+	})
+}
+
+// TestCloseWaitsForHandlersOfLostConnections, which the client could not come back to.
+func TestCloseWaitsForHandlersOfLostConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newResuming(wsrouter.Options{})
+		mine := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.DiscardHandler)})
+		returned := false
+		mine.On("slow", func(*wsrouter.Context) error { time.Sleep(time.Minute); returned = true; return nil })
+		client, err := router.Connect(t.Context(), resumes(wsrouter.DialOptions{Router: mine}))
+		require.NoError(t, err)
+		server := router.only()
+		require.NoError(t, server.Emit("slow"))
+		synctest.Wait()
+		client.Abort()
+		synctest.Wait()
+		require.NoError(t, server.Close(1000, ""))
+		require.NoError(t, client.Ready(t.Context()))
+		require.NoError(t, client.Close())
+		require.True(t, returned)
 		require.NoError(t, router.Shutdown(t.Context()))
 	})
 }
