@@ -439,6 +439,9 @@ func (l *link) park() {
 
 // leave takes a link out of the world.
 func (l *link) leave() {
+	if l.next.Load() != nil { // which has a request of its own
+		l.bytes.Keep(-budget.Request(l.request))
+	}
 	l.bytes.Leave()
 	l.app.sessions.Remove(l)
 }

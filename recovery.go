@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
-	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/tail"
 )
@@ -658,11 +657,13 @@ func (l *link) passOn(c *Conn, next *link) {
 		return
 	}
 	if l.bytes.Merge(next.bytes) {
-		next.bytes.Keep(-budget.Request(l.request))
 		l.next.Store(next)
 	}
-	if l.detach(c) {
+	switch empty := l.detach(c); {
+	case empty:
 		l.close(&CloseError{Code: CloseResumed, Reason: "resumed elsewhere", Cause: CauseLocal})
+	case l.ce.Load() == nil: // the others can come back, too
+		l.cut(&CloseError{Code: CloseAbnormal, Reason: "resumed elsewhere", Cause: CausePeer})
 	}
 }
 

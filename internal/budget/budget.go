@@ -12,7 +12,7 @@ import (
 type Pool struct {
 	limit   int64
 	held    atomic.Int64
-	merging sync.Mutex
+	merging sync.Mutex // guards who counts where
 }
 
 // NewPool returns a pool for limit bytes.
@@ -64,7 +64,8 @@ type Account struct {
 	paused  atomic.Bool  // written with mu held
 	gone    atomic.Bool
 
-	heir atomic.Pointer[Account] // what is counted here is counted there instead; nil if not
+	heir  atomic.Pointer[Account] // what is counted here is counted there instead; nil if not
+	users int                     // that are counted here and have not left; guarded by Pool.merging
 
 	mu    sync.Mutex // guards what follows, and the decision to pause
 	open  int        // calls and streams
@@ -74,7 +75,7 @@ type Account struct {
 // NewAccount returns an account of the pool, for limit bytes that wait, in
 // messages of at most maxMessage bytes.
 func (p *Pool) NewAccount(limit, maxMessage int) *Account {
-	return &Account{pool: p, limit: int64(limit), large: int64(max(limit, maxMessage))}
+	return &Account{pool: p, limit: int64(limit), large: int64(max(limit, maxMessage)), users: 1}
 }
 
 // left is added to what an account holds when it leaves the pool.
@@ -88,12 +89,16 @@ func (a *Account) hold(n int) {
 }
 
 // Leave takes the account out of the pool: what it still holds, as user code or the
-// network does not let go of it yet, is not charged to others. Leaving again does
-// nothing.
+// network does not let go of it yet, is not charged to others. Of accounts that are
+// merged the last one takes all with it. Leaving again does nothing.
 func (a *Account) Leave() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.heir.Load() == nil && !a.gone.Swap(true) {
+	a.pool.merging.Lock()
+	defer a.pool.merging.Unlock()
+	if a.gone.Swap(true) {
+		return
+	}
+	a = a.current()
+	if a.users--; a.users == 0 {
 		a.pool.held.Add(-(a.held.Add(left) - left))
 	}
 }
@@ -101,15 +106,17 @@ func (a *Account) Leave() {
 // Merge makes another account of the pool, whose reading is not paused, hold all that
 // this one holds, and will hold: what a client has by one link it has by the next one.
 // It reports false, and does nothing, for an account that has left the pool, or has
-// been merged, and for two that are one already.
+// been merged, for two that are one already, and where the other is not in the pool.
 func (a *Account) Merge(into *Account) bool {
 	a.pool.merging.Lock()
 	defer a.pool.merging.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gone.Load() || a.heir.Load() != nil || into.current() == a {
+	heir := into.current()
+	if a.gone.Load() || a.heir.Load() != nil || heir == a || heir.users == 0 {
 		return false
 	}
+	heir.users += a.users
 	a.heir.Store(into)
 	a.settle()
 	into.reconsider(a.open)

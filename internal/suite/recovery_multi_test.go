@@ -1,0 +1,147 @@
+package suite_test
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/plain"
+)
+
+// manyfold is a transport that carries several namespaces, and takes what it is given.
+type manyfold struct {
+	adapter.Gate
+	link adapter.Link
+	once sync.Once
+}
+
+// tells is a format whose frames tell what there is.
+type tells struct{ *secrets }
+
+type secrets struct {
+	mu   sync.Mutex
+	last string
+}
+
+func (f tells) Encode(m *adapter.Message) (adapter.Frame, error) {
+	if m.Kind == adapter.KindConnect && m.Session != nil && !m.Session.Resumed {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.last = m.Session.Secret
+	}
+	return plain.JSON.Encode(m)
+}
+
+// secret waits for the last one that somebody was told.
+func (f tells) secret() string {
+	synctest.Wait()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last
+}
+
+func (m *manyfold) Write([]adapter.Frame) (bool, error) { return false, nil }
+func (m *manyfold) Ping()                               { m.link.Alive() }
+func (m *manyfold) Close(adapter.End)                   { m.Abort() }
+func (m *manyfold) Abort() {
+	m.once.Do(func() { go m.link.End(adapter.End{Code: 1006, Cause: adapter.CausePeer}) })
+}
+
+func (r *resuming) manyfold(t *testing.T) *manyfold {
+	m := &manyfold{Gate: adapter.NewGate()}
+	req, err := http.NewRequest(http.MethodGet, "http://memory/", nil)
+	require.NoError(t, err)
+	m.link, err = r.Adapter().NewLink(m, adapter.LinkOptions{Request: req, Multiplexed: true})
+	require.NoError(t, err)
+	return m
+}
+
+func (m *manyfold) recover(t *testing.T, ns *wsrouter.Router, f tells, secret string) adapter.Conn {
+	conn, err := m.link.Recover(ns, f, nil, adapter.Recovery{Secret: secret})
+	require.NoError(t, err)
+	synctest.Wait()
+	return conn
+}
+
+func newManyfold(o wsrouter.Options) *resuming {
+	o.Logger, o.Recovery = slog.New(slog.DiscardHandler), &wsrouter.Recovery{Window: time.Minute}
+	return &resuming{Router: wsrouter.New(&o)}
+}
+
+// TestSplitLinksAreCounted: a client that has one of its namespaces by another transport
+// counts for MaxBuffered with all, whichever ends.
+func TestSplitLinksAreCounted(t *testing.T) {
+	for name, away := range map[string]bool{"old lives": false, "old is away": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				router := newManyfold(wsrouter.Options{MaxBuffered: 1 << 20})
+				other := router.Namespace("/other")
+				f := tells{new(secrets)}
+				old := router.manyfold(t)
+				old.recover(t, other, f, "")
+				kept := router.others(other)
+				old.recover(t, router.Router, f, "")
+				if away {
+					old.Abort()
+				}
+				next := router.manyfold(t)
+				next.recover(t, router.Router, f, f.secret())
+				next.link.Close(adapter.End{Code: 1000, Cause: adapter.CausePeer})
+				synctest.Wait()
+				for range 10 {
+					kept.SetData(strings.Repeat("x", 3<<20)) // three times what may be held
+					synctest.Wait()
+				}
+				require.Zero(t, router.Stats().Connections, "it is cut for that")
+				require.NoError(t, router.Shutdown(t.Context()))
+				requireNothingHeld(t, router.Router)
+			})
+		})
+	}
+}
+
+func (r *resuming) others(ns *wsrouter.Router) (conn *wsrouter.Conn) {
+	synctest.Wait()
+	for c := range ns.Conns() {
+		conn = c
+	}
+	return conn
+}
+
+// TestReliefOfSplitLinks ends, although what it gives up has handlers that go on.
+func TestReliefOfSplitLinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newManyfold(wsrouter.Options{MaxBuffered: 1 << 20})
+		other := router.Namespace("/other")
+		block := make(chan struct{})
+		other.On("block", func(*wsrouter.Context) error { <-block; return nil })
+		f := tells{new(secrets)}
+		old := router.manyfold(t)
+		at := old.recover(t, other, f, "")
+		old.recover(t, router.Router, f, "")
+		secret := f.secret()
+		at.Receive(&adapter.Message{Kind: adapter.KindEvent, Event: "block", Size: 900 << 10})
+		old.Abort()
+		router.manyfold(t).recover(t, router.Router, f, secret)
+		router.others(router.Router).SetData(strings.Repeat("x", 300<<10))
+		synctest.Wait()
+		for range 2 { // these are smaller than what is given up
+			router.manyfold(t).recover(t, router.Router, f, "")
+			router.others(router.Router).SetData(strings.Repeat("x", 600<<10))
+			synctest.Wait()
+		}
+		require.Equal(t, 1, router.Stats().Connections)
+		close(block)
+		synctest.Wait()
+		require.NoError(t, router.Shutdown(t.Context()))
+		requireNothingHeld(t, router.Router)
+	})
+}
