@@ -421,6 +421,10 @@ func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte,
 	a := &attached{link: l}
 	if want.Secret != "" {
 		if c, ok := l.app.sessions.Find(want.Secret); ok && adapter.Namespace(c.router) == ns && c.format == format {
+			if !l.asks(1) {
+				l.close(&CloseError{Code: ClosePolicy, Reason: errTooManyJoins.Error(), Cause: CauseProtocol})
+				return nil, adapter.ErrClosing
+			}
 			l.bytes.Keep(len(auth))
 			l.app.relieve()
 			go c.comeBack(a, bytes.Clone(auth), want)
@@ -444,6 +448,7 @@ func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
 	l := a.link
 	defer l.app.relieve()
 	defer l.bytes.Keep(-len(auth))
+	defer l.asks(-1)
 	var before introduction
 	if c.mayComeBack(l, auth, &before) && c.resume(a, auth, want) {
 		return

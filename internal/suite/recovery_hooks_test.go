@@ -39,7 +39,11 @@ func TestAwayAgainWhileItIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slowLog{slog.DiscardHandler, "wsrouter: away", new(atomic.Bool)}
 		router := &resuming{Router: wsrouter.New(&wsrouter.Options{Logger: slog.New(log), Recovery: &wsrouter.Recovery{Window: time.Minute}})}
-		router.OnAway(func(*wsrouter.Conn, *wsrouter.CloseError) { router.tell("away"); time.Sleep(2 * time.Second); router.tell("back") })
+		router.OnAway(func(*wsrouter.Conn, *wsrouter.CloseError) {
+			router.tell("away")
+			time.Sleep(2 * time.Second)
+			router.tell("back")
+		})
 		router.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { router.tell("disconnect") })
 		s := router.raw(t, `{"session":""}`)
 		secret := s.opens()

@@ -3,6 +3,7 @@ package suite_test
 import (
 	"log/slog"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -74,6 +75,31 @@ func (m *manyfold) recover(t *testing.T, ns *wsrouter.Router, f tells, secret st
 func newManyfold(o wsrouter.Options) *resuming {
 	o.Logger, o.Recovery = slog.New(slog.DiscardHandler), &wsrouter.Recovery{Window: time.Minute}
 	return &resuming{Router: wsrouter.New(&o)}
+}
+
+// TestAttemptsOfOneLink: there are no more at a time than joins.
+func TestAttemptsOfOneLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newManyfold(wsrouter.Options{MaxOpen: 10})
+		block := make(chan struct{})
+		router.OnResume(func(*wsrouter.Conn) error { <-block; return nil })
+		f := tells{new(secrets)}
+		old := router.manyfold(t)
+		old.recover(t, router.Router, f, "")
+		secret := f.secret()
+		old.Abort()
+		m := router.manyfold(t)
+		before := runtime.NumGoroutine()
+		for range 1000 {
+			m.link.Recover(router.Router, f, nil, adapter.Recovery{Secret: secret})
+		}
+		require.Less(t, runtime.NumGoroutine(), before+50)
+		close(block)
+		time.Sleep(10 * time.Second)
+		m.Abort()
+		require.NoError(t, router.Shutdown(t.Context()))
+		requireNothingHeld(t, router.Router)
+	})
 }
 
 // TestSplitLinksAreCounted: a client that has one of its namespaces by another transport
