@@ -375,7 +375,9 @@ func (l *link) cut(ce *CloseError) {
 }
 
 // ends reports whether all Conns end with the link.
-func (l *link) ends() bool { return !slices.ContainsFunc(l.conns(), (*Conn).isAway) }
+func (l *link) ends() bool {
+	return !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return c.outlives(l) })
+}
 
 // beginClose reports whether it was the first to end the link.
 func (l *link) beginClose(ce *CloseError) bool {
