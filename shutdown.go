@@ -175,15 +175,10 @@ func (p *part) shutdown(ctx context.Context, wait time.Duration, abandoned <-cha
 	for _, c := range p.conns {
 		c.drain(ctx)
 	}
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		p.cut()
-	case p.whole:
-		p.link.close(p.link.app.shutdownError())
-	default:
-		for _, c := range p.conns {
-			c.close(p.link.app.shutdownError())
-		}
+	} else {
+		p.close()
 	}
 	if p.whole && !waitFor(p.link.done, abandoned) {
 		return
@@ -213,12 +208,25 @@ func waitFor(done, abandoned <-chan struct{}) bool {
 	}
 }
 
+// close closes the link, where it ends with the part, and the connections, which may
+// have another link by now.
+func (p *part) close() {
+	if p.whole {
+		p.link.close(p.link.app.shutdownError())
+	}
+	for _, c := range p.conns {
+		c.close(p.link.app.shutdownError())
+	}
+}
+
 func (p *part) cut() {
 	if p.whole {
 		p.link.cut(p.link.app.shutdownError())
-		return
 	}
 	for _, c := range p.conns {
+		if l := c.currentLink(); p.whole && l != p.link {
+			l.cut(p.link.app.shutdownError())
+		}
 		c.close(p.link.app.shutdownError())
 	}
 }

@@ -1,14 +1,17 @@
 package suite_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
 // TestTakeoverOfWhoIsLost: the transport ends at the moment in which the client comes
@@ -35,5 +38,45 @@ func TestTakeoverOfWhoIsLost(t *testing.T) {
 		s.Close(1000, "")
 		s.Wait()
 		requireNothingHeld(t, router.Router)
+	})
+}
+
+// TestShutdownOfWhoComesBack: at the moment in which the namespace is shut down.
+func TestShutdownOfWhoComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 1000 {
+			router := &resuming{Router: newManyfold(wsrouter.Options{}).Router.Namespace("/chat")}
+			router.OnDisconnect(func(context.Context, *wsrouter.Conn, *wsrouter.CloseError) { router.tell("disconnect") })
+			s := router.raw(t, `{"session":""}`)
+			secret := s.opens()
+			synctest.Wait()
+			next := session{t, rawtest.Connect(router.Router, nil, rawtest.SessionRequest())}
+			synctest.Wait()
+			var wg sync.WaitGroup
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			wg.Go(func() { next.Send(comeBack(secret, 0)) })
+			wg.Go(func() { require.NoError(t, router.Shutdown(ctx)) })
+			go func() {
+				for {
+					if _, ce := s.Read(); ce != nil {
+						return
+					}
+				}
+			}()
+			go func() {
+				for {
+					if _, ce := next.Read(); ce != nil {
+						return
+					}
+				}
+			}()
+			wg.Wait()
+			cancel()
+			s.Abort()
+			next.Abort()
+			synctest.Wait()
+			require.Equal(t, []string{"disconnect"}, router.wasTold())
+			requireNothingHeld(t, router.Router)
+		}
 	})
 }
