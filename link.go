@@ -374,9 +374,11 @@ func (l *link) cut(ce *CloseError) {
 	l.transport.Abort()
 }
 
-// ends reports whether all Conns end with the link.
+// ends reports whether all Conns end with the link, which is closing: none is away, or
+// moving to another link. Who closes it may not have come to all of them yet.
 func (l *link) ends() bool {
-	return !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return c.outlives(l) })
+	ce := l.ce.Load()
+	return !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return !c.lose(l, ce) })
 }
 
 // beginClose reports whether it was the first to end the link.

@@ -142,17 +142,6 @@ func (c *Conn) isAway() bool {
 	return c.phase == connAway
 }
 
-// outlives reports whether the connection goes on without that link: its client may
-// come back, or is just moving to another.
-func (c *Conn) outlives(l *link) bool {
-	if c.session == nil {
-		return false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.phase == connAway || c.link != l
-}
-
 // Recovered reports whether the client has been lost and has come back.
 func (c *Conn) Recovered() bool {
 	if c.session == nil {
