@@ -161,7 +161,9 @@ func TestReliefOfSplitLinks(t *testing.T) {
 		synctest.Wait()
 		for range 2 { // these are smaller than what is given up
 			router.manyfold(t).recover(t, router.Router, f, "")
-			router.others(router.Router).SetData(strings.Repeat("x", 600<<10))
+			for c := range router.Conns() {
+				c.SetData(strings.Repeat("x", 600<<10))
+			}
 			synctest.Wait()
 		}
 		require.Equal(t, 1, router.Stats().Connections)
