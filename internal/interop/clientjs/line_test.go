@@ -9,13 +9,15 @@ import (
 )
 
 // line is a TCP proxy that can fall silent: connections stay, new ones are taken,
-// and nothing goes through until it resumes.
+// and nothing goes through until it resumes. Or it is cut: connections end, and what was
+// under way is lost.
 type line struct {
 	addr string
 	to   string
 
-	mu     sync.Mutex    // guards open
+	mu     sync.Mutex    // guards open and conns
 	open   chan struct{} // closed while bytes go through
+	conns  map[net.Conn]bool
 	copies sync.WaitGroup
 }
 
@@ -23,7 +25,7 @@ func newLine(t *testing.T, to string) *line {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	l := &line{addr: ln.Addr().String(), to: to, open: make(chan struct{})}
+	l := &line{addr: ln.Addr().String(), to: to, open: make(chan struct{}), conns: make(map[net.Conn]bool)}
 	close(l.open)
 	l.copies.Go(func() {
 		for {
@@ -48,12 +50,15 @@ func (l *line) connect(near net.Conn) {
 		near.Close()
 		return
 	}
+	l.mu.Lock()
+	l.conns[near], l.conns[far] = true, true
+	l.mu.Unlock()
 	l.copies.Go(func() { l.copy(near, far) })
 	l.copies.Go(func() { l.copy(far, near) })
 }
 
 func (l *line) copy(dst, src net.Conn) {
-	defer dst.Close()
+	defer l.close(dst)
 	buf := make([]byte, 4096)
 	for {
 		n, err := src.Read(buf)
@@ -67,6 +72,22 @@ func (l *line) copy(dst, src net.Conn) {
 			return
 		}
 	}
+}
+
+func (l *line) close(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, conn)
+	conn.Close()
+}
+
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn := range l.conns {
+		conn.Close()
+	}
+	clear(l.conns)
 }
 
 func (l *line) gate() chan struct{} {
