@@ -480,6 +480,7 @@ class Client {
 const protocol = "wsrouter.v1";
 const protocolWithSession = "wsrouter.v1.session";
 const codeResume = 4900; // come back to the connection
+const utf8 = new TextEncoder();
 
 function hasSession(socket) {
   return socket?.protocol === protocolWithSession;
@@ -534,7 +535,7 @@ class Session {
   // keep reports false for what does not fit while the connection is away. Else the
   // oldest are forgotten.
   keep(text, owed) {
-    const size = new TextEncoder().encode(text).length;
+    const size = utf8.encode(text).length;
     if (this.loss && !owed && this.#bytes + size > this.#limit) return false;
     this.#tail.push({ text, size });
     this.#bytes += size;

@@ -80,8 +80,8 @@ export const recovery = [
     const answering = client.call("ask", 300);
     let sent = 0;
     for (let round = 0; round < 100; round++) {
-      const stall = round % 3 === 0; // then more is lost in the line
-      if (stall) await stage.control("stall");
+      const stall = ["", "stall", "stallUp", "stallDown"][round % 4]; // then more is lost in the line
+      if (stall) await stage.control(stall);
       for (let i = 0; i < 10; i++) client.emit("n", ++sent);
       await stage.control("cut");
       client.emit("n", ++sent);

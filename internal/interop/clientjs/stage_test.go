@@ -38,7 +38,8 @@ func newStage(t *testing.T) *stage {
 	mux.Handle("/", http.FileServer(http.Dir(".")))
 	for name, do := range map[string]func(){
 		"start": gateway.start, "stop": gateway.stop, "kill": gateway.kill,
-		"stall": s.line.stall, "resume": s.line.resume, "cut": s.line.cut,
+		"stall": s.line.stall, "stallUp": s.line.stallUp, "stallDown": s.line.stallDown,
+		"resume": s.line.resume, "cut": s.line.cut,
 	} {
 		mux.HandleFunc("POST /control/"+name, func(http.ResponseWriter, *http.Request) { do() })
 	}
