@@ -46,10 +46,14 @@ export interface Options {
    * it; default false. When it is lost without a goodbye, or the server closes it with
    * 4900, it is away: the client comes back to it as reconnect says, with auth anew, and
    * both sides get what they have missed, in order and once. Calls and pulls go on, and
-   * emit, call and pull may be used meanwhile, and wait: of what the server may not have
-   * there may be maxBytes, and then they fail with the ClosedError of the loss. To the
-   * server it is the same connection, with its rooms and values; here onOpen is not
-   * called again, and no signal is aborted.
+   * what emit, call and pull send meanwhile waits. To the server it is the same
+   * connection, with its rooms and values; here onOpen is not called again, and no signal
+   * is aborted.
+   *
+   * The client keeps maxBytes of what the server may not have. While it is away, what
+   * does not fit fails with the ClosedError of the loss; while it is connected the oldest
+   * is forgotten, and if the connection is lost before the server says that it has that,
+   * it has ended.
    *
    * If the client does not come back in time, or the server has no such connection any
    * more, it has ended: all that went on or was waiting fails with the ClosedError of the

@@ -3,6 +3,7 @@ package clientjs
 import (
 	"encoding/json"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -100,6 +101,16 @@ func registerRecovering(router *wsrouter.Router) {
 	registerTraffic(router)
 }
 
+func upTo(n int) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		for i := range n {
+			if !yield(i+1, nil) {
+				return
+			}
+		}
+	}
+}
+
 // registerTraffic has all that may be under way when a connection is lost.
 func registerTraffic(router *wsrouter.Router) {
 	// tick emits the numbers to n, one a millisecond.
@@ -123,10 +134,7 @@ func registerTraffic(router *wsrouter.Router) {
 		if err := c.Bind(&to); err != nil {
 			return err
 		}
-		return wsrouter.StreamSeq(c, func(yield func(int, error) bool) {
-			for i := 1; i <= to && yield(i, nil); i++ {
-			}
-		})
+		return wsrouter.StreamSeq(c, upTo(to))
 	}, wsrouter.Concurrent)
 	// ask asks the client n questions, one after another.
 	wsrouter.Handle(router, "ask", func(c *wsrouter.Context, n int) (int, error) {
