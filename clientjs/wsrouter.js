@@ -533,16 +533,16 @@ class Session {
   }
 
   // keep reports false for what does not fit while the connection is away. Else the
-  // oldest are forgotten.
+  // oldest are forgotten. What is larger than all is kept alone.
   keep(text, owed) {
     const size = utf8.encode(text).length;
-    if (this.loss && !owed && this.#bytes + size > this.#limit) return false;
+    if (this.loss && !owed && this.#bytes > 0 && this.#bytes + size > this.#limit) return false;
     this.#tail.push({ text, size });
     this.#bytes += size;
     this.#sent++;
     if (this.loss) return true;
     let surplus = 0;
-    for (let bytes = this.#bytes; bytes > this.#limit; surplus++) bytes -= this.#tail[surplus].size;
+    for (let bytes = this.#bytes; bytes > this.#limit && surplus < this.#tail.length - 1; surplus++) bytes -= this.#tail[surplus].size;
     if (surplus > 0) {
       this.#forget(surplus);
       this.#torn = this.#base;

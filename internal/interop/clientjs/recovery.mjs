@@ -322,12 +322,14 @@ export const recovery = [
       await call;
       await peer.is("waiting");
     }
-    const { client, socket } = await fakeSession(stage, { resume: { maxBytes: 1000 }, reconnect: waits.reconnect });
-    socket.deliver('{"session":"s","window":1000}');
-    for (let i = 0; i < 3; i++) client.emit("e", "x".repeat(500));
-    socket.deliver('{"ack":2}'); // all that was forgotten has arrived
-    socket.fire("close", { code: 1006, reason: "" });
-    equal(client.away, true);
+    for (const sizes of [[500, 500, 500], [2, 3, 2000]]) { // the largest is kept alone
+      const { client, socket } = await fakeSession(stage, { resume: { maxBytes: 1000 }, reconnect: waits.reconnect });
+      socket.deliver('{"session":"s","window":1000}');
+      for (const size of sizes) client.emit("e", "x".repeat(size));
+      socket.deliver('{"ack":2}'); // all that was forgotten has arrived
+      socket.fire("close", { code: 1006, reason: "" });
+      equal(client.away, true);
+    }
   }],
   ["session", "is given up when the server has another idea of it", async (stage) => {
     for (const received of [0, 3]) { // it had said that it has 1, and was sent 2
