@@ -38,7 +38,6 @@ func mountRecovering(t *testing.T, mux *http.ServeMux) {
 type diary struct {
 	mu     sync.Mutex // guards what follows
 	got    []int      // events of the client's
-	away   int        // how often
 	banned bool
 }
 
@@ -57,12 +56,6 @@ func (d *diary) add(n int) {
 
 func registerRecovering(router *wsrouter.Router) {
 	router.OnConnect(func(c *wsrouter.Conn) error { diaryOf.Set(c, new(diary)); return nil })
-	router.OnAway(func(c *wsrouter.Conn, _ *wsrouter.CloseError) {
-		d := diaryFrom(c)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.away++
-	})
 	router.OnResume(func(c *wsrouter.Conn) error {
 		d := diaryFrom(c)
 		d.mu.Lock()
@@ -87,10 +80,7 @@ func registerRecovering(router *wsrouter.Router) {
 		d := diaryFrom(c.Conn())
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		return c.Reply(struct {
-			Got  []int `json:"got"`
-			Away int   `json:"away"`
-		}{d.got, d.away})
+		return c.Reply(d.got)
 	})
 	router.On("whoami", func(c *wsrouter.Context) error { return c.Reply(c.Conn().ID()) })
 	router.On("auth", func(c *wsrouter.Context) error {
