@@ -258,53 +258,57 @@ func TestNestJSON(t *testing.T) {
 	}
 }
 
-// TestSessionFrames holds the frames of sessions, PROTOCOL.md, one by one. A line is a
-// frame that the client sends, one that it gets, or what happens: SECRET is what the
-// server has told first, OTHER what it told next.
+const (
+	beginSession = `→ {"session":""}|← {"session":"SECRET","window":120000}|`
+	loseSession  = `cut|connect|`
+)
+
+// sessionScripts: a line is a frame that the client sends, one that it gets, or what
+// happens. SECRET is what the server has told first, OTHER what it told next.
+var sessionScripts = []struct {
+	name   string
+	script string
+}{
+	{"new", beginSession + `→ {"event":"echo","data":1}|← {"event":"echo","data":1}`},
+	{"nobody waits for the answer", `→ {"session":""}|→ {"event":"echo","data":1,"id":1}|← {"session":"SECRET","window":120000}|← {"event":"echo","data":1,"re":1}`},
+	{"ping before and after", `→ {"ping":1}|← {"pong":1}|` + beginSession + `→ {"ping":2}|← {"pong":2}`},
+	{"resumed, and nothing was missed", beginSession + `→ {"event":"echo","data":1}|← {"event":"echo","data":1}|` + loseSession +
+		`→ {"session":"SECRET","received":1}|← {"session":"SECRET","window":120000,"received":1}|→ {"event":"echo","data":2}|← {"event":"echo","data":2}`},
+	{"resumed, and what was missed", beginSession + `→ {"event":"emits"}|← {"event":"zero"}|← {"event":"one","data":null}|← {"event":"two","data":[1,"b"]}|` + loseSession +
+		`→ {"session":"SECRET","received":1}|← {"session":"SECRET","window":120000,"received":1}|← {"event":"one","data":null}|← {"event":"two","data":[1,"b"]}`},
+	{"signs of life and acks do not count", beginSession + `→ {"ping":1}|← {"pong":1}|→ {"event":"none"}|→ {"ack":0}|→ {"pong":1}|wait|← {"ack":1}|` + loseSession +
+		`→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":1}`},
+	{"all else counts", beginSession + `→ {"event":"none","id":7}|← {"event":"none","re":7}|→ {"id":7,"cancel":true}|→ {"id":7,"pull":1}|→ {"event":"x","re":1}|` + loseSession +
+		`→ {"session":"SECRET","received":1}|← {"session":"SECRET","window":120000,"received":4}`},
+	{"mistakes count, and their answers", beginSession + `→ garbage|← ` + invalid + `frame is not valid JSON","code":"invalid"}}|` +
+		`→ {"session":""}|← ` + invalid + `session must come first","code":"invalid"}}|→ {"auth":1}|← ` + invalid + `unexpected auth frame","code":"invalid"}}|` + loseSession +
+		`→ {"session":"SECRET","received":3}|← {"session":"SECRET","window":120000,"received":3}|` +
+		`→ {"event":"none"}|→ {"ack":3}|wait|← {"ack":4}`},
+	{"a mistake is sent again", beginSession + `→ garbage|← ` + invalid + `frame is not valid JSON","code":"invalid"}}|` + loseSession +
+		`→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":1}|← ` + invalid + `frame is not valid JSON","code":"invalid"}}`},
+	{"ack after a second", beginSession + `→ {"event":"none"}|→ {"event":"none"}|wait|← {"ack":2}|→ {"event":"none"}|wait|← {"ack":3}`},
+	{"ack after 32", beginSession + strings.Repeat(`→ {"event":"none"}|`, 32) + `← {"ack":32}`},
+	{"ack after 64 KiB", beginSession + `→ {"event":"none","data":"` + strings.Repeat("x", 64<<10) + `"}|← {"ack":1}`},
+	{"ack of what was not sent", beginSession + `→ {"ack":1}|closed 1002 ack of what was not sent`},
+	{"unknown", `→ {"session":"AAAAAAAAAAAAAAAAAAAA","received":5}|← {"session":"SECRET","window":120000}|→ {"event":"echo","data":1}|← {"event":"echo","data":1}`},
+	{"too late", beginSession + `cut|expire|connect|→ {"session":"SECRET","received":0}|← {"session":"OTHER","window":120000}`},
+	{"said goodbye", beginSession + `goodbye|connect|→ {"session":"SECRET","received":0}|← {"session":"OTHER","window":120000}`},
+	{"more received than was sent", beginSession + loseSession + `→ {"session":"SECRET","received":1}|← {"session":"OTHER","window":120000}`},
+	{"closed with 4900", beginSession + `→ {"event":"come back"}|closed 4900 token|connect|→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":1}`},
+	{"the client gives up", beginSession + `give up|connect|→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":0}`},
+	{"resumed elsewhere", beginSession + `connect|→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":0}|before closed 4409 resumed elsewhere`},
+	{"auth", `auth|→ {"session":"","auth":{"token":"…"}}|← {"session":"SECRET","window":120000}|cut|auth|` +
+		`→ {"session":"SECRET","received":0,"auth":2}|← {"session":"SECRET","window":120000,"received":0}|→ {"event":"auth"}|← {"event":"auth","data":2}`},
+	{"auth is missing", `auth|→ {"session":""}|closed 1008 auth expected`},
+	{"auth is not expected", `→ {"session":"","auth":1}|← ` + invalid + `unexpected auth frame","code":"invalid"}}|← {"session":"SECRET","window":120000}|` + loseSession +
+		`→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":0}`},
+	{"another frame first", `→ {"event":"echo"}|closed 1008 session expected`},
+	{"no frame", `expire|closed 1013 connect timeout`},
+}
+
+// TestSessionFrames holds the frames of sessions, PROTOCOL.md, one by one.
 func TestSessionFrames(t *testing.T) {
-	const begin = `→ {"session":""}|← {"session":"SECRET","window":120000}|`
-	const lost = `cut|connect|`
-	tests := []struct {
-		name   string
-		script string
-	}{
-		{"new", begin + `→ {"event":"echo","data":1}|← {"event":"echo","data":1}`},
-		{"nobody waits for the answer", `→ {"session":""}|→ {"event":"echo","data":1,"id":1}|← {"session":"SECRET","window":120000}|← {"event":"echo","data":1,"re":1}`},
-		{"ping before and after", `→ {"ping":1}|← {"pong":1}|` + begin + `→ {"ping":2}|← {"pong":2}`},
-		{"resumed, and nothing was missed", begin + `→ {"event":"echo","data":1}|← {"event":"echo","data":1}|` + lost +
-			`→ {"session":"SECRET","received":1}|← {"session":"SECRET","window":120000,"received":1}|→ {"event":"echo","data":2}|← {"event":"echo","data":2}`},
-		{"resumed, and what was missed", begin + `→ {"event":"emits"}|← {"event":"zero"}|← {"event":"one","data":null}|← {"event":"two","data":[1,"b"]}|` + lost +
-			`→ {"session":"SECRET","received":1}|← {"session":"SECRET","window":120000,"received":1}|← {"event":"one","data":null}|← {"event":"two","data":[1,"b"]}`},
-		{"signs of life and acks do not count", begin + `→ {"ping":1}|← {"pong":1}|→ {"event":"none"}|→ {"ack":0}|→ {"pong":1}|wait|← {"ack":1}|` + lost +
-			`→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":1}`},
-		{"all else counts", begin + `→ {"event":"none","id":7}|← {"event":"none","re":7}|→ {"id":7,"cancel":true}|→ {"id":7,"pull":1}|→ {"event":"x","re":1}|` + lost +
-			`→ {"session":"SECRET","received":1}|← {"session":"SECRET","window":120000,"received":4}`},
-		{"mistakes count, and their answers", begin + `→ garbage|← ` + invalid + `frame is not valid JSON","code":"invalid"}}|` +
-			`→ {"session":""}|← ` + invalid + `session must come first","code":"invalid"}}|→ {"auth":1}|← ` + invalid + `unexpected auth frame","code":"invalid"}}|` + lost +
-			`→ {"session":"SECRET","received":3}|← {"session":"SECRET","window":120000,"received":3}|` +
-			`→ {"event":"none"}|→ {"ack":3}|wait|← {"ack":4}`},
-		{"a mistake is sent again", begin + `→ garbage|← ` + invalid + `frame is not valid JSON","code":"invalid"}}|` + lost +
-			`→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":1}|← ` + invalid + `frame is not valid JSON","code":"invalid"}}`},
-		{"ack after a second", begin + `→ {"event":"none"}|→ {"event":"none"}|wait|← {"ack":2}|→ {"event":"none"}|wait|← {"ack":3}`},
-		{"ack after 32", begin + strings.Repeat(`→ {"event":"none"}|`, 32) + `← {"ack":32}`},
-		{"ack after 64 KiB", begin + `→ {"event":"none","data":"` + strings.Repeat("x", 64<<10) + `"}|← {"ack":1}`},
-		{"ack of what was not sent", begin + `→ {"ack":1}|closed 1002 ack of what was not sent`},
-		{"unknown", `→ {"session":"AAAAAAAAAAAAAAAAAAAA","received":5}|← {"session":"SECRET","window":120000}|→ {"event":"echo","data":1}|← {"event":"echo","data":1}`},
-		{"too late", begin + `cut|expire|connect|→ {"session":"SECRET","received":0}|← {"session":"OTHER","window":120000}`},
-		{"said goodbye", begin + `goodbye|connect|→ {"session":"SECRET","received":0}|← {"session":"OTHER","window":120000}`},
-		{"more received than was sent", begin + lost + `→ {"session":"SECRET","received":1}|← {"session":"OTHER","window":120000}`},
-		{"closed with 4900", begin + `→ {"event":"come back"}|closed 4900 token|connect|→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":1}`},
-		{"the client gives up", begin + `give up|connect|→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":0}`},
-		{"resumed elsewhere", begin + `connect|→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":0}|before closed 4409 resumed elsewhere`},
-		{"auth", `auth|→ {"session":"","auth":{"token":"…"}}|← {"session":"SECRET","window":120000}|cut|auth|` +
-			`→ {"session":"SECRET","received":0,"auth":2}|← {"session":"SECRET","window":120000,"received":0}|→ {"event":"auth"}|← {"event":"auth","data":2}`},
-		{"auth is missing", `auth|→ {"session":""}|closed 1008 auth expected`},
-		{"auth is not expected", `→ {"session":"","auth":1}|← ` + invalid + `unexpected auth frame","code":"invalid"}}|← {"session":"SECRET","window":120000}|` + lost +
-			`→ {"session":"SECRET","received":0}|← {"session":"SECRET","window":120000,"received":0}`},
-		{"another frame first", `→ {"event":"echo"}|closed 1008 session expected`},
-		{"no frame", `expire|closed 1013 connect timeout`},
-	}
-	for _, test := range tests {
+	for _, test := range sessionScripts {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { playSession(t, strings.Split(test.script, "|")) })
 		})

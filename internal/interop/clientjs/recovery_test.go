@@ -126,6 +126,11 @@ func registerTraffic(router *wsrouter.Router) {
 		}
 		return wsrouter.StreamSeq(c, upTo(to))
 	}, wsrouter.Concurrent)
+	registerWaiting(router)
+}
+
+// registerWaiting has what waits for clients, and close.
+func registerWaiting(router *wsrouter.Router) {
 	// ask asks the client n questions, one after another.
 	wsrouter.Handle(router, "ask", func(c *wsrouter.Context, n int) (int, error) {
 		sum := 0
