@@ -388,6 +388,13 @@ func (a *attached) Acknowledge(n uint64) bool {
 	return ok
 }
 
+// Refuse implements [adapter.Recoverable].
+func (a *attached) Refuse(answer adapter.Frame) {
+	if c := a.conn.Load(); c != nil && c.takes(a.link) {
+		c.put(answer, sendNow)
+	}
+}
+
 // Recover implements [adapter.Link].
 func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte, want adapter.Recovery) (adapter.Conn, error) {
 	if l.app.opts.Recovery == nil {

@@ -44,4 +44,8 @@ type Recoverable interface {
 	// Acknowledge tells that the client has got so many frames. It reports false if so
 	// many were never sent.
 	Acknowledge(n uint64) bool
+
+	// Refuse counts a frame of the client's that is no Message, and sends the answer
+	// to it, which may be zero. It has a number, too.
+	Refuse(answer Frame)
 }

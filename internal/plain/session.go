@@ -260,13 +260,19 @@ func (s *Session) badFrame(err error) {
 		s.Link.Close(adapter.End{Code: protocolError, Reason: bad.msg, Cause: adapter.CauseProtocol})
 		return
 	}
+	var answer adapter.Frame
 	if s.Dialed {
 		s.BadFrame(bad.msg)
+	} else {
+		answer, _ = s.Codec.Encode(&adapter.Message{Kind: adapter.KindError, ID: bad.id, Args: []any{
+			body{Status: "error", Message: bad.msg, Code: "invalid"}}})
+	}
+	if s.Resumable && s.conn != nil { // the peer has counted it
+		s.conn.(adapter.Recoverable).Refuse(answer)
+		s.acks.took(0)
 		return
 	}
-	f, _ := s.Codec.Encode(&adapter.Message{Kind: adapter.KindError, ID: bad.id, Args: []any{
-		body{Status: "error", Message: bad.msg, Code: "invalid"}}})
-	s.Link.Send(f)
+	s.Link.Send(answer)
 }
 
 // body is that of an exception.
