@@ -76,6 +76,8 @@ func (f format) Number(frame adapter.Frame, secret string, n uint64) (adapter.Fr
 	return frame, true
 }
 
+var root = []byte(rootNamespace)
+
 // numbered reports whether a packet of ours is an event that has, or gets, an offset,
 // and in which namespace.
 func numbered(text []byte) (namespace []byte, ok bool) {
@@ -88,7 +90,7 @@ func numbered(text []byte) (namespace []byte, ok bool) {
 		return nil, false
 	}
 	if text[i] != '/' {
-		return []byte(rootNamespace), text[i] == '['
+		return root, text[i] == '['
 	}
 	namespace, rest, _ := bytes.Cut(text[i:], []byte{','})
 	return namespace, rest[0] == '['
