@@ -16,7 +16,7 @@ import (
 var recoverers = []string{"socket.io-client", "socket.io-client-4.6"}
 
 // TestRecovery plays node/recover.mjs against Node's own server and ours: what both do,
-// and what Node's does not.
+// and what Node's does not, or by chance only.
 func TestRecovery(t *testing.T) {
 	process.Need(t, process.NPM("socket.io"))
 	for _, client := range recoverers {
@@ -33,8 +33,10 @@ func TestRecovery(t *testing.T) {
 				return url
 			}
 			ours := func(t *testing.T) string { return serveOwn(t, newRecoveryRouter()) }
-			play("node", "recover", node)
-			play("node", "recover/faulty", node)
+			if transport != "polling" { // where a loss between two polls is not seen, so that it is chance
+				play("node", "recover", node)
+				play("node", "recover/faulty", node)
+			}
 			play("ours", "recover", ours)
 			play("ours", "recover/better", ours)
 		}
