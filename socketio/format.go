@@ -148,6 +148,19 @@ func (f format) welcome(m *adapter.Message) (adapter.Frame, error) {
 	return f.plain(typeConnect, w)
 }
 
+// Number implements [adapter.Numbering]: an event without an ack's id gets its offset
+// as one more argument. All others are lost with the transport, as with Node.
+func (f format) Number(frame adapter.Frame, secret string, n uint64) (adapter.Frame, bool) {
+	if _, ok := numbered(frame.Text); !ok {
+		return frame, false
+	}
+	end := len(frame.Text) - 1
+	b := append(make([]byte, 0, len(frame.Text)+offsetHint), frame.Text[:end]...) // others send it, too
+	b = offset{fenceOf(secret), n}.append(append(b, `,"`...))
+	frame.Text, frame.Shared = append(b, `"]`...), nil
+	return frame, true
+}
+
 // connectError is what a client's connect_error handler gets.
 type connectError struct {
 	Message string `json:"message"`

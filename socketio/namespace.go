@@ -141,3 +141,13 @@ func (c *client) invalidNamespace(name string) error {
 	c.session.link.Send(frame)
 	return nil
 }
+
+// arrived forgets what needs not be sent again. The client may have left a namespace
+// and joined it anew since then.
+func (c *client) arrived(last map[string]offset) {
+	for namespace, o := range last {
+		if conn, ok := c.joined[namespace].(adapter.Recoverable); ok && fenceOf(conn.Secret()) == o.fence {
+			conn.Acknowledge(o.n)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
@@ -42,7 +41,7 @@ func fenceOf(secret string) uint64 { return maphash.String(seed, secret) >> 24 }
 const (
 	offsetMark = '~'
 	offsetBase = 36
-	offsetHint = 24 // bytes of most, as an argument
+	offsetHint = 32 // bytes of all, as an argument
 )
 
 // append appends the offset as it stands in an event, without quotes.
@@ -60,20 +59,8 @@ func parseOffset(text []byte) (o offset, ok bool) {
 	var err1, err2 error
 	o.fence, err1 = strconv.ParseUint(string(fence), offsetBase, 64)
 	o.n, err2 = strconv.ParseUint(string(n), offsetBase, 64)
-	return o, err1 == nil && err2 == nil
-}
-
-// Number implements [adapter.Numbering]: an event without an ack's id gets its offset
-// as one more argument. All others are lost with the transport, as with Node.
-func (f format) Number(frame adapter.Frame, secret string, n uint64) (adapter.Frame, bool) {
-	if _, ok := numbered(frame.Text); !ok {
-		return frame, false
-	}
-	end := len(frame.Text) - 1
-	b := append(make([]byte, 0, len(frame.Text)+offsetHint), frame.Text[:end]...) // others send it, too
-	b = offset{fenceOf(secret), n}.append(append(b, `,"`...))
-	frame.Text, frame.Shared = append(b, `"]`...), nil
-	return frame, true
+	ok = err1 == nil && err2 == nil && bytes.Equal(text, o.append(make([]byte, 0, offsetHint))) // 1Z and 01z are none
+	return o, ok
 }
 
 var root = []byte(rootNamespace)
@@ -194,50 +181,4 @@ func (a *arrivals) pong() map[string]offset {
 	arrived := a.pinged
 	a.pinged = nil
 	return arrived
-}
-
-// sentFrames notes frames that were handed to the network, sentPackets packets.
-func (s *session) sentFrames(batch []adapter.Frame) {
-	if s.handler.limits.Window == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range batch {
-		s.arrivals.sent(f.Text)
-	}
-}
-
-func (s *session) sentPackets(packets []enginePacket) {
-	if s.handler.limits.Window == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range packets {
-		if p.kind == engineMessage && !p.binary {
-			s.arrivals.sent(p.data)
-		}
-	}
-}
-
-// arrived forgets what needs not be sent again. The client may have left a namespace
-// and joined it anew since then.
-func (c *client) arrived(last map[string]offset) {
-	for namespace, o := range last {
-		if conn, ok := c.joined[namespace].(adapter.Recoverable); ok && fenceOf(conn.Secret()) == o.fence {
-			conn.Acknowledge(o.n)
-		}
-	}
-}
-
-// asLoss makes a loss of the end of a transport whose client may come back. A goodbye
-// is a DISCONNECT, and 1001, when a page is left. The end of the Engine.IO session is
-// none, nor is a WebSocket's: socket.io-client ends them, too, when it has heard
-// nothing for too long, and then comes back.
-func (s *session) asLoss(e adapter.End) adapter.End {
-	if s.handler.limits.Window > 0 && e.Cause == adapter.CausePeer && (e.Code == wsrouter.CloseNormal || e.Code == noStatus) {
-		return adapter.End{Code: wsrouter.CloseAbnormal, Reason: e.Reason, Cause: e.Cause}
-	}
-	return e
 }

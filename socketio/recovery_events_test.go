@@ -321,6 +321,7 @@ func TestCloseResumeOverSocketIO(t *testing.T) {
 		if ws, ok := w.(*socket); ok {
 			ws.closed()
 		} else {
+			synctest.Wait()
 			require.Equal(t, "6\x1e1", w.(*pollWire).get())
 		}
 		router.requireTold(t, "+ chat+ ? chat?", "+ chat+ chat? ?")

@@ -208,6 +208,17 @@ func (s *session) end(e adapter.End) {
 	}()
 }
 
+// asLoss makes a loss of the end of a transport whose client may come back. A goodbye
+// is a DISCONNECT, and 1001, when a page is left. The end of the Engine.IO session is
+// none, nor is a WebSocket's: socket.io-client ends them, too, when it has heard
+// nothing for too long, and then comes back.
+func (s *session) asLoss(e adapter.End) adapter.End {
+	if s.handler.limits.Window > 0 && e.Cause == adapter.CausePeer && (e.Code == wsrouter.CloseNormal || e.Code == noStatus) {
+		return adapter.End{Code: wsrouter.CloseAbnormal, Reason: e.Reason, Cause: e.Cause}
+	}
+	return e
+}
+
 // noStatus makes a close frame without a code.
 const noStatus = 1005
 
@@ -279,6 +290,31 @@ func (s *session) push(w writer, batch []adapter.Frame) (pending bool, err error
 		s.sentFrames(batch)
 	}
 	return pending, err
+}
+
+// sentFrames notes frames that were handed to the network, sentPackets packets.
+func (s *session) sentFrames(batch []adapter.Frame) {
+	if s.handler.limits.Window == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range batch {
+		s.arrivals.sent(f.Text)
+	}
+}
+
+func (s *session) sentPackets(packets []enginePacket) {
+	if s.handler.limits.Window == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range packets {
+		if p.kind == engineMessage && !p.binary {
+			s.arrivals.sent(p.data)
+		}
+	}
 }
 
 // takePendingLocked reports whether frames of the link's were in out: whoever takes
