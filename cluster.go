@@ -72,7 +72,7 @@ func (t *Target) findElsewhere(ctx context.Context) ([]Member, error) {
 	found, err := t.router.membership.Find(ctx, t.selection())
 	members := make([]Member, len(found))
 	for i, m := range found {
-		members[i] = Member{ID: m.ID, Rooms: m.Rooms, Data: m.Data}
+		members[i] = Member{ID: m.ID, Rooms: m.Rooms, Data: m.Data, Away: m.Away}
 	}
 	return members, err
 }
@@ -131,7 +131,7 @@ func (n node) Members(s broker.Selection) []broker.Member {
 	conns := t.conns()
 	members := make([]broker.Member, len(conns))
 	for i, c := range conns {
-		members[i] = broker.Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data(), Request: c.Request()}
+		members[i] = broker.Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data(), Away: c.isAway(), Request: c.Request()}
 	}
 	return members
 }

@@ -189,6 +189,7 @@ type placed struct {
 	outcome outbox.Outcome
 	space   <-chan struct{} // closed when trying again may help
 	away    bool            // which is when the client is back
+	unheard bool            // or when it acknowledges
 }
 
 // put sends a frame. Only sendWait and sendReply block, and at most for
@@ -277,7 +278,11 @@ func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
 		select {
 		case <-p.space:
 		case <-timeout.C:
-			return p.link.putDone(f, outbox.Full)
+			if !p.unheard {
+				return p.link.putDone(f, outbox.Full)
+			}
+			c.ignore()
+			timeout.Reset(c.router.app.opts.WriteTimeout)
 		}
 		c.mu.Lock()
 		next, err := c.putLocked(f, mode)

@@ -367,9 +367,7 @@ func (l *link) cut(ce *CloseError) {
 }
 
 // ends reports whether all Conns end with the link.
-func (l *link) ends() bool {
-	return l.app.opts.Recovery == nil || !slices.ContainsFunc(l.conns(), (*Conn).Away)
-}
+func (l *link) ends() bool { return !slices.ContainsFunc(l.conns(), (*Conn).isAway) }
 
 // beginClose reports whether it was the first to end the link.
 func (l *link) beginClose(ce *CloseError) bool {
@@ -450,18 +448,18 @@ func (l *link) leave() {
 	l.app.sessions.Remove(l)
 }
 
-// lapse ends all Conns of a link that is parked. It reports false where it is not.
+// lapse ends all Conns of a link that are away. It reports false where nobody is.
 func (l *link) lapse() bool {
 	l.mu.Lock()
-	parked := l.phase == linkParked
+	away := l.phase == linkParked
 	l.mu.Unlock()
-	if parked {
-		l.leave()
-		for _, c := range l.conns() {
-			c.lapse(nil)
-		}
+	for _, c := range l.conns() {
+		away = c.lapse(nil) || away
 	}
-	return parked
+	if away {
+		l.bytes.Leave()
+	}
+	return away
 }
 
 // giveWay ends what is parked where it takes room from others, see MaxConns.

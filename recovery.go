@@ -84,6 +84,7 @@ type session struct {
 	expiry   *time.Timer
 	told     chan struct{}    // closed when OnAway has returned; nil if it is not called
 	room     chan struct{}    // closed when waiting senders may try again; nil if there are none
+	deaf     bool             // the peer does not acknowledge: nobody waits for that
 	resumed  int              // how often
 	resuming chan struct{}    // cap 1; held by whoever asks OnResume
 	lost     chan *CloseError // cap 1; for a client, which looks for a new link
@@ -129,6 +130,16 @@ func (c *Conn) Away() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return !c.session.since.IsZero()
+}
+
+// isAway reports whether the client may come back still.
+func (c *Conn) isAway() bool {
+	if c.session == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phase == connAway
 }
 
 // Recovered reports whether the client has been lost and has come back.
@@ -249,6 +260,8 @@ func (c *Conn) putNumberedLocked(f adapter.Frame, mode sendMode) (p placed, err 
 	var counted bool
 	p.frame, counted = c.numberLocked(f)
 	switch {
+	case c.phase != connAway && mode.waits() && s.unheardLocked(c.format, p.frame):
+		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.roomLocked(), unheard: true}, nil
 	case c.phase != connAway:
 		p.link = c.link
 		p.outcome, p.space = p.link.out.Put(p.frame, c.outboxMode(mode))
@@ -293,6 +306,13 @@ func (s *session) endLocked(c *Conn) {
 	freed, _ := s.tail.Acknowledge(s.tail.Sent())
 	c.link.bytes.Tail(-freed)
 	c.router.app.sessions.Break(s.secret)
+}
+
+// unheardLocked reports whether so much is not acknowledged that who can wait does. Only
+// where the wire has acknowledgments, and the peer sends them.
+func (s *session) unheardLocked(format adapter.Format, f adapter.Frame) bool {
+	_, numbering := format.(adapter.Numbering)
+	return !numbering && !s.deaf && !s.tail.Fits(f.Held(), true)
 }
 
 // stayLocked ends being away.
@@ -380,6 +400,7 @@ func (a *attached) Acknowledge(n uint64) bool {
 	}
 	freed, ok := c.session.tail.Acknowledge(n)
 	c.link.bytes.Tail(-freed)
+	c.session.wakeLocked()
 	return ok
 }
 
@@ -630,4 +651,11 @@ func (c *Conn) answered(l *link, w adapter.Session, decided chan<- *Conn, fresh 
 	}
 	decided <- c
 	return a
+}
+
+// ignore ends waiting for acknowledgments.
+func (c *Conn) ignore() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.deaf = true
 }

@@ -310,6 +310,7 @@ type Member struct {
 	ID    string
 	Rooms []string        // sorted, without its own
 	Data  json.RawMessage // what Conn.SetData has set; nil if nothing
+	Away  bool            // see Conn.Away; not known of other servers over Redis
 }
 
 // Find returns the selected connections, in no order. Where a Broker's nodes did
@@ -322,7 +323,7 @@ func (t Target) Find(ctx context.Context) ([]Member, error) {
 	conns := t.conns()
 	members := make([]Member, len(conns))
 	for i, c := range conns {
-		members[i] = Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data()}
+		members[i] = Member{ID: c.ID(), Rooms: c.Rooms(), Data: c.member.Data(), Away: c.isAway()}
 	}
 	found, err := t.findElsewhere(ctx)
 	return append(members, found...), err

@@ -93,6 +93,7 @@ type Member struct {
 	ID    string
 	Rooms []string        // sorted, without its own
 	Data  json.RawMessage // what Conn.SetData has set; nil if nothing
+	Away  bool            // its client is lost and may come back; a Broker may have no word for that
 
 	// Request is what the client came with, if it is one of this process; else
 	// nil.

@@ -1,5 +1,6 @@
 // Package frameworks holds that a router works wherever an http.Handler does:
-// under net/http, chi, gin and echo, and behind their middleware.
+// under net/http, chi, gin and echo, and behind their middleware; and what docs/recipes.md
+// shows of other libraries.
 package frameworks
 
 import (

@@ -20,6 +20,16 @@ type Raw struct {
 // unlimited is how large the messages are that a Raw takes.
 const unlimited = 1<<31 - 1
 
+// SessionRequest is the request of a client that can come back to a lost connection.
+func SessionRequest() *http.Request {
+	req, err := http.NewRequest(http.MethodGet, "http://memory/", nil)
+	if err != nil {
+		panic(err)
+	}
+	req.Header.Set("Sec-WebSocket-Protocol", plain.SessionSubprotocol)
+	return req
+}
+
 // Connect connects to the namespace without a Client. Options and request may be
 // nil. It panics where the router takes no clients.
 func Connect(r *wsrouter.Router, opts *wsrouter.WSOptions, req *http.Request) *Raw {
@@ -42,6 +52,7 @@ func Connect(r *wsrouter.Router, opts *wsrouter.WSOptions, req *http.Request) *R
 	client.Attach(nobody{})
 	s := &plain.Session{
 		Link: link, Namespace: r, Codec: plain.Codec(opts.Codec), Limits: host.Limits(), WantAuth: opts.AuthFrame,
+		Resumable: host.Limits().Window > 0 && req.Header.Get("Sec-WebSocket-Protocol") == plain.SessionSubprotocol,
 	}
 	raw := &Raw{pipe: client, done: make(chan struct{})}
 	go func() {

@@ -15,18 +15,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/page"
 )
 
 // snippets returns what the page shows in a language.
-func snippets(t *testing.T, language string) (list []string) {
+func snippets(t *testing.T, language string) []string {
 	t.Helper()
-	page, err := os.ReadFile("../../../docs/deploy.md")
-	require.NoError(t, err)
-	for _, found := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(page, -1) {
-		list = append(list, string(found[1]))
-	}
-	require.NotEmpty(t, list, language)
-	return list
+	return page.Blocks(t, "../../../docs/deploy.md", language)
 }
 
 // seconds finds a directive of nginx that takes some.

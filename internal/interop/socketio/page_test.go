@@ -13,9 +13,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/page"
 )
 
-const page = repository + "/docs/from-nestjs.md"
+const pagePath = repository + "/docs/from-nestjs.md"
 
 // given is what the page's snippets may name without declaring it.
 const given = `
@@ -72,10 +74,10 @@ func TestPage(t *testing.T) {
 // readPage returns the blocks that are programs, and all other Go code.
 func readPage(t *testing.T) (programs, snippets []string) {
 	t.Helper()
-	text, err := os.ReadFile(page)
+	text, err := os.ReadFile(pagePath)
 	require.NoError(t, err)
-	for _, match := range regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(text, -1) {
-		if block := string(match[1]); strings.HasPrefix(block, "package main\n") {
+	for _, block := range page.Blocks(t, pagePath, "go") {
+		if strings.HasPrefix(block, "package main\n") {
 			programs = append(programs, block)
 		} else {
 			snippets = append(snippets, block)
