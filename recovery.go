@@ -363,12 +363,28 @@ func (a *attached) Received() uint64 {
 	return c.session.received
 }
 
-// Sent implements [adapter.Recoverable].
-func (a *attached) Sent() uint64 {
-	if c := a.conn.Load(); c != nil {
-		return c.session.tail.Sent()
+// Secret implements [adapter.Recoverable].
+func (a *attached) Secret() string {
+	c := a.conn.Load()
+	if c == nil {
+		return ""
 	}
-	return 0
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session.secret
+}
+
+// leave lets a connection go whose client has left before it was decided to which one
+// it has come back.
+func (a *attached) leave() {
+	a.early.Store(true)
+	a.decided()
+}
+
+func (a *attached) decided() {
+	if c := a.conn.Load(); c != nil && a.early.Load() && c.currentLink() == a.link {
+		c.left()
+	}
 }
 
 // Acknowledge implements [adapter.Recoverable].
@@ -421,6 +437,7 @@ func (l *link) newRecoverable(ns adapter.Namespace, format adapter.Format, auth 
 
 // comeBack gives a client its connection back, or a new one.
 func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
+	defer a.decided()
 	l := a.link
 	if c.mayComeBack(l, auth) && c.resume(a, auth, want) {
 		return

@@ -67,6 +67,9 @@ const forever = time.Duration(1<<63 - 1)
 func (a *attached) Receive(m *adapter.Message) adapter.Flow {
 	c := a.conn.Load()
 	if c == nil || c.session != nil && m.Kind != adapter.KindEvent && !c.takes(a.link) {
+		if m.Kind == adapter.KindDisconnect {
+			a.leave()
+		}
 		return adapter.Closed
 	}
 	switch m.Kind {

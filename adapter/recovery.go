@@ -38,8 +38,9 @@ type Recoverable interface {
 	// Received returns how many frames of the client's have been taken.
 	Received() uint64
 
-	// Sent returns the number of the last frame that was sent.
-	Sent() uint64
+	// Secret returns that of the connection, by which a Numbering tells its frames from
+	// those of others; empty as long as it is not decided which one it is.
+	Secret() string
 
 	// Acknowledge tells that the client has got so many frames. It reports false if so
 	// many were never sent.
