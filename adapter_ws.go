@@ -97,7 +97,8 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	t := newWSTransport(host.Limits())
-	o := t.options(t.subprotocols(t.limits.Window > 0, m.opts.Subprotocols))
+	session := t.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a frame of the session
+	o := t.options(t.subprotocols(session, m.opts.Subprotocols))
 	o.Compression = m.opts.Compression
 	sock, err := socket.Accept(w, req, o)
 	if err != nil { // it has answered

@@ -388,7 +388,8 @@ func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 //
 // A Socket.IO client may have several namespaces over one transport. It leaves
 // only this one then, is not told the code, and does not come back by itself. With
-// 1011, 1012 and 1013, which ask it to come back, the whole transport ends.
+// 1011, 1012, 1013 and [CloseResume], which ask it to come back, the whole transport
+// ends.
 //
 // Use 1000, or an application's code from 3000 to 4999. With a code that RFC 6455
 // does not let an endpoint send, Close returns an error and does nothing.

@@ -128,6 +128,7 @@ func (l *link) join(a *attached, c *Conn) error {
 	c.lane.Begin(turn) // before the link may end: that waits for what follows
 	a.conn.Store(c)
 	if err := l.attach(a, c); err != nil {
+		a.conn.CompareAndSwap(c, nil) // or it would take what nobody handles
 		c.cancel(err)
 		return err
 	}
@@ -159,6 +160,7 @@ func (l *link) attach(a *attached, conn *Conn) error {
 		l.giveWay()
 		l.app.relieve()
 	case err == adapter.ErrJoined:
+		a.conn.Store(joined)
 		joined.welcomeAgain()
 	case err == errTooManyJoins:
 		if idle { // nobody's end tells of it

@@ -68,9 +68,10 @@ const (
 
 // attached is a Conn at a link. It implements [adapter.Conn].
 type attached struct {
-	conn atomic.Pointer[Conn] // nil as long as it is asked whether the client may come back to one
-	link *link
-	left bool // the Conn leaves the link; guarded by link.mu
+	conn  atomic.Pointer[Conn] // nil as long as it is asked whether the client may come back to one
+	early atomic.Bool          // its client has left before that was decided
+	link  *link
+	left  bool // the Conn leaves the link; guarded by link.mu
 }
 
 // newLink registers a client's transport.

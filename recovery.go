@@ -380,20 +380,28 @@ func (a *attached) Received() uint64 {
 	return c.session.received
 }
 
-// Reject implements [adapter.Recoverable].
-func (a *attached) Reject(counts bool, answer adapter.Frame) {
+// Secret implements [adapter.Recoverable].
+func (a *attached) Secret() string {
 	c := a.conn.Load()
-	if c != nil && (!counts || c.takes(a.link)) {
-		c.put(answer, sendNow)
+	if c == nil {
+		return ""
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session.secret
 }
 
-// Sent implements [adapter.Recoverable].
-func (a *attached) Sent() uint64 {
-	if c := a.conn.Load(); c != nil {
-		return c.session.tail.Sent()
+// leave lets a connection go whose client has left before it was decided to which one
+// it has come back.
+func (a *attached) leave() {
+	a.early.Store(true)
+	a.decided()
+}
+
+func (a *attached) decided() {
+	if c := a.conn.Load(); c != nil && a.early.Load() && c.currentLink() == a.link {
+		c.left()
 	}
-	return 0
 }
 
 // Acknowledge implements [adapter.Recoverable].
@@ -411,6 +419,13 @@ func (a *attached) Acknowledge(n uint64) bool {
 	c.link.bytes.Tail(-freed)
 	c.session.wakeLocked()
 	return ok
+}
+
+// Refuse implements [adapter.Recoverable].
+func (a *attached) Refuse(answer adapter.Frame) {
+	if c := a.conn.Load(); c != nil && c.takes(a.link) {
+		c.put(answer, sendNow)
+	}
 }
 
 // Recover implements [adapter.Link].
@@ -445,6 +460,7 @@ func (l *link) newRecoverable(ns adapter.Namespace, format adapter.Format, auth 
 
 // comeBack gives a client its connection back, or a new one.
 func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
+	defer a.decided()
 	l := a.link
 	defer l.app.relieve()
 	defer l.bytes.Keep(-len(auth))

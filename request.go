@@ -66,13 +66,13 @@ const forever = time.Duration(1<<63 - 1)
 // Receive implements [adapter.Conn].
 func (a *attached) Receive(m *adapter.Message) adapter.Flow {
 	c := a.conn.Load()
-	if c == nil {
-		return adapter.Closed
-	}
-	if c.dialed && m.ID == "" && (m.Kind == adapter.KindReply || m.Kind == adapter.KindError) {
+	if c != nil && c.dialed && m.ID == "" && (m.Kind == adapter.KindReply || m.Kind == adapter.KindError) {
 		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
 	}
-	if c.session != nil && m.Kind != adapter.KindEvent && !c.takes(a.link) {
+	if c == nil || c.session != nil && m.Kind != adapter.KindEvent && !c.takes(a.link) {
+		if m.Kind == adapter.KindDisconnect {
+			a.leave()
+		}
 		return adapter.Closed
 	}
 	switch m.Kind {

@@ -38,14 +38,15 @@ type Recoverable interface {
 	// Received returns how many frames of the client's have been taken.
 	Received() uint64
 
-	// Sent returns the number of the last frame that was sent.
-	Sent() uint64
-
-	// Reject counts, unless it is of those that do not count, a frame of the client's
-	// that is no Message, and sends the answer, if there is one, as what the Conn sends.
-	Reject(counts bool, answer Frame)
+	// Secret returns that of the connection, by which a Numbering tells its frames from
+	// those of others; empty as long as it is not decided which one it is.
+	Secret() string
 
 	// Acknowledge tells that the client has got so many frames. It reports false if so
 	// many were never sent.
 	Acknowledge(n uint64) bool
+
+	// Refuse counts a frame of the client's that is no Message, and sends the answer
+	// to it, which may be zero. It has a number, too.
+	Refuse(answer Frame)
 }

@@ -41,8 +41,36 @@ export interface Options {
   /** How many ms to wait for it, and for a handshake, before the connection counts as lost; default 20,000. */
   pongTimeout?: number;
 
-  /** The constructor to use, such as the npm package ws has; default globalThis.WebSocket. */
-  WebSocket?: new (url: string, protocol: string) => object;
+  /**
+   * Whether the connection outlives the network, if the server's Options.Recovery lets
+   * it; default false. When it is lost without a goodbye, or the server closes it with
+   * 4900, it is away: the client comes back to it as reconnect says, with auth anew, and
+   * both sides get what they have missed, in order and once. Calls and pulls go on, and
+   * what emit, call and pull send meanwhile waits. To the server it is the same
+   * connection, with its rooms and values; here onOpen is not called again, and no signal
+   * is aborted.
+   *
+   * The client keeps maxBytes of what the server may not have. While it is away, what
+   * does not fit fails with the ClosedError of the loss; while it is connected the oldest
+   * is forgotten, and if the connection is lost before the server says that it has that,
+   * it has ended.
+   *
+   * If the client does not come back in time, or the server has no such connection any
+   * more, it has ended: all that went on or was waiting fails with the ClosedError of the
+   * loss, although the server may have got a part, and the client connects anew. The same
+   * happens with the connection of a page that is reloaded: what it takes to come back
+   * is kept in memory only. Without reconnect, and with a server that has no Recovery,
+   * resume does nothing.
+   */
+  resume?: boolean | {
+    maxBytes?: number; // of JSON; default 1,048,576
+  };
+
+  /**
+   * The constructor to use, such as the npm package ws has; default globalThis.WebSocket.
+   * With resume it gets two protocols, in an array.
+   */
+  WebSocket?: new (url: string, protocol: any) => object;
 }
 
 /** How long a call may take. */
@@ -76,10 +104,10 @@ export interface Connection {
 }
 
 /**
- * A client has at most one connection at a time. Nothing is queued while it has none:
- * emit throws a ClosedError, and call and pull fail with one, as do calls and pulls
- * that were going on, which the server may have handled or not. Wait for ready, and
- * send again what matters; what every connection needs goes into onOpen.
+ * A client has at most one connection at a time. Without the option resume nothing is
+ * queued while it has none: emit throws a ClosedError, and call and pull fail with one, as
+ * do calls and pulls that were going on, which the server may have handled or not. Wait
+ * for ready, and send again what matters; what every connection needs goes into onOpen.
  *
  * Data is what JSON.stringify takes, toJSON included, and bytes: an ArrayBuffer, a
  * typed array or a DataView becomes a base64 string of them, at any depth. What would
@@ -91,7 +119,26 @@ export interface Connection {
 export interface Client {
   readonly state: State;
 
-  /** Called after each change of state, in a microtask; with the reason if it is "waiting" or "closed". */
+  /**
+   * Whether the connection was lost and the client tries to come back to it, see the
+   * option resume. The state is "waiting" or "connecting" then.
+   */
+  readonly away: boolean;
+
+  /** Whether the connection that there is has been lost, and the client has come back to it: then nothing was missed. */
+  readonly recovered: boolean;
+
+  /**
+   * Called after each change of state, in a microtask; with the reason if it is "waiting"
+   * or "closed". It is called, too, when a connection that is away has ended, so a page
+   * can show all of it:
+   *
+   *     client.onstate = (state) => {
+   *       if (client.away) show("Offline, what you send waits");
+   *       else if (state !== "open") show("Connecting…");
+   *       else show(client.recovered ? "Back, nothing was missed" : "Connected");
+   *     };
+   */
   onstate: ((state: State, why?: ClosedError) => void) | null;
 
   /** Resolves when the client is connected, at once if it is, and rejects if it will not be any more. */
@@ -99,7 +146,7 @@ export interface Client {
 
   /**
    * Calls fn for each connection that is made, before ready resolves, and soon if there
-   * is one now; returns a function that ends that, and aborts the signal. This is where
+   * is one now, or one that is away; not for one that has come back. Returns a function that ends that, and aborts the signal. This is where
    * a page watches again what it watched:
    *
    *     client.onOpen(async ({ signal }) => {
@@ -143,11 +190,15 @@ export interface Client {
   /**
    * Connects anew, now, with the auth of now: without a wait if it is "waiting", after a
    * goodbye with 1000 to a connection that there is, and also if it is "closed".
-   * Listeners stay. Calls and pulls that go on fail, as with any end.
+   * Listeners stay. Calls and pulls that go on fail, as with any end; but a connection
+   * that is away it comes back to. Close first, if another user has signed in.
    */
   reconnect(): void;
 
-  /** Says goodbye after what was sent before; 1000, or 3000 to 4999, and at most 123 bytes of reason. */
+  /**
+   * Says goodbye after what was sent before; 1000, or 3000 to 4999, and at most 123 bytes
+   * of reason. Who is away cannot say it: the server waits until its window is over.
+   */
   close(code?: number, reason?: string): void;
 }
 

@@ -39,6 +39,7 @@ class Client {
   #born = 0; // when the connection was made
   #heard = 0; // when something last came over it
   #asked = 0; // when a ping last went
+  #session = null; // of the connection, if it may outlive its socket
   #lastId = 0; // no id is used twice, so a late frame meets nobody
   #exchanges = new Map(); // our requests, by id: {take(frame), fail(why)}
   #answering = new Map(); // the server's requests, by id: AbortController
@@ -46,16 +47,26 @@ class Client {
   #openers = new Set(); // of onOpen: {fn, run}, an AbortController
   #waiters = []; // of ready
 
-  constructor(url, { auth, reconnect = true, pingInterval = 25_000, pongTimeout = 20_000, WebSocket = globalThis.WebSocket } = {}) {
+  constructor(url, { auth, reconnect = true, pingInterval = 25_000, pongTimeout = 20_000, resume = false, WebSocket = globalThis.WebSocket } = {}) {
     if (typeof WebSocket !== "function") throw new TypeError("there is no WebSocket here: pass one as an option");
     const { min = 500, max = 30_000 } = reconnect || {};
+    const { maxBytes = 1 << 20 } = resume || {};
     this.#options = { auth, reconnect: reconnect && { min, max }, pingInterval, pongTimeout, WebSocket };
+    if (reconnect && resume) this.#options.maxBytes = maxBytes;
     this.#url = resolved(url);
     this.#connect();
   }
 
   get state() {
     return this.#state;
+  }
+
+  get away() {
+    return this.#session?.loss !== undefined;
+  }
+
+  get recovered() {
+    return this.#session?.recovered ?? false;
   }
 
   ready() {
@@ -81,7 +92,7 @@ class Client {
   onOpen(fn) {
     const opener = { fn };
     this.#openers.add(opener);
-    if (this.#state === "open") queueMicrotask(() => this.#open(opener));
+    if (this.#connected) queueMicrotask(() => this.#open(opener));
     return () => {
       this.#openers.delete(opener);
       opener.run?.abort();
@@ -136,10 +147,13 @@ class Client {
 
   reconnect() {
     const socket = this.#socket;
-    this.#end(new ClosedError(1000, "reconnect"), () => {
-      socket?.close(1000, "reconnect");
+    const next = (code) => {
+      socket?.close(code, "reconnect");
       this.#connect();
-    });
+    };
+    this.#drop(this.away ? this.#why : new ClosedError(1000, "reconnect"));
+    if (this.away) next(codeResume); // the server may think that it is back
+    else this.#end(this.#why, () => next(1000));
   }
 
   close(code = 1000, reason = "") {
@@ -158,7 +172,7 @@ class Client {
   async #connect() {
     this.#setState("connecting");
     globalThis.addEventListener?.("online", this.#online); // once, however often
-    const { auth, pongTimeout, WebSocket } = this.#options;
+    const { auth, pongTimeout, maxBytes, WebSocket } = this.#options;
     const turn = this.#turn;
     let first;
     try {
@@ -169,7 +183,7 @@ class Client {
     }
     if (turn !== this.#turn) return; // closed, or begun anew, while auth took its time
     try {
-      this.#socket = new WebSocket(this.#url.href, "wsrouter.v1");
+      this.#socket = new WebSocket(this.#url.href, maxBytes === undefined ? protocol : [protocolWithSession, protocol]);
     } catch (err) {
       return this.#lost(new ClosedError(1006, "cannot connect", err), true); // it would again
     }
@@ -189,17 +203,64 @@ class Client {
 
   #opened(first) {
     this.#born = this.#heard = performance.now();
-    if (first) this.#socket.send(first);
+    if (!hasSession(this.#socket)) {
+      if (first) this.#socket.send(first);
+      this.#anew(null);
+    } else if (this.away) {
+      this.#socket.send(this.#session.greeting(first)); // nothing else before its answer
+    } else {
+      const session = this.#newSession();
+      this.#socket.send(session.greeting(first));
+      this.#anew(session);
+    }
+  }
+
+  #newSession() {
+    return new Session(this.#options.maxBytes, (n) => this.#socket.send(`{"ack":${n}}`));
+  }
+
+  // anew begins a connection in which nothing goes on of one that was lost.
+  #anew(session) {
+    this.#end(this.#session?.loss, () => {
+      this.#session = session;
+      this.#begin();
+      for (const opener of [...this.#openers]) this.#open(opener);
+    });
+  }
+
+  #begin() {
     clearTimeout(this.#timer);
     this.#setState("open");
     this.#watch();
-    for (const opener of [...this.#openers]) this.#open(opener);
+  }
+
+  // welcome takes the server's answer to the greeting.
+  #welcome({ session: secret, window, received }) {
+    let session = this.#session;
+    if (this.#state === "open") return session.name(secret, window); // a new one, which has not waited for it
+    if (received === undefined) {
+      session = this.#newSession();
+      session.name(secret, window);
+      return this.#anew(session);
+    }
+    const missed = session.comeBack(received);
+    if (missed === undefined) return this.#renounce();
+    for (const text of missed) this.#socket.send(text);
+    this.#begin();
+  }
+
+  // renounce gives up a connection of which the server has another idea than we have.
+  #renounce() {
+    const socket = this.#socket;
+    this.#session.until = 0;
+    this.#lost(new ClosedError(1006, "not resumed"));
+    socket.close(1000, "not resumed");
   }
 
   // open runs one for this connection. What it fails with after the connection has
   // gone was to be expected; the runtime reports the rest as unhandled rejections.
   async #open(opener) {
-    if (this.#state !== "open" || !this.#openers.has(opener)) return; // one before it may close, or remove it
+    if (!this.#connected || !this.#openers.has(opener)) return; // one before it may close, or remove it
     const { signal } = (opener.run = new AbortController());
     try {
       await opener.fn({ signal });
@@ -219,22 +280,27 @@ class Client {
   // it was silent, but whether something came after the ping.
   #ping() {
     this.#asked = performance.now();
-    this.#send({ ping: ++this.#lastId });
+    this.#socket.send(encoded({ ping: ++this.#lastId }));
     clearTimeout(this.#timer);
     this.#timer = after(this.#options.pongTimeout, () => (this.#heard >= this.#asked ? this.#watch() : this.#silent()));
   }
 
-  // silent does not wait for the answer to its close frame: none may come.
+  // silent does not wait for the answer to its close frame: none may come. Nor may
+  // that be taken for a goodbye, when it arrives late.
   #silent() {
     const socket = this.#socket;
     this.#lost(new ClosedError(1006, "silence"));
-    socket.close();
+    if (hasSession(socket)) socket.close(codeResume, "silence");
+    else socket.close();
   }
 
   // online: a page is told that its network is there again. The connection may have
   // gone with the old one, unseen. A ping that is out already keeps its time.
   #online = () => {
-    if (this.#state === "waiting") this.#end(this.#why, () => this.#connect());
+    if (this.#state === "waiting") {
+      this.#drop(this.#why);
+      this.#connect();
+    }
     else if (this.#state === "open" && this.#heard >= this.#asked) this.#ping();
   };
 
@@ -242,19 +308,44 @@ class Client {
     const { reconnect } = this.#options;
     if (this.#state === "open" && performance.now() - this.#born >= reconnect.max) this.#failed = 0;
     const ended = forGood || !reconnect || staysAway(why.code);
-    this.#end(why, () => (ended ? this.#stop() : this.#wait(reconnect)));
+    const next = () => (ended ? this.#stop() : this.#wait(reconnect));
+    this.#drop(why);
+    if (!ended && this.#goesAway(why)) next();
+    else this.#end(ended ? why : (this.#session?.loss ?? why), next);
   }
 
-  // end lets go of a connection, or what else the client does, then does what is
-  // next, and last tells all that went on: they see what the client does now.
-  #end(why, next) {
+  // goesAway reports whether the connection outlives its socket, or an attempt that
+  // has failed.
+  #goesAway(why) {
+    const session = this.#session;
+    if (session?.loss) return performance.now() < session.until;
+    if (!session?.mayResume || ![1006, codeResume].includes(why.code)) return false;
+    session.leave(why, () => this.#lapse());
+    return true;
+  }
+
+  // lapse ends a connection that has been away for too long, unless the server is just
+  // being asked.
+  #lapse() {
+    if (!hasSession(this.#socket)) this.#end(this.#session.loss, () => this.#setState(this.#state));
+  }
+
+  // drop lets go of a socket, or what else the client does.
+  #drop(why) {
     clearTimeout(this.#timer);
     this.#turn++;
     this.#socket = null;
     this.#why = why;
+  }
+
+  // end ends a connection, then does what is next, and last tells all that went on:
+  // they see what the client does now.
+  #end(why, next) {
     const exchanges = [...this.#exchanges.values()];
     const runs = [...this.#answering.values(), ...[...this.#openers].map(({ run }) => run)];
     this.#answering.clear();
+    this.#session?.end();
+    this.#session = null;
     next();
     for (const exchange of exchanges) exchange.fail(why);
     for (const run of runs) run?.abort(why);
@@ -288,10 +379,22 @@ class Client {
     }
   }
 
-  #send(frame) {
+  get #connected() {
+    return this.#state === "open" || this.away;
+  }
+
+  #send(frame, owed) {
     const text = encoded(frame);
-    if (this.#state !== "open") throw new ClosedError(this.#why.code, this.#why.reason, this.#why.cause);
-    this.#socket.send(text);
+    if (!this.#connected || !this.#put(text, owed)) throw new ClosedError(this.#why.code, this.#why.reason, this.#why.cause);
+  }
+
+  // put is the door out for all that belongs to the connection. It reports whether that
+  // fits while the connection is away. What is owed always does: its number is bounded
+  // by what goes on.
+  #put(text, owed) {
+    if (this.#session && !this.#session.keep(text, owed)) return false;
+    if (this.#state === "open") this.#socket.send(text);
+    return true;
   }
 
   // request sends one. take gets its frames, and fail why no more will come.
@@ -306,7 +409,7 @@ class Client {
     };
     const cancel = (why) => {
       if (!end()) return;
-      this.#send({ id, cancel: true });
+      this.#send({ id, cancel: true }, true);
       fail(why);
     };
     const abort = () => cancel(signal.reason);
@@ -317,16 +420,27 @@ class Client {
       take: (got) => (got.more || end(), take(got)),
       fail: (why) => (end(), fail(why)),
     });
-    return { cancel, credit: (n) => this.#exchanges.has(id) && this.#send({ id, pull: n }) };
+    return { cancel, credit: (n) => this.#exchanges.has(id) && this.#send({ id, pull: n }, true) };
   }
 
   // receive passes over what is no frame of the protocol, as clients do.
   #receive(text) {
     this.#heard = performance.now();
     const frame = parse(text);
+    if (this.#session && this.#receiveForSession(frame, text)) return;
     if (frame?.re !== undefined) this.#exchanges.get(frame.re)?.take(frame);
     else if (frame?.cancel) this.#cancelAnswer(frame.id);
     else if (frame?.event !== undefined) this.#handle(frame);
+  }
+
+  // receiveForSession counts what belongs to the connection, and takes the rest.
+  #receiveForSession(frame, text) {
+    const session = this.#session;
+    const open = this.#state === "open";
+    if (typeof frame?.session === "string") this.#welcome(frame);
+    else if (frame?.ack !== undefined) session.acknowledge(frame.ack);
+    else if (frame?.pong === undefined && open && session.secret !== "") session.took(text);
+    return !open;
   }
 
   // handle calls each listener in a function of its own, so that one which throws
@@ -352,14 +466,146 @@ class Client {
     }
     if (!wanted()) return;
     this.#answering.delete(re);
-    this.#socket.send(text);
+    this.#put(text, true);
   }
 
   #cancelAnswer(id) {
     const handler = this.#answering.get(id);
     if (!this.#answering.delete(id)) return;
-    this.#socket.send(exception(new WsError("canceled", { code: "canceled" }), id));
+    this.#put(exception(new WsError("canceled", { code: "canceled" }), id), true);
     handler.abort();
+  }
+}
+
+const protocol = "wsrouter.v1";
+const protocolWithSession = "wsrouter.v1.session";
+const codeResume = 4900; // come back to the connection
+const utf8 = new TextEncoder();
+
+function hasSession(socket) {
+  return socket?.protocol === protocolWithSession;
+}
+
+// Session is what a connection needs that may outlive its socket. Each end numbers what
+// it sends from 1 on, keeps what the other is not known to have, and counts what it gets.
+//
+//	   acknowledge, or too many bytes          keep
+//	forgotten │ #tail ◀───────────────────────────────
+//	                   #sent
+class Session {
+  secret = ""; // until the server has told it
+  received = 0; // frames of the server's
+  recovered = false;
+  loss; // how the socket was lost; undefined while there is one
+  until = 0; // when the client does not come back any more
+
+  #limit;
+  #acknowledge; // sends an ack
+  #window = 0;
+  #tail = []; // {text, size}
+  #bytes = 0; // of the tail
+  #sent = 0;
+  #torn = 0; // the number of the last frame that was forgotten and may not have arrived
+  #frames = 0; // that are not acknowledged
+  #characters = 0; // of those
+  #late; // acknowledges them
+  #expiry;
+
+  constructor(limit, acknowledge) {
+    this.#limit = limit;
+    this.#acknowledge = acknowledge;
+  }
+
+  // greeting is the first frame; auth is the one that would come first without a
+  // session.
+  greeting(auth) {
+    const received = this.secret && `,"received":${this.received}`;
+    return `{"session":${JSON.stringify(this.secret)}${received}${auth ? `,${auth.slice(1)}` : "}"}`;
+  }
+
+  name(secret, window) {
+    this.secret ||= secret;
+    this.#window = window;
+  }
+
+  get mayResume() {
+    return this.secret !== "" && this.#torn === 0;
+  }
+
+  // keep reports false for what does not fit while the connection is away. Else the
+  // oldest are forgotten. What is larger than all is kept alone.
+  keep(text, owed) {
+    const size = utf8.encode(text).length;
+    if (this.loss && !owed && this.#bytes > 0 && this.#bytes + size > this.#limit) return false;
+    this.#tail.push({ text, size });
+    this.#bytes += size;
+    this.#sent++;
+    if (this.loss) return true;
+    let surplus = 0;
+    for (let bytes = this.#bytes; bytes > this.#limit && surplus < this.#tail.length - 1; surplus++) bytes -= this.#tail[surplus].size;
+    if (surplus > 0) {
+      this.#forget(surplus);
+      this.#torn = this.#base;
+    }
+    return true;
+  }
+
+  // acknowledge: the first n frames have arrived.
+  acknowledge(n) {
+    if (!(n <= this.#sent)) return;
+    this.#forget(n - this.#base);
+    if (n >= this.#torn) this.#torn = 0;
+  }
+
+  // #base is the number of the last frame that is not kept.
+  get #base() {
+    return this.#sent - this.#tail.length;
+  }
+
+  #forget(n) {
+    if (n > 0) for (const { size } of this.#tail.splice(0, n)) this.#bytes -= size;
+  }
+
+  // took counts a frame of the server's, and acknowledges it sooner or later.
+  took(text) {
+    this.received++;
+    this.#characters += text.length;
+    if (++this.#frames >= 32 || this.#characters >= 1 << 16) this.#acknowledgeAll();
+    else if (this.#frames === 1) this.#late = after(1000, () => this.#acknowledgeAll());
+  }
+
+  #acknowledgeAll() {
+    this.#settle();
+    this.#acknowledge(this.received);
+  }
+
+  #settle() {
+    clearTimeout(this.#late);
+    this.#frames = this.#characters = 0;
+  }
+
+  // leave: the socket was lost. lapse is called when the window is over.
+  leave(loss, lapse) {
+    this.#settle(); // the greeting says it
+    this.loss = loss;
+    this.until = performance.now() + this.#window;
+    this.#expiry = after(this.#window, lapse);
+  }
+
+  // comeBack returns what the server misses, which has the first n frames; undefined if
+  // that is not all there.
+  comeBack(n) {
+    if (!(n >= this.#base && n <= this.#sent)) return undefined;
+    this.acknowledge(n);
+    clearTimeout(this.#expiry);
+    this.loss = undefined;
+    this.recovered = true;
+    return this.#tail.map(({ text }) => text);
+  }
+
+  end() {
+    this.#settle();
+    clearTimeout(this.#expiry);
   }
 }
 

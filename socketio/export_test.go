@@ -39,3 +39,14 @@ func Timers(h http.Handler) (running func() int) {
 		return n
 	}
 }
+
+// Numberer returns a function that writes an offset into a packet.
+func Numberer(text string) func() {
+	n, f := uint64(0), adapter.Frame{Text: []byte(text)}
+	return func() {
+		n++
+		if _, ok := (format{}).Number(f, "AAAAAAAAAAAAAAAAAAAA", n); !ok {
+			panic(text)
+		}
+	}
+}

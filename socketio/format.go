@@ -38,7 +38,7 @@ func (f format) Encode(m *adapter.Message) (adapter.Frame, error) {
 	case adapter.KindError:
 		return f.failure(m)
 	case adapter.KindConnect:
-		return f.plain(typeConnect, map[string]string{"sid": m.ID})
+		return f.welcome(m)
 	case adapter.KindRefuse:
 		return f.refusal(m.Args[0].(adapter.Told))
 	case adapter.KindDisconnect:
@@ -134,6 +134,31 @@ func (f format) plain(kind byte, v any) (adapter.Frame, error) {
 		}
 	}
 	return adapter.Frame{Text: p.append(nil)}, nil
+}
+
+// welcome tells the client its connection's id, and how to come back to it.
+func (f format) welcome(m *adapter.Message) (adapter.Frame, error) {
+	w := struct {
+		SID string `json:"sid"`
+		PID string `json:"pid,omitempty"`
+	}{SID: m.ID}
+	if m.Session != nil {
+		w.PID = m.Session.Secret
+	}
+	return f.plain(typeConnect, w)
+}
+
+// Number implements [adapter.Numbering]: an event without an ack's id gets its offset
+// as one more argument. All others are lost with the transport, as with Node.
+func (f format) Number(frame adapter.Frame, secret string, n uint64) (adapter.Frame, bool) {
+	if _, ok := numbered(frame.Text); !ok {
+		return frame, false
+	}
+	end := len(frame.Text) - 1
+	b := append(make([]byte, 0, len(frame.Text)+offsetHint), frame.Text[:end]...) // others send it, too
+	b = offset{fenceOf(secret), n}.append(append(b, `,"`...))
+	frame.Text, frame.Shared = append(b, `"]`...), nil
+	return frame, true
 }
 
 // connectError is what a client's connect_error handler gets.

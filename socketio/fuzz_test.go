@@ -78,3 +78,53 @@ func FuzzPutBack(f *testing.F) {
 		require.LessOrEqual(t, len(got), len(data)+2*len(attachment))
 	})
 }
+
+// FuzzClaim: what is left of a connect payload is the user's, as it was sent.
+func FuzzClaim(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"pid":"a"}`, `{"pid":"a","offset":"~1.2"}`, `{"pid":"a","offset":null,"t":[{"pid":1}]}`, `{ "t" : "pid" , "pid" : "a" }`,
+		`{"pid":7,"t":1}`, `{"pid":"a","pid":"b","t":"\"pid\""}`, `{"offset":"x"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, auth []byte) {
+		p := packet{kind: typeConnect, data: auth}
+		if len(auth) == 0 || p.check() != nil {
+			return
+		}
+		var want, got map[string]json.RawMessage
+		if json.Unmarshal(auth, &want) != nil {
+			return // deeper than encoding/json goes
+		}
+		users, lost := takeClaim(auth)
+		if lost.Secret == "" {
+			return
+		}
+		if users != nil {
+			require.NoError(t, json.Unmarshal(users, &got), "%s", users)
+		}
+		if !bytes.ContainsRune(auth, '\\') { // else a key may be written in other ways
+			delete(want, "pid")
+			delete(want, "offset")
+			require.Len(t, got, len(want))
+			for key, value := range want {
+				require.JSONEq(t, string(value), string(got[key]))
+			}
+		}
+	})
+}
+
+// FuzzOffset: what is taken for an offset is one, and all that is written is taken.
+func FuzzOffset(f *testing.F) {
+	f.Add(uint64(1), uint64(2), "~1.2")
+	f.Add(fenceOf("x"), uint64(1<<63), "~.~")
+	f.Fuzz(func(t *testing.T, fence, n uint64, text string) {
+		o := offset{fence, n}
+		back, ok := parseOffset(o.append(nil))
+		require.True(t, ok)
+		require.Equal(t, o, back)
+		if o, ok := parseOffset([]byte(text)); ok {
+			require.Equal(t, text, string(o.append(nil)))
+		}
+	})
+}

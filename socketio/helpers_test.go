@@ -314,3 +314,7 @@ const (
 func newConn(s *site) (net.Conn, error) {
 	return s.client.Transport.(*http.Transport).DialContext(s.t.Context(), "tcp", "")
 }
+
+func newGet(ctx context.Context, url string) (*http.Request, error) {
+	return http.NewRequestWithContext(ctx, "GET", url, nil)
+}

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"encoding/json"
 	"errors"
 	"slices"
 
@@ -109,7 +110,7 @@ func (c *client) connect(p *packet) error {
 		auth = nil
 	}
 	f := format{namespace: p.namespace, errors: h.opts.Errors, maxAttachments: h.opts.MaxAttachments}
-	conn, err := link.Join(ns, f, auth)
+	conn, err := c.join(ns, f, auth)
 	if err == adapter.ErrJoined { // a client that connects twice: it has been, or will be, answered
 		return nil
 	}
@@ -123,6 +124,15 @@ func (c *client) connect(p *packet) error {
 	return nil
 }
 
+func (c *client) join(ns adapter.Namespace, f format, auth json.RawMessage) (adapter.Conn, error) {
+	link := c.session.link
+	if c.session.handler.limits.Window == 0 {
+		return link.Join(ns, f, auth)
+	}
+	auth, lost := takeClaim(auth)
+	return link.Recover(ns, f, auth, lost)
+}
+
 func (c *client) invalidNamespace(name string) error {
 	frame, err := format{namespace: name}.plain(typeConnectError, connectError{Message: "Invalid namespace"})
 	if err != nil {
@@ -130,4 +140,14 @@ func (c *client) invalidNamespace(name string) error {
 	}
 	c.session.link.Send(frame)
 	return nil
+}
+
+// arrived forgets what needs not be sent again. The client may have left a namespace
+// and joined it anew since then.
+func (c *client) arrived(last map[string]offset) {
+	for namespace, o := range last {
+		if conn, ok := c.joined[namespace].(adapter.Recoverable); ok && fenceOf(conn.Secret()) == o.fence {
+			conn.Acknowledge(o.n)
+		}
+	}
 }

@@ -100,6 +100,9 @@ func (s *session) poll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	err := s.respondPayload(w, packets)
+	if err == nil {
+		s.sentPackets(packets)
+	}
 	s.endPoll()
 	if pending {
 		s.link.Writable(err)

@@ -44,6 +44,7 @@ type session struct {
 	goodbye   bool           // our side closes: the next poll is told
 	ended     bool
 	byClient  bool // it was the client who ended it
+	arrivals  arrivals
 }
 
 // newSession makes a session and its link. ws is nil for polling.
@@ -103,13 +104,15 @@ func (s *session) ping() { s.put(enginePacket{kind: enginePing}) }
 // Ping implements [adapter.Transport]: the heartbeat pings at the right time.
 func (s *session) Ping() {}
 
-// pong sets the heartbeat: the next ping comes PingInterval after this answer.
-func (s *session) pong() {
+// pong sets the heartbeat: the next ping comes PingInterval after this answer. It
+// returns what the answer proves to have arrived.
+func (s *session) pong() (arrived map[string]offset) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
 		s.heartbeat.Reset(s.handler.limits.PingInterval)
 	}
+	return s.arrivals.pong()
 }
 
 func (s *session) noNamespace() {
@@ -150,7 +153,7 @@ func (s *session) receive(p enginePacket) bool {
 			s.Wait()
 		}
 	case enginePong:
-		s.pong()
+		s.client.arrived(s.pong())
 	case engineClose:
 		s.end(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 		return false
@@ -198,11 +201,22 @@ func (s *session) end(e adapter.End) {
 	if pending {
 		s.link.Writable(net.ErrClosed)
 	}
-	gone := s.link.End(e)
+	gone := s.link.End(s.asLoss(e))
 	go func() {
 		<-gone
 		close(s.done)
 	}()
+}
+
+// asLoss makes a loss of the end of a transport whose client may come back. A goodbye
+// is a DISCONNECT, and 1001, when a page is left. The end of the Engine.IO session is
+// none, nor is a WebSocket's: socket.io-client ends them, too, when it has heard
+// nothing for too long, and then comes back.
+func (s *session) asLoss(e adapter.End) adapter.End {
+	if s.handler.limits.Window > 0 && e.Cause == adapter.CausePeer && (e.Code == wsrouter.CloseNormal || e.Code == noStatus) {
+		return adapter.End{Code: wsrouter.CloseAbnormal, Reason: e.Reason, Cause: e.Cause}
+	}
+	return e
 }
 
 // noStatus makes a close frame without a code.
@@ -218,7 +232,11 @@ func (s *session) wakeLocked() {
 func (s *session) put(p enginePacket) {
 	s.mu.Lock()
 	w := s.writerLocked()
-	if w.ws == nil && !s.ended && !s.waitsLocked(p.kind) {
+	toPoll := w.ws == nil && !s.ended && !s.waitsLocked(p.kind)
+	if p.kind == enginePing && (toPoll || w.ws != nil) {
+		s.arrivals.ping()
+	}
+	if toPoll {
 		s.out = append(s.out, p)
 		s.wakeLocked()
 	}
@@ -253,11 +271,50 @@ func (s *session) Write(batch []adapter.Frame) (pending bool, err error) {
 	s.mu.Unlock()
 	switch {
 	case w.ws != nil:
-		return w.ws.Push(func() error { return w.add(batch) }, s.link.Writable)
+		return s.push(w, batch)
 	case ended:
 		return false, net.ErrClosed
 	}
 	return true, nil
+}
+
+// push writes a batch to a WebSocket.
+func (s *session) push(w writer, batch []adapter.Frame) (pending bool, err error) {
+	pending, err = w.ws.Push(func() error { return w.add(batch) }, func(err error) {
+		if err == nil {
+			s.sentFrames(batch)
+		}
+		s.link.Writable(err)
+	})
+	if !pending && err == nil {
+		s.sentFrames(batch)
+	}
+	return pending, err
+}
+
+// sentFrames notes frames that were handed to the network, sentPackets packets.
+func (s *session) sentFrames(batch []adapter.Frame) {
+	if s.handler.limits.Window == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range batch {
+		s.arrivals.sent(f.Text)
+	}
+}
+
+func (s *session) sentPackets(packets []enginePacket) {
+	if s.handler.limits.Window == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range packets {
+		if p.kind == engineMessage && !p.binary {
+			s.arrivals.sent(p.data)
+		}
+	}
 }
 
 // takePendingLocked reports whether frames of the link's were in out: whoever takes
@@ -271,8 +328,13 @@ func (s *session) takePendingLocked() bool {
 	return true
 }
 
-// notPolled is called when no poll has taken what was put out.
+// notPolled is called when no poll has taken what was put out: the client is slow, or
+// lost, and may come back then.
 func (s *session) notPolled() {
+	if s.handler.limits.Window > 0 {
+		s.end(adapter.End{Code: wsrouter.CloseAbnormal, Reason: "no poll", Cause: adapter.CauseTimeout})
+		return
+	}
 	s.mu.Lock()
 	pending := s.takePendingLocked()
 	s.mu.Unlock()

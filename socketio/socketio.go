@@ -31,6 +31,16 @@
 // these codes. A second CONNECT for a namespace is not answered before OnConnect has
 // decided about the first, then as that was.
 //
+// With [wsrouter.Options.Recovery] a client from version 4.6 on comes back to each of
+// its namespaces by itself, and gets the events that it has missed. Events that want an
+// ack, and acks, are not kept: they go with the transport, as with Node's server. A
+// goodbye is a DISCONNECT, or a WebSocket's code 1001, by which browsers leave a page;
+// any other end that the client's side brings about is a loss, also that of the
+// Engine.IO session, and polls that stop. The keys pid and offset of a payload that has
+// a pid are the client's own, and Auth does not show them. After Close with
+// [wsrouter.CloseResume] the transport ends, and the client comes back with a new
+// payload.
+//
 // What is refused is counted and logged as [wsrouter.Refusal] says: Engine.IO's
 // errors by the reasons below, a client that breaks the protocol before it is in a
 // namespace, for example as it has another parser, as wsrouter.RefusedProtocol, one
@@ -39,9 +49,10 @@
 // The package is written against what wsrouter exports for adapters, from the
 // bottom up: engine.go and packet.go are the two layers of packets; attachment.go
 // takes bytes out of what is sent, placeholder.go puts them back into what comes;
-// format.go turns messages into packets; session.go is one client's connection
-// over polling.go and websocket.go; namespace.go lets it into namespaces and hands
-// its events to them; this file finds the session.
+// format.go turns messages into packets; recovery.go numbers them, for clients that
+// come back; session.go is one client's connection over polling.go and websocket.go;
+// namespace.go lets it into namespaces and hands its events to them; this file finds
+// the session.
 package socketio
 
 import (

@@ -244,7 +244,9 @@ func (s *session) endUpgrade(ws *socket.Conn) bool {
 	s.mu.Unlock()
 	var err error
 	if len(packets) > 0 {
-		err = w.write(packets...)
+		if err = w.write(packets...); err == nil {
+			s.sentPackets(packets)
+		}
 	}
 	if pending {
 		s.link.Writable(err)

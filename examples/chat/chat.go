@@ -35,9 +35,13 @@ type chat struct {
 var whoIs = wsrouter.NewKey[page.Person]("who")
 
 func newChat() *wsrouter.Router {
-	opts := &wsrouter.Options{MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200}
+	opts := &wsrouter.Options{
+		MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200,
+		Recovery: &wsrouter.Recovery{Window: 30 * time.Second}, // who comes back sooner has never left
+	}
 	ch := &chat{router: wsrouter.New(opts), rooms: make(map[string]*room)}
 	ch.router.OnConnect(enter)
+	ch.router.OnResume(enterAgain)
 	ch.router.OnDisconnect(ch.gone)
 	ch.on("join", ch.join)
 	ch.on("leave", ch.leave)
@@ -51,6 +55,15 @@ func newChat() *wsrouter.Router {
 func enter(conn *wsrouter.Conn) error {
 	who, err := page.Who(conn)
 	whoIs.Set(conn, who)
+	return err
+}
+
+// enterAgain lets nobody back under another name: with that one begins anew.
+func enterAgain(conn *wsrouter.Conn) error {
+	who, err := page.Who(conn)
+	if was, _ := whoIs.Get(conn); err == nil && who != was {
+		return wsrouter.NewError("You were somebody else.")
+	}
 	return err
 }
 

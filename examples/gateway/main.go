@@ -24,9 +24,10 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
 	detach := flag.Bool("detach", false, "use WSOptions.Detach")
 	compress := flag.Bool("compress", false, "use WSOptions.Compression")
+	recovery := flag.Duration("recovery", 0, "for how long lost clients may come back to their connection; 0 is not at all")
 	flag.Parse()
 
-	router := newRouter()
+	router := newRouter(*recovery)
 	server := &http.Server{
 		Handler:           newHandler(router, &wsrouter.WSOptions{Detach: *detach, Compression: *compress}),
 		ReadHeaderTimeout: 5 * time.Second,

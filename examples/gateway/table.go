@@ -16,8 +16,13 @@ var (
 	errNotNow = wsrouter.NewError("not today").WithCode("E_FAIL").WithData(map[string]bool{"retry": true})
 )
 
-func newRouter() *wsrouter.Router {
-	router := wsrouter.New(nil)
+// newRouter has a window in which lost clients may come back, unless that is zero.
+func newRouter(window time.Duration) *wsrouter.Router {
+	var opts wsrouter.Options
+	if window > 0 {
+		opts.Recovery = &wsrouter.Recovery{Window: window}
+	}
+	router := wsrouter.New(&opts)
 	register(router)
 	register(router.Namespace("/events"))
 	return router
@@ -25,18 +30,21 @@ func newRouter() *wsrouter.Router {
 
 // register gives a namespace the whole table.
 func register(router *wsrouter.Router) {
-	router.OnConnect(func(c *wsrouter.Conn) error {
-		if c.Request().URL.Query().Get("refuse") == "1" {
-			return wsrouter.NewError("refused") // closes with 1008
-		}
-		return nil
-	})
+	router.OnConnect(letIn)
+	router.OnResume(letIn) // who comes back is looked at again
 
 	registerReplies(router)
 	registerStreams(router)
 	registerFailures(router)
 	registerRooms(router)
 	router.On("close", func(c *wsrouter.Context) error { return c.Conn().Close(4001, "bye") })
+}
+
+func letIn(c *wsrouter.Conn) error {
+	if c.Request().URL.Query().Get("refuse") == "1" {
+		return wsrouter.NewError("refused") // closes with 1008
+	}
+	return nil
 }
 
 func registerReplies(router *wsrouter.Router) {

@@ -29,7 +29,7 @@ func inMemory(t *testing.T, fn func(t *testing.T, ns *wsrouter.Router, client *w
 	for _, path := range []string{"/", "/events"} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ns := newRouter()
+				ns := newRouter(0)
 				if path != "/" {
 					ns = ns.Namespace(path)
 				}
@@ -158,6 +158,37 @@ func TestCloseAndRefuse(t *testing.T) {
 		refused := wsroutertest.Connect(t, ns, &wsrouter.DialOptions{Request: req})
 		require.Equal(t, "refused", refused.ExpectClose(1008).Reason)
 	})
+}
+
+// TestRecovery: with -recovery a client that is lost comes back to its rooms and streams.
+func TestRecovery(t *testing.T) {
+	for _, path := range []string{"/", "/events"} {
+		synctest.Test(t, func(t *testing.T) {
+			router := newRouter(30 * time.Second)
+			ns := router
+			if path != "/" {
+				ns = router.Namespace(path)
+			}
+			client := wsroutertest.Connect(t, ns, &wsrouter.DialOptions{Reconnect: &wsrouter.Reconnect{Resume: true}})
+			require.NoError(t, client.Call(t.Context(), "join", "r", nil))
+			n := 0
+			for i, err := range wsrouter.Pull[int](t.Context(), client, "count", map[string]int{"to": 10, "every_ms": 10}) {
+				require.NoError(t, err)
+				if n++; n == 5 {
+					client.Abort()
+				}
+				require.Equal(t, n, i)
+			}
+			require.Equal(t, 10, n)
+			require.NoError(t, client.Ready(t.Context()))
+			var rooms []string
+			require.NoError(t, client.Call(t.Context(), "join", "s", &rooms))
+			require.Equal(t, []string{"r", "s"}, rooms)
+			require.EqualValues(t, 1, router.Stats().Resumed)
+			require.NoError(t, client.Close())
+			require.NoError(t, router.Close())
+		})
+	}
 }
 
 // TestBodies holds that every row is safe against bodies of any shape.

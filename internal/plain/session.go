@@ -155,7 +155,7 @@ func (s *Session) Frame(data []byte, text bool) adapter.Flow {
 	case err == errUTF8 && text:
 		s.Link.Close(adapter.End{Code: invalidUTF8, Reason: "invalid UTF-8", Cause: adapter.CauseProtocol})
 	case err != nil && s.conn != nil:
-		s.badFrame(err, len(data))
+		s.badFrame(err)
 	case ctl.ping != nil:
 		s.Link.Send(textFrame(`{"pong":` + string(ctl.ping) + `}`))
 	case ctl.pong:
@@ -170,9 +170,9 @@ func (s *Session) Frame(data []byte, text bool) adapter.Flow {
 			s.Link.Close(adapter.End{Code: protocolError, Reason: "ack of what was not sent", Cause: adapter.CauseProtocol})
 		}
 	case ctl.session != nil:
-		s.badFrame(&frameError{msg: "session must come first"}, 0)
+		s.badFrame(&frameError{msg: "session must come first"})
 	case ctl.auth != nil:
-		s.badFrame(&frameError{msg: unexpectedAuth}, 0)
+		s.badFrame(&frameError{msg: unexpectedAuth})
 	case s.SentAuth && m.Kind == adapter.KindError && m.ID == "" && isUnexpectedAuth(m.Data.JSON):
 		s.Link.Close(adapter.End{Code: policy, Reason: "auth sent to a mount without AuthFrame", Cause: adapter.CauseProtocol})
 	default:
@@ -241,7 +241,7 @@ func (s *Session) firstFrame(ctl control) {
 // recover asks for the connection that the client has lost, or a new one.
 func (s *Session) recover(ctl control) {
 	if ctl.auth != nil && !s.WantAuth {
-		s.badFrame(&frameError{msg: unexpectedAuth}, 0)
+		s.badFrame(&frameError{msg: unexpectedAuth})
 		ctl.auth = nil
 	}
 	lost := adapter.Recovery{Secret: *ctl.session}
@@ -252,9 +252,8 @@ func (s *Session) recover(ctl control) {
 }
 
 // badFrame answers what is no frame of the protocol. An end that dialed answers
-// nothing but requests. size is that of a frame that counts: the peer does not know
-// what we make of it, and has counted it; zero is one of the session's own.
-func (s *Session) badFrame(err error, size int) {
+// nothing but requests.
+func (s *Session) badFrame(err error) {
 	var bad *frameError
 	errors.As(err, &bad)
 	if bad.fatal {
@@ -268,14 +267,12 @@ func (s *Session) badFrame(err error, size int) {
 		answer, _ = s.Codec.Encode(&adapter.Message{Kind: adapter.KindError, ID: bad.id, Args: []any{
 			body{Status: "error", Message: bad.msg, Code: "invalid"}}})
 	}
-	if !s.Resumable || s.conn == nil {
-		s.Link.Send(answer)
+	if s.Resumable && s.conn != nil { // the peer has counted it
+		s.conn.(adapter.Recoverable).Refuse(answer)
+		s.acks.took(0)
 		return
 	}
-	s.conn.(adapter.Recoverable).Reject(size > 0, answer)
-	if size > 0 {
-		s.acks.took(size)
-	}
+	s.Link.Send(answer)
 }
 
 // body is that of an exception.

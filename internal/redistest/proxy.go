@@ -28,11 +28,17 @@ type Proxy struct {
 // NewProxy starts a proxy for the server, which ends with the test.
 func (s *Server) NewProxy(tb testing.TB) *Proxy {
 	tb.Helper()
+	return NewProxy(tb, s.Addr)
+}
+
+// NewProxy starts a proxy for a server at an address, of whatever kind.
+func NewProxy(tb testing.TB, addr string) *Proxy {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: s.Addr, listener: l, conns: make(map[net.Conn]struct{})}
+	p := &Proxy{Addr: l.Addr().String(), target: addr, listener: l, conns: make(map[net.Conn]struct{})}
 	p.wg.Go(p.accept)
 	tb.Cleanup(func() {
 		l.Close()

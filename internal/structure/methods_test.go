@@ -16,10 +16,10 @@ import (
 // namespaces does. A Conn has its requests, calls and streams, whose lock is its own.
 var homes = map[string][]string{
 	"Router": {"adapter_ws.go", "admit.go", "app.go", "client.go", "cluster.go", "guard.go", "lifecycle.go", "shutdown.go", "stats.go", "target.go"},
-	"app":    {"admit.go", "cluster.go", "link.go", "refusal.go", "shutdown.go", "trace.go", "wsrouter.go"},
+	"app":    {"admit.go", "cluster.go", "link.go", "recovery.go", "shutdown.go", "trace.go", "wsrouter.go"},
 	"Conn":   {"call.go", "errors.go", "guard.go", "lifecycle.go", "reconnect.go", "request.go", "response.go", "shutdown.go", "typed.go"},
 
-	"Client":   {"attempt.go", "reconnect.go"},             // how it comes to a Conn, and to the next
+	"Client":   {"reconnect.go"},                           // how it comes to a Conn, and to the next
 	"Context":  {"errors.go", "request.go", "response.go"}, // answers, and the errors that are some
 	"Target":   {"cluster.go"},                             // the part of it on other nodes
 	"attached": {"request.go"},                             // Receive is where requests begin

@@ -360,6 +360,30 @@ func TestSubprotocols(t *testing.T) {
 	}
 }
 
+// TestSessionSubprotocol: where connections outlive the network it is chosen if offered,
+// but not in NestJS's variant, whose bare values may look like frames of a session.
+func TestSessionSubprotocol(t *testing.T) {
+	session, plain := []string{"wsrouter.v1.session", "wsrouter.v1"}, []string{"wsrouter.v1"}
+	recovery := &wsrouter.Options{Recovery: &wsrouter.Recovery{}}
+	for _, test := range []struct {
+		opts    *wsrouter.Options
+		codec   wsrouter.Codec
+		offered []string
+		want    string
+	}{
+		{recovery, wsrouter.JSON, session, "wsrouter.v1.session"},
+		{recovery, wsrouter.JSON, plain, "wsrouter.v1"},
+		{recovery, wsrouter.NestJSON, session, "wsrouter.v1"},
+		{nil, wsrouter.JSON, session, "wsrouter.v1"},
+	} {
+		url := server(t, wsrouter.New(test.opts).Handler(&wsrouter.WSOptions{Codec: test.codec}))
+		conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: test.offered})
+		require.NoError(t, err)
+		require.Equal(t, test.want, conn.Subprotocol())
+		conn.CloseNow()
+	}
+}
+
 // TestNoUpgrade: other requests get a status.
 func TestNoUpgrade(t *testing.T) {
 	url := server(t, newRouter())

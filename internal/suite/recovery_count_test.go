@@ -24,7 +24,7 @@ func TestBadFramesAreCounted(t *testing.T) {
 		s.reads(`{"event":"exception","data":{"status":"error","message":"event must have 1 to 256 bytes","code":"invalid"}}`)
 		s.send(`{"session":""}`)
 		s.reads(`{"event":"exception","data":{"status":"error","message":"session must come first","code":"invalid"}}`)
-		s.reads(`{"ack":1}`)
+		s.reads(`{"ack":2}`)
 		conn := router.only()
 		require.NoError(t, conn.Emit("news", 3))
 		s.reads(`{"event":"news","data":3}`)
@@ -32,7 +32,7 @@ func TestBadFramesAreCounted(t *testing.T) {
 		s.Wait()
 		require.NoError(t, conn.Emit("news", 4))
 		s = router.raw(t, comeBack(secret, 3))
-		s.reads(resumed(secret, 1), `{"event":"news","data":4}`)
+		s.reads(resumed(secret, 2), `{"event":"news","data":4}`)
 		require.NoError(t, router.Shutdown(t.Context()))
 	})
 }

@@ -25,9 +25,9 @@ type manyfold struct {
 }
 
 // tells is a format whose frames tell what there is.
-type tells struct{ *secrets }
+type tells struct{ *lastSecret }
 
-type secrets struct {
+type lastSecret struct {
 	mu   sync.Mutex
 	last string
 }
@@ -83,7 +83,7 @@ func TestAttemptsOfOneLink(t *testing.T) {
 		router := newManyfold(wsrouter.Options{MaxOpen: 10})
 		block := make(chan struct{})
 		router.OnResume(func(*wsrouter.Conn) error { <-block; return nil })
-		f := tells{new(secrets)}
+		f := tells{new(lastSecret)}
 		old := router.manyfold(t)
 		old.recover(t, router.Router, f, "")
 		secret := f.secret()
@@ -110,7 +110,7 @@ func TestSplitLinksAreCounted(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				router := newManyfold(wsrouter.Options{MaxBuffered: 1 << 20})
 				other := router.Namespace("/other")
-				f := tells{new(secrets)}
+				f := tells{new(lastSecret)}
 				old := router.manyfold(t)
 				old.recover(t, other, f, "")
 				kept := router.others(other)
@@ -149,7 +149,7 @@ func TestReliefOfSplitLinks(t *testing.T) {
 		other := router.Namespace("/other")
 		block := make(chan struct{})
 		other.On("block", func(*wsrouter.Context) error { <-block; return nil })
-		f := tells{new(secrets)}
+		f := tells{new(lastSecret)}
 		old := router.manyfold(t)
 		at := old.recover(t, other, f, "")
 		old.recover(t, router.Router, f, "")

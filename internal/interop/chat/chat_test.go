@@ -23,6 +23,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 	"github.com/wsrouter/wsrouter/internal/loopback"
+	"github.com/wsrouter/wsrouter/internal/redistest"
 )
 
 const (
@@ -51,10 +52,13 @@ func playChat(t *testing.T, steps string) {
 
 	chat := &server{ctx: ctx, binary: build(t, "chat")}
 	chat.start(t, loopback.Hold(t))
+	proxy := redistest.NewProxy(t, chat.addr)
 	play(t, ctx, map[string]func(){
 		"kill":  func() { chat.kill(t) },
 		"start": func() { chat.start(t, chat.addr) },
-	}, node, "drive.mjs", steps, folder, "http://"+chat.addr)
+		"cut":   proxy.Cut,
+		"heal":  proxy.Heal,
+	}, node, "drive.mjs", steps, folder, "http://"+chat.addr, "http://"+proxy.Addr)
 	require.NotContains(t, chat.stop(t), "ERROR")
 	names, err := filepath.Glob(filepath.Join(folder, "*.png"))
 	require.NoError(t, err)

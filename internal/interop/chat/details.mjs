@@ -2,6 +2,7 @@
 // the right, a network that goes. Each step has its own room, and mostly its own people.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { enter, people, same, say, state, texts } from "./steps.mjs";
 
 const visible = ".log:not([hidden])";
@@ -199,6 +200,38 @@ export const steps = {
     await until("said", same(["Is there light?"], () => texts(eve)));
     assert.equal(connections, 1);
     await eve.context().close();
+  },
+
+  async "a cable that is pulled while the robot speaks costs no word, and no message"(world) {
+    const { until, shot } = world;
+    const [max, eve] = [await world.person(), await world.person()];
+    await enter(world, max, "Max", "#Cable", world.urls[1]); // by a proxy
+    await enter(world, eve, "Eve", "#Cable");
+    await until("people", same(["Eve", "Max"], () => people(eve)));
+    await max.getByRole("button", { name: "Robot" }).press("Enter");
+    await say(max, "Tell me a story");
+    const answer = max.locator(`${visible} .message:not(.mine) .text`);
+    await until("words", async () => (await answer.textContent()).split(" ").length > 5);
+    await world.server("cut");
+    await until("state", same("Reconnecting…", () => state(max)));
+    await say(eve, "Who pulled the cable?");
+    await until("said", same(["Who pulled the cable?"], () => texts(eve)));
+    assert.equal(await answer.count(), 1);
+    await world.server("heal");
+    await max.getByRole("button", { name: "Try now" }).press("Enter");
+    await until("state", same("Connected", () => state(max)));
+    await until("back", async () => (await noticed(max)).at(-1) === "Back again, and nothing was missed");
+    await shot(max, "back-desktop-light", "light");
+    const script = await readFile(new URL("../../../examples/chat/robot/robot.txt", import.meta.url), "utf8");
+    const story = script.match(/^story: (.*)$/m)[1];
+    await until("the whole story", same(story, () => answer.textContent()));
+    assert.deepEqual(await max.locator(`${visible} .remark`).allTextContents(), []);
+    await max.getByRole("button", { name: /^Cable/ }).first().press("Enter");
+    assert.deepEqual(await texts(max), ["Who pulled the cable?"]);
+    await say(max, "I did");
+    await until("said", same(["Who pulled the cable?", "I did"], () => texts(eve)));
+    assert.deepEqual((await noticed(eve)).filter((text) => text.startsWith("Max")), []);
+    for (const page of [max, eve]) await page.context().close();
   },
 
   async "nothing comes from elsewhere, and a part that is missing leaves no empty page"(world) {

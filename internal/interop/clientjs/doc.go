@@ -1,7 +1,8 @@
 // Package clientjs holds tests only: of the JavaScript client, in Node.js with the
 // npm package ws and in a page in headless Chromium. They play the table of
 // examples/gateway, and what else the client promises, on the gateway as a process
-// that can be killed, on routers of their own, and over a line that can fall silent.
+// that can be killed, on routers of their own, and over a line that can fall silent or is
+// cut.
 //
 // The rows are in the .mjs files, the same for both runtimes. wsrouter.d.ts is
 // checked by compiling usage.ts.

@@ -14,7 +14,7 @@ import (
 
 // stage is one HTTP server with all that the rows need: a browser connects only
 // where its page came from. Under /control/ a row ends and starts the gateway, and
-// makes the line fall silent.
+// makes the line fall silent, or cuts it.
 type stage struct {
 	addr string
 	line *line // another way to addr
@@ -33,11 +33,13 @@ func newStage(t *testing.T) *stage {
 	mux.Handle("/ws", proxy)
 	mux.Handle("/ws/", proxy)
 	mountRouters(t, mux)
+	mountRecovering(t, mux)
 	mux.Handle("/wsrouter/", clientjs.Handler())
 	mux.Handle("/", http.FileServer(http.Dir(".")))
 	for name, do := range map[string]func(){
 		"start": gateway.start, "stop": gateway.stop, "kill": gateway.kill,
-		"stall": s.line.stall, "resume": s.line.resume,
+		"stall": s.line.stall, "stallUp": s.line.stallUp, "stallDown": s.line.stallDown,
+		"resume": s.line.resume, "cut": s.line.cut,
 	} {
 		mux.HandleFunc("POST /control/"+name, func(http.ResponseWriter, *http.Request) { do() })
 	}

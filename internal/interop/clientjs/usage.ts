@@ -5,12 +5,18 @@ import { type Client, ClosedError, connect, type Connection, type State, WsError
 const client: Client = connect("/ws");
 connect(new URL("wss://example.com/ws"), { reconnect: false, pingInterval: 10_000, pongTimeout: Infinity });
 connect("/ws", { auth: { token: "t" }, reconnect: { max: 10_000 }, WebSocket });
+connect("/ws", { resume: true, pongTimeout: 5_000 });
+connect("/ws", { resume: { maxBytes: 64 << 10 } });
 connect("/ws", { auth: async () => ({ token: await Promise.resolve("t") }) });
 // @ts-expect-error: the wait is an object
 connect("/ws", { reconnect: 500 });
 
 client.onstate = (state: State, why) => console.log(state === "waiting" && why?.code, why?.reason);
 client.onstate = null;
+const words: string = client.away ? "away" : client.recovered ? "back" : "here";
+console.log(words);
+// @ts-expect-error: it is the client's
+client.away = false;
 // @ts-expect-error: the state is the client's
 client.state = "open";
 

@@ -51,7 +51,7 @@ func startWorker(t *testing.T, c *cluster, name string) *worker {
 	})
 	var err error
 	w.Client, err = wsrouter.Dial(t.Context(), "wss://"+c.addr+"/ws", &wsrouter.DialOptions{
-		Router: handlers, HTTPClient: c.http, Reconnect: &wsrouter.Reconnect{},
+		Router: handlers, HTTPClient: c.http, Reconnect: &wsrouter.Reconnect{Resume: len(name)%2 == 0},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { w.Close() })

@@ -9,6 +9,7 @@
 //	go test -count=1 .
 //
 // What clients do is in the folder node. table.mjs, own.mjs and crowd.mjs are rows
-// that peer.mjs plays; odd.mjs and nestcases.mjs are raw frames that frames.mjs
-// sends to Node's server, reference.mjs or nest.mjs, and to ours.
+// that peer.mjs plays, and recover.mjs, over line.mjs, which can be cut, to recoverer.mjs
+// and ours; odd.mjs and nestcases.mjs are raw frames that frames.mjs sends to Node's
+// server, reference.mjs or nest.mjs, and to ours.
 package socketio

@@ -55,6 +55,7 @@ const client = new Client(new URL("ws", location.href.replace(/^http/, "ws")), {
   },
   events: { people: onPeople, joined: onJoined, said: onSaid, typing: onTyping },
   onState: showState,
+  onBack: () => current.log.notice("Back again, and nothing was missed"),
   onRefused(reason) {
     refused = true;
     client.close();
@@ -295,13 +296,14 @@ function showTyping() {
   $("typing-text").replaceChildren(...(one ? some : []));
 }
 
-function showState(state) {
+// showState: who is away is in the rooms still.
+function showState(state, away) {
   $("state").dataset.state = state;
   wasConnected ||= state === "connected";
   if (state === "connected") letIn = me.name;
   $("state").textContent = { connected: "Connected", connecting: wasConnected ? "Reconnecting…" : "Connecting…", offline: "Offline" }[state];
   $("retry").hidden = state === "connected";
-  if (state === "connected") return;
+  if (state === "connected" || away) return;
   for (const talk of talks.values()) {
     talk.joined = false;
     for (const { who } of [...talk.typing.values()]) stopTyping(talk, who);

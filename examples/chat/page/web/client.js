@@ -4,6 +4,7 @@
 import { ClosedError, connect, WsError } from "/wsrouter/wsrouter.js";
 
 const options = {
+  resume: true, // come back to the connection that was lost
   reconnect: { min: 1_000, max: 20_000 },
   pingInterval: 20_000, // ms of silence before it asks whether the server is there
   pongTimeout: 8_000, // ms that it waits for an answer
@@ -20,8 +21,9 @@ class Failure extends Error {
 }
 
 // Client has hooks: auth() says who we are, onOpen that a connection is there,
-// events has listeners by event, onState(state) is told "connecting", "connected"
-// or "offline", and onRefused(reason) why we were not let in.
+// events has listeners by event, onState(state, away) is told "connecting", "connected"
+// or "offline", and whether we try to come back to what was lost. onBack says that we have,
+// and onRefused(reason) why we were not let in.
 export class Client {
   #url;
   #hooks;
@@ -47,7 +49,7 @@ export class Client {
   }
 
   #begin() {
-    const { auth, events, onOpen, onRefused } = this.#hooks;
+    const { auth, events, onOpen, onBack, onRefused } = this.#hooks;
     this.#connection = connect(this.#url, { ...options, auth });
     for (const [event, listener] of Object.entries(events)) {
       this.#connection.on(event, (data) => {
@@ -57,7 +59,9 @@ export class Client {
     }
     this.#connection.onOpen(onOpen);
     this.#connection.onstate = (state, why) => {
-      this.#letIn = false;
+      const back = state === "open" && this.#connection.recovered;
+      this.#letIn = back; // with nothing missed there is nothing to hear
+      if (back) onBack();
       if (state !== "closed") this.#tell();
       else if (this.#wanted) onRefused(why.reason);
     };
@@ -116,6 +120,7 @@ export class Client {
   }
 
   #tell() {
-    if (this.#wanted) this.#hooks.onState(this.#letIn ? "connected" : navigator.onLine ? "connecting" : "offline");
+    const state = this.#letIn ? "connected" : navigator.onLine ? "connecting" : "offline";
+    if (this.#wanted) this.#hooks.onState(state, this.#connection?.away);
   }
 }

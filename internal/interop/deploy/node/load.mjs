@@ -39,7 +39,7 @@ class Outcome {
 // plain is a client of our own, over the npm package ws.
 function plain(name) {
   const outcome = new Outcome(name);
-  const client = connect(`${url.replace("http", "ws")}/ws`, { WebSocket });
+  const client = connect(`${url.replace("http", "ws")}/ws`, { WebSocket, resume: name.length % 2 === 0 });
   client.onstate = (state) => {
     if (state === "open") outcome.connected();
     else if (outcome.connects.length > outcome.closes.length) outcome.closed();

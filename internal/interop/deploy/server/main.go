@@ -32,6 +32,7 @@ func main() {
 		MaxConnsPerClient: 1000,
 		ShutdownSpread:    *spread,
 		ShutdownCode:      wsrouter.CloseServiceRestart,
+		Recovery:          &wsrouter.Recovery{Window: 30 * time.Second},
 	}
 	closeBroker := func() error { return nil }
 	if *redis != "" {

@@ -1,0 +1,45 @@
+package recipes
+
+import (
+	"context"
+	"time"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// expiryKey keeps the timer of a connection's token.
+var expiryKey = wsrouter.NewKey[*time.Timer]("expiry")
+
+// Refresh returns a guard for OnConnect and OnResume: when a token expires, the client
+// is asked to come back with another one.
+func Refresh(verify func(token string) (Claims, error)) func(*wsrouter.Conn) error {
+	return func(c *wsrouter.Conn) error {
+		var auth struct{ Token string }
+		if err := c.Auth(&auth); err != nil {
+			return err
+		}
+		claims, err := verify(auth.Token)
+		if err != nil {
+			return wsrouter.NewError("token refused").WithCause(err)
+		}
+		if user, ok := userKey.Get(c); ok && user != claims.User {
+			return wsrouter.NewError("another user's connection")
+		}
+		userKey.Set(c, claims.User)
+		if old, ok := expiryKey.Get(c); ok {
+			old.Stop()
+		}
+		expiry := time.AfterFunc(time.Until(claims.Expires), func() { c.Close(wsrouter.CloseResume, "token expired") })
+		expiryKey.Set(c, expiry)
+		context.AfterFunc(c.Context(), func() { expiry.Stop() })
+		return nil
+	}
+}
+
+// Resumable is a server whose connections outlive the network.
+func Resumable(verify func(token string) (Claims, error)) *wsrouter.Router {
+	router := wsrouter.New(&wsrouter.Options{Recovery: &wsrouter.Recovery{Window: 30 * time.Second}})
+	router.OnConnect(Refresh(verify))
+	router.OnResume(Refresh(verify))
+	return router
+}
