@@ -125,6 +125,7 @@ func TestCloseTransport(t *testing.T) {
 					polled += "\x1e" + p.get()
 				}
 				require.Equal(t, "42[\"before\"]\x1e41\x1e41/other,", polled)
+				synctest.Wait() // a poll that had to wait would get no noop, as with the reference
 				require.Equal(t, "6\x1e1", p.get())
 				p.gone()
 				for range 4 {
