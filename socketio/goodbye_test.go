@@ -125,7 +125,9 @@ func TestCloseTransport(t *testing.T) {
 					polled += "\x1e" + p.get()
 				}
 				require.Equal(t, "42[\"before\"]\x1e41\x1e41/other,", polled)
+				synctest.Wait() // a poll that had to wait would get no noop, as with the reference
 				require.Equal(t, "6\x1e1", p.get())
+				synctest.Wait() // until it is gone, a poll gets a goodbye of its own
 				p.gone()
 				for range 4 {
 					require.Equal(t, want, <-ends)
