@@ -281,6 +281,47 @@ func (o *DialOptions) beginSession(ctx context.Context, w plain.Wire, l *link, s
 	}
 }
 
+// recovery is what a client says of a connection that it has lost, zero where it cannot
+// come back.
+func (c *Conn) recovery() adapter.Recovery {
+	if c == nil || c.session == nil {
+		return adapter.Recovery{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != connAway {
+		return adapter.Recovery{}
+	}
+	return adapter.Recovery{Secret: c.session.secret, Received: c.session.received}
+}
+
+// welcomed notes what the server says of a new connection.
+func (c *Conn) welcomed(w adapter.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.secret, c.session.window = w.Secret, w.Window
+}
+
+// answered goes on with a lost connection, or a new one, as the server says.
+func (c *Conn) answered(l *link, w adapter.Session, decided chan<- *Conn, fresh func() (*attached, *Conn)) adapter.Conn {
+	if !w.Resumed {
+		c.lapse(nil)
+		a, anew := fresh()
+		if a == nil {
+			return nil
+		}
+		anew.welcomed(w)
+		return a
+	}
+	a := &attached{link: l}
+	if !c.resume(a, nil, adapter.Recovery{Received: w.Received}) {
+		l.close(&CloseError{Code: CloseNormal, Reason: "given up meanwhile", Cause: CauseLocal})
+		return nil
+	}
+	decided <- c
+	return a
+}
+
 // Conn returns the client's end of the current connection, or of the last: its
 // Context ends with that connection, and handlers of DialOptions.Router see the
 // same Conn.

@@ -221,7 +221,7 @@ func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 		return placed{}, nil
 	}
 	if c.session != nil {
-		return c.putNumberedLocked(f, mode)
+		return c.session.put(c, f, mode)
 	}
 	p.frame, p.link = f, c.link
 	p.outcome, p.space = p.link.out.Put(f, c.outboxMode(mode))

@@ -263,6 +263,11 @@ func (e *CloseError) isTemporary() bool {
 	return false
 }
 
+// isLoss reports whether a client that ends so may come back to its connection.
+func (e *CloseError) isLoss() bool {
+	return e.Code == CloseResume || e.Code == CloseAbnormal && (e.Cause == CausePeer || e.Cause == CauseTimeout)
+}
+
 // sendableCode reports whether RFC 6455 lets an endpoint send the code.
 func sendableCode(code int) bool {
 	switch code {

@@ -109,7 +109,7 @@ func (c *Conn) admit() {
 	l := c.link
 	frames, bytes := c.held.take()
 	if c.session != nil {
-		c.keepLocked(frames)
+		c.session.keep(c, frames)
 	}
 	if !welcome.IsZero() {
 		frames = append([]adapter.Frame{welcome}, frames...)

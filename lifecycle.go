@@ -1,18 +1,13 @@
 package wsrouter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
-	"reflect"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
-	"github.com/wsrouter/wsrouter/internal/lane"
-	"github.com/wsrouter/wsrouter/internal/rooms"
 )
 
 // This file is a connection's birth and death; shutdown.go has the router's.
@@ -96,134 +91,13 @@ func (r *Router) runInit() {
 	close(r.init.done)
 }
 
-// maxNamespaces is how many namespaces one link may be in.
-const maxNamespaces = 1000
-
-// Join implements [adapter.Link].
-func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (adapter.Conn, error) {
-	a := &attached{link: l}
-	if err := l.join(a, l.newConn(ns, format, auth)); err != nil {
-		return nil, err
-	}
-	return a, nil
-}
-
-func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
-	c := &Conn{
-		router: ns.(*Router), request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
-		born: time.Now(), done: make(chan struct{}), ended: make(chan struct{}),
-	}
-	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
-	return c
-}
-
-// join asks whether a new connection is let in.
-func (l *link) join(a *attached, c *Conn) error {
-	if !reflect.ValueOf(c.format).Comparable() {
-		return errors.New("wsrouter: values of this adapter.Format cannot be compared")
-	}
-	r := c.router
-	turn := new(lane.Item[*request])
-	c.lane.Begin(turn) // before the link may end: that waits for what follows
-	a.conn.Store(c)
-	if err := l.attach(a, c); err != nil {
-		a.conn.CompareAndSwap(c, nil) // or it would take what nobody handles
-		c.cancel(err)
-		return err
-	}
-	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
-		c.admit()
-		c.lane.Next(turn) // nothing has been received
-		return nil
-	}
-	r.rooms.Wait(&c.member)
-	go c.connect(turn)
-	return nil
-}
-
-// attach makes a new connection one of the link's.
-func (l *link) attach(a *attached, conn *Conn) error {
-	r := conn.router
-	joined, idle, err := l.hold(a, r)
-	var refused *adapter.Refusal
-	switch {
-	case err == nil:
-		l.bytes.Keep(len(conn.auth))
-		l.app.sessions.AddConn(conn)
-		if conn.session != nil && conn.session.secret != "" {
-			l.app.sessions.Promise(conn.session.secret, conn)
-		}
-		if r.isClosing() { // and who shuts it down may have looked before
-			conn.close(l.app.shutdownError())
-		}
-		l.giveWay()
-		l.app.relieve()
-	case err == adapter.ErrJoined:
-		a.conn.Store(joined)
-		joined.welcomeAgain()
-	case err == errTooManyJoins:
-		if idle { // nobody's end tells of it
-			l.app.refused(l.request, r.name, RefusedProtocol, err)
-		}
-		l.close(&CloseError{Code: ClosePolicy, Reason: err.Error(), Cause: CauseProtocol})
-		return adapter.ErrClosing
-	case err == adapter.ErrClosing && idle: // of a tree that shuts down: it is owed nothing
-		l.close(l.app.shutdownError())
-	case errors.As(err, &refused):
-		l.app.refused(l.request, r.name, Refusal(refused.Reason), err)
-	}
-	return err
-}
-
-// hold takes a place at the link for a connection, or returns with ErrJoined who has
-// it. idle is a link at which there is nobody.
-func (l *link) hold(a *attached, r *Router) (joined *Conn, idle bool, err error) {
-	for _, c := range l.conns() {
-		if c.router == r {
-			c.hush() // or the client would take its answers for ours
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	idle = !slices.ContainsFunc(l.attached, func(a *attached) bool { return !a.left })
-	joined, err = l.attachLocked(a, r)
-	return joined, idle, err
-}
-
-var errTooManyJoins = errors.New("too many joins")
-
-// attachLocked returns with ErrJoined who has joined.
-func (l *link) attachLocked(a *attached, r *Router) (joined *Conn, err error) {
-	if l.ce.Load() != nil || l.app.root.isClosing() {
-		return nil, adapter.ErrClosing
-	}
-	l.phase = linkOpen
-	switch {
-	case r.isClosing():
-		return nil, l.app.notAnyMore()
-	case len(l.attached) >= maxNamespaces:
-		return nil, refusal(503, "too many namespaces", RefusedMaxConns)
-	}
-	if !l.mayJoin() {
-		return nil, errTooManyJoins
-	}
-	for _, other := range l.attached {
-		if c := other.conn.Load(); c.router == r && !other.left {
-			return c, adapter.ErrJoined
-		}
-	}
-	l.attached = append(l.attached, a)
-	return nil, nil
-}
-
 // leaveLocked is the beginning of the end. It reports whether nobody has begun it.
 func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	if c.phase >= connParting {
 		return false
 	}
 	if c.session != nil {
-		c.stayLocked()
+		c.session.stay(c)
 	}
 	c.phase, c.ce = connLeaving, ce
 	c.failCallsLocked(ce)
@@ -261,7 +135,7 @@ func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 func (c *Conn) close(ce *CloseError) {
 	c.mu.Lock()
 	was, l := c.phase, c.link
-	away := c.goAwayLocked(ce)
+	away := c.session.lose(c, ce)
 	first := away == nil && c.leaveLocked(ce)
 	c.mu.Unlock()
 	switch {
@@ -302,6 +176,42 @@ func (c *Conn) depart(l *link, ce *CloseError, told error) {
 	go c.end()
 }
 
+// expire ends a connection that has been away since then.
+func (c *Conn) expire(since time.Time) {
+	c.mu.Lock()
+	expired := c.phase == connAway && c.session.since == since // or it has been back meanwhile
+	if expired {
+		c.leaveLocked(c.session.loss)
+	}
+	c.mu.Unlock()
+	if expired {
+		c.lapsed()
+	}
+}
+
+// lapse ends a connection that is away, as it was lost if ce is nil. It reports false
+// where it is not away.
+func (c *Conn) lapse(ce *CloseError) bool {
+	c.mu.Lock()
+	if c.phase != connAway {
+		c.mu.Unlock()
+		return false
+	}
+	if ce == nil {
+		ce = c.session.loss
+	}
+	c.leaveLocked(ce)
+	c.mu.Unlock()
+	c.lapsed()
+	return true
+}
+
+func (c *Conn) lapsed() {
+	c.router.app.counters.expired.Add(1)
+	c.dropWaiting()
+	go c.end()
+}
+
 // cut ends the connection at once, and its link with it.
 func (c *Conn) cut(ce *CloseError) {
 	if !c.lapse(ce) {
@@ -317,7 +227,7 @@ func (c *Conn) lose(l *link, ce *CloseError) (ends bool) {
 		c.mu.Unlock()
 		return false
 	}
-	away := c.goAwayLocked(ce)
+	away := c.session.lose(c, ce)
 	if away == nil {
 		c.leaveLocked(ce)
 	}
@@ -459,7 +369,7 @@ func (c *Conn) forget() *link {
 	l.bytes.Keep(-len(c.auth) - c.data)
 	c.auth = nil // of which a stopped timer may still know
 	if c.session != nil {
-		c.session.endLocked(c)
+		c.session.end(c)
 	}
 	c.mu.Unlock()
 	l.detach(c)

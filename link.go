@@ -375,13 +375,6 @@ func (l *link) cut(ce *CloseError) {
 	l.transport.Abort()
 }
 
-// ends reports whether all Conns end with the link, which is closing: none is away, or
-// moving to another link. Who closes it may not have come to all of them yet.
-func (l *link) ends() bool {
-	ce := l.ce.Load()
-	return !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return !c.lose(l, ce) })
-}
-
 // beginClose reports whether it was the first to end the link.
 func (l *link) beginClose(ce *CloseError) bool {
 	if !l.ce.CompareAndSwap(nil, ce) {
@@ -436,57 +429,6 @@ func (l *link) End(e adapter.End) (done <-chan struct{}) {
 		close(l.done)
 	}()
 	return l.done
-}
-
-// park keeps a link that has ended for Conns that are away; without them it is gone.
-func (l *link) park() {
-	l.mu.Lock()
-	l.phase = linkParked
-	if len(l.attached) == 0 {
-		l.phase = linkGone
-	}
-	parked := l.phase == linkParked
-	l.mu.Unlock()
-	if !parked {
-		l.leave()
-		return
-	}
-	l.app.sessions.Park(l)
-	l.giveWay()
-}
-
-// leave takes a link out of the world.
-func (l *link) leave() {
-	if l.next.Load() != nil { // which has a request of its own
-		l.bytes.Keep(-budget.Request(l.request))
-	}
-	l.bytes.Leave()
-	l.app.sessions.Remove(l)
-}
-
-// lapse ends all Conns of a link that are away. It reports false where nobody is.
-func (l *link) lapse() bool {
-	l.mu.Lock()
-	away := l.phase == linkParked
-	l.mu.Unlock()
-	for _, c := range l.conns() {
-		away = c.lapse(nil) || away
-	}
-	if away {
-		l.bytes.Leave()
-	}
-	return away
-}
-
-// giveWay ends what is parked where it takes room from others, see MaxConns.
-func (l *link) giveWay() {
-	if l.app.opts.Recovery == nil {
-		return
-	}
-	client := l.app.clientKey(l.request)
-	for old, ok := l.app.sessions.Surplus(client); ok; old, ok = l.app.sessions.Surplus(client) {
-		old.lapse()
-	}
 }
 
 // conns returns the Conns that have not ended.

@@ -1,15 +1,15 @@
 package wsrouter
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"log/slog"
-	"net/http"
+	"slices"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/tail"
 )
@@ -72,7 +72,8 @@ func (a *app) checkRecovery() {
 	}
 }
 
-// session is what lets a Conn outlive its link. Conn.mu guards it, but for window.
+// session is what lets a Conn outlive its link. Conn.mu guards it, but for window: its
+// methods are called with that held.
 type session struct {
 	window   time.Duration
 	tail     *tail.Tail[adapter.Frame]
@@ -152,11 +153,6 @@ func (c *Conn) Recovered() bool {
 	return c.session.resumed > 0
 }
 
-// isLoss reports whether a client that ends so may come back to its connection.
-func (e *CloseError) isLoss() bool {
-	return e.Code == CloseResume || e.Code == CloseAbnormal && (e.Cause == CausePeer || e.Cause == CauseTimeout)
-}
-
 // awayOverhead is what a connection costs that is away, in bytes.
 const awayOverhead = 4 << 10
 
@@ -167,16 +163,17 @@ type loss struct {
 	told   chan struct{}
 }
 
-// goAwayLocked makes the connection go on without its link; nil where it does not.
-func (c *Conn) goAwayLocked(ce *CloseError) *loss {
-	s := c.session
+// lose makes the connection go on without its link; nil where it does not, as without a
+// session.
+func (s *session) lose(c *Conn, ce *CloseError) *loss {
 	if s == nil || s.secret == "" || c.phase != connLive || !ce.isLoss() || s.tail.Torn() || c.lane.Closed() || c.router.isClosing() {
 		return nil
 	}
 	c.phase = connAway
 	away := &loss{how: ce, before: s.told}
-	s.since, s.loss = time.Now(), ce
-	s.expiry = time.AfterFunc(s.window, func() { c.lapse(nil) })
+	since := time.Now()
+	s.since, s.loss = since, ce
+	s.expiry = time.AfterFunc(s.window, func() { c.expire(since) })
 	if c.router.onAway.fn != nil || c.router.app.opts.Trace.Away != nil {
 		away.told = make(chan struct{})
 		s.told = away.told
@@ -222,39 +219,20 @@ func (c *Conn) runOnAway(ce *CloseError) {
 	}
 }
 
-// lapse ends a connection that is away, as it was lost if ce is nil. It reports false
-// where it is not away.
-func (c *Conn) lapse(ce *CloseError) bool {
-	c.mu.Lock()
-	if c.phase != connAway {
-		c.mu.Unlock()
-		return false
-	}
-	if ce == nil {
-		ce = c.session.loss
-	}
-	c.leaveLocked(ce)
-	c.mu.Unlock()
-	c.router.app.counters.expired.Add(1)
-	c.dropWaiting()
-	go c.end()
-	return true
-}
-
-// numberLocked reports false for a frame that gets no number.
-func (c *Conn) numberLocked(f adapter.Frame) (adapter.Frame, bool) {
+// number reports false for a frame that gets no number.
+func (s *session) number(c *Conn, f adapter.Frame) (adapter.Frame, bool) {
 	if n, ok := c.format.(adapter.Numbering); ok {
-		return n.Number(f, c.session.secret, c.session.tail.Sent()+1)
+		return n.Number(f, s.secret, s.tail.Sent()+1)
 	}
 	return f, true
 }
 
-// keepLocked numbers and keeps what was held until the client was let in.
-func (c *Conn) keepLocked(frames []adapter.Frame) {
+// keep numbers and keeps what was held until the client was let in.
+func (s *session) keep(c *Conn, frames []adapter.Frame) {
 	for i, f := range frames {
-		if f, counted := c.numberLocked(f); counted {
+		if f, counted := s.number(c, f); counted {
 			frames[i] = f
-			c.link.bytes.Tail(c.session.tail.Add(f))
+			c.link.bytes.Tail(s.tail.Add(f))
 		}
 	}
 }
@@ -262,16 +240,14 @@ func (c *Conn) keepLocked(frames []adapter.Frame) {
 // errTailFull is for [Conn.placed] to handle.
 var errTailFull = errors.New("more was sent to a client that is away than Recovery.MaxBytes")
 
-// putNumberedLocked is putLocked for a connection that its client may come back to:
-// the frame is numbered and kept, whether there is a link or not.
-func (c *Conn) putNumberedLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
-	s := c.session
-	p.frame = f
+// put sends a frame to a client that may come back: it is numbered and kept, whether
+// there is a link or not.
+func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err error) {
 	var counted bool
-	p.frame, counted = c.numberLocked(f)
+	p.frame, counted = s.number(c, f)
 	switch {
-	case c.phase != connAway && mode.waits() && s.unheardLocked(c.format, p.frame):
-		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.roomLocked(), unheard: true}, nil
+	case c.phase != connAway && mode.waits() && s.unheard(c.format, p.frame):
+		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), unheard: true}, nil
 	case c.phase != connAway:
 		p.link = c.link
 		p.outcome, p.space = p.link.out.Put(p.frame, c.outboxMode(mode))
@@ -288,7 +264,7 @@ func (c *Conn) putNumberedLocked(f adapter.Frame, mode sendMode) (p placed, err 
 		return placed{}, nil
 	case s.tail.Fits(p.frame.Held(), mode.waits()):
 	case mode.waits():
-		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.roomLocked(), away: true}, nil
+		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), away: true}, nil
 	default:
 		return placed{}, errTailFull
 	}
@@ -318,39 +294,40 @@ func (c *Conn) awaitAway() {
 	}
 }
 
-// endLocked forgets what was kept for the client.
-func (s *session) endLocked(c *Conn) {
+// end forgets what was kept for the client.
+func (s *session) end(c *Conn) {
 	freed, _ := s.tail.Acknowledge(s.tail.Sent())
 	c.link.bytes.Tail(-freed)
 	c.router.app.sessions.Break(s.secret)
 }
 
-// unheardLocked reports whether so much is not acknowledged that who can wait does. Only
+// unheard reports whether so much is not acknowledged that who can wait does. Only
 // where the wire has acknowledgments, and the peer sends them.
-func (s *session) unheardLocked(format adapter.Format, f adapter.Frame) bool {
+func (s *session) unheard(format adapter.Format, f adapter.Frame) bool {
 	_, numbering := format.(adapter.Numbering)
 	return !numbering && !s.deaf && !s.tail.Fits(f.Held(), true)
 }
 
-// stayLocked ends being away.
-func (c *Conn) stayLocked() {
+// stay ends being away.
+func (s *session) stay(c *Conn) {
 	if c.phase == connAway {
-		c.session.expiry.Stop()
+		s.expiry.Stop()
 		c.link.bytes.Tail(-awayOverhead)
 		c.router.app.counters.away.Add(-1)
 	}
-	c.session.wakeLocked()
+	s.wake()
 }
 
-// wakeLocked lets those try again who wait for room in the tail.
-func (s *session) wakeLocked() {
+// wake lets those try again who wait for room in the tail.
+func (s *session) wake() {
 	if s.room != nil {
 		close(s.room)
 		s.room = nil
 	}
 }
 
-func (s *session) roomLocked() <-chan struct{} {
+// wait returns a channel that is closed when they may.
+func (s *session) wait() <-chan struct{} {
 	if s.room == nil {
 		s.room = make(chan struct{})
 	}
@@ -417,7 +394,7 @@ func (a *attached) Acknowledge(n uint64) bool {
 	}
 	freed, ok := c.session.tail.Acknowledge(n)
 	c.link.bytes.Tail(-freed)
-	c.session.wakeLocked()
+	c.session.wake()
 	return ok
 }
 
@@ -428,310 +405,67 @@ func (a *attached) Refuse(answer adapter.Frame) {
 	}
 }
 
-// Recover implements [adapter.Link].
-func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte, want adapter.Recovery) (adapter.Conn, error) {
-	if l.app.opts.Recovery == nil {
-		return l.Join(ns, format, auth)
-	}
-	a := &attached{link: l}
-	if want.Secret != "" {
-		if c, ok := l.app.sessions.Find(want.Secret); ok && adapter.Namespace(c.router) == ns && c.format == format {
-			if !l.asks(1) {
-				l.close(&CloseError{Code: ClosePolicy, Reason: errTooManyJoins.Error(), Cause: CauseProtocol})
-				return nil, adapter.ErrClosing
-			}
-			l.bytes.Keep(len(auth))
-			l.app.relieve()
-			go c.comeBack(a, bytes.Clone(auth), want)
-			return a, nil
-		}
-	}
-	if err := l.join(a, l.newRecoverable(ns, format, auth)); err != nil {
-		return nil, err
-	}
-	return a, nil
-}
-
-func (l *link) newRecoverable(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
-	c := l.newConn(ns, format, auth)
-	c.session = l.app.newSession(l.dialed)
-	return c
-}
-
-// comeBack gives a client its connection back, or a new one.
-func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
-	defer a.decided()
-	l := a.link
-	defer l.app.relieve()
-	defer l.bytes.Keep(-len(auth))
-	defer l.asks(-1)
-	var before introduction
-	if c.mayComeBack(l, auth, &before) && c.resume(a, auth, want) {
-		return
-	}
-	c.forgetAttempt(l, &before)
-	if l.ce.Load() != nil || l.out.State().Closed {
-		return // another attempt may have more luck
-	}
-	if !c.lapse(nil) {
-		c.close(&CloseError{Code: CloseResumed, Reason: "not resumed", Cause: CauseLocal})
-	}
-	fresh := l.newRecoverable(c.router, c.format, auth)
-	if err := l.join(a, fresh); err != nil {
-		l.notJoined(fresh, err)
-	}
-}
-
-// notJoined tells a client whom nobody waits for why it is not let in.
-func (l *link) notJoined(c *Conn, err error) {
-	var refused *adapter.Refusal
-	switch {
-	case !errors.As(err, &refused):
-	case l.multi:
-		l.Send(c.refusalFrame(refused))
-	default:
-		l.Close(refused.End())
-	}
-}
-
-// mayComeBack asks OnResume, which sees with what the client has come back. Of several
-// attempts one after another is asked, for as long as there are the connection and the
-// link.
-func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
-	fn := c.router.onResume.fn
-	if fn == nil {
-		return true
-	}
-	limit := time.NewTimer(c.router.app.opts.ConnectTimeout)
-	defer limit.Stop()
-	select {
-	case c.session.resuming <- struct{}{}:
-	case <-c.done:
-		return false
-	case <-l.done:
-		return false
-	case <-limit.C:
-		l.close(lateToConnect())
-		return false
-	}
-	decided := make(chan error, 1)
-	go func() {
-		defer func() { <-c.session.resuming }()
-		err := errGoexit()
-		defer func() { decided <- err }()
-		c.awaitAway()
-		if c.introduce(l, auth, before) {
-			err = protect(func() error { return fn(c) })
-		} else {
-			err = errEnded
-		}
-	}()
-	select {
-	case err := <-decided:
-		return c.allowed(err)
-	case <-l.done:
-		return false
-	case <-limit.C:
-		l.close(lateToConnect())
-		return false
-	}
-}
-
-// errEnded is why there is nothing to ask OnResume for.
-var errEnded = NewError("the connection, or the attempt, has ended")
-
-// introduction is with what a client has come. Conn.mu guards those of attempts.
-type introduction struct {
-	request *http.Request
-	auth    []byte
-}
-
-// introduce notes with what the client wants to come back. It reports false where
-// there is no use in that.
-func (c *Conn) introduce(l *link, auth []byte, before *introduction) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase != connLive && c.phase != connAway || l.ce.Load() != nil {
-		return false
-	}
-	*before = introduction{c.request, c.auth}
-	c.introduceLocked(introduction{l.request, auth})
-	return true
-}
-
-// introduceLocked notes with what the client has come back.
-func (c *Conn) introduceLocked(i introduction) {
-	c.link.bytes.Keep(len(i.auth) - len(c.auth))
-	c.request, c.auth = i.request, i.auth
-}
-
-// forgetAttempt keeps nothing of a client that has not come back by a link.
-func (c *Conn) forgetAttempt(l *link, before *introduction) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if before.request != nil && c.request == l.request && c.link != l && c.phase != connEnded {
-		c.introduceLocked(*before)
-	}
-}
-
-func lateToConnect() *CloseError {
-	return &CloseError{Code: CloseTryAgainLater, Reason: "connect timeout", Cause: CauseTimeout}
-}
-
-// allowed logs a failure of OnResume.
-func (c *Conn) allowed(err error) bool {
-	var ws *WsError
-	var ce *CloseError
-	var p *panicError
-	switch {
-	case err == nil:
-		return true
-	case errors.As(err, &p):
-		c.router.app.counters.panics.Add(1)
-		c.log(slog.LevelError, "wsrouter: OnResume panicked", panicAttrs(err)...)
-	case errors.As(err, &ws), errors.As(err, &ce) && ce.Cause == 0:
-	default:
-		c.router.app.counters.errors.Add(1)
-		c.log(slog.LevelError, "wsrouter: OnResume failed", slog.Any("err", err))
-	}
-	return false
-}
-
-// resume moves the connection to a link, and sends what its client has missed. It
-// reports false where that is not all there, or the link ends.
-func (c *Conn) resume(a *attached, auth []byte, want adapter.Recovery) bool {
-	l := a.link
-	a.conn.Store(c)
-	joined, _, err := l.hold(a, c.router)
-	if err != nil {
-		if joined == c {
-			c.welcomeAgain()
-			return true
-		}
-		a.conn.Store(nil)
-		return false
-	}
-	c.mu.Lock()
-	old, away := c.link, time.Duration(0)
-	size, wake, ok := c.resumeLocked(l, want)
-	if ok && !c.session.since.IsZero() {
-		away = time.Since(c.session.since)
-		c.session.since = time.Time{}
-	}
-	if ok {
-		c.introduceLocked(introduction{l.request, auth})
-	}
-	c.mu.Unlock()
-	if !ok {
-		l.detach(c)
-		a.conn.Store(nil)
-		return false
-	}
-	l.bytes.Out(size)
-	if wake {
-		go l.flush()
-	}
-	old.passOn(c, l)
-	c.router.app.counters.resumed.Add(1)
-	c.log(slog.LevelInfo, "wsrouter: resumed", slog.Duration("away", away))
-	if t := c.router.app.opts.Trace; t.Resume != nil {
-		c.router.app.trace(func() { t.Resume(c) })
-	}
-	if ce := l.ce.Load(); ce != nil { // and who ends the link may have looked before
-		c.lose(l, ce)
-	}
-	return true
-}
-
-// resumeLocked returns how many bytes it has put into the outbox, and whether the
-// caller has to flush it.
-func (c *Conn) resumeLocked(l *link, want adapter.Recovery) (bytes int, wake, ok bool) {
-	s := c.session
-	if c.phase != connLive && c.phase != connAway || c.lane.Closed() {
-		return 0, false, false
-	}
-	frames, ok := s.tail.After(want.Received)
-	if !ok {
-		return 0, false, false
-	}
-	if !c.dialed {
-		frames = append([]adapter.Frame{c.welcome(true)}, frames...)
-	}
-	wake, ok = l.out.Force(frames)
-	if !ok {
-		return 0, false, false
-	}
-	for _, f := range frames {
-		bytes += f.Held()
-	}
-	freed, _ := s.tail.Acknowledge(want.Received)
-	c.link.bytes.Tail(-freed)
-	c.stayLocked()
-	c.phase, c.link = connLive, l
-	s.resumed++
-	return bytes, wake, true
-}
-
-// passOn hands what a client had by its link to the one by which it has come back.
-func (l *link) passOn(c *Conn, next *link) {
-	if l == next {
-		return
-	}
-	if l.bytes.Merge(next.bytes) {
-		l.next.Store(next)
-	}
-	switch empty := l.detach(c); {
-	case empty:
-		l.close(&CloseError{Code: CloseResumed, Reason: "resumed elsewhere", Cause: CauseLocal})
-	case l.ce.Load() == nil: // the others can come back, too
-		l.cut(&CloseError{Code: CloseAbnormal, Reason: "resumed elsewhere", Cause: CausePeer})
-	}
-}
-
-// recovery is what a client says of a connection that it has lost, zero where it cannot
-// come back.
-func (c *Conn) recovery() adapter.Recovery {
-	if c == nil || c.session == nil {
-		return adapter.Recovery{}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.phase != connAway {
-		return adapter.Recovery{}
-	}
-	return adapter.Recovery{Secret: c.session.secret, Received: c.session.received}
-}
-
-// welcomed notes what the server says of a new connection.
-func (c *Conn) welcomed(w adapter.Session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session.secret, c.session.window = w.Secret, w.Window
-}
-
-// answered goes on with a lost connection, or a new one, as the server says.
-func (c *Conn) answered(l *link, w adapter.Session, decided chan<- *Conn, fresh func() (*attached, *Conn)) adapter.Conn {
-	if !w.Resumed {
-		c.lapse(nil)
-		a, anew := fresh()
-		if a == nil {
-			return nil
-		}
-		anew.welcomed(w)
-		return a
-	}
-	a := &attached{link: l}
-	if !c.resume(a, nil, adapter.Recovery{Received: w.Received}) {
-		l.close(&CloseError{Code: CloseNormal, Reason: "given up meanwhile", Cause: CauseLocal})
-		return nil
-	}
-	decided <- c
-	return a
-}
-
 // ignore ends waiting for acknowledgments.
 func (c *Conn) ignore() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.deaf = true
+}
+
+// ends reports whether all Conns end with the link, which is closing: none is away, or
+// moving to another link. Who closes it may not have come to all of them yet.
+func (l *link) ends() bool {
+	ce := l.ce.Load()
+	return !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return !c.lose(l, ce) })
+}
+
+// park keeps a link that has ended for Conns that are away; without them it is gone.
+func (l *link) park() {
+	l.mu.Lock()
+	l.phase = linkParked
+	if len(l.attached) == 0 {
+		l.phase = linkGone
+	}
+	parked := l.phase == linkParked
+	l.mu.Unlock()
+	if !parked {
+		l.leave()
+		return
+	}
+	l.app.sessions.Park(l)
+	l.giveWay()
+}
+
+// leave takes a link out of the world.
+func (l *link) leave() {
+	if l.next.Load() != nil { // which has a request of its own
+		l.bytes.Keep(-budget.Request(l.request))
+	}
+	l.bytes.Leave()
+	l.app.sessions.Remove(l)
+}
+
+// lapse ends all Conns of a link that are away. It reports false where nobody is.
+func (l *link) lapse() bool {
+	l.mu.Lock()
+	away := l.phase == linkParked
+	l.mu.Unlock()
+	for _, c := range l.conns() {
+		away = c.lapse(nil) || away
+	}
+	if away {
+		l.bytes.Leave()
+	}
+	return away
+}
+
+// giveWay ends what is parked where it takes room from others, see MaxConns.
+func (l *link) giveWay() {
+	if l.app.opts.Recovery == nil {
+		return
+	}
+	client := l.app.clientKey(l.request)
+	for old, ok := l.app.sessions.Surplus(client); ok; old, ok = l.app.sessions.Surplus(client) {
+		old.lapse()
+	}
 }

@@ -12,6 +12,7 @@ package sessions
 
 import (
 	"context"
+	"crypto/sha256"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -235,4 +236,72 @@ func (r *Registry[L, C]) Conns() []C {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Collect(maps.Keys(r.conns))
+}
+
+// Park keeps a link that has ended, as connections of it are away: it takes no room
+// from others, see Surplus.
+func (r *Registry[L, C]) Park(l L) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if client, ok := r.links[l]; ok {
+		r.removeLocked(l)
+		r.parked.add(l, client)
+	}
+}
+
+// Parked returns the links that are parked, the oldest first.
+func (r *Registry[L, C]) Parked() []L {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]L, 0, r.parked.all.Len())
+	for e := r.parked.all.Front(); e != nil; e = e.Next() {
+		list = append(list, e.Value.(*parking[L]).link)
+	}
+	return list
+}
+
+// Surplus removes and returns a parked link that has to be given up, as there are more
+// links, together with the parked ones, than there may be of all clients or of this
+// one: its own oldest, if it has one, and else the oldest of all. ok is false where
+// nothing has to be.
+func (r *Registry[L, C]) Surplus(client string) (l L, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all, own := r.parked.count(client)
+	tooMany := all+len(r.links)+len(r.places) > r.max
+	if !tooMany && (own == 0 || own+r.perClient[client] <= r.maxPerClient) {
+		return l, false
+	}
+	if l, ok = r.parked.oldest(client); ok {
+		r.parked.remove(l)
+	}
+	return l, ok
+}
+
+// A connection that its client can come back to has a secret. The registry keeps only
+// a hash of it, which is what is compared: how long that takes says nothing of how much
+// of a guess is right.
+
+type hash = [sha256.Size]byte
+
+// Promise makes Find find a connection by its secret.
+func (r *Registry[L, C]) Promise(secret string, c C) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.secrets[sha256.Sum256([]byte(secret))] = c
+}
+
+// Find returns the connection of a secret.
+func (r *Registry[L, C]) Find(secret string) (C, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.secrets[sha256.Sum256([]byte(secret))]
+	return c, ok
+}
+
+// Break makes a secret one of nothing.
+func (r *Registry[L, C]) Break(secret string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.secrets, sha256.Sum256([]byte(secret)))
 }

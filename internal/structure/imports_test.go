@@ -15,6 +15,7 @@ var imports = map[string][]string{
 	"internal/lane":     {},
 	"internal/rooms":    {},
 	"internal/budget":   {},
+	"internal/tail":     {},
 	"internal/origin":   {},
 	"internal/quota":    {},
 	"internal/sessions": {},
@@ -32,7 +33,7 @@ var imports = map[string][]string{
 	"": {
 		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/membership",
 		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
-		"internal/sessions", "internal/socket",
+		"internal/sessions", "internal/socket", "internal/tail",
 	},
 
 	"internal/loopback":  {},

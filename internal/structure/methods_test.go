@@ -15,15 +15,15 @@ import (
 // subject, as in the table of CONTRIBUTING.md; and so is an app of all that a tree of
 // namespaces does. A Conn has its requests, calls and streams, whose lock is its own.
 var homes = map[string][]string{
-	"Router": {"adapter_ws.go", "admit.go", "app.go", "client.go", "cluster.go", "guard.go", "lifecycle.go", "shutdown.go", "stats.go", "target.go"},
+	"Router": {"adapter_ws.go", "admit.go", "app.go", "client.go", "cluster.go", "guard.go", "lifecycle.go", "recovery.go", "shutdown.go", "stats.go", "target.go"},
 	"app":    {"admit.go", "cluster.go", "link.go", "recovery.go", "shutdown.go", "trace.go", "wsrouter.go"},
-	"Conn":   {"call.go", "errors.go", "guard.go", "lifecycle.go", "reconnect.go", "request.go", "response.go", "shutdown.go", "typed.go"},
+	"Conn":   {"call.go", "client.go", "errors.go", "guard.go", "join.go", "lifecycle.go", "reconnect.go", "recovery.go", "request.go", "response.go", "shutdown.go", "typed.go"},
 
 	"Client":   {"reconnect.go"},                           // how it comes to a Conn, and to the next
 	"Context":  {"errors.go", "request.go", "response.go"}, // answers, and the errors that are some
 	"Target":   {"cluster.go"},                             // the part of it on other nodes
-	"attached": {"request.go"},                             // Receive is where requests begin
-	"link":     {"call.go", "lifecycle.go"},                // Join is where Conns begin; what calls cost
+	"attached": {"recovery.go", "request.go"},              // what a client may come back to; Receive is where requests begin
+	"link":     {"call.go", "join.go", "recovery.go"},      // how Conns begin, and outlive it; what calls cost
 	"request":  {"lifecycle.go", "response.go"},            // how it ends with its Conn, and its stream
 
 	"internal/rooms.Registry": {"select.go"},                                // reading, apart from changing

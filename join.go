@@ -1,0 +1,399 @@
+package wsrouter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/lane"
+	"github.com/wsrouter/wsrouter/internal/rooms"
+)
+
+// This file is how a client gets a Conn: a new one, or the one that it has lost.
+
+// maxNamespaces is how many namespaces one link may be in.
+const maxNamespaces = 1000
+
+// Join implements [adapter.Link].
+func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (adapter.Conn, error) {
+	a := &attached{link: l}
+	if err := l.join(a, l.newConn(ns, format, auth)); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
+	c := &Conn{
+		router: ns.(*Router), request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
+		born: time.Now(), done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
+	return c
+}
+
+// join asks whether a new connection is let in.
+func (l *link) join(a *attached, c *Conn) error {
+	if !reflect.ValueOf(c.format).Comparable() {
+		return errors.New("wsrouter: values of this adapter.Format cannot be compared")
+	}
+	r := c.router
+	turn := new(lane.Item[*request])
+	c.lane.Begin(turn) // before the link may end: that waits for what follows
+	a.conn.Store(c)
+	if err := l.attach(a, c); err != nil {
+		a.conn.CompareAndSwap(c, nil) // or it would take what nobody handles
+		c.cancel(err)
+		return err
+	}
+	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
+		c.admit()
+		c.lane.Next(turn) // nothing has been received
+		return nil
+	}
+	r.rooms.Wait(&c.member)
+	go c.connect(turn)
+	return nil
+}
+
+// attach makes a new connection one of the link's.
+func (l *link) attach(a *attached, conn *Conn) error {
+	r := conn.router
+	joined, idle, err := l.hold(a, r)
+	var refused *adapter.Refusal
+	switch {
+	case err == nil:
+		l.bytes.Keep(len(conn.auth))
+		l.app.sessions.AddConn(conn)
+		if conn.session != nil && conn.session.secret != "" {
+			l.app.sessions.Promise(conn.session.secret, conn)
+		}
+		if r.isClosing() { // and who shuts it down may have looked before
+			conn.close(l.app.shutdownError())
+		}
+		l.giveWay()
+		l.app.relieve()
+	case err == adapter.ErrJoined:
+		a.conn.Store(joined)
+		joined.welcomeAgain()
+	case err == errTooManyJoins:
+		if idle { // nobody's end tells of it
+			l.app.refused(l.request, r.name, RefusedProtocol, err)
+		}
+		l.close(&CloseError{Code: ClosePolicy, Reason: err.Error(), Cause: CauseProtocol})
+		return adapter.ErrClosing
+	case err == adapter.ErrClosing && idle: // of a tree that shuts down: it is owed nothing
+		l.close(l.app.shutdownError())
+	case errors.As(err, &refused):
+		l.app.refused(l.request, r.name, Refusal(refused.Reason), err)
+	}
+	return err
+}
+
+// hold takes a place at the link for a connection, or returns with ErrJoined who has
+// it. idle is a link at which there is nobody.
+func (l *link) hold(a *attached, r *Router) (joined *Conn, idle bool, err error) {
+	for _, c := range l.conns() {
+		if c.router == r {
+			c.hush() // or the client would take its answers for ours
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	idle = !slices.ContainsFunc(l.attached, func(a *attached) bool { return !a.left })
+	joined, err = l.attachLocked(a, r)
+	return joined, idle, err
+}
+
+var errTooManyJoins = errors.New("too many joins")
+
+// attachLocked returns with ErrJoined who has joined.
+func (l *link) attachLocked(a *attached, r *Router) (joined *Conn, err error) {
+	if l.ce.Load() != nil || l.app.root.isClosing() {
+		return nil, adapter.ErrClosing
+	}
+	l.phase = linkOpen
+	switch {
+	case r.isClosing():
+		return nil, l.app.notAnyMore()
+	case len(l.attached) >= maxNamespaces:
+		return nil, refusal(503, "too many namespaces", RefusedMaxConns)
+	}
+	if !l.mayJoin() {
+		return nil, errTooManyJoins
+	}
+	for _, other := range l.attached {
+		if c := other.conn.Load(); c.router == r && !other.left {
+			return c, adapter.ErrJoined
+		}
+	}
+	l.attached = append(l.attached, a)
+	return nil, nil
+}
+
+// Recover implements [adapter.Link].
+func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte, want adapter.Recovery) (adapter.Conn, error) {
+	if l.app.opts.Recovery == nil {
+		return l.Join(ns, format, auth)
+	}
+	a := &attached{link: l}
+	if want.Secret != "" {
+		if c, ok := l.app.sessions.Find(want.Secret); ok && adapter.Namespace(c.router) == ns && c.format == format {
+			if !l.asks(1) {
+				l.close(&CloseError{Code: ClosePolicy, Reason: errTooManyJoins.Error(), Cause: CauseProtocol})
+				return nil, adapter.ErrClosing
+			}
+			l.bytes.Keep(len(auth))
+			l.app.relieve()
+			go c.comeBack(a, bytes.Clone(auth), want)
+			return a, nil
+		}
+	}
+	if err := l.join(a, l.newRecoverable(ns, format, auth)); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (l *link) newRecoverable(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
+	c := l.newConn(ns, format, auth)
+	c.session = l.app.newSession(l.dialed)
+	return c
+}
+
+// comeBack gives a client its connection back, or a new one.
+func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
+	defer a.decided()
+	l := a.link
+	defer l.app.relieve()
+	defer l.bytes.Keep(-len(auth))
+	defer l.asks(-1)
+	var before introduction
+	if c.mayComeBack(l, auth, &before) && c.resume(a, auth, want) {
+		return
+	}
+	c.forgetAttempt(l, &before)
+	if l.ce.Load() != nil || l.out.State().Closed {
+		return // another attempt may have more luck
+	}
+	if !c.lapse(nil) {
+		c.close(&CloseError{Code: CloseResumed, Reason: "not resumed", Cause: CauseLocal})
+	}
+	fresh := l.newRecoverable(c.router, c.format, auth)
+	if err := l.join(a, fresh); err != nil {
+		l.notJoined(fresh, err)
+	}
+}
+
+// notJoined tells a client whom nobody waits for why it is not let in.
+func (l *link) notJoined(c *Conn, err error) {
+	var refused *adapter.Refusal
+	switch {
+	case !errors.As(err, &refused):
+	case l.multi:
+		l.Send(c.refusalFrame(refused))
+	default:
+		l.Close(refused.End())
+	}
+}
+
+// mayComeBack asks OnResume, which sees with what the client has come back. Of several
+// attempts one after another is asked, for as long as there are the connection and the
+// link.
+func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
+	fn := c.router.onResume.fn
+	if fn == nil {
+		return true
+	}
+	limit := time.NewTimer(c.router.app.opts.ConnectTimeout)
+	defer limit.Stop()
+	select {
+	case c.session.resuming <- struct{}{}:
+	case <-c.done:
+		return false
+	case <-l.done:
+		return false
+	case <-limit.C:
+		l.close(lateToConnect())
+		return false
+	}
+	decided := make(chan error, 1)
+	go func() {
+		defer func() { <-c.session.resuming }()
+		err := errGoexit()
+		defer func() { decided <- err }()
+		c.awaitAway()
+		if c.introduce(l, auth, before) {
+			err = protect(func() error { return fn(c) })
+		} else {
+			err = errEnded
+		}
+	}()
+	select {
+	case err := <-decided:
+		return c.allowed(err)
+	case <-l.done:
+		return false
+	case <-limit.C:
+		l.close(lateToConnect())
+		return false
+	}
+}
+
+// errEnded is why there is nothing to ask OnResume for.
+var errEnded = NewError("the connection, or the attempt, has ended")
+
+// introduction is with what a client has come. Conn.mu guards those of attempts.
+type introduction struct {
+	request *http.Request
+	auth    []byte
+}
+
+// introduce notes with what the client wants to come back. It reports false where
+// there is no use in that.
+func (c *Conn) introduce(l *link, auth []byte, before *introduction) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.phase != connLive && c.phase != connAway || l.ce.Load() != nil {
+		return false
+	}
+	*before = introduction{c.request, c.auth}
+	c.introduceLocked(introduction{l.request, auth})
+	return true
+}
+
+// introduceLocked notes with what the client has come back.
+func (c *Conn) introduceLocked(i introduction) {
+	c.link.bytes.Keep(len(i.auth) - len(c.auth))
+	c.request, c.auth = i.request, i.auth
+}
+
+// forgetAttempt keeps nothing of a client that has not come back by a link.
+func (c *Conn) forgetAttempt(l *link, before *introduction) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if before.request != nil && c.request == l.request && c.link != l && c.phase != connEnded {
+		c.introduceLocked(*before)
+	}
+}
+
+func lateToConnect() *CloseError {
+	return &CloseError{Code: CloseTryAgainLater, Reason: "connect timeout", Cause: CauseTimeout}
+}
+
+// allowed logs a failure of OnResume.
+func (c *Conn) allowed(err error) bool {
+	var ws *WsError
+	var ce *CloseError
+	var p *panicError
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &p):
+		c.router.app.counters.panics.Add(1)
+		c.log(slog.LevelError, "wsrouter: OnResume panicked", panicAttrs(err)...)
+	case errors.As(err, &ws), errors.As(err, &ce) && ce.Cause == 0:
+	default:
+		c.router.app.counters.errors.Add(1)
+		c.log(slog.LevelError, "wsrouter: OnResume failed", slog.Any("err", err))
+	}
+	return false
+}
+
+// resume moves the connection to a link, and sends what its client has missed. It
+// reports false where that is not all there, or the link ends.
+func (c *Conn) resume(a *attached, auth []byte, want adapter.Recovery) bool {
+	l := a.link
+	a.conn.Store(c)
+	joined, _, err := l.hold(a, c.router)
+	if err != nil {
+		if joined == c {
+			c.welcomeAgain()
+			return true
+		}
+		a.conn.Store(nil)
+		return false
+	}
+	c.mu.Lock()
+	old, away := c.link, time.Duration(0)
+	size, wake, ok := c.resumeLocked(l, want)
+	if ok && !c.session.since.IsZero() {
+		away = time.Since(c.session.since)
+		c.session.since = time.Time{}
+	}
+	if ok {
+		c.introduceLocked(introduction{l.request, auth})
+	}
+	c.mu.Unlock()
+	if !ok {
+		l.detach(c)
+		a.conn.Store(nil)
+		return false
+	}
+	l.bytes.Out(size)
+	if wake {
+		go l.flush()
+	}
+	old.passOn(c, l)
+	c.router.app.counters.resumed.Add(1)
+	c.log(slog.LevelInfo, "wsrouter: resumed", slog.Duration("away", away))
+	if t := c.router.app.opts.Trace; t.Resume != nil {
+		c.router.app.trace(func() { t.Resume(c) })
+	}
+	if ce := l.ce.Load(); ce != nil { // and who ends the link may have looked before
+		c.lose(l, ce)
+	}
+	return true
+}
+
+// resumeLocked returns how many bytes it has put into the outbox, and whether the
+// caller has to flush it.
+func (c *Conn) resumeLocked(l *link, want adapter.Recovery) (bytes int, wake, ok bool) {
+	s := c.session
+	if c.phase != connLive && c.phase != connAway || c.lane.Closed() {
+		return 0, false, false
+	}
+	frames, ok := s.tail.After(want.Received)
+	if !ok {
+		return 0, false, false
+	}
+	if !c.dialed {
+		frames = append([]adapter.Frame{c.welcome(true)}, frames...)
+	}
+	wake, ok = l.out.Force(frames)
+	if !ok {
+		return 0, false, false
+	}
+	for _, f := range frames {
+		bytes += f.Held()
+	}
+	freed, _ := s.tail.Acknowledge(want.Received)
+	c.link.bytes.Tail(-freed)
+	c.session.stay(c)
+	c.phase, c.link = connLive, l
+	s.resumed++
+	return bytes, wake, true
+}
+
+// passOn hands what a client had by its link to the one by which it has come back.
+func (l *link) passOn(c *Conn, next *link) {
+	if l == next {
+		return
+	}
+	if l.bytes.Merge(next.bytes) {
+		l.next.Store(next)
+	}
+	switch empty := l.detach(c); {
+	case empty:
+		l.close(&CloseError{Code: CloseResumed, Reason: "resumed elsewhere", Cause: CauseLocal})
+	case l.ce.Load() == nil: // the others can come back, too
+		l.cut(&CloseError{Code: CloseAbnormal, Reason: "resumed elsewhere", Cause: CausePeer})
+	}
+}
