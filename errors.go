@@ -205,9 +205,9 @@ const (
 	CloseServiceRestart = 1012
 	CloseTryAgainLater  = 1013
 
-	// CloseResume asks a client that can to come back to its connection at once, with
-	// a new Auth: the connection is away until then, see [Options.Recovery]. Others
-	// connect anew.
+	// CloseResume asks a client that can to come back to its connection, with a new
+	// Auth: the connection is away until then, see [Options.Recovery]. Others connect
+	// anew.
 	CloseResume = 4900
 
 	// CloseResumed tells a client that somebody has come back to its connection by

@@ -84,9 +84,10 @@ type Options struct {
 	// what they cost in memory: inboxes and outboxes, the messages of running
 	// handlers, with 1 KiB for each handler, answers that their caller has not
 	// taken, frames that are being written, and what is kept as long as a
-	// connection lasts (its request, auth and SetData), above 8 KiB. When the limit is
-	// exceeded, the connection that holds most is closed as slow. Zero and negative
-	// mean no limit.
+	// connection lasts (its request, auth and SetData), above 8 KiB; with Recovery also
+	// what was sent and is not known to have arrived, and 4 KiB for each connection that
+	// is away. When the limit is exceeded, the connection that holds most is closed as
+	// slow, or given up if it is away. Zero and negative mean no limit.
 	MaxBuffered int
 
 	PingInterval   time.Duration // silence before a client is pinged; zero is 25 s

@@ -27,9 +27,11 @@ type Recovery struct {
 	Window time.Duration
 
 	// MaxBytes is how many bytes are kept of what one client was sent and has not
-	// said to have, as OutboxBytes counts them; zero is 1 MiB. What is sent beyond
-	// that makes the oldest be forgotten: then the client cannot come back to the
-	// connection if it is lost.
+	// said to have, as OutboxBytes counts them; zero is 1 MiB. Replies and streams wait
+	// when half of that is full. What is emitted beyond it makes the oldest be
+	// forgotten: then the client cannot come back to the connection if it is lost; one
+	// that is away already is given up. As clients say what they have after 64 KiB, or a
+	// second, much less than 256 KiB makes streams slow.
 	MaxBytes int
 }
 
@@ -47,15 +49,18 @@ func (r *Recovery) withDefaults() *Recovery {
 // connection of the namespace, see [Options.Recovery]. OnConnect is not: so a
 // namespace that has an OnConnect needs an OnResume, or serving panics, since who is
 // banned or has an old token would pass. [Conn.Request] and [Conn.Auth] are those with
-// which the client has come back. If fn returns an error the connection ends, and the
-// client has to connect anew, as when it takes longer than [Options.ConnectTimeout].
+// which the client comes back. If fn returns an error the connection ends, and the
+// client connects anew on the same transport. If fn takes longer than
+// [Options.ConnectTimeout] the attempt is refused with 1013, and the client may try
+// again. It is not inherited by child namespaces.
 func (r *Router) OnResume(fn func(*Conn) error) {
 	setHook(r, "OnResume", &r.onResume, fn, fn == nil)
 }
 
 // OnAway registers a function that is called when the client of a connection is lost
 // and may come back; err says how. What follows is OnResume or OnDisconnect, which wait
-// for it.
+// for it. It is not called where the client comes back before the server has noticed
+// that it was lost, and not inherited by child namespaces.
 func (r *Router) OnAway(fn func(c *Conn, err *CloseError)) {
 	setHook(r, "OnAway", &r.onAway, fn, fn == nil)
 }

@@ -31,7 +31,7 @@ type Stats struct {
 
 	// Of the whole tree, now.
 	Away          int           // connections whose client is lost and may come back
-	Inbox         int           // bytes held of what clients sent, as Options.MaxBuffered counts them
+	Inbox         int           // bytes held of what clients sent, and for those who may come back, as Options.MaxBuffered counts them
 	Outbox        int           // bytes that wait to be sent
 	Handlers      int           // running, OnConnect among them
 	OldestHandler time.Duration // how long the oldest of them has been running
