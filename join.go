@@ -55,7 +55,9 @@ func (l *link) join(a *attached, c *Conn) error {
 	}
 	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
 		c.admit()
-		c.lane.Next(turn) // nothing has been received
+		if next, _ := c.lane.Next(turn); next != nil { // of a client that is not in since just now: see comeBack
+			go c.work(next.Value)
+		}
 		return nil
 	}
 	r.rooms.Wait(&c.member)
