@@ -395,9 +395,14 @@ func TestRecoveryTwiceAtOnce(t *testing.T) {
 		ws = s.direct()
 		packet := fmt.Sprintf(`40{"pid":%q}`, l.pid)
 		ws.write(packet, packet)
-		require.Equal(t, ws.read(), ws.read())
+		welcome := ws.read()
+		require.Contains(t, welcome, l.pid)
 		ws.write(`422["echo",2]`)
-		ws.reads(`432[2]`)
+		answer := ws.read()
+		if answer == welcome { // to the second, if the first had been let in before it came
+			answer = ws.read()
+		}
+		require.Equal(t, `432[2]`, answer)
 
 		other := s.direct() // has one, and asks for another
 		mine := join(t, other, lost{}, "")
