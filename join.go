@@ -146,22 +146,63 @@ func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte,
 		return l.Join(ns, format, auth)
 	}
 	a := &attached{link: l}
-	if want.Secret != "" {
-		if c, ok := l.app.sessions.Find(want.Secret); ok && adapter.Namespace(c.router) == ns && c.format == format {
-			if !l.asks(1) {
-				l.close(&CloseError{Code: ClosePolicy, Reason: errTooManyJoins.Error(), Cause: CauseProtocol})
-				return nil, adapter.ErrClosing
-			}
-			l.bytes.Keep(len(auth))
-			l.app.relieve()
-			go c.comeBack(a, bytes.Clone(auth), want)
-			return a, nil
+	c, ok := l.app.sessions.Find(want.Secret)
+	if !ok || adapter.Namespace(c.router) != ns || c.format != format {
+		if err := l.join(a, l.newRecoverable(ns, format, auth)); err != nil {
+			return nil, err
+		}
+		return a, nil
+	}
+	switch joined, err := l.asks(attempt{a, c.router}); {
+	case err == errTooManyJoins:
+		l.close(&CloseError{Code: ClosePolicy, Reason: err.Error(), Cause: CauseProtocol})
+		return nil, adapter.ErrClosing
+	case joined != nil:
+		joined.welcomeAgain()
+		return nil, err
+	case err != nil:
+		return nil, err // an attempt that came before will be answered
+	}
+	l.bytes.Keep(len(auth))
+	l.app.relieve()
+	go c.comeBack(a, bytes.Clone(auth), want)
+	return a, nil
+}
+
+// attempt is one to come back to a Conn, before it is decided.
+type attempt struct {
+	attached *attached
+	router   *Router
+}
+
+// asks notes an attempt, of which there may be MaxOpen at once. The error is ErrJoined
+// where the namespace is joined, or another attempt is under way, whose client has not
+// left meanwhile.
+func (l *link) asks(t attempt) (joined *Conn, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, other := range l.attached {
+		if c := other.conn.Load(); c.router == t.router && !other.left {
+			return c, adapter.ErrJoined
 		}
 	}
-	if err := l.join(a, l.newRecoverable(ns, format, auth)); err != nil {
-		return nil, err
+	for _, other := range l.asking {
+		if other.router == t.router && !other.attached.early.Load() {
+			return nil, adapter.ErrJoined
+		}
 	}
-	return a, nil
+	if len(l.asking) >= l.app.opts.MaxOpen {
+		return nil, errTooManyJoins
+	}
+	l.asking = append(l.asking, t)
+	return nil, nil
+}
+
+// asked forgets an attempt.
+func (l *link) asked(a *attached) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asking = slices.DeleteFunc(l.asking, func(t attempt) bool { return t.attached == a })
 }
 
 func (l *link) newRecoverable(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
@@ -176,7 +217,7 @@ func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
 	l := a.link
 	defer l.app.relieve()
 	defer l.bytes.Keep(-len(auth))
-	defer l.asks(-1)
+	defer l.asked(a)
 	var before introduction
 	if c.mayComeBack(l, auth, &before) && c.resume(a, auth, want) {
 		return

@@ -52,7 +52,7 @@ type link struct {
 	mu       sync.Mutex // guards everything below
 	phase    linkPhase
 	attached []*attached
-	asking   int // attempts to come back to Conns
+	asking   []attempt // to come back to Conns
 	ping     *time.Timer
 	pinged   int64 // when, as lastRead; 0 if something has been heard since
 }
@@ -265,18 +265,6 @@ func (l *link) flow(verdict budget.Verdict) adapter.Flow {
 func (l *link) mayJoin() bool {
 	n := l.app.opts.MaxOpen
 	return n == unlimited || l.joins.Take(n, float64(n)/60)
-}
-
-// asks counts attempts to come back, of which there may be MaxOpen at once. It reports
-// false for one too many, which is not counted.
-func (l *link) asks(n int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.asking+n > l.app.opts.MaxOpen {
-		return false
-	}
-	l.asking += n
-	return true
 }
 
 // resume lets the reader go on if a leaf says so, and those of the links that count

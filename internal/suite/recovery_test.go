@@ -144,6 +144,7 @@ func TestResume(t *testing.T) {
 // requireNothingHeld: no connection, session or byte is left.
 func requireNothingHeld(t *testing.T, router *wsrouter.Router) {
 	t.Helper()
+	synctest.Wait()
 	st := router.Stats()
 	require.Zero(t, st.Connections+st.Rooms+st.Inbox+st.Outbox+st.Handlers+st.Streams+st.Producers+st.Away, "%+v", st)
 }
