@@ -27,6 +27,9 @@ type session struct {
 	ready   chan struct{} // closed when it has its link
 	done    chan struct{} // closed when everything of it is gone
 
+	delivery sync.Mutex // held while a packet is delivered, or the link told of the end
+	over     bool       // it was; guarded by delivery
+
 	mu        sync.Mutex     // guards everything below
 	heartbeat *time.Timer    // until the next ping
 	connect   *time.Timer    // until a namespace has let the client in
@@ -139,19 +142,17 @@ func tookTooLong() adapter.End {
 // receive handles a packet from the client. It reports false when the session
 // has ended and nothing more is to be read.
 func (s *session) receive(p enginePacket) bool {
-	if !s.link.Arrived(p.frame()) {
+	flow, ok, err := s.deliver(p)
+	switch {
+	case err != nil:
+		s.fail(err)
 		return false
+	case !ok:
+		return false
+	case flow == adapter.Pause:
+		s.Wait()
 	}
 	switch p.kind {
-	case engineMessage:
-		flow, err := s.client.receive(p)
-		if err != nil {
-			s.fail(err)
-			return false
-		}
-		if flow == adapter.Pause {
-			s.Wait()
-		}
 	case enginePong:
 		s.client.arrived(s.pong())
 	case engineClose:
@@ -162,6 +163,28 @@ func (s *session) receive(p enginePacket) bool {
 		return false
 	}
 	return true
+}
+
+// deliver hands a packet to the link, and a message to its namespace; not while the
+// link is told of the end, and not after that.
+func (s *session) deliver(p enginePacket) (flow adapter.Flow, ok bool, err error) {
+	s.delivery.Lock() // nobody waits who has it
+	defer s.delivery.Unlock()
+	if s.over || !s.link.Arrived(p.frame()) {
+		return 0, false, nil
+	}
+	if p.kind == engineMessage {
+		flow, err = s.client.receive(p)
+	}
+	return flow, true, err
+}
+
+// tellEnd tells the link of the end.
+func (s *session) tellEnd(e adapter.End) (gone <-chan struct{}) {
+	s.delivery.Lock()
+	defer s.delivery.Unlock()
+	s.over = true
+	return s.link.End(e)
 }
 
 // fail ends the session for a mistake of the client's.
@@ -201,7 +224,7 @@ func (s *session) end(e adapter.End) {
 	if pending {
 		s.link.Writable(net.ErrClosed)
 	}
-	gone := s.link.End(s.asLoss(e))
+	gone := s.tellEnd(s.asLoss(e))
 	go func() {
 		<-gone
 		close(s.done)
