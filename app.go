@@ -17,6 +17,7 @@ type app struct {
 	opts     Options
 	origins  []origin.Pattern // of opts
 	side     atomic.Int32     // a side
+	guarded  atomic.Bool      // checkRecovery has found nothing
 	root     *Router
 	counters counters
 	pool     *budget.Pool

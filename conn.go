@@ -109,7 +109,7 @@ func (c *Conn) Context() context.Context {
 
 // Auth stores the connect payload in v, a pointer: Socket.IO's auth, or on the
 // plain protocol the first frame where [WSOptions.AuthFrame] wants one. Without
-// a payload, and when the connection has ended, v is left as it is. The error is a *[WsError] as of [Context.Bind].
+// a payload, and when the connection has ended, v is left as it is. The error is a *[WsError] as for [Context.Bind].
 func (c *Conn) Auth(v any) error {
 	c.mu.Lock()
 	auth := c.auth
@@ -188,9 +188,17 @@ type placed struct {
 	link    *link // nil if it is held or kept, or nothing is sent
 	outcome outbox.Outcome
 	space   <-chan struct{} // closed when trying again may help
-	away    bool            // which is when the client is back
-	unheard bool            // or when it acknowledges
+	needs   need            // what that is
 }
+
+// need is what a sender waits for.
+type need uint8
+
+const (
+	needSpace  need = iota // in the outbox: WriteTimeout
+	needReturn             // of a client that is away: Recovery.Window
+	needAck                // of what was sent: WriteTimeout, after which nobody waits for it
+)
 
 // put sends a frame. Only sendWait and sendReply block, and at most for
 // WriteTimeout.
@@ -249,11 +257,14 @@ func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error
 	case err == errTailFull:
 		c.lapse(nil)
 		return c.gone()
-	case err != nil, p.link == nil:
+	case err != nil, p.link == nil && p.frame.IsZero():
 		return err
 	}
 	counters := &c.router.app.counters
 	switch {
+	case p.link == nil: // it is kept, and sent when the client is back
+		counters.eventsOut.Add(1)
+		return nil
 	case p.outcome != outbox.Full:
 		counters.eventsOut.Add(1)
 		return p.link.putDone(p.frame, p.outcome)
@@ -271,14 +282,14 @@ func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
 	timeout := time.NewTimer(c.router.app.opts.WriteTimeout)
 	defer timeout.Stop()
 	for p.outcome == outbox.Full {
-		if p.away {
+		if p.needs == needReturn {
 			<-p.space // Recovery.Window
 			timeout.Reset(c.router.app.opts.WriteTimeout)
 		}
 		select {
 		case <-p.space:
 		case <-timeout.C:
-			if !p.unheard {
+			if p.needs != needAck {
 				return p.link.putDone(f, outbox.Full)
 			}
 			c.ignore()
@@ -288,7 +299,7 @@ func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
 		next, err := c.putLocked(f, mode)
 		c.mu.Unlock()
 		if err != nil || next.link == nil {
-			return err
+			return c.placed(f, mode, next, err)
 		}
 		p = next
 	}

@@ -65,9 +65,9 @@ func (r *Router) OnAway(fn func(c *Conn, err *CloseError)) {
 	setHook(r, "OnAway", &r.onAway, fn, fn == nil)
 }
 
-// checkRecovery panics where a guard would be passed by.
+// checkRecovery panics where a guard would be passed by, for each client.
 func (a *app) checkRecovery() {
-	if a.opts.Recovery == nil {
+	if a.opts.Recovery == nil || a.guarded.Load() {
 		return
 	}
 	for _, r := range a.root.subtree() {
@@ -75,6 +75,7 @@ func (a *app) checkRecovery() {
 			panic("wsrouter: namespace " + r.name + " has an OnConnect and no OnResume, which Options.Recovery requires")
 		}
 	}
+	a.guarded.Store(true)
 }
 
 // session is what lets a Conn outlive its link. Conn.mu guards it, but for window: its
@@ -97,7 +98,10 @@ type session struct {
 }
 
 func (a *app) newSession(dialed bool) *session {
-	o := a.opts.Recovery.orDefault()
+	o := a.opts.Recovery
+	if o == nil { // of a client's router
+		o = (&Recovery{}).withDefaults()
+	}
 	s := &session{window: o.Window, tail: tail.New[adapter.Frame](o.MaxBytes), resuming: make(chan struct{}, 1), lost: make(chan *CloseError, 1)}
 	if !dialed {
 		s.secret = newSecret()
@@ -113,13 +117,6 @@ func (r *Recovery) window() time.Duration {
 	return r.Window
 }
 
-func (r *Recovery) orDefault() *Recovery {
-	if r == nil {
-		r = (&Recovery{}).withDefaults()
-	}
-	return r
-}
-
 // newSecret returns 20 characters of 120 random bits.
 func newSecret() string {
 	var b [15]byte
@@ -127,8 +124,8 @@ func newSecret() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// Away reports whether the client is lost and may come back. In OnDisconnect it tells
-// whether it has not come back in time.
+// Away reports whether the client is lost and may come back. In OnDisconnect it reports
+// whether the client was away when the connection ended.
 func (c *Conn) Away() bool {
 	if c.session == nil {
 		return false
@@ -252,7 +249,7 @@ func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err er
 	p.frame, counted = s.number(c, f)
 	switch {
 	case c.phase != connAway && mode.waits() && s.unheard(c.format, p.frame):
-		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), unheard: true}, nil
+		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), needs: needAck}, nil
 	case c.phase != connAway:
 		p.link = c.link
 		p.outcome, p.space = p.link.out.Put(p.frame, c.outboxMode(mode))
@@ -269,7 +266,7 @@ func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err er
 		return placed{}, nil
 	case s.tail.Fits(p.frame.Held(), mode.waits()):
 	case mode.waits():
-		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), away: true}, nil
+		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), needs: needReturn}, nil
 	default:
 		return placed{}, errTailFull
 	}
@@ -427,13 +424,12 @@ func (l *link) ends() bool {
 // park keeps a link that has ended for Conns that are away; without them it is gone.
 func (l *link) park() {
 	l.mu.Lock()
-	l.phase = linkParked
-	if len(l.attached) == 0 {
+	gone := len(l.attached) == 0
+	if l.phase = linkParked; gone {
 		l.phase = linkGone
 	}
-	parked := l.phase == linkParked
 	l.mu.Unlock()
-	if !parked {
+	if gone {
 		l.leave()
 		return
 	}

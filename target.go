@@ -187,7 +187,7 @@ func (t *Target) conns() []*Conn { return t.router.rooms.Select(t.here(false)) }
 type Answer struct {
 	ID  string          // the connection's
 	Raw json.RawMessage // the data of its answer; nil if there was none
-	Err error           // as of Conn.Call
+	Err error           // as for Conn.Call
 
 	data payload.Value // Raw with what came as bytes
 }
