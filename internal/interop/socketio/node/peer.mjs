@@ -84,6 +84,11 @@ export class Peer {
     return this.#received.shift();
   }
 
+  // unread puts back what next has taken.
+  unread(events) {
+    this.#received.unshift(...events);
+  }
+
   // expect takes the next things received: events as [name, ...args], and
   // ["(connect)"], ["(connect_error)", message, data], ["(disconnect)", reason].
   async expect(...events) {
