@@ -99,7 +99,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	t := newWSTransport(host.Limits())
 	session := t.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a frame of the session
 	o := t.options(t.subprotocols(session, m.opts.Subprotocols))
-	o.Compression = m.opts.Compression
+	o.Compression, o.EventLoops = m.opts.Compression, t.limits.EventLoops
 	sock, err := socket.Accept(w, req, o)
 	if err != nil { // it has answered
 		host.Refused(req, string(RefusedUpgrade), err)
@@ -117,16 +117,34 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: t.limits,
 		WantAuth: m.opts.AuthFrame, Resumable: t.resumable(),
 	}
+	in := &inbound{wsTransport: t, session: s, stop: s.Begin()}
 	if m.opts.Detach {
-		go serve(s, t)
+		go sock.Serve(in)
 		return
 	}
-	serve(s, t)
+	in.ended = make(chan struct{})
+	sock.Serve(in)
+	<-in.ended
 }
 
-func serve(s *plain.Session, w plain.Wire) {
-	defer s.Begin()()
-	s.Serve(w)
+// inbound is a [socket.Handler]: what is read from a WebSocket goes to its session.
+type inbound struct {
+	*wsTransport
+	session *plain.Session
+	stop    func()        // of Session.Begin
+	ended   chan struct{} // closed when everything is gone; nil if nobody waits for that
+}
+
+func (in *inbound) Message(data []byte, text bool) (adapter.Flow, adapter.Turn) {
+	return in.session.Message(data, text)
+}
+
+func (in *inbound) End(err error) {
+	in.session.End(in.wsTransport, socket.EndOf(err))
+	in.stop()
+	if in.ended != nil {
+		close(in.ended)
+	}
 }
 
 // wsTransport is a WebSocket as a [plain.Wire], at either end.

@@ -169,7 +169,7 @@ func (a *app) limits() adapter.Limits {
 		MaxMessage: o.MaxMessage, MaxName: o.MaxName,
 		PingInterval: o.PingInterval, PongTimeout: o.PongTimeout, WriteTimeout: o.WriteTimeout,
 		MessageTimeout: o.MessageTimeout, ConnectTimeout: o.ConnectTimeout,
-		Window:  o.Recovery.window(),
+		Window: o.Recovery.window(), EventLoops: o.EventLoops,
 		Origins: o.Origins, CrossOrigin: len(o.Origins) > 0 || o.AllowOrigin != nil,
 	}
 }

@@ -201,7 +201,10 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 	server.Attach(serving)
 	s := r.session(serving, plain.JSON)
 	s.WantAuth, s.Resumable = o.Auth != nil, o.resumes() && r.app.opts.Recovery != nil
-	go serve(s, server)
+	go func() {
+		defer s.Begin()()
+		s.Serve(server)
+	}()
 	l, err := o.Router.app.newLink(client, adapter.LinkOptions{Request: req, Dialed: true})
 	if err != nil {
 		client.Abort()

@@ -118,6 +118,15 @@ type Options struct {
 	// transport, and costs nothing.
 	Recovery *Recovery
 
+	// EventLoops lets WebSockets wait at event loops instead of a goroutine each: an
+	// idle one then costs about a tenth of the memory where WSOptions.Detach is set, and
+	// events cost less. It is for Linux, and for connections that net/http accepted as a
+	// *net.TCPConn; all others, such as those of TLS, are served as without it. Handlers
+	// run on goroutines as ever. The socket leaves net/http: values that
+	// http.Server.ConnContext or ConnState keep of the net.Conn show one that is
+	// closed.
+	EventLoops bool
+
 	// ErrorBody returns the data of an exception, encoded as JSON; nil is the
 	// body described at WsError. err is what the handler returned, of any type, so
 	// take care what you show of it: the client sees all that ErrorBody returns.

@@ -65,6 +65,15 @@ const forever = time.Duration(1<<63 - 1)
 
 // Receive implements [adapter.Conn].
 func (a *attached) Receive(m *adapter.Message) adapter.Flow {
+	flow, turn := a.Take(m)
+	if turn != nil {
+		go turn.Work()
+	}
+	return flow
+}
+
+// Take implements [adapter.Taker].
+func (a *attached) Take(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	c := a.conn.Load()
 	if c != nil && c.dialed && m.ID == "" && (m.Kind == adapter.KindReply || m.Kind == adapter.KindError) {
 		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
@@ -73,24 +82,22 @@ func (a *attached) Receive(m *adapter.Message) adapter.Flow {
 		if m.Kind == adapter.KindDisconnect {
 			a.leave()
 		}
-		return adapter.Closed
+		return adapter.Closed, nil
 	}
 	switch m.Kind {
 	case adapter.KindReply, adapter.KindError:
 		c.answer(m)
 		a.link.app.relieve()
-		return adapter.Go
 	case adapter.KindCancel:
 		c.cancelRequest(m.ID)
-		return adapter.Go
 	case adapter.KindPull:
 		c.addCredit(m.ID, m.Credit)
-		return adapter.Go
 	case adapter.KindDisconnect:
 		c.left()
-		return adapter.Go
+	default:
+		return c.receive(a.link, m)
 	}
-	return c.receive(a.link, m)
+	return adapter.Go, nil
 }
 
 // reception is what has become of an event.
@@ -107,7 +114,7 @@ const (
 )
 
 // receive gives an event its place. What it says to the reader is about the link.
-func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
+func (c *Conn) receive(l *link, m *adapter.Message) (flow adapter.Flow, turn adapter.Turn) {
 	r := &request{conn: c, msg: m, link: l, credit: -1}
 	r.item.Value = r
 	if m.Credit > 0 {
@@ -120,15 +127,15 @@ func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
 	switch got {
 	case begun:
 		counters.eventsIn.Add(1)
-		go c.work(r)
+		turn = r
 	case accepted:
 		counters.eventsIn.Add(1)
 	case inUse:
 		l.close(&CloseError{Code: CloseProtocol, Reason: "id in use", Cause: CauseProtocol})
-		return adapter.Closed
+		return adapter.Closed, nil
 	case flooding:
 		l.close(&CloseError{Code: ClosePolicy, Reason: "inbox full", Cause: CauseProtocol})
-		return adapter.Closed
+		return adapter.Closed, nil
 	case rejected, repeated:
 		counters.discarded.Add(1)
 		if got == rejected {
@@ -136,9 +143,9 @@ func (c *Conn) receive(l *link, m *adapter.Message) adapter.Flow {
 		}
 	case foreign:
 		counters.discarded.Add(1)
-		return adapter.Closed
+		return adapter.Closed, nil
 	}
-	return l.flow(verdict)
+	return l.flow(verdict), turn
 }
 
 func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
@@ -198,6 +205,9 @@ func (r *request) rejected() {
 	defer c.mu.Unlock()
 	r.cancelLocked(errOver)
 }
+
+// Work implements [adapter.Turn].
+func (r *request) Work() { r.conn.work(r) }
 
 // work has requests handled, one after another, for as long as there is a turn.
 func (c *Conn) work(r *request) {

@@ -64,6 +64,7 @@ type Limits struct {
 	MessageTimeout time.Duration // from a message's first byte to its last
 	ConnectTimeout time.Duration // until there is a Conn that is let in
 	Window         time.Duration // for which clients may be away, see Link.Recover; zero is not at all
+	EventLoops     bool          // sockets wait at event loops where they can
 	Origins        []string      // whose pages may connect, besides the same
 	CrossOrigin    bool          // pages of other origins may connect
 }

@@ -27,22 +27,22 @@ var (
 )
 
 // receive takes one message of the session. An error ends the session.
-func (c *client) receive(m enginePacket) (adapter.Flow, error) {
+func (c *client) receive(m enginePacket) (adapter.Flow, adapter.Turn, error) {
 	if m.binary {
 		return c.attachment(m.data)
 	}
 	if c.pending != nil {
-		return 0, errPacket // text where an attachment has to come
+		return 0, nil, errPacket // text where an attachment has to come
 	}
 	h := c.session.handler
 	p, err := parsePacket(m.data, h.limits.MaxName, h.opts.MaxAttachments)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if p.attachments > 0 {
 		c.pending, c.size = &p, len(m.data)
 		c.session.awaitParts(true)
-		return adapter.Go, nil
+		return adapter.Go, nil, nil
 	}
 	return c.handle(&p, nil, len(m.data))
 }
@@ -51,19 +51,19 @@ const attachmentOverhead = 64
 
 // attachment takes one of the pending packet's. All together are one message,
 // with its limits of size and time.
-func (c *client) attachment(data []byte) (adapter.Flow, error) {
+func (c *client) attachment(data []byte) (adapter.Flow, adapter.Turn, error) {
 	if c.pending == nil {
-		return 0, errBinary
+		return 0, nil, errBinary
 	}
 	c.parts, c.size = append(c.parts, data), c.size+len(data)
 	if len(c.parts) > usualAttachments {
 		c.size += attachmentOverhead // empty ones hold memory, too
 	}
 	if c.size > c.session.handler.limits.MaxMessage {
-		return 0, errTooBig
+		return 0, nil, errTooBig
 	}
 	if len(c.parts) < c.pending.attachments {
-		return adapter.Go, nil
+		return adapter.Go, nil, nil
 	}
 	c.session.awaitParts(false)
 	p, parts := c.pending, c.parts
@@ -72,29 +72,30 @@ func (c *client) attachment(data []byte) (adapter.Flow, error) {
 }
 
 // handle does what a complete packet says.
-func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow, error) {
+func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow, adapter.Turn, error) {
 	if p.kind == typeConnect {
-		return adapter.Go, c.connect(p)
+		return adapter.Go, nil, c.connect(p)
 	}
 	m, err := p.message(attachments)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if len(m.Event) > c.session.handler.limits.MaxName {
-		return 0, errPacket
+		return 0, nil, errPacket
 	}
 	m.Size = size
 	conn, ok := c.joined[p.namespace]
 	if !ok {
-		return 0, errNotJoined
+		return 0, nil, errNotJoined
 	}
 	if p.kind == typeDisconnect {
 		delete(c.joined, p.namespace)
 	}
 	if conn == nil { // it was refused, which the client did not know
-		return adapter.Go, nil
+		return adapter.Go, nil, nil
 	}
-	return conn.Receive(m), nil
+	flow, turn := adapter.Take(conn, m)
+	return flow, turn, nil
 }
 
 // connect joins a namespace. Whether the client is let in the link will say.

@@ -302,7 +302,14 @@ func (s *session) receiveAll(body []byte) {
 		if !p.binary {
 			p.data = bytes.Clone(p.data) // a message in an inbox is not to hold the whole body
 		}
-		if !s.receive(p) {
+		flow, turn := s.receive(p)
+		if turn != nil {
+			go turn.Work()
+		}
+		switch flow {
+		case adapter.Pause:
+			s.Wait()
+		case adapter.Closed:
 			return
 		}
 	}

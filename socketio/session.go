@@ -139,44 +139,45 @@ func tookTooLong() adapter.End {
 	return adapter.End{Code: wsrouter.ClosePolicy, Reason: "message took too long", Cause: adapter.CauseTimeout}
 }
 
-// receive handles a packet from the client. It reports false when the session
-// has ended and nothing more is to be read.
-func (s *session) receive(p enginePacket) bool {
-	flow, ok, err := s.deliver(p)
+// receive handles a packet from the client. After Closed the session has ended, and
+// nothing more is to be read.
+func (s *session) receive(p enginePacket) (adapter.Flow, adapter.Turn) {
+	flow, turn, err := s.deliver(p)
 	switch {
 	case err != nil:
 		s.fail(err)
-		return false
-	case !ok:
-		return false
-	case flow == adapter.Pause:
-		s.Wait()
+		return adapter.Closed, nil
+	case flow == adapter.Closed:
+		return flow, turn
 	}
 	switch p.kind {
 	case enginePong:
 		s.client.arrived(s.pong())
 	case engineClose:
 		s.end(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
-		return false
+		return adapter.Closed, nil
 	case enginePing: // in this version of the protocol only servers ping
 		s.fail(errEngine)
-		return false
+		return adapter.Closed, nil
 	}
-	return true
+	return flow, turn
 }
 
 // deliver hands a packet to the link, and a message to its namespace; not while the
 // link is told of the end, and not after that.
-func (s *session) deliver(p enginePacket) (flow adapter.Flow, ok bool, err error) {
+func (s *session) deliver(p enginePacket) (flow adapter.Flow, turn adapter.Turn, err error) {
 	s.delivery.Lock() // nobody waits who has it
 	defer s.delivery.Unlock()
 	if s.over || !s.link.Arrived(p.frame()) {
-		return 0, false, nil
+		return adapter.Closed, nil, nil
 	}
 	if p.kind == engineMessage {
-		flow, err = s.client.receive(p)
+		flow, turn, err = s.client.receive(p)
 	}
-	return flow, true, err
+	if flow == adapter.Closed { // of one namespace
+		flow = adapter.Go
+	}
+	return flow, turn, err
 }
 
 // tellEnd tells the link of the end.

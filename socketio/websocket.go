@@ -28,6 +28,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *sess
 	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
 	ws, err := socket.Accept(w, r, socket.Options{
 		Subprotocols:   []string{strings.TrimSpace(first)},
+		EventLoops:     h.limits.EventLoops,
 		MaxMessage:     int64(h.limits.MaxMessage),
 		MessageTimeout: h.limits.MessageTimeout,
 		WriteTimeout:   h.limits.WriteTimeout,
@@ -65,44 +66,45 @@ func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
 	s.read(ws)
 }
 
-// read is the read loop of a WebSocket, to the end of the session. The heartbeat
-// and the Link bound a silence, MessageTimeout a message.
+// read reads a WebSocket to the end of the session. The heartbeat and the Link bound a
+// silence, MessageTimeout a message.
 func (s *session) read(ws *socket.Conn) {
-	for {
-		p, err := readPacket(ws)
-		if err == errEngine {
-			s.fail(err)
-			s.skip(ws)
-			break
-		}
-		if err != nil {
-			s.end(socket.EndOf(err))
-			break
-		}
-		if !s.receive(p) {
-			s.skip(ws)
-			break
-		}
-	}
+	ws.Serve(&inbound{session: s})
 	<-s.done
 }
 
-// skip reads on to the close frame, after which our closing need not wait. Closing
-// bounds it: that cuts the connection after 5 s.
-func (s *session) skip(ws *socket.Conn) {
-	for {
-		if _, _, err := ws.Read(); err != nil {
-			s.end(socket.EndOf(err))
-			return
-		}
-	}
+// inbound is a [socket.Handler].
+type inbound struct {
+	*session
+	over bool // what comes is read to get to the close frame, after which our closing need not wait
 }
+
+func (in *inbound) Message(data []byte, text bool) (flow adapter.Flow, turn adapter.Turn) {
+	if in.over {
+		return adapter.Closed, nil
+	}
+	p, err := packetOf(data, text)
+	if err != nil {
+		in.fail(err)
+		in.over = true
+		return adapter.Closed, nil
+	}
+	flow, turn = in.receive(p)
+	in.over = flow == adapter.Closed
+	return flow, turn
+}
+
+func (in *inbound) End(err error) { in.end(socket.EndOf(err)) }
 
 func readPacket(ws *socket.Conn) (enginePacket, error) {
 	data, text, err := ws.Read()
 	if err != nil {
 		return enginePacket{}, err
 	}
+	return packetOf(data, text)
+}
+
+func packetOf(data []byte, text bool) (enginePacket, error) {
 	if !text {
 		return enginePacket{kind: engineMessage, data: data, binary: true}, nil
 	}

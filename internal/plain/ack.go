@@ -13,7 +13,7 @@ const (
 	ackBytes  = 64 << 10
 )
 
-// acks says when to acknowledge what has come. The zero acks waits for nothing.
+// acks says when to acknowledge what has come.
 type acks struct {
 	send func()
 

@@ -56,7 +56,7 @@ type Session struct {
 
 	auth atomic.Uint32 // an authState
 	conn adapter.Conn  // nil until there has been a first frame, where one is wanted
-	acks acks
+	acks *acks         // nil before the first frame that is counted
 }
 
 type authState = uint32
@@ -84,21 +84,36 @@ func (s *Session) Start(conn adapter.Conn) { s.conn = conn }
 // PingInterval and PongTimeout bound a silence of the peer, MessageTimeout a
 // message.
 func (s *Session) Serve(w Wire) {
-	s.acks.send = s.acknowledge
-	defer s.acks.stop()
 	for {
 		data, text, end := w.Read()
 		if end != nil {
-			s.end(w, *end)
+			s.End(w, *end)
 			return
 		}
-		if s.Link.Arrived(adapter.Frame{Text: data}) && s.Frame(data, text) == adapter.Pause {
+		flow, turn := s.Message(data, text)
+		if turn != nil {
+			go turn.Work()
+		}
+		if flow == adapter.Pause {
 			w.Wait()
-		} // else it is read only to get to the close frame
+		}
 	}
 }
 
-func (s *Session) end(w Wire, e adapter.End) {
+// Message handles one inbound frame, for a wire that is read by others.
+func (s *Session) Message(data []byte, text bool) (adapter.Flow, adapter.Turn) {
+	if !s.Link.Arrived(adapter.Frame{Text: data}) {
+		return adapter.Closed, nil // it is read only to get to the close frame
+	}
+	return s.frame(data, text)
+}
+
+// End ends the connection: nothing more can be read. It returns when everything of it
+// is gone.
+func (s *Session) End(w Wire, e adapter.End) {
+	if s.acks != nil {
+		defer s.acks.stop()
+	}
 	switch {
 	case e.Cause != adapter.CausePeer:
 		s.Link.Close(e)
@@ -148,8 +163,7 @@ func (s *Session) lateAuth() {
 	}
 }
 
-// Frame handles one inbound frame.
-func (s *Session) Frame(data []byte, text bool) adapter.Flow {
+func (s *Session) frame(data []byte, text bool) (adapter.Flow, adapter.Turn) {
 	m, ctl, err := decode(data, s.Limits.MaxName, s.Resumable)
 	switch {
 	case err == errUTF8 && text:
@@ -178,19 +192,24 @@ func (s *Session) Frame(data []byte, text bool) adapter.Flow {
 	default:
 		return s.receive(m)
 	}
-	return adapter.Go
+	return adapter.Go, nil
 }
 
-func (s *Session) receive(m *adapter.Message) adapter.Flow {
-	if !s.Resumable {
-		return s.conn.Receive(m)
-	}
+func (s *Session) receive(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	size := m.Size
-	flow := s.conn.Receive(m)
-	if flow != adapter.Closed {
-		s.acks.took(size)
+	flow, turn := adapter.Take(s.conn, m)
+	if s.Resumable && flow != adapter.Closed {
+		s.took(size)
 	}
-	return flow
+	return flow, turn
+}
+
+// took counts a frame of the peer's.
+func (s *Session) took(size int) {
+	if s.acks == nil {
+		s.acks = &acks{send: s.acknowledge}
+	}
+	s.acks.took(size)
 }
 
 func (s *Session) acknowledge() {
@@ -269,7 +288,7 @@ func (s *Session) badFrame(err error) {
 	}
 	if s.Resumable && s.conn != nil { // the peer has counted it
 		s.conn.(adapter.Recoverable).Refuse(answer)
-		s.acks.took(0)
+		s.took(0)
 		return
 	}
 	s.Link.Send(answer)

@@ -4,16 +4,20 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
 // Conn is one WebSocket: the protocol of this package driven over a net.Conn. Read
 // is called by one goroutine, a batch from Begin to End by one other; Ping, Close
 // and Abort by any.
 type Conn struct {
-	net    network
-	direct syscall.RawConn // to the socket itself; nil where there is none
+	net     network
+	direct  direct     // to the socket itself; nil where there is none
+	loop    *loop.Conn // which it waits at; nil where a goroutine waits
+	early   bool       // bytes came with the handshake
+	handler Handler    // of Serve, at a loop
 
 	subprotocol string // that was agreed upon; empty is none
 
@@ -27,6 +31,7 @@ type Conn struct {
 	from, to int32   // what of buf is unread
 	late     bool    // a message has had to be waited for twice: it has a deadline
 	readErr  error   // every Read from now on fails with it
+	patience patience
 
 	writing  token // guards what follows
 	out      out
@@ -70,7 +75,7 @@ func (t token) tryLock() bool {
 
 func newConn(conn network, opts *Options, client bool) *Conn {
 	return &Conn{
-		net: conn, direct: direct(conn),
+		net: conn, direct: directOf(conn),
 		messageTimeout: opts.MessageTimeout, writeTimeout: opts.WriteTimeout, alive: opts.Alive, control: opts.Control,
 		reading: newToken(), in: in{client: client, max: opts.MaxMessage},
 		writing: newToken(), out: out{client: client},

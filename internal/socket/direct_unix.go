@@ -10,12 +10,9 @@ import (
 	"syscall"
 )
 
-// This file does what a net.Conn cannot: to wait for bytes without a buffer that
-// they would go to, and to write without waiting.
-
-// direct returns what is needed for that, nil if conn is something else than a
+// directOf returns nil if conn is something else than a
 // plain socket. A type that embeds one may have a Read and a Write of its own.
-func direct(conn network) syscall.RawConn {
+func directOf(conn network) direct {
 	var raw syscall.RawConn
 	switch conn := conn.(type) {
 	case *net.TCPConn:
@@ -23,8 +20,14 @@ func direct(conn network) syscall.RawConn {
 	case *net.UnixConn:
 		raw, _ = conn.SyscallConn()
 	}
-	return raw
+	if raw == nil {
+		return nil
+	}
+	return polled{raw}
 }
+
+// polled is a socket in Go's poller.
+type polled struct{ syscall.RawConn }
 
 // directOp is one such read or write. Its functions are kept with it, as each
 // would be allocated otherwise.
@@ -42,10 +45,9 @@ var directOps = sync.Pool{New: func() any {
 	return op
 }}
 
-// readDirect waits for bytes, and returns them in a buffer from the pool.
-func readDirect(raw syscall.RawConn) (buf *[]byte, n int, err error) {
+func (p polled) read() (buf *[]byte, n int, err error) {
 	op := directOps.Get().(*directOp)
-	if err = raw.Read(op.read); err == nil {
+	if err = p.Read(op.read); err == nil {
 		buf, n, err = op.buf, op.n, op.err
 	}
 	op.buf = nil
@@ -72,11 +74,10 @@ func (op *directOp) tryRead(fd uintptr) bool {
 	return true
 }
 
-// writeDirect writes what the network takes at once.
-func writeDirect(raw syscall.RawConn, p []byte) (n int, err error) {
+func (p polled) write(data []byte) (n int, err error) {
 	op := directOps.Get().(*directOp)
-	op.p = p
-	if err = raw.Write(op.write); err == nil {
+	op.p = data
+	if err = p.Write(op.write); err == nil {
 		n, err = op.n, op.err
 	}
 	op.p = nil

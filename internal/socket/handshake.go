@@ -6,11 +6,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
 // RFC 6455 section 4.2: a server's side of the handshake.
@@ -100,7 +103,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 	c := newConn(conn, opts, false)
 	if len(early) > 0 {
 		early = bytes.Clone(early)
-		c.buf, c.to = &early, int32(len(early))
+		c.buf, c.to, c.early = &early, int32(len(early)), true
 	}
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])
@@ -126,7 +129,17 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 	conn.SetWriteDeadline(time.Now().Add(opts.WriteTimeout))
 	conn.Write(head.Bytes()) // if the client has gone, Read will tell
 	conn.SetWriteDeadline(time.Time{})
+	if opts.EventLoops || alwaysLoop {
+		c.moveToLoop(conn)
+	}
 	return c, nil
+}
+
+// moveToLoop takes the socket out of Go's poller, if it can be.
+func (c *Conn) moveToLoop(conn net.Conn) {
+	if l, ok := loop.Take(conn, c.pump); ok {
+		c.net, c.direct, c.loop = l, looped{l}, l
+	}
 }
 
 // ours are the headers that only the handshake may set.

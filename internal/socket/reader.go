@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
 // readBuffers are shared: a connection that waits for bytes has none.
@@ -19,12 +21,26 @@ var errNoClose = errors.New("socket: no close frame in time")
 // the peer is at fault, after which Close tells it so; os.ErrDeadlineExceeded
 // if the peer does not take its pongs; io.EOF or another of the network's. A message
 // that the network's end cuts off is never returned.
-func (c *Conn) Read() (data []byte, text bool, err error) {
+func (c *Conn) Read() (data []byte, text bool, err error) { return c.next(waits) }
+
+// patience says what a reader does where there is no message.
+type patience uint8
+
+const (
+	waits  patience = iota // for one
+	tries                  // reads, but returns loop.ErrWait where it would have to wait
+	parses                 // what has been read, and returns loop.ErrWait where it would have to read
+)
+
+func (c *Conn) next(how patience) (data []byte, text bool, err error) {
 	c.reading.lock()
 	defer c.reading.unlock()
+	c.patience = how
 	for c.readErr == nil {
 		var ev event
-		if err := c.event(&ev); err != nil {
+		if err := c.event(&ev); err == loop.ErrWait {
+			return nil, false, err
+		} else if err != nil {
 			c.readErr = c.networkFailed(err)
 			break
 		}
@@ -89,12 +105,17 @@ func (c *Conn) fill(ev *event) (err error) {
 	n := 0
 	room := c.in.room()
 	switch {
+	case c.patience == parses:
+		return loop.ErrWait
 	case room != nil:
-		if n, err = c.net.Read(room); n > 0 {
+		if n, err = c.readInto(room); n > 0 {
 			c.in.placed(n, ev)
 		}
+	case c.patience == tries:
+		c.buf, n, err = looped{c.loop}.try()
+		c.to = int32(n)
 	case c.direct != nil:
-		c.buf, n, err = readDirect(c.direct)
+		c.buf, n, err = c.direct.read()
 		c.to = int32(n)
 	default:
 		c.buf = readBuffers.Get().(*[]byte)
@@ -109,6 +130,13 @@ func (c *Conn) fill(ev *event) (err error) {
 		return nil // what went wrong will go wrong again
 	}
 	return err
+}
+
+func (c *Conn) readInto(room []byte) (n int, err error) {
+	if c.patience == tries {
+		return c.loop.TryRead(room)
+	}
+	return c.net.Read(room)
 }
 
 // limit gives a message MessageTimeout from the second time that bytes of it have
@@ -153,6 +181,7 @@ func (c *Conn) networkFailed(err error) error {
 // finish does the rest of the closing handshake, and closes the connection. The
 // caller has the reading token.
 func (c *Conn) finish() {
+	c.patience = waits
 	for c.phase() == waiting {
 		var ev event
 		switch err := c.event(&ev); {

@@ -31,5 +31,6 @@ type Options struct {
 	WriteTimeout   time.Duration // for one batch
 	Alive          func()        // called whenever bytes arrive
 	Compression    bool          // a server takes offers of permessage-deflate
+	EventLoops     bool          // a server's TCP sockets wait at internal/loop, see Serve
 	Control        func()        // called for every frame that arrives but a message's last
 }

@@ -148,7 +148,7 @@ func (c *Conn) sendClose(payload []byte) bool {
 
 func (c *Conn) writeDirect() error {
 	if c.writeErr == nil && len(c.out.rest()) > 0 {
-		n, err := writeDirect(c.direct, c.out.rest())
+		n, err := c.direct.write(c.out.rest())
 		c.out.wrote(n)
 		c.writeErr = err
 	}

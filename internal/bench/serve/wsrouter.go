@@ -2,6 +2,7 @@ package serve
 
 import (
 	"net/http"
+	"os"
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/socketio"
@@ -18,7 +19,7 @@ func newWsrouterSocketIO() http.Handler {
 }
 
 func newRouter() *wsrouter.Router {
-	router := wsrouter.New(&wsrouter.Options{MaxMessage: maxMessage})
+	router := wsrouter.New(&wsrouter.Options{MaxMessage: maxMessage, EventLoops: os.Getenv("LOOPS") != ""})
 	router.On("echo", func(c *wsrouter.Context) error {
 		var text string
 		if err := c.Bind(&text); err != nil {

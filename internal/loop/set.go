@@ -1,0 +1,172 @@
+package loop
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+)
+
+// sets are those of a process, or of a test.
+type sets struct {
+	open func() (kernel, error)
+
+	mu    sync.Mutex // guards what follows
+	list  []*set     // nil while there are no connections
+	next  int        // counts connections, which go round
+	conns int
+}
+
+var everything = sets{open: openKernel}
+
+// set is where some of the connections wait.
+type set struct {
+	all    *sets
+	kernel kernel
+
+	mu    sync.Mutex // guards what follows
+	slots []slot
+	free  []uint32 // slots that nobody has
+}
+
+type slot struct {
+	conn *Conn // nil if it is free
+	gen  uint32
+}
+
+// id tells a connection from those that had its slot before.
+type id struct{ slot, gen uint32 }
+
+// mask is what has happened to a socket.
+type mask uint8
+
+const (
+	readable mask = 1 << iota
+	writable
+	ending // the peer has closed its side, or the socket has failed
+)
+
+// event is what a kernel tells.
+type event struct {
+	id   id
+	mask mask
+}
+
+// kernel is what the package needs of an operating system. Every change of a socket's
+// state is told once ("edge-triggered"), so nothing has to be armed again, and a socket
+// of which nobody reads keeps no loop busy.
+type kernel interface {
+	add(fd int, id id) error
+	remove(fd int)               // and close the descriptor
+	wait(events []event) (n int) // 0 after close
+	close()                      // the set itself
+	read(fd int, p []byte) (int, error)
+	write(fd int, p []byte) (int, error)
+	closeWrite(fd int) error
+}
+
+var errFull = errors.New("loop: too many connections")
+
+// add lets a socket wait in one of the sets.
+func (a *sets) add(fd int, ready func()) (*Conn, error) {
+	s, err := a.join()
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{fd: fd, set: s, ready: ready}
+	c.users.Store(1)
+	c.in.news, c.out.news = true, true
+	c.id = s.take(c)
+	if err := s.kernel.add(fd, c.id); err != nil {
+		s.drop(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// join counts a connection, and returns its set.
+func (a *sets) join() (*set, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.list) < runtime.GOMAXPROCS(0) && a.conns == len(a.list) {
+		k, err := a.open()
+		if err != nil && len(a.list) == 0 {
+			return nil, err
+		} else if err != nil {
+			break
+		}
+		s := &set{all: a, kernel: k}
+		a.list = append(a.list, s)
+		go s.run()
+	}
+	a.conns++
+	a.next++
+	return a.list[a.next%len(a.list)], nil
+}
+
+// leave uncounts a connection. With the last one the sets go.
+func (a *sets) leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.conns--; a.conns > 0 {
+		return
+	}
+	for _, s := range a.list {
+		s.kernel.close()
+	}
+	a.list = nil
+}
+
+// take gives a connection a slot.
+func (s *set) take(c *Conn) id {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) == 0 {
+		s.free = append(s.free, uint32(len(s.slots)))
+		s.slots = append(s.slots, slot{})
+	}
+	i := s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	s.slots[i].conn = c
+	return id{i, s.slots[i].gen}
+}
+
+// drop frees the slot: what is still told of it means nobody.
+func (s *set) drop(c *Conn) {
+	s.mu.Lock()
+	s.slots[c.id.slot].conn = nil
+	s.slots[c.id.slot].gen++
+	s.free = append(s.free, c.id.slot)
+	s.mu.Unlock()
+	s.all.leave()
+}
+
+// remove closes the descriptor of a connection, which nobody uses any more.
+func (s *set) remove(c *Conn) {
+	s.kernel.remove(c.fd)
+	s.drop(c)
+}
+
+// run is the loop.
+func (s *set) run() {
+	events := make([]event, 128)
+	conns := make([]*Conn, len(events))
+	for {
+		n := s.kernel.wait(events)
+		if n == 0 {
+			return
+		}
+		s.mu.Lock()
+		for i, e := range events[:n] {
+			conns[i] = nil
+			if slot := s.slots[e.id.slot]; slot.gen == e.id.gen {
+				conns[i] = slot.conn
+			}
+		}
+		s.mu.Unlock()
+		for i, c := range conns[:n] {
+			if c != nil {
+				c.happened(events[i].mask)
+			}
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build eventloops
+
+package socket
+
+const alwaysLoop = true

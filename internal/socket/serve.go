@@ -1,0 +1,111 @@
+package socket
+
+import (
+	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/loop"
+)
+
+// Handler takes what Serve reads. Its methods are called by one goroutine at a time.
+type Handler interface {
+	// Message takes a message. After Pause none is read until Wait has returned.
+	Message(data []byte, text bool) (adapter.Flow, adapter.Turn)
+	Wait()
+
+	// End takes the error of Read. It is called last, and may wait.
+	End(err error)
+}
+
+// Serve reads for h until the connection has ended. At an event loop it returns at
+// once: goroutines read while there is something to be read.
+func (c *Conn) Serve(h Handler) {
+	if c.loop == nil {
+		c.serve(h)
+		return
+	}
+	c.handler = h
+	if c.early || !c.loop.Park() {
+		go c.pump()
+	}
+}
+
+// serve is the reader where there is no loop.
+func (c *Conn) serve(h Handler) {
+	for {
+		data, text, err := c.Read()
+		if err != nil {
+			h.End(err)
+			return
+		}
+		flow, turn := h.Message(data, text)
+		if turn != nil {
+			go turn.Work()
+		}
+		if flow == adapter.Pause {
+			h.Wait()
+		}
+	}
+}
+
+// pump reads what has arrived. When that is all, it gives reading up to the loop, which
+// calls it again, and has handled what came. If there is more to be read somebody else
+// handles it.
+func (c *Conn) pump() {
+	turns := turns{}
+	how := tries
+	for {
+		data, text, err := c.next(how)
+		how = parses
+		switch {
+		case err == loop.ErrWait && c.loop.Park():
+			turns.work()
+			return
+		case err == loop.ErrWait:
+			turns.leave()
+			how = tries
+			continue
+		case err != nil:
+			turns.leave()
+			c.handler.End(err)
+			return
+		}
+		flow, turn := c.handler.Message(data, text)
+		turns.add(turn)
+		if flow == adapter.Pause {
+			go func() {
+				c.handler.Wait()
+				c.pump()
+			}()
+			turns.work()
+			return
+		}
+	}
+}
+
+// turns are what a reader has to handle: mostly one, since what comes behind it waits
+// in its lane.
+type turns struct{ first adapter.Turn }
+
+func (t *turns) add(turn adapter.Turn) {
+	switch {
+	case turn == nil:
+	case t.first == nil:
+		t.first = turn
+	default: // of another namespace
+		go turn.Work()
+	}
+}
+
+// leave lets somebody else handle them.
+func (t *turns) leave() {
+	if t.first != nil {
+		go t.first.Work()
+		t.first = nil
+	}
+}
+
+// work handles them.
+func (t *turns) work() {
+	if t.first != nil {
+		t.first.Work()
+	}
+}
