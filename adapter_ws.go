@@ -4,10 +4,10 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
@@ -153,12 +153,11 @@ type wsTransport struct {
 	socket *socket.Conn
 	limits adapter.Limits
 	link   atomic.Pointer[adapter.Link] // which a Shutdown may close before it is told
-	once   sync.Once
-	over   chan struct{} // closed when Close or Abort is done
+	over   lazy.Latch                   // Close or Abort is done
 }
 
 func newWSTransport(limits adapter.Limits) *wsTransport {
-	return &wsTransport{Gate: adapter.NewGate(), limits: limits, over: make(chan struct{})}
+	return &wsTransport{limits: limits}
 }
 
 func (t *wsTransport) options(subprotocols []string) socket.Options {
@@ -236,7 +235,7 @@ func (t *wsTransport) Ping() { t.socket.Ping() }
 // Close implements [adapter.Transport].
 func (t *wsTransport) Close(e adapter.End) {
 	go func() {
-		defer t.end()
+		defer t.over.Happen()
 		t.socket.Close(e.Code, e.Reason)
 	}()
 }
@@ -244,12 +243,10 @@ func (t *wsTransport) Close(e adapter.End) {
 // Abort implements [adapter.Transport].
 func (t *wsTransport) Abort() {
 	go func() { // over TLS it may have to wait
-		defer t.end()
+		defer t.over.Happen()
 		t.socket.Abort()
 	}()
 }
 
-func (t *wsTransport) end() { t.once.Do(func() { close(t.over) }) }
-
 // Over implements [plain.Wire].
-func (t *wsTransport) Over() <-chan struct{} { return t.over }
+func (t *wsTransport) Over() <-chan struct{} { return t.over.Done() }

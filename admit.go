@@ -65,7 +65,7 @@ func (r *Router) ready(ctx context.Context) error {
 	if r.app.broken != nil {
 		return r.app.broken
 	}
-	return r.initialize(ctx.Done())
+	return r.initialize(ctx.Done)
 }
 
 // allowsOrigin reports whether a page of the request's Origin may connect.

@@ -269,14 +269,14 @@ func (o *DialOptions) beginSession(ctx context.Context, w plain.Wire, l *link, s
 	select {
 	case c := <-decided:
 		return c, nil
-	case <-l.done:
+	case <-l.done.Done():
 		if ce := l.gone(); ce.Cause != CauseLocal {
 			return nil, ce
 		}
 		return nil, &dialError{"the connection was given up meanwhile", nil}
 	case <-ctx.Done():
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "given up", Cause: CauseTimeout})
-		<-l.done // handlers
+		<-l.done.Done() // handlers
 		return nil, &dialError{"no answer from the server", ctx.Err()}
 	case <-late.C:
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "no answer", Cause: CauseTimeout})
@@ -367,7 +367,7 @@ func (c *Client) Close() error {
 	c.cancel()
 	conn := c.Conn()
 	conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-	<-conn.ended // WriteTimeout, 5 s for each close frame, and handlers
+	<-conn.ended.Done() // WriteTimeout, 5 s for each close frame, and handlers
 	if c.gone != nil {
 		<-c.gone
 		c.lapsed.Wait()

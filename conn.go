@@ -14,6 +14,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
 	"github.com/wsrouter/wsrouter/internal/lane"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/rooms"
@@ -28,15 +29,15 @@ type Conn struct {
 	format  adapter.Format
 	dialed  bool // this is the end that has connected
 	born    time.Time
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	base    context.Context // the values of its request's
+	ctx     lazy.Context
 	values  sync.Map // of Key
 	member  rooms.Member[*Conn]
 	lane    lane.Lane[*request]
-	session *session      // nil where it ends with its link
-	done    chan struct{} // closed when it begins to leave
-	ending  atomic.Bool   // somebody takes it out of the world
-	ended   chan struct{} // closed when it is gone
+	session *session    // nil where it ends with its link
+	done    lazy.Latch  // it begins to leave
+	ending  atomic.Bool // somebody takes it out of the world
+	ended   lazy.Latch  // it is gone
 
 	mu        sync.Mutex // guards everything below, and the state of its requests
 	phase     connPhase
@@ -96,10 +97,10 @@ func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.guard != guardPending {
-		return c.ctx
+		return c.ctx.Get(c.base)
 	}
 	if c.asked.Context == nil {
-		c.asked.Context, c.asked.cancel = context.WithCancelCause(c.ctx)
+		c.asked.Context, c.asked.cancel = context.WithCancelCause(c.ctx.Get(c.base))
 		if c.ce != nil {
 			c.asked.cancel(c.ce)
 		}
@@ -432,7 +433,7 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if c.dialed {
 		level = min(level, slog.LevelDebug) // the server has its line
 	}
-	if !c.router.app.opts.Logger.Enabled(c.ctx, level) {
+	if !c.router.app.opts.Logger.Enabled(c.base, level) {
 		return
 	}
 	if !c.dialed {
@@ -446,7 +447,7 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 		}
 	}
 	attrs = append([]slog.Attr{slog.String("conn", c.ID()), slog.String("namespace", c.router.name)}, attrs...)
-	c.router.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)
+	c.router.app.opts.Logger.LogAttrs(c.base, level, msg, attrs...)
 }
 
 // Key names a value of type T that is kept with a connection. Make one per value

@@ -32,10 +32,9 @@ func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (a
 func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
 	c := &Conn{
 		router: ns.(*Router), request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
-		born: time.Now(), done: make(chan struct{}), ended: make(chan struct{}),
+		born: time.Now(), base: context.WithoutCancel(l.request.Context()),
 	}
 	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
 	return c
 }
 
@@ -50,7 +49,7 @@ func (l *link) join(a *attached, c *Conn) error {
 	a.conn.Store(c)
 	if err := l.attach(a, c); err != nil {
 		a.conn.CompareAndSwap(c, nil) // or it would take what nobody handles
-		c.cancel(err)
+		c.ctx.End(err)
 		return err
 	}
 	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
@@ -259,9 +258,9 @@ func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	defer limit.Stop()
 	select {
 	case c.session.resuming <- struct{}{}:
-	case <-c.done:
+	case <-c.done.Done():
 		return false
-	case <-l.done:
+	case <-l.done.Done():
 		return false
 	case <-limit.C:
 		l.close(lateToConnect())
@@ -282,7 +281,7 @@ func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	select {
 	case err := <-decided:
 		return c.allowed(err)
-	case <-l.done:
+	case <-l.done.Done():
 		return false
 	case <-limit.C:
 		l.close(lateToConnect())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/quota"
 )
@@ -44,7 +45,7 @@ type link struct {
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
-	done              chan struct{}              // closed when everything of it is gone
+	done              lazy.Latch                 // everything of it is gone
 
 	lost atomic.Pointer[CloseError] // what senders were told before that
 	next atomic.Pointer[link]       // of a client that has come back by that; nil if it has not
@@ -85,7 +86,6 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 		multi:     opts.Multiplexed,
 		out:       outbox.New[adapter.Frame](a.opts.OutboxBytes),
 		bytes:     a.pool.NewAccount(a.opts.InboxBytes, a.opts.MaxMessage),
-		done:      make(chan struct{}),
 	}
 	early := a.sessions.Spread(a.opts.PingInterval)
 	l.lastRead.Store(time.Now().Add(-early).UnixNano())
@@ -414,9 +414,9 @@ func (l *link) End(e adapter.End) (done <-chan struct{}) {
 		}
 		wg.Wait()
 		l.park()
-		close(l.done)
+		l.done.Happen()
 	}()
-	return l.done
+	return l.done.Done()
 }
 
 // conns returns the Conns that have not ended.

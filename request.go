@@ -293,7 +293,7 @@ func (r *request) context() context.Context {
 }
 
 func (r *request) newContext() (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(r.conn.ctx)
+	ctx, cancel := context.WithCancelCause(r.conn.ctx.Get(r.conn.base))
 	if d := r.conn.router.app.opts.HandlerTimeout; d < forever {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, d, errTimeout)

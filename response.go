@@ -147,7 +147,7 @@ func Stream[T any](c *Context, ch <-chan T) error {
 				return c.cause()
 			case <-event:
 				return c.cause()
-			case <-c.conn.done:
+			case <-c.conn.done.Done():
 				return c.conn.gone()
 			}
 		}
@@ -319,7 +319,7 @@ func (c *Context) takeCredit() error {
 			return nil
 		case <-r.context().Done():
 			return nil
-		case <-r.conn.done:
+		case <-r.conn.done.Done():
 			return r.conn.gone()
 		}
 	}

@@ -53,7 +53,6 @@ type session struct {
 // newSession makes a session and its link. ws is nil for polling.
 func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error) {
 	s := &session{
-		Gate:    adapter.NewGate(),
 		handler: h,
 		request: r,
 		sid:     h.newSID(),

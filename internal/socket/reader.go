@@ -33,8 +33,8 @@ const (
 )
 
 func (c *Conn) next(how patience) (data []byte, text bool, err error) {
-	c.reading.lock()
-	defer c.reading.unlock()
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	c.patience = how
 	for c.readErr == nil {
 		var ev event

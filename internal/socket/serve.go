@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"net"
+
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/loop"
 )
@@ -25,6 +27,13 @@ func (c *Conn) Serve(h Handler) {
 	c.handler = h
 	if c.early || !c.loop.Park() {
 		go c.pump()
+	}
+}
+
+// moveToLoop takes the socket out of Go's poller, if it can be.
+func (c *Conn) moveToLoop(conn net.Conn) {
+	if l, ok := loop.Take(conn, c.pump); ok {
+		c.net, c.direct, c.loop = l, looped{l}, l
 	}
 }
 
