@@ -106,7 +106,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	t.socket = sock
-	link, err := host.NewLink(t, adapter.LinkOptions{Request: req})
+	link, err := host.NewLink(t, adapter.LinkOptions{Request: req, Detached: m.opts.Detach})
 	if refused := new(adapter.Refusal); errors.As(err, &refused) {
 		end := refused.End()
 		sock.Close(end.Code, end.Reason)

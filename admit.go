@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
-	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/internal/handshake"
 	"github.com/wsrouter/wsrouter/internal/origin"
 	"github.com/wsrouter/wsrouter/internal/sessions"
 )
@@ -44,7 +44,7 @@ func (r *Router) mayConnect(req *http.Request) *adapter.Refusal {
 	switch {
 	case !r.app.allowsOrigin(req):
 		return refusal(http.StatusForbidden, "origin not allowed", RefusedOrigin)
-	case budget.Request(req) > maxRequest:
+	case handshake.Held(req) > maxRequest:
 		return refusal(http.StatusRequestHeaderFieldsTooLarge, "request headers too large", RefusedRequest)
 	case r.isClosing():
 		return r.app.notAnyMore()

@@ -157,7 +157,7 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*
 		return nil, dialFailure(err, resp)
 	}
 	t.socket = sock
-	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: handshake(url, g.header), Dialed: true})
+	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: dialRequest(url, g.header), Dialed: true})
 	if err != nil {
 		sock.Abort()
 		return nil, statusError(err)
@@ -168,8 +168,8 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*
 
 func (o *DialOptions) resumes() bool { return o.Reconnect != nil && o.Reconnect.Resume }
 
-// handshake is the request that a client's own Conn shows.
-func handshake(url string, header http.Header) *http.Request {
+// dialRequest is the request that a client's own Conn shows.
+func dialRequest(url string, header http.Header) *http.Request {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		req, _ = http.NewRequest(http.MethodGet, "/", nil)
@@ -183,7 +183,7 @@ func handshake(url string, header http.Header) *http.Request {
 func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Conn, error) {
 	req := o.Request
 	if req == nil {
-		req = handshake("http://memory/", g.header)
+		req = dialRequest("http://memory/", g.header)
 		req.RemoteAddr = "pipe"
 	}
 	reqCtx, done := context.WithCancel(req.Context()) // ends as a server's, when it has been handled

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/handshake"
 	"github.com/wsrouter/wsrouter/internal/lane"
 	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
@@ -43,7 +44,7 @@ type Conn struct {
 	phase     connPhase
 	guard     guardPhase
 	link      *link // while it is away the one that it had
-	request   *http.Request
+	request   *handshake.Request
 	auth      json.RawMessage
 	ce        *CloseError // how it leaves
 	held      held
@@ -76,7 +77,7 @@ func (c *Conn) Router() *Router { return c.router }
 func (c *Conn) Request() *http.Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.request
+	return c.request.HTTP()
 }
 
 // Transport returns what the connection runs over: "websocket", "polling", or

@@ -2,15 +2,14 @@ package wsrouter
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"reflect"
 	"slices"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/handshake"
 	"github.com/wsrouter/wsrouter/internal/lane"
 	"github.com/wsrouter/wsrouter/internal/rooms"
 )
@@ -32,7 +31,7 @@ func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (a
 func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
 	c := &Conn{
 		router: ns.(*Router), request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
-		born: time.Now(), base: context.WithoutCancel(l.request.Context()),
+		born: time.Now(), base: l.request.Values(),
 	}
 	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
 	return c
@@ -86,14 +85,14 @@ func (l *link) attach(a *attached, conn *Conn) error {
 		joined.welcomeAgain()
 	case err == errTooManyJoins:
 		if idle { // nobody's end tells of it
-			l.app.refused(l.request, r.name, RefusedProtocol, err)
+			l.app.refused(l.request.HTTP(), r.name, RefusedProtocol, err)
 		}
 		l.close(&CloseError{Code: ClosePolicy, Reason: err.Error(), Cause: CauseProtocol})
 		return adapter.ErrClosing
 	case err == adapter.ErrClosing && idle: // of a tree that shuts down: it is owed nothing
 		l.close(l.app.shutdownError())
 	case errors.As(err, &refused):
-		l.app.refused(l.request, r.name, Refusal(refused.Reason), err)
+		l.app.refused(l.request.HTTP(), r.name, Refusal(refused.Reason), err)
 	}
 	return err
 }
@@ -294,7 +293,7 @@ var errEnded = NewError("the connection, or the attempt, has ended")
 
 // introduction is with what a client has come. Conn.mu guards those of attempts.
 type introduction struct {
-	request *http.Request
+	request *handshake.Request
 	auth    []byte
 }
 

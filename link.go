@@ -2,7 +2,6 @@ package wsrouter
 
 import (
 	"errors"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/internal/handshake"
 	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/quota"
@@ -31,7 +31,7 @@ import (
 type link struct {
 	app       *app
 	transport adapter.Transport
-	request   *http.Request
+	request   *handshake.Request
 	dialed    bool // this is the end that has connected
 	multi     bool // carries several namespaces and outlives them
 
@@ -81,7 +81,7 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	l := &link{
 		app:       a,
 		transport: t,
-		request:   opts.Request,
+		request:   kept(opts),
 		dialed:    opts.Dialed,
 		multi:     opts.Multiplexed,
 		out:       outbox.New[adapter.Frame](a.opts.OutboxBytes),
@@ -92,8 +92,8 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	l.mu.Lock() // the timer may be quick
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
-	l.bytes.Keep(budget.Request(l.request))
-	refused := a.noRoom(a.sessions.Add(l, l.request, a.clientKey(l.request)))
+	l.bytes.Keep(l.request.Held())
+	refused := a.noRoom(a.sessions.Add(l, opts.Request, a.clientKey(opts.Request)))
 	if refused == nil && !opts.Dialed && !a.take(serving) {
 		a.sessions.Remove(l)
 		refused = notServing()
@@ -101,11 +101,18 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	if refused != nil {
 		l.ping.Stop()
 		l.bytes.Leave()
-		a.refused(l.request, "", Refusal(refused.Reason), refused)
+		a.refused(opts.Request, "", Refusal(refused.Reason), refused)
 		return nil, refused
 	}
 	a.relieve()
 	return l, nil
+}
+
+func kept(opts adapter.LinkOptions) *handshake.Request {
+	if opts.Detached {
+		return handshake.Pack(opts.Request)
+	}
+	return handshake.Keep(opts.Request)
 }
 
 // Send implements [adapter.Link].
@@ -390,11 +397,11 @@ func (l *link) beginClose(ce *CloseError) bool {
 func (l *link) turnedAway(ce *CloseError) {
 	switch ce.Cause {
 	case CauseTimeout:
-		l.app.refused(l.request, "", RefusedTimeout, ce)
+		l.app.refused(l.request.HTTP(), "", RefusedTimeout, ce)
 	case CauseShutdown:
-		l.app.refused(l.request, "", RefusedShutdown, ce)
+		l.app.refused(l.request.HTTP(), "", RefusedShutdown, ce)
 	case CauseProtocol, CauseSlow:
-		l.app.refused(l.request, "", RefusedProtocol, ce)
+		l.app.refused(l.request.HTTP(), "", RefusedProtocol, ce)
 	}
 }
 

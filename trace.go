@@ -61,9 +61,9 @@ func (a *app) traceFrame(fn func(*http.Request, []byte), l *link, f adapter.Fram
 	if fn == nil || f.IsZero() {
 		return
 	}
-	a.trace(func() { fn(l.request, f.Text) })
+	a.trace(func() { fn(l.request.HTTP(), f.Text) })
 	for _, data := range f.Attachments {
-		a.trace(func() { fn(l.request, data) })
+		a.trace(func() { fn(l.request.HTTP(), data) })
 	}
 	if f.Next != nil {
 		a.traceFrame(fn, l, *f.Next)
@@ -77,6 +77,6 @@ func (a *app) dropped(l *link, n int) {
 	}
 	a.counters.dropped.Add(int64(n))
 	if t := a.opts.Trace; t.Drop != nil {
-		a.trace(func() { t.Drop(l.request, n) })
+		a.trace(func() { t.Drop(l.request.HTTP(), n) })
 	}
 }

@@ -109,6 +109,10 @@ type LinkOptions struct {
 	// no HTTP makes one, with the client's address as its RemoteAddr.
 	Request *http.Request
 
+	// Detached says that the handler of Request returns before the link ends. Then a
+	// copy is kept, in less memory.
+	Detached bool
+
 	// Multiplexed links carry several namespaces, and outlive them. Others have
 	// one Conn and end with it.
 	Multiplexed bool

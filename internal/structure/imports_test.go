@@ -10,18 +10,19 @@ import (
 // imports are the packages of this module that each may import. One that is
 // not here imports what is public.
 var imports = map[string][]string{
-	"internal/scan":     {},
-	"internal/outbox":   {},
-	"internal/lane":     {},
-	"internal/rooms":    {},
-	"internal/budget":   {},
-	"internal/tail":     {},
-	"internal/origin":   {},
-	"internal/quota":    {},
-	"internal/lazy":     {},
-	"internal/loop":     {},
-	"internal/sessions": {},
-	"clientjs":          {},
+	"internal/scan":      {},
+	"internal/outbox":    {},
+	"internal/lane":      {},
+	"internal/rooms":     {},
+	"internal/budget":    {},
+	"internal/tail":      {},
+	"internal/origin":    {},
+	"internal/quota":     {},
+	"internal/lazy":      {},
+	"internal/handshake": {},
+	"internal/loop":      {},
+	"internal/sessions":  {},
+	"clientjs":           {},
 
 	"payload":             {"internal/scan"},
 	"adapter":             {"payload", "internal/lazy"},
@@ -33,7 +34,7 @@ var imports = map[string][]string{
 	"internal/membership": {"broker"},
 
 	"": {
-		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/lazy", "internal/membership",
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/lane", "internal/lazy", "internal/membership",
 		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
 		"internal/sessions", "internal/socket", "internal/tail",
 	},
