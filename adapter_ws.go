@@ -80,13 +80,14 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	mount{host: host{r}, namespace: r, opts: opts}.serve(w, req)
+	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts}.serve(w, req)
 }
 
 // mount is where WebSockets come in. It sees the router as other adapters do.
 type mount struct {
 	host      adapter.Host
 	namespace adapter.Namespace
+	limits    *adapter.Limits
 	opts      *WSOptions
 }
 
@@ -96,7 +97,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 		refused.ServeHTTP(w, req)
 		return
 	}
-	t := newWSTransport(host.Limits())
+	t := newWSTransport(m.limits)
 	session := t.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a frame of the session
 	o := t.options(t.subprotocols(session, m.opts.Subprotocols))
 	o.Compression, o.EventLoops = m.opts.Compression, t.limits.EventLoops
@@ -151,12 +152,12 @@ func (in *inbound) End(err error) {
 type wsTransport struct {
 	adapter.Gate
 	socket *socket.Conn
-	limits adapter.Limits
+	limits *adapter.Limits
 	link   atomic.Pointer[adapter.Link] // which a Shutdown may close before it is told
 	over   lazy.Latch                   // Close or Abort is done
 }
 
-func newWSTransport(limits adapter.Limits) *wsTransport {
+func newWSTransport(limits *adapter.Limits) *wsTransport {
 	return &wsTransport{limits: limits}
 }
 

@@ -151,7 +151,7 @@ func (o *DialOptions) withDefaults() DialOptions {
 func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, g.until)
 	defer cancel()
-	t := newWSTransport(o.Router.app.limits())
+	t := newWSTransport(&o.Router.app.limits)
 	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, t.options(t.subprotocols(o.resumes(), nil)))
 	if err != nil {
 		return nil, dialFailure(err, resp)
@@ -193,7 +193,7 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 	if refused := r.admit(req); refused != nil {
 		return nil, statusError(refused)
 	}
-	server, client := pipe.New(r.app.limits(), o.Router.app.limits())
+	server, client := pipe.New(r.app.limits, o.Router.app.limits)
 	serving, err := r.app.newLink(server, adapter.LinkOptions{Request: req})
 	if err != nil {
 		return nil, statusError(err)
@@ -378,7 +378,7 @@ func (c *Client) Close() error {
 // session is one end of a connection that speaks the plain protocol.
 func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
 	return &plain.Session{
-		Link: l, Namespace: r, Codec: codec, Limits: r.app.limits(), Dialed: l.dialed,
+		Link: l, Namespace: r, Codec: codec, Limits: &r.app.limits, Dialed: l.dialed,
 		BadFrame: func(problem string) {
 			r.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", problem)
 		},
