@@ -20,8 +20,9 @@ var everything = sets{open: openKernel}
 
 // set is where some of the connections wait.
 type set struct {
-	all    *sets
-	kernel kernel
+	all     *sets
+	kernel  kernel
+	workers workers
 
 	mu    sync.Mutex // guards what follows
 	slots []slot
@@ -112,6 +113,7 @@ func (a *sets) leave() {
 	}
 	for _, s := range a.list {
 		s.kernel.close()
+		s.workers.close()
 	}
 	a.list = nil
 }
