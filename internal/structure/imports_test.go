@@ -28,14 +28,16 @@ var imports = map[string][]string{
 	"adapter":             {"payload", "internal/lazy"},
 	"broker":              {"payload"},
 	"internal/bind":       {"payload", "internal/scan"},
-	"internal/plain":      {"adapter", "payload", "internal/scan"},
+	"internal/meta":       {"payload", "internal/scan"},
+	"internal/plain":      {"adapter", "payload", "internal/meta", "internal/scan"},
 	"internal/pipe":       {"adapter"},
 	"internal/socket":     {"adapter", "internal/lazy", "internal/loop"},
 	"internal/membership": {"broker"},
 
 	"": {
-		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/lane", "internal/lazy", "internal/membership",
-		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/lane",
+		"internal/lazy", "internal/membership", "internal/meta", "internal/origin", "internal/outbox", "internal/pipe",
+		"internal/plain", "internal/quota", "internal/rooms",
 		"internal/sessions", "internal/socket", "internal/tail",
 	},
 
