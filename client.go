@@ -344,8 +344,8 @@ func (c *Client) Call(ctx context.Context, event string, in, out any) error {
 	return c.explain(c.Conn().Call(ctx, event, in, out))
 }
 
-func (c *Client) pull(event string, in any) (*pull, error) {
-	p, err := c.Conn().pull(event, in)
+func (c *Client) pull(ctx context.Context, event string, in any) (*pull, error) {
+	p, err := c.Conn().pull(ctx, event, in)
 	return p, c.explain(err)
 }
 
