@@ -43,6 +43,7 @@ var imports = map[string][]string{
 
 	"internal/loopback":  {},
 	"internal/redistest": {"internal/loopback"},
+	"internal/promtest":  {"internal/loopback"},
 	"internal/rawtest":   {"", "adapter", "wsroutertest", "internal/pipe", "internal/plain"},
 
 	"socketio":      {"", "adapter", "payload", "internal/origin", "internal/scan", "internal/socket"},
