@@ -33,7 +33,11 @@ const (
 )
 
 func (c *Conn) next(how patience) (data []byte, text bool, err error) {
-	c.reading.lock()
+	if how != parses {
+		c.reading.lock()
+	} else if !c.reading.tryLock() { // a closer reads on, which may take it seconds
+		return nil, false, loop.ErrWait
+	}
 	defer c.reading.unlock()
 	c.patience = how
 	for c.readErr == nil {

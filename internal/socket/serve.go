@@ -23,9 +23,19 @@ func (c *Conn) Serve(h Handler) {
 		return
 	}
 	c.handler = h
-	if c.early || !c.loop.Park() {
+	if c.mayHaveRead() || !c.loop.Park() {
 		go c.pump()
 	}
+}
+
+// mayHaveRead reports whether there may be something to be handled already, of which
+// the loop would not tell: it came with the handshake, or behind what Read has returned.
+func (c *Conn) mayHaveRead() bool {
+	if !c.reading.tryLock() {
+		return true
+	}
+	defer c.reading.unlock()
+	return c.buf != nil || c.readErr != nil
 }
 
 // serve is the reader where there is no loop.
