@@ -164,13 +164,3 @@ func (h host) NewLink(t adapter.Transport, opts adapter.LinkOptions) (adapter.Li
 	}
 	return l, nil
 }
-
-func (o *Options) limits() adapter.Limits {
-	return adapter.Limits{
-		MaxMessage: o.MaxMessage, MaxName: o.MaxName,
-		PingInterval: o.PingInterval, PongTimeout: o.PongTimeout, WriteTimeout: o.WriteTimeout,
-		MessageTimeout: o.MessageTimeout, ConnectTimeout: o.ConnectTimeout,
-		Window: o.Recovery.window(), EventLoops: o.EventLoops,
-		Origins: o.Origins, CrossOrigin: len(o.Origins) > 0 || o.AllowOrigin != nil,
-	}
-}

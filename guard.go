@@ -59,7 +59,7 @@ func (c *Conn) connect(turn *lane.Item[*request]) {
 			c.reject(err)
 		}
 		if next, _ := c.lane.Next(turn); next != nil {
-			c.work(next.Value)
+			next.Value.Work()
 		}
 	}
 	defer func() {

@@ -54,7 +54,7 @@ func (l *link) join(a *attached, c *Conn) error {
 	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
 		c.admit()
 		if next, _ := c.lane.Next(turn); next != nil { // of a client that is not in since just now: see comeBack
-			go c.work(next.Value)
+			go next.Value.Work()
 		}
 		return nil
 	}

@@ -206,11 +206,9 @@ func (r *request) rejected() {
 	r.cancelLocked(errOver)
 }
 
-// Work implements [adapter.Turn].
-func (r *request) Work() { r.conn.work(r) }
-
-// work has requests handled, one after another, for as long as there is a turn.
-func (c *Conn) work(r *request) {
+// Work implements [adapter.Turn]: requests are handled one after another, for as long as
+// there is a turn.
+func (r *request) Work() {
 	for r != nil {
 		r = r.handle()
 	}
@@ -224,7 +222,7 @@ func (r *request) handle() (next *request) {
 	returned := false
 	defer func() {
 		if !returned {
-			go func() { r.conn.work(r.finish(errGoexit())) }()
+			go func() { r.finish(errGoexit()).Work() }()
 		}
 	}()
 	r.own = Context{conn: r.conn, msg: r.msg, req: r}
@@ -273,7 +271,7 @@ func (r *request) passedTurn(next *lane.Item[*request], had bool) {
 		r.link.bytes.Yield(r.msg.Held())
 	}
 	if next != nil {
-		go r.conn.work(next.Value)
+		go next.Value.Work()
 	}
 }
 

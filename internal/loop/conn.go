@@ -165,9 +165,12 @@ func (c *Conn) TryRead(p []byte) (n int, err error) {
 func (c *Conn) beginRead() (ended, late bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.in.late {
+		return false, true // nothing is read, and what has happened stays news
+	}
 	ended = c.ended
 	c.ended, c.in.news = false, false
-	return ended, c.in.late
+	return ended, false
 }
 
 func (c *Conn) more(ended bool) {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // epoll is a set of the kernel's. Its descriptor waits in Go's poller, as that of a
@@ -26,7 +27,11 @@ func openKernel() (kernel, error) {
 	}
 	syscall.SetNonblock(fd, true) // or Go's poller would not take it
 	k := &epoll{file: os.NewFile(uintptr(fd), "epoll")}
-	if k.raw, err = k.file.SyscallConn(); err != nil {
+	err = k.file.SetDeadline(time.Time{}) // fails if Go's poller has not taken it
+	if err == nil {
+		k.raw, err = k.file.SyscallConn()
+	}
+	if err != nil {
 		k.file.Close()
 		return nil, err
 	}
@@ -71,6 +76,9 @@ func (k *epoll) wait(events []event) int {
 
 func (k *epoll) try(fd uintptr) bool {
 	n, err := syscall.EpollWait(int(fd), k.events[:], 0)
+	for err == syscall.EINTR {
+		n, err = syscall.EpollWait(int(fd), k.events[:], 0)
+	}
 	k.n = n
 	return err == nil && n > 0
 }

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"errors"
 	"runtime"
 	"sync"
 )
@@ -12,7 +11,7 @@ type sets struct {
 
 	mu    sync.Mutex // guards what follows
 	list  []*set     // nil while there are no connections
-	next  int        // counts connections, which go round
+	next  int        // counts those that have come, which go round
 	conns int
 }
 
@@ -65,8 +64,6 @@ type kernel interface {
 	closeWrite(fd int) error
 }
 
-var errFull = errors.New("loop: too many connections")
-
 // add lets a socket wait in one of the sets.
 func (a *sets) add(fd int, ready func()) (*Conn, error) {
 	s, err := a.join()
@@ -88,7 +85,7 @@ func (a *sets) add(fd int, ready func()) (*Conn, error) {
 func (a *sets) join() (*set, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.list) < runtime.GOMAXPROCS(0) && a.conns == len(a.list) {
+	for len(a.list) < min(runtime.GOMAXPROCS(0), a.conns+1) {
 		k, err := a.open()
 		if err != nil && len(a.list) == 0 {
 			return nil, err
@@ -99,23 +96,24 @@ func (a *sets) join() (*set, error) {
 		a.list = append(a.list, s)
 		go s.run()
 	}
+	s := a.list[a.next%len(a.list)]
 	a.conns++
 	a.next++
-	return a.list[a.next%len(a.list)], nil
+	return s, nil
 }
 
 // leave uncounts a connection. With the last one the sets go.
 func (a *sets) leave() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.conns--; a.conns > 0 {
-		return
+	var gone []*set
+	if a.conns--; a.conns == 0 {
+		gone, a.list, a.next = a.list, nil, 0
 	}
-	for _, s := range a.list {
+	a.mu.Unlock()
+	for _, s := range gone {
 		s.kernel.close()
 		s.workers.close()
 	}
-	a.list = nil
 }
 
 // take gives a connection a slot.
@@ -159,7 +157,6 @@ func (s *set) run() {
 		}
 		s.mu.Lock()
 		for i, e := range events[:n] {
-			conns[i] = nil
 			if slot := s.slots[e.id.slot]; slot.gen == e.id.gen {
 				conns[i] = slot.conn
 			}
@@ -168,6 +165,7 @@ func (s *set) run() {
 		for i, c := range conns[:n] {
 			if c != nil {
 				c.happened(events[i].mask)
+				conns[i] = nil // a loop that waits keeps nobody's memory
 			}
 		}
 	}

@@ -17,7 +17,6 @@ type Conn struct {
 	net     network
 	direct  direct     // to the socket itself; nil where there is none
 	loop    *loop.Conn // which it waits at; nil where a goroutine waits
-	early   bool       // bytes came with the handshake
 	handler Handler    // of Serve, at a loop
 
 	subprotocol string // that was agreed upon; empty is none

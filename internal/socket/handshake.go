@@ -100,7 +100,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 	c := newConn(conn, opts, false)
 	if len(early) > 0 {
 		early = bytes.Clone(early)
-		c.buf, c.to, c.early = &early, int32(len(early)), true
+		c.buf, c.to = &early, int32(len(early))
 	}
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])

@@ -33,7 +33,11 @@ const (
 )
 
 func (c *Conn) next(how patience) (data []byte, text bool, err error) {
-	c.reading.Lock()
+	if how != parses {
+		c.reading.Lock()
+	} else if !c.reading.TryLock() { // a closer reads on, which may take it seconds
+		return nil, false, loop.ErrWait
+	}
 	defer c.reading.Unlock()
 	c.patience = how
 	for c.readErr == nil {

@@ -25,7 +25,7 @@ func (c *Conn) Serve(h Handler) {
 		return
 	}
 	c.handler = h
-	if c.early || !c.loop.Park() {
+	if c.mayHaveRead() || !c.loop.Park() {
 		go c.pump()
 	}
 }
@@ -35,6 +35,16 @@ func (c *Conn) moveToLoop(conn net.Conn) {
 	if l, ok := loop.Take(conn, c.pump); ok {
 		c.net, c.direct, c.loop = l, looped{l}, l
 	}
+}
+
+// mayHaveRead reports whether there may be something to be handled already, of which
+// the loop would not tell: it came with the handshake, or behind what Read has returned.
+func (c *Conn) mayHaveRead() bool {
+	if !c.reading.TryLock() {
+		return true
+	}
+	defer c.reading.Unlock()
+	return c.buf != nil || c.readErr != nil
 }
 
 // serve is the reader where there is no loop.
