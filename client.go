@@ -151,19 +151,21 @@ func (o *DialOptions) withDefaults() DialOptions {
 func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, g.until)
 	defer cancel()
-	t := newWSTransport(&o.Router.app.limits)
-	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, t.options(t.subprotocols(o.resumes(), nil)))
+	t := new(socket.Transport)
+	opts := t.Options(&o.Router.app.limits)
+	opts.Subprotocols = subprotocols(o.resumes(), nil)
+	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, opts)
 	if err != nil {
 		return nil, dialFailure(err, resp)
 	}
-	t.socket = sock
+	t.Conn = sock
 	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: dialRequest(url, g.header), Dialed: true})
 	if err != nil {
 		sock.Abort()
 		return nil, statusError(err)
 	}
-	t.attach(l)
-	return o.begin(ctx, t, l, g, t.resumable())
+	t.Attach(l)
+	return o.begin(ctx, t, l, g, resumable(sock))
 }
 
 func (o *DialOptions) resumes() bool { return o.Reconnect != nil && o.Reconnect.Resume }
