@@ -120,6 +120,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	in := &inbound{Transport: t, session: s, stop: s.Begin()}
 	if m.opts.Detach {
 		go sock.Serve(in)
+		<-link.Settled()
 		return
 	}
 	in.ended = make(chan struct{})

@@ -124,6 +124,7 @@ func (c *Conn) admit() {
 	if wake {
 		go l.flush()
 	}
+	l.settled.Happen()
 	app := c.router.app
 	app.counters.connects.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: connected")

@@ -383,6 +383,7 @@ func (c *Conn) resume(a *attached, auth []byte, want adapter.Recovery) bool {
 		go l.flush()
 	}
 	old.passOn(c, l)
+	l.settled.Happen()
 	c.router.app.counters.resumed.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: resumed", slog.Duration("away", away))
 	if t := c.router.app.opts.Trace; t.Resume != nil {

@@ -120,6 +120,7 @@ func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 	_, bytes := c.held.take()
 	l, first := c.link, c.leaveLocked(ce)
 	c.mu.Unlock()
+	l.settled.Happen()
 	l.bytes.Out(-bytes)
 	c.lane.Close()
 	c.dropWaiting()

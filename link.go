@@ -45,6 +45,7 @@ type link struct {
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
+	settled           lazy.Latch                 // a client is in, refused, or gone
 	done              lazy.Latch                 // everything of it is gone
 
 	lost atomic.Pointer[CloseError] // what senders were told before that
@@ -405,8 +406,12 @@ func (l *link) turnedAway(ce *CloseError) {
 	}
 }
 
+// Settled implements [adapter.Link].
+func (l *link) Settled() <-chan struct{} { return l.settled.Done() }
+
 // End implements [adapter.Link].
 func (l *link) End(e adapter.End) (done <-chan struct{}) {
+	l.settled.Happen()
 	l.beginClose(closeError(e))
 	l.dropOutbox()
 	if l.ends() {

@@ -157,6 +157,12 @@ type Link interface {
 	// os.ErrDeadlineExceeded if the peer did not take it in time.
 	Writable(err error)
 
+	// Settled returns a channel that is closed when the first of the link's clients has
+	// been let in or refused, or has come back, or the link has ended. With
+	// LinkOptions.Detached the handler of the request returns then, not before: OnConnect
+	// may use what belongs to it.
+	Settled() <-chan struct{}
+
 	// Close begins the end, unless it has begun: what is queued is sent, then
 	// Transport.Close is called with the end that came first.
 	Close(End)

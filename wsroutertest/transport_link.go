@@ -195,6 +195,15 @@ func (l *fakeLink) write(s *rig, batch ...adapter.Frame) (pending bool, err erro
 	return pending, err
 }
 
+// Settled implements [adapter.Link]: the client is in.
+func (l *fakeLink) Settled() <-chan struct{} { return closedChannel }
+
+var closedChannel = func() <-chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
+
 // Writable implements [adapter.Link].
 func (l *fakeLink) Writable(err error) {
 	l.change(func() {
