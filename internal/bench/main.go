@@ -45,8 +45,8 @@ func main() {
 
 func run(args []string) error {
 	switch {
-	case len(args) == 2 && args[0] == "serve":
-		return serve.Run(args[1], os.Stdin, os.Stdout)
+	case len(args) > 0 && args[0] == "serve":
+		return serve.Run(args[1:], os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == "load":
 		return load.Run(os.Stdin, os.Stdout)
 	}

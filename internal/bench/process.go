@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -94,10 +93,10 @@ type served struct {
 	port int
 }
 
-func startServer(self string, s server) (*served, error) {
-	program, args := self, []string{"serve", s.name}
-	if s.node {
-		program, args = "node", []string{"--expose-gc", filepath.Join("node", s.name+".mjs")}
+func startServer(self string, s server, flags ...string) (*served, error) {
+	program, args, err := s.command(self, flags...)
+	if err != nil {
+		return nil, err
 	}
 	p, err := start([]string{"GOMAXPROCS=" + strconv.Itoa(runtime.NumCPU()), "NODE_ENV=production"}, program, args...)
 	if err != nil {

@@ -197,7 +197,7 @@ func (r *runner) idle(to *served, from *loader, s server, step step) (sample, er
 	return sample{Result: result, Bytes: float64(after-before) / float64(step.conns)}, err
 }
 
-func (r *runner) profiled(s server) bool { return r.cfg.profile != "" && !s.node }
+func (r *runner) profiled(s server) bool { return r.cfg.profile != "" && s.platform == inGo }
 
 func (r *runner) profile(s server, step step) string {
 	return filepath.Join(r.cfg.profile, s.name+"."+step.name+".pprof")
