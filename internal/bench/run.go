@@ -69,8 +69,13 @@ func (r *runner) run(ctx context.Context) error {
 				}
 				r.progress(round, i, j)
 				begin := time.Now()
-				if err := r.session(ctx, round, session, server); err != nil {
-					return fmt.Errorf("%s: %w", server.name, err)
+				err := r.session(ctx, round, session, server)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if err != nil { // the others still count
+					r.say("%s: %v", server.name, err)
+					r.results.Failures = append(r.results.Failures, failure{server.name, round, err.Error()})
 				}
 				r.took[session.name+server.name] = time.Since(begin)
 			}
@@ -127,10 +132,8 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 		return err
 	}
 	defer from.stop()
-	if round == 0 && session.name == r.plan[0].name {
-		if err := check(from); err != nil {
-			return err
-		}
+	if err := check(from); err != nil {
+		return err
 	}
 	for _, step := range session.steps {
 		if err := ctx.Err(); err != nil {
@@ -140,6 +143,7 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
+		got.Round = round
 		r.results.add(step.name, s.name, got)
 	}
 	return nil

@@ -51,6 +51,9 @@ var servers = slices.DeleteFunc([]server{
 	{name: "nest-socketio", title: "NestJS, socket.io", dialect: "socketio", color: "#b35900", platform: inNode},
 }, func(s server) bool { return s.loops && !serve.HasLoops() })
 
+// anchor is the fastest peer, which the others are told beside.
+const anchor = "bun-ws"
+
 // ours says that it is wsrouter.
 func (s server) ours() bool { return strings.HasPrefix(s.name, "wsrouter") }
 
