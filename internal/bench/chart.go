@@ -185,11 +185,14 @@ func (p plot) yAxis() (low, high float64, ticks []float64) {
 			}
 		}
 	}
+	if high == 0 {
+		low, high = 1, 1 // nothing to draw
+	}
 	if p.logY {
 		low = math.Pow(10, math.Floor(math.Log10(low)))
 		for v := low; ; v *= 10 {
 			ticks = append(ticks, v)
-			if v >= high {
+			if v >= high && v > low {
 				return low, v, ticks
 			}
 		}

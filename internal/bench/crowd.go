@@ -46,7 +46,7 @@ func runCrowd(ctx context.Context, args []string) error {
 	only := flags.String("only", strings.Join(crowdServers(), ","), "these servers, by `names` with commas between")
 	flags.IntVar(&c.conns, "conns", 100_000, "how `many` connections")
 	flags.DurationVar(&c.beat, "beat", 10*time.Minute, "how `long` heartbeats are watched")
-	flags.DurationVar(&c.ping, "ping", 10*time.Second, "wsrouter's PingInterval, the `silence` before a heartbeat")
+	flags.DurationVar(&c.ping, "ping", 10*time.Second, "wsrouter's PingInterval and PongTimeout, the `silence` before a heartbeat")
 	flags.DurationVar(&c.window, "time", c.window, "how `long` echoes and broadcasts are measured")
 	write := flags.Bool("page", true, "write crowd.json, and the section of the page")
 	flags.Parse(args)
@@ -227,7 +227,7 @@ func (c *crowd) steps(s server, pairs []*pair, row *crowdRow) []crowdStep {
 		{"connect", all(&row.Connect, load.Command{Op: "connect"})},
 		{"memory", read(&row.Memory)},
 		{"echo, one at a time", func() (err error) {
-			row.EchoOne, err = pairs[0].from.do(load.Command{Op: "echo", Spread: 1, Size: echoSize, Warm: time.Second, For: c.window})
+			row.EchoOne, err = c.echoOne(pairs)
 			return err
 		}},
 		{"echo", all(&row.Echo, load.Command{Op: "echo", Spread: share, Size: echoSize, Warm: time.Second, For: c.window})},
@@ -241,6 +241,18 @@ func (c *crowd) steps(s server, pairs []*pair, row *crowdRow) []crowdStep {
 		crowdStep{"memory after", read(&row.MemoryAfter)},
 		crowdStep{"drain", func() (err error) { row.Drain, err = together(pairs, drain); return err }},
 	)
+}
+
+// echoOne has one message on its way over the first pair's connections. The others
+// answer pings meanwhile.
+func (c *crowd) echoOne(pairs []*pair) (load.Result, error) {
+	return together(pairs, func(p *pair) (load.Result, error) {
+		if p == pairs[0] {
+			return p.from.do(load.Command{Op: "echo", Spread: 1, Size: echoSize, Warm: time.Second, For: c.window})
+		}
+		_, err := p.from.do(load.Command{Op: "hold", For: c.window + time.Second})
+		return load.Result{}, err
+	})
 }
 
 // drain has a server end, and its load watch.

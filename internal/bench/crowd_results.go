@@ -99,7 +99,7 @@ func (r *crowdResults) section() string {
 	b.WriteString(tableOf(r.trafficTable()))
 	fmt.Fprintf(&b, "\nAn echo with one in flight goes to another connection each time. A broadcast's time is that until the last has it.\n\n")
 	b.WriteString(tableOf(r.lifeTable()))
-	fmt.Fprintf(&b, "\nHeartbeats: `PingInterval` is %s, watched for %s; *fewest* is how many the connection answered that had the fewest.\n",
+	fmt.Fprintf(&b, "\nHeartbeats: `PingInterval` and `PongTimeout` are %s, watched for %s; *fewest* is how many the connection answered that had the fewest.\n",
 		r.Ping, r.Beat)
 	fmt.Fprintf(&b, "Drain: `Shutdown` without a spread. Measured on %s, wsrouter at `%s`.\n", r.Machine.Date, r.Machine.Commit)
 	for _, row := range r.Rows {

@@ -63,7 +63,7 @@ func (p *page) intro() {
 	p.f("What wsrouter costs beside others that do the same work: parse `{\"event\":\"echo\",\"data\":\"…\"}`, find the handler,\n")
 	p.f("decode the data into a string, encode the answer. Cost is the processor time that the operating system accounts to the\n")
 	p.f("server's process. Ratios come first, as they are measured side by side; the microseconds are this machine's.\n\n")
-	p.f("Bun stands for uWebSockets, which its WebSocket is: nothing was faster. The *floor* is what net/http's hijacked socket costs in\n")
+	p.f("Bun stands for uWebSockets, which its WebSocket is, the fastest that we know. The *floor* is what net/http's hijacked socket costs in\n")
 	p.f("a plain goroutine, one read and one write a turn, without JSON: what all that mounts in net/http stands on.\n\n")
 	p.f("![Bars: wsrouter and its peers relative to Bun](benchmarks.svg)\n\n")
 	p.f("    cd internal/bench && go run .\n\n")

@@ -101,8 +101,10 @@ func (p *page) targets() {
 	}
 	p.f("\n\n")
 	p.table(append(rows, []string{"100,000 real connections", "resident bytes", "", "≤ 3.5 KB, Detach", "", "", "[below](#many-real-connections)"}))
-	p.f("\nAn idle connection may also cost 1 KB more than a bare goroutine that is parked in ServeHTTP, which is the floor:\n")
-	p.f("%s without `Detach`, where the floor has %s.\n", kilobytes(p.value("idle", "wsrouter", held)), kilobytes(p.value("idle", "floor", held)))
+	if p.has("idle", "wsrouter") && p.has("idle", "floor") {
+		p.f("\nAn idle connection without `Detach` may also cost 1 KB more than a bare goroutine that is parked in ServeHTTP, which is the\n")
+		p.f("floor: it has %s, and the floor %s.\n", kilobytes(p.value("idle", "wsrouter", held)), kilobytes(p.value("idle", "floor", held)))
+	}
 	p.f("\nTargets of before, beside libraries for Go:\n\n")
 	rows = [][]string{{"", "measured with", "beside", "target", "loops off", "loops on", ""}}
 	for _, t := range earlier {

@@ -33,7 +33,7 @@ const maxMessage = 4 << 20
 // settings are what the flags say. They are wsrouter's: the others take none.
 type settings struct {
 	loops bool          // serve by event loops
-	ping  time.Duration // silence before a client is pinged; zero is the default
+	ping  time.Duration // PingInterval and PongTimeout; zero is the defaults
 }
 
 // server is one that is ready to serve.
@@ -70,7 +70,7 @@ func Run(args []string, in io.Reader, out io.Writer) error {
 	var s settings
 	flags := flag.NewFlagSet("bench serve", flag.ContinueOnError)
 	flags.BoolVar(&s.loops, "loops", false, "wsrouter: serve by event loops")
-	flags.DurationVar(&s.ping, "ping", 0, "wsrouter: ping a client after `so long` a silence")
+	flags.DurationVar(&s.ping, "ping", 0, "wsrouter: ping a client after `so long` a silence, and wait as long for the pong")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

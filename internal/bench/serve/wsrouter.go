@@ -24,7 +24,7 @@ func newWsrouterSocketIO(s settings) server {
 }
 
 func newRouter(s settings) *wsrouter.Router {
-	opts := &wsrouter.Options{MaxMessage: maxMessage, PingInterval: s.ping}
+	opts := &wsrouter.Options{MaxMessage: maxMessage, PingInterval: s.ping, PongTimeout: s.ping}
 	if s.loops {
 		setLoops(opts)
 	}
