@@ -256,6 +256,7 @@ func TestCrowdSection(t *testing.T) {
 		"| 5.00 µs | 100,000 |\n",
 		"| **wsrouter** | 10,000 | 59 | 10.0 µs | 10 % | 0.0 KB | 100 µs | 3.0 s | 1 |",
 		"**Bun (uWebSockets) failed**: connect: no\n",
+		"`PongTimeout` are 10 s, watched for 10 min;",
 	} {
 		require.Contains(t, section, want)
 	}

@@ -18,7 +18,7 @@ func charts(r *results) map[string]string {
 		}, thousandsOf, growing),
 		"benchmarks-size.svg": p.lines("size", sizeBytes, plot{
 			title: "Server CPU for an echo, µs", xTitle: "size of the data", logY: true,
-		}, size, growing),
+		}, size, sizing),
 	}
 }
 

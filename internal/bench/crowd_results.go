@@ -94,14 +94,12 @@ func (r *crowdResults) section() string {
 			thousandsOf(r.Files), r.Pairs)
 	}
 	fmt.Fprintf(&b, "\nTarget: ≤ 3.5 KB each with `Detach`: %s.\n\n", r.verdict())
-	b.WriteString(tableOf(r.memoryTable()))
-	fmt.Fprintf(&b, "\n*Machine* is what the machine's available memory shrank by: the sockets of both ends in the kernel, and the load, besides.\n\n")
-	b.WriteString(tableOf(r.trafficTable()))
-	fmt.Fprintf(&b, "\nAn echo with one in flight goes to another connection each time. A broadcast's time is that until the last has it.\n\n")
-	b.WriteString(tableOf(r.lifeTable()))
-	fmt.Fprintf(&b, "\nHeartbeats: `PingInterval` and `PongTimeout` are %s, watched for %s; *fewest* is how many the connection answered that had the fewest.\n",
-		r.Ping, r.Beat)
-	fmt.Fprintf(&b, "Drain: `Shutdown` without a spread. Measured on %s, wsrouter at `%s`.\n", r.Machine.Date, r.Machine.Commit)
+	part(&b, r.memoryTable(), "*Machine* is what the machine's available memory shrank by: besides the server, the sockets of both ends in the kernel, the\n"+
+		"load, and what else the machine did.")
+	part(&b, r.trafficTable(), "An echo with one in flight goes to another connection each time. A broadcast's time is that until the last has it.")
+	part(&b, r.lifeTable(), fmt.Sprintf("Heartbeats: `PingInterval` and `PongTimeout` are %s, watched for %s; *fewest* is how many the connection answered that had the\n"+
+		"fewest. Drain: `Shutdown` without a spread; *cut* are those that ended without a close frame.", plain(r.Ping), plain(r.Beat)))
+	fmt.Fprintf(&b, "Measured on %s, wsrouter at `%s`.\n", r.Machine.Date, r.Machine.Commit)
 	for _, row := range r.Rows {
 		if row.Error != "" {
 			first, _, _ := strings.Cut(row.Error, "\n")
@@ -110,6 +108,21 @@ func (r *crowdResults) section() string {
 	}
 	b.WriteString(crowdEnd)
 	return b.String()
+}
+
+// part writes a table and what explains it, if there is something in it.
+func part(b *strings.Builder, rows [][]string, explained string) {
+	if len(rows) > 1 {
+		fmt.Fprintf(b, "%s\n%s\n\n", tableOf(rows), explained)
+	}
+}
+
+// plain writes whole minutes and seconds as one says them.
+func plain(d time.Duration) string {
+	if d >= time.Minute && d%time.Minute == 0 {
+		return fmt.Sprintf("%d min", d/time.Minute)
+	}
+	return fmt.Sprintf("%g s", d.Seconds())
 }
 
 // verdict is that of the best row with Detach.

@@ -14,7 +14,7 @@ const flat = 1.25
 // growth tells how cost depends on connections and on the size of messages, for
 // the servers that it was measured for.
 func (p *page) growth() {
-	p.f("\n## Growth: connections\n\nServer CPU for an echo, 64 messages in flight over all connections together, which take turns.\n\n")
+	p.f("\n## Growth: connections\n\nServer CPU for an echo, 64 messages in flight over all connections together, which take turns; %d rounds.\n\n", min(p.Rounds, connsRounds))
 	p.growthTable("conns", connsCounts, thousandsOf)
 	p.f("\n![Lines: server CPU for an echo against connections](benchmarks-conns.svg)\n\n")
 	for _, s := range p.growers("conns") {
@@ -38,7 +38,7 @@ func thousandsOf(n int) string { return thousands(float64(n)) }
 func (p *page) growers(measure string) []server {
 	grid := p.grid(measure)
 	return p.sorted(fmt.Sprint(measure, grid[0]), cpu, anchor, func(s server) bool {
-		return s.grows && !slices.ContainsFunc(grid, func(n int) bool { return !p.has(fmt.Sprint(measure, n), s.name) })
+		return (s.grows || measure == "size" && s.sizes) && !slices.ContainsFunc(grid, func(n int) bool { return !p.has(fmt.Sprint(measure, n), s.name) })
 	})
 }
 

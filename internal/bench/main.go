@@ -108,7 +108,7 @@ func parse(args []string) (config, error) {
 	only := flags.String("only", "", "these servers, by `names` with commas between: "+strings.Join(names(), ", "))
 	measure := flags.String("measure", "", "these measures, by the beginnings of their `names`: echo1, echo16, broadcast…, idle, conns…, size…")
 	flags.IntVar(&cfg.rounds, "rounds", 3, "measure each server as `often`; medians are told")
-	flags.DurationVar(&cfg.window, "time", 800*time.Millisecond, "how `long` one measure is taken")
+	flags.DurationVar(&cfg.window, "time", 400*time.Millisecond, "how `long` one measure is taken")
 	flags.StringVar(&cfg.profile, "profile", "", "write profiles of the Go servers, processor's and idle's heap, into this `folder`")
 	flags.BoolVar(&cfg.quick, "quick", false, "only see whether every server answers rightly, with few connections")
 	flags.StringVar(&cfg.save, "save", "", "keep all samples in this `file`")

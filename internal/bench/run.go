@@ -64,7 +64,7 @@ func (r *runner) run(ctx context.Context) error {
 	for round := range r.cfg.rounds {
 		for i, session := range r.plan {
 			for j, server := range r.cfg.servers {
-				if !session.of(server) {
+				if !session.in(round) || !session.of(server) {
 					continue
 				}
 				r.progress(round, i, j)
@@ -95,7 +95,7 @@ func (r *runner) progress(round, at, server int) {
 	for n := round; n < r.cfg.rounds; n++ {
 		for i, session := range r.plan {
 			for j, s := range r.cfg.servers {
-				if !session.of(s) || n == round && (i < at || i == at && j < server) {
+				if !session.in(n) || !session.of(s) || n == round && (i < at || i == at && j < server) {
 					continue
 				}
 				if took, ok := r.took[session.name+s.name]; ok {

@@ -26,6 +26,7 @@ type server struct {
 	serves   string // the program's name for it, if that is another
 	loops    bool   // is told to serve by event loops
 	grows    bool   // is also measured with many connections and large messages
+	sizes    bool   // is also measured with large messages
 }
 
 // servers are interleaved in this order.
@@ -35,7 +36,7 @@ var servers = slices.DeleteFunc([]server{
 	{name: "wsrouter-loops", serves: "wsrouter", title: "wsrouter, loops", dialect: "plain", color: "#0aa2c0", loops: true, grows: true},
 	{name: "wsrouter-detach-loops", serves: "wsrouter-detach", title: "wsrouter, Detach, loops", dialect: "plain", color: "#14b8a6", loops: true},
 	{name: "wsrouter-socketio", title: "wsrouter, Socket.IO", dialect: "socketio", color: "#a371f7", grows: true},
-	{name: "wsrouter-socketio-loops", serves: "wsrouter-socketio", title: "wsrouter, Socket.IO, loops", dialect: "socketio", color: "#8250df", loops: true, grows: true},
+	{name: "wsrouter-socketio-loops", serves: "wsrouter-socketio", title: "wsrouter, Socket.IO, loops", dialect: "socketio", color: "#8250df", loops: true, sizes: true},
 	{name: "floor", title: "floor: net/http, no JSON", dialect: "plain", color: "#6e7781"},
 	{name: "bun-ws", title: "Bun (uWebSockets)", dialect: "plain", color: "#d4569b", platform: inBun, grows: true},
 	{name: "coder", title: "coder/websocket loop", dialect: "plain", color: "#bf8700", grows: true},
@@ -46,7 +47,7 @@ var servers = slices.DeleteFunc([]server{
 	{name: "centrifuge", title: "centrifuge", dialect: "centrifuge", color: "#e16f24"},
 	{name: "node-ws", title: "Node.js ws", dialect: "plain", color: "#768390", platform: inNode, grows: true},
 	{name: "node-socketio", title: "Node.js socket.io", dialect: "socketio", color: "#c96198", platform: inNode, grows: true},
-	{name: "bun-socketio", title: "Bun socket.io, bun-engine", dialect: "socketio", color: "#b5179e", platform: inBun, grows: true},
+	{name: "bun-socketio", title: "Bun socket.io, bun-engine", dialect: "socketio", color: "#b5179e", platform: inBun, sizes: true},
 	{name: "nest-ws", title: "NestJS, WsAdapter", dialect: "plain", color: "#7a9a01", platform: inNode},
 	{name: "nest-socketio", title: "NestJS, socket.io", dialect: "socketio", color: "#b35900", platform: inNode},
 }, func(s server) bool { return s.loops && !serve.HasLoops() })
