@@ -35,9 +35,9 @@ type pair struct {
 }
 
 const (
-	spareFiles = 200             // that a process has open besides connections
-	crowdDrain = 2 * time.Minute // for a Shutdown
-	crowdEcho  = 64              // in flight over all
+	spareFiles = 200               // that a process has open besides connections
+	crowdDrain = 100 * time.Second // for a Shutdown
+	crowdEcho  = 64                // in flight over all
 )
 
 func runCrowd(ctx context.Context, args []string) error {
@@ -263,9 +263,9 @@ func drain(p *pair) (load.Result, error) {
 	var err error
 	go func() {
 		defer close(watched)
-		result, err = p.from.do(load.Command{Op: "drain", For: crowdDrain})
+		result, err = p.from.do(load.Command{Op: "drain", For: crowdDrain + 10*time.Second})
 	}()
-	go func() { told <- p.to.tell("drain " + (crowdDrain / 2).String()) }()
+	go func() { told <- p.to.tell("drain " + crowdDrain.String()) }()
 	<-watched
 	return result, errors.Join(err, <-told)
 }

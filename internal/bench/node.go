@@ -33,7 +33,7 @@ func prepareNode(servers []server) error {
 func findBun() (string, error) {
 	found, err := filepath.Glob("node/node_modules/@oven/bun-*/bin/bun")
 	if err == nil && len(found) == 0 {
-		err = errors.New("npm has no Bun for this machine: no node/node_modules/@oven/bun-*/bin/bun")
+		err = errors.New("no node/node_modules/@oven/bun-*/bin/bun: npm ci in internal/bench/node installs it, where npm has Bun for the machine")
 	}
 	if err != nil {
 		return "", err

@@ -67,7 +67,7 @@ func (p *page) intro() {
 	p.f("a plain goroutine, one read and one write a turn, without JSON: what all that mounts in net/http stands on.\n\n")
 	p.f("![Bars: wsrouter and its peers relative to Bun](benchmarks.svg)\n\n")
 	p.f("    cd internal/bench && go run .\n\n")
-	p.f("made this page in %.0f minutes, with %d rounds over all servers.\n", p.Took.Minutes(), p.Rounds)
+	p.f("made this page in %.0f minutes, going over all servers so many times: %d.\n", p.Took.Minutes(), p.Rounds)
 }
 
 // failed names what is missing because a server failed.
