@@ -243,7 +243,7 @@ func TestCrowdSection(t *testing.T) {
 			EchoOne: load.Result{Messages: 1, CPU: 1e-5}, Echo: load.Result{Messages: 1, CPU: 1e-5},
 			Broadcast: load.Result{Messages: 200_000, Seconds: 2, CPU: 1},
 			Beat:      load.Result{Messages: 6_000_000, Seconds: 600, CPU: 60, Least: 59},
-			Drain:     load.Result{Messages: 99_999, Cut: 1, Seconds: 3, CPU: 10},
+			Drain:     load.Result{Messages: 99_999, Cut: 1, Why: "the server hung up", Seconds: 3, CPU: 10},
 		},
 		{Server: "wsrouter-detach", Memory: memory{3584, 6000}},
 		{Server: "bun-ws", Error: "connect: no\nmore"},
@@ -251,7 +251,8 @@ func TestCrowdSection(t *testing.T) {
 	section := r.section()
 	for _, want := range []string{
 		"so 6 server processes hold them",
-		"≤ 3.5 KB each with `Detach`: met, 3.5 KB.",
+		"≤ 3.5 KB each with `Detach`, for 100,000: met, 3.5 KB for 100,000.",
+		"Of **wsrouter** 1 were cut; of the first its client was told: the server hung up.",
 		"| **wsrouter** | 8.8 KB | 11.7 KB | 200 µs | 4,000 |",
 		"| 5.00 µs | 100,000 |\n",
 		"| **wsrouter** | 10,000 | 59 | 10.0 µs | 10 % | 0.0 KB | 100 µs | 3.0 s | 1 |",

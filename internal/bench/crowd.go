@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -289,6 +290,7 @@ func together(pairs []*pair, do func(*pair) (load.Result, error)) (load.Result, 
 		sum.P50 = max(sum.P50, r.P50)
 		sum.P99 = max(sum.P99, r.P99)
 		sum.Least = min(sum.Least, r.Least)
+		sum.Why = cmp.Or(sum.Why, r.Why)
 	}
 	return sum, errors.Join(errs...)
 }

@@ -93,7 +93,7 @@ func (r *crowdResults) section() string {
 		fmt.Fprintf(&b, "A process may open %s files here, so %d server processes hold them, each with a load process of its own, all at the same\ntime; what is \"to all\" each of them does for its own clients.\n",
 			thousandsOf(r.Files), r.Pairs)
 	}
-	fmt.Fprintf(&b, "\nTarget: ≤ 3.5 KB each with `Detach`: %s.\n\n", r.verdict())
+	fmt.Fprintf(&b, "\nTarget: ≤ 3.5 KB each with `Detach`, for 100,000: %s for %s.\n\n", r.verdict(), thousandsOf(r.Conns))
 	part(&b, r.memoryTable(), "*Machine* is what the machine's available memory shrank by: besides the server, the sockets of both ends in the kernel, the\n"+
 		"load, and what else the machine did.")
 	part(&b, r.trafficTable(), "An echo with one in flight goes to another connection each time. A broadcast's time is that until the last has it.")
@@ -101,6 +101,9 @@ func (r *crowdResults) section() string {
 		"fewest. Drain: `Shutdown` without a spread; *cut* are those that ended without a close frame.", plain(r.Ping), plain(r.Beat)))
 	fmt.Fprintf(&b, "Measured on %s, wsrouter at `%s`.\n", r.Machine.Date, r.Machine.Commit)
 	for _, row := range r.Rows {
+		if row.Drain.Why != "" {
+			fmt.Fprintf(&b, "\nOf %s %s were cut; of the first its client was told: %s.\n", titleOf(row.Server), thousandsOf(row.Drain.Cut), row.Drain.Why)
+		}
 		if row.Error != "" {
 			first, _, _ := strings.Cut(row.Error, "\n")
 			fmt.Fprintf(&b, "\n**%s failed**: %s\n", titleOf(row.Server), first)

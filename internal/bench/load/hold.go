@@ -55,7 +55,7 @@ func (l *loop) drain(cmd Command) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	left, closed := len(l.conns), 0
+	left, closed, firstCut := len(l.conns), 0, ""
 	var first int64 // when the first was closed
 	l.ended = func(c *conn, why error) error {
 		var frame *closeError
@@ -68,6 +68,9 @@ func (l *loop) drain(cmd Command) (Result, error) {
 			// The answer may find nobody, who has cut it then; the end tells.
 			l.write(c, appendFrame(nil, opClose, frame.payload[:min(len(frame.payload), 2)]))
 			return nil
+		}
+		if !c.closed && firstCut == "" {
+			firstCut = why.Error()
 		}
 		left--
 		return l.forget(c)
@@ -90,7 +93,7 @@ func (l *loop) drain(cmd Command) (Result, error) {
 	after, err := ProcessTime(cmd.PID)
 	cut := len(l.conns) - closed
 	l.conns = nil
-	return Result{Messages: closed, Cut: cut, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, err
+	return Result{Messages: closed, Cut: cut, Why: firstCut, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, err
 }
 
 // forget closes a connection that is over. Closing takes it out of epoll.

@@ -233,6 +233,7 @@ func TestHoldAndDrain(t *testing.T) {
 	end := do("drain")
 	require.Equal(t, 2, end.Messages, "closed")
 	require.Equal(t, 1, end.Cut)
+	require.Equal(t, "the server hung up", end.Why)
 }
 
 // TestHoldLoses finds a connection that ends while it is held.

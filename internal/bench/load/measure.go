@@ -17,8 +17,9 @@ type Result struct {
 	P50      float64 `json:"p50"`      // seconds
 	P99      float64 `json:"p99"`
 
-	Least int `json:"least,omitempty"` // hold: pings of the connection that had fewest
-	Cut   int `json:"cut,omitempty"`   // drain: connections that ended without a close frame
+	Least int    `json:"least,omitempty"` // hold: pings of the connection that had fewest
+	Cut   int    `json:"cut,omitempty"`   // drain: connections that ended without a close frame
+	Why   string `json:"why,omitempty"`   // drain: how the first of these ended
 }
 
 // window counts between the end of the warm-up and the end of the measure. What
