@@ -187,7 +187,7 @@ func (c *crowd) start(s server) ([]*pair, error) {
 		}
 	}
 	_, err := together(pairs, func(p *pair) (load.Result, error) {
-		if _, err := p.from.do(load.Command{Op: "connect", Conns: min(p.conns, idleWarm)}); err != nil {
+		if _, err := p.from.do(load.Command{Op: "connect", Conns: min(p.conns, idleWarm), For: settle}); err != nil {
 			return load.Result{}, err
 		}
 		return p.from.do(load.Command{Op: "close"})
@@ -225,7 +225,7 @@ func (c *crowd) steps(s server, pairs []*pair, row *crowdRow) []crowdStep {
 	share := max(crowdEcho/len(pairs), 1)
 	steps := []crowdStep{
 		{"memory before", func() (err error) { empty, err = c.memory(pairs); return err }},
-		{"connect", all(&row.Connect, load.Command{Op: "connect"})},
+		{"connect", all(&row.Connect, load.Command{Op: "connect", For: settle})},
 		{"memory", read(&row.Memory)},
 		{"echo, one at a time", func() (err error) {
 			row.EchoOne, err = c.echoOne(pairs)

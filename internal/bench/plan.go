@@ -47,6 +47,14 @@ const (
 
 	connsRounds = 2
 
+	// compiling is how long Node.js and Bun run before the first measure: they
+	// compile what has run for a while.
+	compiling = 1500 * time.Millisecond
+
+	// settle is how long a server may still be busy with the last connection, where
+	// it is measured what connecting costs.
+	settle = 200 * time.Millisecond
+
 	// activeConns talk while the others are idle, to tell which of both costs.
 	activeConns = 100
 )
@@ -65,9 +73,6 @@ func plan(cfg config) []session {
 			if s.steps[j].long {
 				s.steps[j].cmd.For *= 3
 			}
-		}
-		if len(s.steps) > 0 {
-			s.steps[0].cmd.Warm = cfg.window // some compile what has run for a while
 		}
 	}
 	return slices.DeleteFunc(sessions, func(s session) bool { return len(s.steps) == 0 })

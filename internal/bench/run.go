@@ -135,9 +135,12 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 	if err := check(from); err != nil {
 		return err
 	}
-	for _, step := range session.steps {
+	for i, step := range session.steps {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if i == 0 {
+			step.cmd.Warm = r.firstWarm(s)
 		}
 		got, err := r.step(to, from, s, step)
 		if err != nil {
@@ -147,6 +150,14 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 		r.results.add(step.name, s.name, got)
 	}
 	return nil
+}
+
+// firstWarm is how long a server that has just started runs before it is measured.
+func (r *runner) firstWarm(s server) time.Duration {
+	if s.platform != inGo && !r.cfg.quick {
+		return max(compiling, r.cfg.window)
+	}
+	return r.cfg.window
 }
 
 // check sees whether the server answers rightly, with two clients.
@@ -181,7 +192,7 @@ func (r *runner) step(to *served, from *loader, s server, step step) (sample, er
 // idle measures what connecting costs, and what is resident for a connection
 // that does nothing. A few connections before let pools and compilers settle.
 func (r *runner) idle(to *served, from *loader, s server, step step) (sample, error) {
-	for _, cmd := range []load.Command{{Op: "connect", Conns: min(step.conns, idleWarm)}, {Op: "close"}} {
+	for _, cmd := range []load.Command{{Op: "connect", Conns: min(step.conns, idleWarm), For: settle}, {Op: "close"}} {
 		if _, err := from.do(cmd); err != nil {
 			return sample{}, err
 		}
@@ -190,7 +201,7 @@ func (r *runner) idle(to *served, from *loader, s server, step step) (sample, er
 	if err != nil {
 		return sample{}, err
 	}
-	result, err := from.do(load.Command{Op: "connect", Conns: step.conns})
+	result, err := from.do(load.Command{Op: "connect", Conns: step.conns, For: settle})
 	if err != nil {
 		return sample{}, err
 	}

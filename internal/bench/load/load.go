@@ -31,7 +31,7 @@ type Command struct {
 	Spread   int           `json:"spread,omitempty"`    // instead of InFlight: of all connections
 	Active   int           `json:"active,omitempty"`    // with Spread: so many of all take turns; 0 is all
 	Warm     time.Duration `json:"warm,omitempty"`      // before the window
-	For      time.Duration `json:"for,omitempty"`       // the window's length
+	For      time.Duration `json:"for,omitempty"`       // the window's length; after connecting, how long the last may still cost
 }
 
 // Reply is a command's result, or its error.
@@ -42,9 +42,6 @@ type Reply struct {
 
 // connectBatch is how many connections are opened before pings are answered.
 const connectBatch = 2000
-
-// settle is how long the server may still be busy with the last connection.
-const settle = 200 * time.Millisecond
 
 // Run does the commands that come in until there are no more.
 func Run(in io.Reader, out io.Writer) error {
@@ -131,9 +128,7 @@ func (l *loop) connect(cmd Command) (Result, error) {
 		}
 	}
 	took := time.Since(begin)
-	if more > 0 {
-		time.Sleep(settle)
-	}
+	time.Sleep(cmd.For)
 	after, err := ProcessTime(cmd.PID)
 	return Result{Messages: more, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, err
 }
