@@ -2,6 +2,7 @@ package wsrouter
 
 import (
 	"errors"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -327,16 +328,20 @@ func (l *link) vital() vitality {
 	case l.bytes.Paused(): // we do not read
 		l.pinged = 0
 		l.ping.Reset(opts.PingInterval)
+	case l.pinged != 0:
+		patience := opts.PongTimeout - time.Duration(now-l.pinged)
+		if patience <= 0 {
+			return heardNoPong
+		}
+		l.ping.Reset(min(patience, opts.PingInterval))
 	case idle < opts.PingInterval:
 		l.ping.Reset(opts.PingInterval - idle)
-	case l.pinged == 0 && out.Writing: // a ping would wait; WriteTimeout is watching
+	case out.Writing: // a ping would wait; WriteTimeout is watching
 		l.ping.Reset(min(opts.PingInterval, time.Second))
-	case l.pinged == 0:
-		l.pinged = now
-		l.ping.Reset(opts.PongTimeout)
-		return heardNothing
 	default:
-		return heardNoPong
+		l.pinged = now
+		l.ping.Reset(min(opts.PongTimeout, opts.PingInterval)) // in time for the next ping
+		return heardNothing
 	}
 	return alive
 }
@@ -405,6 +410,9 @@ func (l *link) turnedAway(ce *CloseError) {
 		l.app.refused(l.request.HTTP(), "", RefusedProtocol, ce)
 	}
 }
+
+// Request implements [adapter.Link].
+func (l *link) Request() *http.Request { return l.request.HTTP() }
 
 // Settled implements [adapter.Link].
 func (l *link) Settled() <-chan struct{} { return l.settled.Done() }

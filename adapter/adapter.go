@@ -157,6 +157,9 @@ type Link interface {
 	// os.ErrDeadlineExceeded if the peer did not take it in time.
 	Writable(err error)
 
+	// Request returns the request that the client came with.
+	Request() *http.Request
+
 	// Settled returns a channel that is closed when the first of the link's clients has
 	// been let in or refused, or has come back, or the link has ended. With
 	// LinkOptions.Detached the handler of the request returns then, not before: OnConnect

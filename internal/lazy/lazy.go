@@ -37,6 +37,30 @@ func (l *Latch) Happen() {
 // Happened reports whether it has.
 func (l *Latch) Happened() bool { return l.ch.Load() == closed }
 
+// Signal is an event that happens again and again. All methods may be called
+// concurrently. The zero value is ready for use.
+type Signal struct{ ch atomic.Pointer[chan struct{}] }
+
+// Next returns a channel that is closed when it happens next.
+func (s *Signal) Next() <-chan struct{} {
+	for {
+		if ch := s.ch.Load(); ch != nil {
+			return *ch
+		}
+		ch := make(chan struct{})
+		if s.ch.CompareAndSwap(nil, &ch) {
+			return ch
+		}
+	}
+}
+
+// Happen lets it happen.
+func (s *Signal) Happen() {
+	if ch := s.ch.Swap(nil); ch != nil {
+		close(*ch)
+	}
+}
+
 // Gate lets one through each time that it is opened. The zero value is shut.
 type Gate struct{ channel channel }
 

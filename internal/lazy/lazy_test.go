@@ -95,3 +95,24 @@ func TestMutexInBubble(t *testing.T) {
 		}
 	})
 }
+
+func TestSignal(t *testing.T) {
+	var s Signal
+	s.Happen() // nobody waits
+	first := s.Next()
+	if first != s.Next() {
+		t.Fatal("it has not happened meanwhile")
+	}
+	select {
+	case <-first:
+		t.Fatal("it has happened before only")
+	default:
+	}
+	s.Happen()
+	<-first
+	select {
+	case <-s.Next():
+		t.Fatal("it has not happened again")
+	default:
+	}
+}

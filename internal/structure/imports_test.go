@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"internal/promtest":  {"internal/loopback"},
 	"internal/rawtest":   {"", "adapter", "wsroutertest", "internal/pipe", "internal/plain"},
 
-	"socketio":      {"", "adapter", "payload", "internal/origin", "internal/scan", "internal/socket"},
+	"socketio":      {"", "adapter", "payload", "internal/lazy", "internal/origin", "internal/scan", "internal/socket"},
 	"wsroutertest":  {"", "adapter", "broker", "payload"},
 	"examples/chat": {"", "examples/chat/page", "examples/chat/robot"},
 }

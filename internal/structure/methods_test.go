@@ -105,9 +105,7 @@ var crossing = []string{
 
 	// The transports of a session share its queue and its lock.
 	"socketio/polling.go takePendingLocked",
-	"socketio/polling.go wakeLocked",
 	"socketio/websocket.go takePendingLocked",
-	"socketio/websocket.go wakeLocked",
 }
 
 // TestLockedStaysAtHome: what wants a lock held is called where one sees that it is.
