@@ -3,8 +3,6 @@ package main
 import (
 	"slices"
 	"strings"
-
-	"github.com/wsrouter/wsrouter/internal/bench/serve"
 )
 
 // platform is what runs a server.
@@ -30,7 +28,7 @@ type server struct {
 }
 
 // servers are interleaved in this order.
-var servers = slices.DeleteFunc([]server{
+var servers = []server{
 	{name: "wsrouter", title: "wsrouter", dialect: "plain", color: "#2f81f7", grows: true},
 	{name: "wsrouter-detach", title: "wsrouter, Detach", dialect: "plain", color: "#1b9e9e"},
 	{name: "wsrouter-loops", serves: "wsrouter", title: "wsrouter, loops", dialect: "plain", color: "#0aa2c0", loops: true, grows: true},
@@ -50,7 +48,7 @@ var servers = slices.DeleteFunc([]server{
 	{name: "bun-socketio", title: "Bun socket.io, bun-engine", dialect: "socketio", color: "#b5179e", platform: inBun, sizes: true},
 	{name: "nest-ws", title: "NestJS, WsAdapter", dialect: "plain", color: "#7a9a01", platform: inNode},
 	{name: "nest-socketio", title: "NestJS, socket.io", dialect: "socketio", color: "#b35900", platform: inNode},
-}, func(s server) bool { return s.loops && !serve.HasLoops() })
+}
 
 // anchor is the fastest peer, which the others are told beside.
 const anchor = "bun-ws"
