@@ -96,10 +96,13 @@ func (p *Page) Anchors() (anchors []string) {
 	return anchors
 }
 
-// Blocks returns the page's blocks of code in a language.
+// Blocks returns the page's blocks of code in a language, those in lists without
+// their indentation.
 func (p *Page) Blocks(language string) (blocks []string) {
-	for _, found := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(p.Text, -1) {
-		blocks = append(blocks, found[1])
+	of := regexp.MustCompile("(?ms)^([ \t]*)```" + language + "\n(.*?)^[ \t]*```$")
+	for _, found := range of.FindAllStringSubmatch(p.Text, -1) {
+		lines := regexp.MustCompile("(?m)^"+found[1]).ReplaceAllString(found[2], "")
+		blocks = append(blocks, lines)
 	}
 	return blocks
 }

@@ -48,10 +48,15 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// testName is one that pages give as a proof.
-var testName = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*$`)
+var (
+	// testName is one that pages give as a proof.
+	testName = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*$`)
 
-// TestProofs: tests that pages name are there.
+	// linkedTest is one that links to its file.
+	linkedTest = regexp.MustCompile("\\[`((?:Test|Fuzz)\\w+)`\\]\\(([\\w/]+\\.go)\\)")
+)
+
+// TestProofs: tests that pages name are there, and in the file that is linked to.
 func TestProofs(t *testing.T) {
 	tests := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func (\w+)\(`)
@@ -81,6 +86,14 @@ func TestProofs(t *testing.T) {
 		}
 	}
 	require.Positive(t, seen)
+	for name, p := range pages(t) {
+		for _, found := range linkedTest.FindAllStringSubmatch(p.Text, -1) {
+			text, err := os.ReadFile(filepath.Join(root, path.Dir(name), found[2]))
+			require.NoError(t, err)
+			has := strings.Contains(string(text), "func "+found[1]+"(")
+			require.True(t, has, "%s looks for %s in %s", name, found[1], found[2])
+		}
+	}
 }
 
 // maps are the pages that tell where things are.
