@@ -59,7 +59,7 @@ func typed[In any](none bool, fn func(c *Context, in In) error) HandlerFunc {
 // sealed, since a pull needs more than its exported method.
 type Caller interface {
 	Call(ctx context.Context, event string, in, out any) error
-	pull(event string, in any) (*pull, error)
+	pull(ctx context.Context, event string, in any) (*pull, error)
 }
 
 // Call sends a request and returns its answer. See [Conn.Call] for in and for
@@ -91,7 +91,7 @@ const pullWindow = 16
 func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		p, err := from.pull(event, in)
+		p, err := from.pull(ctx, event, in)
 		if err != nil {
 			yield(zero, err)
 			return
@@ -126,12 +126,12 @@ type pull struct {
 	ended   bool
 }
 
-func (c *Conn) pull(event string, in any) (*pull, error) {
+func (c *Conn) pull(ctx context.Context, event string, in any) (*pull, error) {
 	w, err := c.openCall(pullWindow + 1)
 	if err != nil {
 		return nil, err
 	}
-	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Credit: pullWindow}
+	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Meta: metaOf(ctx), Credit: pullWindow}
 	if err := c.sendRequest(m); err != nil {
 		w.close()
 		return nil, err
