@@ -7,22 +7,25 @@ usage() {
 	cat <<'EOF'
 usage: ./test.sh [-h]
 
-Checks and tests every Go module of this repository, and stops at the first
-part that fails, with its status. Its last lines then say what failed and why; what
-each part has printed is in .cache/logs. It needs Go and Node.js with npm. What else is
-missing it installs: Debian's packages gcc, chromium, nginx, redis-server and prometheus (as
-root), the npm packages of every package-lock.json, and staticcheck as pinned in tools.mod.
+Checks and tests every Go module of this repository. It stops at the first part
+that fails, exits with that part's status, and ends by saying what failed and why. What
+each part printed is in .cache/logs.
+
+It needs Go, and Node.js with npm. It installs what else is missing: Debian's packages gcc,
+chromium, nginx, prometheus and redis-server (as root), the npm packages of every
+package-lock.json, and staticcheck at the version that internal/tools/go.mod pins.
 
 Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
   every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on,
-                every fuzz target for 5 seconds
-  other Go      root, socketio and wsroutertest on Go 1.25, which go.mod promises, and on
-                1.27, whose net/http and encoding/json are others
+                every fuzz target for 20,000 inputs. The root's tests hold the pages
+                to their links, those of internal/interop hold them to their code
+  other Go      root, socketio and wsroutertest on Go 1.25, the oldest that go.mod allows,
+                and on Go 1.27, which changes net/http and encoding/json
   elsewhere     go vet for Windows and for 32 bits; go build for js/wasm
-  tiny buffers  the tests of what WebSockets run on once more, with buffers of a
-                few bytes beneath
-  benchmarks    every server that is compared answers rightly; no figures
+  tiny buffers  the tests of what WebSockets run on once more, with buffers of a few
+                bytes
+  benchmarks    every server that is compared answers correctly; nothing is measured
 EOF
 }
 
@@ -113,7 +116,7 @@ install_needs() {
 	need redis-server redis-server
 	need prometheus prometheus # and promtool
 	need /usr/sbin/nginx nginx
-	go build -buildvcs=false -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
+	in_module internal/tools go build -buildvcs=false -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
 }
 
 # npm_ci installs what a lock file names, and runs no scripts of theirs.

@@ -1,22 +1,121 @@
-// Package page reads the code of our pages, for tests that hold them to it.
+// Package page reads our Markdown pages, for tests that hold them to what is true:
+// that their code compiles, and that what they link to and name is there.
 package page
 
 import (
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 )
 
-// Blocks returns the blocks of code that a page has in a language.
-func Blocks(tb testing.TB, page, language string) (blocks []string) {
+// Page is one Markdown file.
+type Page struct {
+	Text  string // all of it
+	prose string // without blocks of code
+}
+
+var (
+	block   = regexp.MustCompile("(?ms)^[ \t]*```.*?^[ \t]*```[ \t]*$")
+	span    = regexp.MustCompile("`([^`\n]+)`")
+	link    = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	linked  = regexp.MustCompile(`\[([^\]]*)\]\([^()]*\)`)
+	unsaid  = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// All returns the pages below a folder, by their slash-separated paths in it.
+func All(root string) (map[string]*Page, error) {
+	pages := map[string]*Page{}
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && skipped(name, root):
+			return filepath.SkipDir
+		case entry.IsDir(), filepath.Ext(name) != ".md":
+			return nil
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		pages[filepath.ToSlash(rel)], err = read(name)
+		return err
+	})
+	return pages, err
+}
+
+// skipped reports whether a folder has pages that are not ours. Those of .github are.
+func skipped(name, root string) bool {
+	base := filepath.Base(name)
+	return name != root && base != ".github" && (base[0] == '.' || base == "node_modules" || base == "testdata")
+}
+
+func read(name string) (*Page, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Page{string(text), block.ReplaceAllString(string(text), "")}, nil
+}
+
+// Links returns what the page links to, images among it.
+func (p *Page) Links() (to []string) {
+	for _, found := range link.FindAllStringSubmatch(span.ReplaceAllString(p.prose, ""), -1) {
+		to = append(to, found[1])
+	}
+	return to
+}
+
+// Code returns what stands between backquotes within lines.
+func (p *Page) Code() (code []string) {
+	for _, found := range span.FindAllStringSubmatch(p.prose, -1) {
+		code = append(code, found[1])
+	}
+	return code
+}
+
+// Anchors returns the names under which the page's headings can be linked to, as
+// GitHub makes them.
+func (p *Page) Anchors() (anchors []string) {
+	count := map[string]int{}
+	for _, found := range heading.FindAllStringSubmatch(p.prose, -1) {
+		name := strings.ToLower(linked.ReplaceAllString(found[1], "$1"))
+		name = strings.ReplaceAll(unsaid.ReplaceAllString(name, ""), " ", "-")
+		n := count[name]
+		count[name]++
+		if n > 0 {
+			name += "-" + strconv.Itoa(n)
+		}
+		anchors = append(anchors, name)
+	}
+	return anchors
+}
+
+// Blocks returns the page's blocks of code in a language, those in lists without
+// their indentation.
+func (p *Page) Blocks(language string) (blocks []string) {
+	of := regexp.MustCompile("(?ms)^([ \t]*)```" + language + "\n(.*?)^[ \t]*```$")
+	for _, found := range of.FindAllStringSubmatch(p.Text, -1) {
+		lines := regexp.MustCompile("(?m)^"+found[1]).ReplaceAllString(found[2], "")
+		blocks = append(blocks, lines)
+	}
+	return blocks
+}
+
+// Blocks returns the blocks of code that a page has in a language, of which there
+// must be one.
+func Blocks(tb testing.TB, page, language string) []string {
 	tb.Helper()
-	text, err := os.ReadFile(page)
+	p, err := read(page)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, found := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(text, -1) {
-		blocks = append(blocks, string(found[1]))
-	}
+	blocks := p.Blocks(language)
 	if len(blocks) == 0 {
 		tb.Fatalf("%s has no block of %s", page, language)
 	}

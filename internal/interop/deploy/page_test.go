@@ -56,12 +56,12 @@ func parseFlags(t *testing.T, args []string) (f serverFlags) {
 	return f
 }
 
+// TestPageGo: the server that the page shows is the one that is run here. Package
+// pages compiles what else it shows.
 func TestPageGo(t *testing.T) {
 	source, err := os.ReadFile("server/main.go")
 	require.NoError(t, err)
-	for _, code := range snippets(t, "go") {
-		require.Contains(t, string(source), code)
-	}
+	require.Contains(t, string(source), snippets(t, "go")[0])
 }
 
 // TestPageNginx: the times and sizes fit the router's.

@@ -1,4 +1,4 @@
-module github.com/wsrouter/wsrouter
+module github.com/wsrouter/wsrouter/internal/tools
 
 go 1.25.0
 

@@ -1,0 +1,46 @@
+package page
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Compile builds a package that is on no disk: for the go command its files are in a
+// folder beside the test, so that the test's go.mod counts.
+func Compile(tb testing.TB, files map[string]string, args ...string) {
+	tb.Helper()
+	temp := tb.TempDir()
+	here, err := filepath.Abs(".")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	overlay := struct{ Replace map[string]string }{make(map[string]string)}
+	for name, source := range files {
+		file := filepath.Join(temp, name)
+		write(tb, file, []byte(source))
+		overlay.Replace[filepath.Join(here, "overlay", name)] = file
+	}
+	data, err := json.Marshal(overlay)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	list := filepath.Join(temp, "overlay.json")
+	write(tb, list, data)
+	args = append(append([]string{"build", "-overlay", list}, args...), "./overlay")
+	cmd := exec.CommandContext(tb.Context(), "go", args...)
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func write(tb testing.TB, name string, data []byte) {
+	tb.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
