@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -382,6 +383,16 @@ func TestBesideAnotherTrace(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, map[string]float64{"event=fine kind=request nsp=/ outcome=ok": 1}, r.values(t, "wsrouter_rpc_server_calls_total"))
 	})
+}
+
+// TestHandler: one who has no registry shows what the router, Go and the process say.
+func TestHandler(t *testing.T) {
+	metrics := wsrouterprom.New(nil)
+	w := httptest.NewRecorder()
+	metrics.Handler(wsrouter.New(nil)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, name := range []string{"wsrouter_server_panics_total 0", "go_goroutines", "process_resident_memory_bytes"} {
+		require.Contains(t, w.Body.String(), "\n"+name)
+	}
 }
 
 // TestSeveralRouters: trees of one process are told apart by a label.

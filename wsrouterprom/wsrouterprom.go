@@ -2,10 +2,9 @@
 //
 //	metrics := wsrouterprom.New(nil)
 //	router := wsrouter.New(&wsrouter.Options{Trace: metrics.Trace()})
-//	prometheus.MustRegister(metrics.Collector(router))
-//	http.Handle("/metrics", promhttp.Handler())
+//	go http.ListenAndServe("127.0.0.1:9464", metrics.Handler(router)) // where clients cannot reach it
 //
-// A Trace of one's own stays: wsrouter.MultiTrace(own, metrics.Trace()). README.md
+// Who has a registry puts metrics.Collector(router) into it. A Trace of one's own stays: wsrouter.MultiTrace(own, metrics.Trace()). README.md
 // lists the metrics, and dashboard.json shows them in Grafana.
 //
 // No client can add a time series. Names of events are those that a handler is

@@ -17,8 +17,8 @@ var (
 )
 
 // newRouter has a window in which lost clients may come back, unless that is zero.
-func newRouter(window time.Duration) *wsrouter.Router {
-	var opts wsrouter.Options
+func newRouter(window time.Duration, trace *wsrouter.Trace) *wsrouter.Router {
+	opts := wsrouter.Options{Trace: trace}
 	if window > 0 {
 		opts.Recovery = &wsrouter.Recovery{Window: window}
 	}

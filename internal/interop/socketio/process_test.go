@@ -72,7 +72,7 @@ func raceEnabled() bool {
 
 func buildGateway(t *testing.T) string {
 	t.Helper()
-	return build(t, repository, "./examples/gateway")
+	return build(t, filepath.Join(repository, "examples", "gateway"), ".")
 }
 
 // server is a program of ours that serves at addr.
