@@ -11,10 +11,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -34,24 +30,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-const examples = "../../../examples"
-
-// build returns the path of an example's program. Where the test looks for data races, so
-// does the program: it then exits with a status.
-func build(t *testing.T, example string) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), example)
-	args := []string{"build", "-buildvcs=false", "-o", binary}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(t.Context(), "go", append(args, ".")...)
-	cmd.Dir = filepath.Join(examples, example)
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "go build examples/%s:\n%s", example, out)
-	return binary
-}
+const examples = "../../../examples/"
 
 // server is an example that serves clients at addr and Prometheus at metrics.
 type server struct{ addr, metrics string }
@@ -158,7 +137,7 @@ func use(t *testing.T, client *wsrouter.Client) {
 
 // TestGateway: by namespace, transport, event, kind, outcome, cause and reason.
 func TestGateway(t *testing.T) {
-	s := start(t, build(t, "gateway"), "-recovery", "1h")
+	s := start(t, process.Build(t, examples+"gateway"), "-recovery", "1h")
 	prometheus := promtest.Start(t, map[string][]string{"gateway": {s.metrics}})
 	var plain, child []*wsrouter.Client
 	for range 3 {
@@ -221,7 +200,7 @@ func TestGateway(t *testing.T) {
 // TestGatewayStrangers: names that clients make up by the thousand, from many at once,
 // are counted and are in no label.
 func TestGatewayStrangers(t *testing.T) {
-	s := start(t, build(t, "gateway"))
+	s := start(t, process.Build(t, examples+"gateway"))
 	prometheus := promtest.Start(t, map[string][]string{"gateway": {s.metrics}})
 	use(t, s.dial(t, "/ws", wsrouter.DialOptions{}))
 	prometheus.Scraped()
@@ -250,7 +229,7 @@ func TestGatewayStrangers(t *testing.T) {
 // TestCluster: two servers, by instance, and what goes between them.
 func TestCluster(t *testing.T) {
 	redis := redistest.Start(t)
-	binary := build(t, "cluster")
+	binary := process.Build(t, examples+"cluster")
 	a := start(t, binary, "-redis", "redis://"+redis.Addr)
 	b := start(t, binary, "-redis", "redis://"+redis.Addr)
 	prometheus := promtest.Start(t, map[string][]string{"chat": {a.metrics, b.metrics}})
