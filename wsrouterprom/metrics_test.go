@@ -121,7 +121,7 @@ func TestEvents(t *testing.T) {
 		require.Equal(t, 1.0, durations["event=ours kind=request nsp=/ count"])
 		require.NotContains(t, durations, "event=count kind=stream nsp=/chat count")
 		require.Equal(t, map[string]float64{"event=count nsp=/chat count": 1, "event=count nsp=/chat sum": 180},
-			r.values(t, "wsrouter_rpc_server_stream_duration_seconds"))
+			r.values(t, "wsrouter_server_stream_duration_seconds"))
 		require.Equal(t, map[string]float64{"": 8}, r.values(t, "wsrouter_server_received_events_total"))
 		require.Equal(t, map[string]float64{"": 1}, r.values(t, "wsrouter_server_errors_total"))
 		require.Equal(t, map[string]float64{"": 1}, r.values(t, "wsrouter_server_panics_total"))

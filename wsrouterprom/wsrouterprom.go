@@ -103,7 +103,7 @@ func New(opts *Options) *Metrics {
 			"Events, requests and streams that were handled, by how they ended.", "nsp", "event", "kind", "outcome"),
 		handling: histograms("wsrouter_rpc_server_call_duration_seconds",
 			"How long handlers of events and requests ran.", o.CallBuckets, "nsp", "event", "kind"),
-		streaming: histograms("wsrouter_rpc_server_stream_duration_seconds",
+		streaming: histograms("wsrouter_server_stream_duration_seconds",
 			"How long streams ran.", o.ConnectionBuckets, "nsp", "event"),
 		called: counters("wsrouter_rpc_client_calls_total",
 			"Requests to the other side, by how they ended.", "nsp", "event", "outcome"),
