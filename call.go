@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 
 	"github.com/wsrouter/wsrouter/adapter"
@@ -84,6 +85,32 @@ func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	return answerShape(bind.Value(m.Data, out))
 }
 
+// CallOutcome is what [Context.Outcome] says, for an error of [Conn.Call], or of
+// another call of ours: the code of the *[WsError] that the other side answered;
+// CodeTimeout or CodeCanceled if ctx ended first, CodeTooMany for [ErrTooManyOpen];
+// OutcomeError, OutcomeGone, or OutcomeInternal for what is none of these. See
+// [Trace.CallEnd].
+func CallOutcome(err error) string {
+	var ws *WsError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &ws) && ws.Code != "":
+		return ws.Code
+	case ws != nil:
+		return OutcomeError
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeTimeout
+	case errors.Is(err, context.Canceled):
+		return CodeCanceled
+	case errors.Is(err, ErrTooManyOpen):
+		return CodeTooMany
+	case errors.Is(err, net.ErrClosed):
+		return OutcomeGone
+	}
+	return OutcomeInternal
+}
+
 // oneArg is what a nil, several, or one value are as arguments.
 func oneArg(in any) []any {
 	switch in := in.(type) {
@@ -97,6 +124,13 @@ func oneArg(in any) []any {
 
 // ask is Call; it returns the answer.
 func (c *Conn) ask(ctx context.Context, event string, args []any) (*adapter.Message, error) {
+	traced := c.router.app.callStart(ctx, c, event)
+	m, err := c.exchange(traced.ctx, event, args)
+	traced.end(err)
+	return m, err
+}
+
+func (c *Conn) exchange(ctx context.Context, event string, args []any) (*adapter.Message, error) {
 	w, err := c.openCall(1)
 	if err != nil {
 		return nil, err

@@ -67,6 +67,10 @@ type askedContext struct {
 // the name of a room that only this connection is in. It is no secret.
 func (c *Conn) ID() string { return c.member.ID }
 
+// ConnectedAt returns when the client came, before OnConnect was called. Coming back,
+// see [Options.Recovery], does not change it.
+func (c *Conn) ConnectedAt() time.Time { return c.born }
+
 // Router returns the namespace.
 func (c *Conn) Router() *Router { return c.router }
 
@@ -343,7 +347,7 @@ func (c *Conn) gone() error {
 // cannot name a room of yours.
 func (c *Conn) Join(names ...string) error {
 	opts := &c.router.app.opts
-	switch err := c.router.rooms.Join(&c.member, names); err {
+	switch err := c.router.app.join(c, names); err {
 	case rooms.ErrGone:
 		return fmt.Errorf("wsrouter: join: %w", c.gone())
 	case rooms.ErrName:
@@ -357,7 +361,7 @@ func (c *Conn) Join(names ...string) error {
 }
 
 // Leave takes the connection out of rooms. Its own it cannot leave.
-func (c *Conn) Leave(rooms ...string) { c.router.rooms.Leave(&c.member, rooms) }
+func (c *Conn) Leave(rooms ...string) { c.router.app.leave(c, rooms) }
 
 // Rooms returns the names of the rooms that the connection is in, without its
 // own, sorted. They can still be read in OnDisconnect.

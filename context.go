@@ -147,6 +147,38 @@ func (c *Context) passed(v any) (any, error) {
 // handler it is a name that was not registered.
 func (c *Context) Event() string { return c.msg.Event }
 
+// Route returns the name that the event's handler is registered under, empty in a
+// NotFound handler. In contrast to Event it is a name of ours, for logs and as a label
+// of metrics.
+func (c *Context) Route() string {
+	if c.router().routes[c.msg.Event] == nil {
+		return "" // a name that a stranger made up
+	}
+	return c.msg.Event
+}
+
+// Kinds of events, see [Context.Kind].
+const (
+	KindEvent   = "event"   // nobody waits for an answer
+	KindRequest = "request" // the client waits for one
+	KindStream  = "stream"  // it is answered by a stream
+)
+
+// Kind returns whether the client waits for an answer, KindRequest or KindEvent; or,
+// from when [Stream] or [StreamSeq] was called until the event is over, KindStream.
+func (c *Context) Kind() string {
+	c.conn.mu.Lock()
+	_, streaming := c.conn.streams[c.req]
+	c.conn.mu.Unlock()
+	switch {
+	case streaming:
+		return KindStream
+	case c.msg.ID != "":
+		return KindRequest
+	}
+	return KindEvent
+}
+
 // Bind stores the event's data in v, a pointer, as [json.Unmarshal] does. Several
 // arguments, which Socket.IO has, are bound as an array. No data, like null,
 // leaves v as it is.
@@ -221,11 +253,7 @@ func (c *Context) Request() *http.Request { return c.conn.Request() }
 // Logger returns [Options.Logger] with the connection's id, the namespace and
 // the event's registered name.
 func (c *Context) Logger() *slog.Logger {
-	event := c.msg.Event
-	if c.router().routes[event] == nil {
-		event = "" // a name that a stranger made up does not get into logs
-	}
-	return c.router().app.opts.Logger.With("conn", c.conn.ID(), "namespace", c.router().name, "event", event)
+	return c.router().app.opts.Logger.With("conn", c.conn.ID(), "namespace", c.router().name, "event", c.Route())
 }
 
 // Yield gives up the connection's turn: its next event is handled while this

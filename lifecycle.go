@@ -296,7 +296,7 @@ func (c *Conn) end() {
 	if admitted && c.router.onDisconnect.fn != nil {
 		c.disconnect(ce)
 	}
-	c.router.rooms.Forget(&c.member)
+	c.router.app.leaveAll(c)
 	l := c.forget()
 	if !admitted {
 		return

@@ -226,6 +226,7 @@ func (r *request) handle() (next *request) {
 func (r *request) dispatch() error {
 	opts := &r.conn.router.app.opts
 	if r.item.Running > opts.MaxOpen || r.link.bytes.Crowded(r.msg.Held()) {
+		r.conn.router.app.counters.tooMany.Add(1)
 		return errTooMany
 	}
 	if opts.HandlerTimeout < forever {
