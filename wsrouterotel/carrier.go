@@ -22,15 +22,18 @@ func (in incoming) Keys() []string {
 
 // outgoing is the meta of a context. It implements [propagation.TextMapCarrier].
 type outgoing struct {
-	ctx context.Context
-	set []string
+	ctx    context.Context
+	fields []string
+	set    uint64 // which of them, a bit each
 }
 
 func (out *outgoing) Get(string) string { return "" }
-func (out *outgoing) Keys() []string    { return out.set }
+func (out *outgoing) Keys() []string    { return nil }
 
 func (out *outgoing) Set(key, value string) {
-	out.set = append(out.set, key)
+	if i := slices.Index(out.fields, key); i >= 0 {
+		out.set |= 1 << i
+	}
 	out.ctx = wsrouter.WithMeta(out.ctx, key, value)
 }
 
@@ -38,10 +41,10 @@ func (out *outgoing) Set(key, value string) {
 // that ctx has, and none that it had before: for an EmitContext outside of a handler.
 // In a handler the context is like that already, and calls see to it by themselves.
 func (t *Telemetry) Inject(ctx context.Context) context.Context {
-	out := &outgoing{ctx: ctx}
+	out := &outgoing{ctx: ctx, fields: t.fields}
 	t.propagator.Inject(ctx, out)
-	for _, field := range t.fields {
-		if !slices.Contains(out.set, field) {
+	for i, field := range t.fields {
+		if out.set&(1<<i) == 0 {
 			out.ctx = wsrouter.WithMeta(out.ctx, field, "")
 		}
 	}

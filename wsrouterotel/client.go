@@ -32,17 +32,16 @@ func (t *Telemetry) callStart(ctx context.Context, c *wsrouter.Conn, event strin
 			inner = nil
 		}
 	}()
-	inner, span := t.start(ctx, c, event, trace.SpanKindClient)
+	m := t.called.of(c.Router().Name(), event)
+	inner, span := t.start(ctx, c, m.name, m.client)
 	if !span.IsRecording() {
 		return inner
 	}
 	return context.WithValue(inner, callKey{t}, &call{span: span})
 }
 
-func (t *Telemetry) start(ctx context.Context, c *wsrouter.Conn, event string, kind trace.SpanKind) (context.Context, trace.Span) {
-	m := t.called.of(c.Router().Name(), event)
-	options := append(make([]trace.SpanStartOption, 0, 2), trace.WithSpanKind(kind))
-	ctx, span := t.tracer.Start(ctx, m.name, append(options, m.options...)...)
+func (t *Telemetry) start(ctx context.Context, c *wsrouter.Conn, name string, options []trace.SpanStartOption) (context.Context, trace.Span) {
+	ctx, span := t.tracer.Start(ctx, name, options...)
 	if span.IsRecording() {
 		span.SetAttributes(append(address(c), transportKey.String(c.Transport()), connKey.String(c.ID()))...)
 	}
@@ -121,7 +120,8 @@ func (t *Telemetry) emitStart(ctx context.Context, to Emitter, event string) (in
 			inner, span = ctx, nil
 		}
 	}()
-	inner, span = t.start(ctx, conn, event, trace.SpanKindProducer)
+	m := t.called.of(conn.Router().Name(), event)
+	inner, span = t.start(ctx, conn, m.name, m.producer)
 	if !span.IsRecording() {
 		span = nil
 	}

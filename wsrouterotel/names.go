@@ -2,6 +2,7 @@ package wsrouterotel
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -37,13 +38,20 @@ const (
 // method is what spans and metrics of one event have in common.
 type method struct {
 	namespace, name string // "/chat", "/chat say"
-	options         []trace.SpanStartOption
+
+	// How spans start that have no links.
+	server, serverRoot, consumerRoot, client, producer []trace.SpanStartOption
 }
 
 func newMethod(namespace, event string) *method {
 	m := &method{namespace: namespace, name: namespace + " " + event}
-	m.options = []trace.SpanStartOption{trace.WithAttributes(
-		rpcSystem.String("wsrouter"), rpcMethod.String(m.name), namespaceKey.String(namespace))}
+	attrs := trace.WithAttributes(rpcSystem.String("wsrouter"), rpcMethod.String(m.name), namespaceKey.String(namespace))
+	of := func(kind trace.SpanKind, more ...trace.SpanStartOption) []trace.SpanStartOption {
+		return slices.Clip(append(more, trace.WithSpanKind(kind), attrs))
+	}
+	m.server, m.serverRoot = of(trace.SpanKindServer), of(trace.SpanKindServer, trace.WithNewRoot())
+	m.consumerRoot = of(trace.SpanKindConsumer, trace.WithNewRoot())
+	m.client, m.producer = of(trace.SpanKindClient), of(trace.SpanKindProducer)
 	return m
 }
 

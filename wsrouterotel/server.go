@@ -51,9 +51,9 @@ func (t *Telemetry) begin(c *wsrouter.Context) (h *handling) {
 	}()
 	h = new(handling)
 	conn := c.Conn()
-	ctx, options := t.origin(c)
 	m := t.handled.of(conn.Router().Name(), c.Route())
-	ctx, h.span = t.tracer.Start(ctx, m.name, append(options, m.options...)...)
+	ctx, options := t.origin(c, m)
+	ctx, h.span = t.tracer.Start(ctx, m.name, options...)
 	h.c = c.WithContext(t.Inject(ctx))
 	if h.recording = h.span.IsRecording(); h.recording {
 		h.span.SetAttributes(transportKey.String(conn.Transport()), connKey.String(conn.ID()))
@@ -62,25 +62,21 @@ func (t *Telemetry) begin(c *wsrouter.Context) (h *handling) {
 	return h
 }
 
-// origin says what trace an event belongs to. Only a request goes on with that of its
-// sender, who waits for it.
-func (t *Telemetry) origin(c *wsrouter.Context) (context.Context, []trace.SpanStartOption) {
+// origin says what trace an event belongs to, by how its span starts. Only a request
+// goes on with that of its sender, who waits for it.
+func (t *Telemetry) origin(c *wsrouter.Context, m *method) (context.Context, []trace.SpanStartOption) {
 	own := c.Context()
 	ctx := t.propagator.Extract(own, incoming{c, t.fields})
 	handshake, sender := trace.SpanContextFromContext(own), trace.SpanContextFromContext(ctx)
 	if sender.Equal(handshake) { // it has sent none
 		sender = trace.SpanContext{}
 	}
-	options := make([]trace.SpanStartOption, 0, 4)
+	options := m.consumerRoot
 	if c.Kind() == wsrouter.KindRequest {
-		options = append(options, trace.WithSpanKind(trace.SpanKindServer))
-		if sender.IsValid() && (t.public == nil || !t.public(c)) {
-			return ctx, options
+		if options = m.serverRoot; sender.IsValid() && (t.public == nil || !t.public(c)) {
+			return ctx, m.server
 		}
-	} else {
-		options = append(options, trace.WithSpanKind(trace.SpanKindConsumer))
 	}
-	options = append(options, trace.WithNewRoot())
 	if !sender.IsValid() {
 		sender = t.handshake(c, handshake)
 	}
@@ -97,10 +93,11 @@ func (t *Telemetry) handshake(c *wsrouter.Context, found trace.SpanContext) trac
 	if found.IsValid() {
 		return found
 	}
-	header := propagation.HeaderCarrier(c.Request().Header)
-	for _, field := range t.fields {
-		if header.Get(field) != "" {
-			return trace.SpanContextFromContext(t.propagator.Extract(context.Background(), header))
+	header := c.Request().Header
+	for _, name := range t.headers {
+		if header[name] != nil {
+			ctx := t.propagator.Extract(context.Background(), propagation.HeaderCarrier(header))
+			return trace.SpanContextFromContext(ctx)
 		}
 	}
 	return found

@@ -29,6 +29,7 @@ package wsrouterotel
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -78,6 +79,7 @@ type Telemetry struct {
 	tracer     trace.Tracer // nil makes no spans
 	propagator propagation.TextMapPropagator
 	fields     []string // of the propagator
+	headers    []string // the same, as net/http spells them
 	public     func(*wsrouter.Context) bool
 
 	handled, called methods
@@ -95,7 +97,9 @@ func New(o Options) (*Telemetry, error) {
 	if t.propagator == nil {
 		t.propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 	}
-	t.fields = t.propagator.Fields()
+	for _, field := range t.propagator.Fields() {
+		t.fields, t.headers = append(t.fields, field), append(t.headers, http.CanonicalHeaderKey(field))
+	}
 	if o.TracerProvider != nil {
 		t.tracer = o.TracerProvider.Tracer(scope)
 	}
