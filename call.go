@@ -61,8 +61,9 @@ func (w *call) takeLocked(m *adapter.Message) {
 	w.link.bytes.Taken(m.Held())
 }
 
-// Call sends a request and waits for its answer, which it stores in out, a
-// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data,
+// Call sends a request, with ctx's meta, and waits for its answer, which it stores in
+// out: a pointer as for [json.Unmarshal], or to an [Answer] for what is beside its data,
+// or nil to ignore it. A nil in sends no data,
 // [Args] several values; an answer of several is stored as an array. It may be
 // used in handlers: answers are read while a handler blocks, and events that
 // arrive in between are handled in their order.
@@ -73,11 +74,15 @@ func (w *call) takeLocked(m *adapter.Message) {
 // that serves, [ErrStream] if a stream came, and [ErrTooManyOpen] beyond
 // [Options.MaxOpen].
 func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
-	answer, err := c.ask(ctx, event, oneArg(in))
+	m, err := c.ask(ctx, event, oneArg(in))
 	if err != nil || out == nil {
 		return err
 	}
-	return answerShape(bind.Value(answer.Data, out))
+	if a, ok := out.(*Answer); ok {
+		*a = answerOf(c, m)
+		return nil
+	}
+	return answerShape(bind.Value(m.Data, out))
 }
 
 // CallOutcome is what [Context.Outcome] says, for an error of [Conn.Call], or of
@@ -131,7 +136,7 @@ func (c *Conn) exchange(ctx context.Context, event string, args []any) (*adapter
 		return nil, err
 	}
 	defer w.close()
-	if err := c.sendRequest(&adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: args}); err != nil {
+	if err := c.sendRequest(&adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: args, Meta: metaOf(ctx)}); err != nil {
 		return nil, err
 	}
 	m, err := w.wait(ctx)

@@ -335,7 +335,13 @@ func (c *Client) Conn() *Conn {
 // the client sends, at most for [Options.WriteTimeout]. See [Conn.Emit] for args
 // and errors, and [Client].
 func (c *Client) Emit(event string, args ...any) error {
-	return c.explain(c.Conn().emit(event, args, sendWait))
+	return c.explain(c.Conn().emit(event, args, nil, sendWait))
+}
+
+// EmitContext is Emit with the context's meta, see [WithMeta]. It does not ask whether
+// ctx has ended.
+func (c *Client) EmitContext(ctx context.Context, event string, args ...any) error {
+	return c.explain(c.Conn().emit(event, args, metaOf(ctx), sendWait))
 }
 
 // Call sends a request and waits for its answer, see [Conn.Call], and [Client]

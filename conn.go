@@ -136,13 +136,19 @@ func (c *Conn) Auth(v any) error {
 // is not UTF-8 cannot be encoded; in a string such bytes become U+FFFD, as with
 // encoding/json. A nil error does not mean that the message has arrived: use
 // [Conn.Call] to know that.
-func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, sendNow) }
+func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, nil, sendNow) }
 
-func (c *Conn) emit(event string, args []any, mode sendMode) error {
+// EmitContext is Emit with the context's meta, see [WithMeta]. It does not ask whether
+// ctx has ended.
+func (c *Conn) EmitContext(ctx context.Context, event string, args ...any) error {
+	return c.emit(event, args, metaOf(ctx), sendNow)
+}
+
+func (c *Conn) emit(event string, args []any, meta json.RawMessage, mode sendMode) error {
 	if err := checkEvent(event); err != nil {
 		return err
 	}
-	return c.send(&adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args}, mode)
+	return c.send(&adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args, Meta: meta}, mode)
 }
 
 // checkEvent refuses names that no client could receive.

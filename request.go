@@ -291,6 +291,9 @@ func (r *request) newContext() (context.Context, context.CancelCauseFunc) {
 		inner := cancel
 		cancel = func(cause error) { inner(cause); stop() }
 	}
+	if r.msg.Meta != nil {
+		ctx = context.WithValue(ctx, metaKey{}, r.msg.Meta)
+	}
 	return context.WithValue(ctx, requestKey{}, r), cancel
 }
 

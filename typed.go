@@ -110,7 +110,9 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 				return
 			case none && !m.More: // the bare end
 				return
-			case !yield(item, nil) || !m.More:
+			}
+			p.traced.item()
+			if !yield(item, nil) || !m.More {
 				return
 			}
 		}
@@ -130,7 +132,7 @@ type pull struct {
 
 func (c *Conn) pull(ctx context.Context, event string, in any) (*pull, error) {
 	traced := c.router.app.callStart(ctx, c, event)
-	p, err := c.openPull(event, in)
+	p, err := c.openPull(traced.ctx, event, in)
 	if err != nil {
 		traced.end(err)
 		return nil, err
@@ -139,12 +141,12 @@ func (c *Conn) pull(ctx context.Context, event string, in any) (*pull, error) {
 	return p, nil
 }
 
-func (c *Conn) openPull(event string, in any) (*pull, error) {
+func (c *Conn) openPull(ctx context.Context, event string, in any) (*pull, error) {
 	w, err := c.openCall(pullWindow + 1)
 	if err != nil {
 		return nil, err
 	}
-	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Credit: pullWindow}
+	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Meta: metaOf(ctx), Credit: pullWindow}
 	if err := c.sendRequest(m); err != nil {
 		w.close()
 		return nil, err

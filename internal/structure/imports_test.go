@@ -25,14 +25,15 @@ var imports = map[string][]string{
 	"adapter":             {"payload"},
 	"broker":              {"payload"},
 	"internal/bind":       {"payload", "internal/scan"},
-	"internal/plain":      {"adapter", "payload", "internal/scan"},
+	"internal/meta":       {"payload", "internal/scan"},
+	"internal/plain":      {"adapter", "payload", "internal/meta", "internal/scan"},
 	"internal/pipe":       {"adapter"},
 	"internal/socket":     {"adapter"},
 	"internal/membership": {"broker"},
 
 	"": {
 		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/lane", "internal/membership",
-		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
+		"internal/meta", "internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
 		"internal/sessions", "internal/socket", "internal/tail",
 	},
 
