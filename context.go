@@ -83,7 +83,11 @@ type metaKey struct{}
 // value that does not fit is left out. They are never logged. Socket.IO has no place for
 // them: there nothing is sent.
 func WithMeta(ctx context.Context, key, value string) context.Context {
-	return context.WithValue(ctx, metaKey{}, meta.With(metaOf(ctx), key, value))
+	raw := metaOf(ctx)
+	if value == "" && meta.Get(raw, key) == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, metaKey{}, meta.With(raw, key, value))
 }
 
 // metaOf returns what is sent with a context.

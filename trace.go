@@ -53,8 +53,10 @@ type Trace struct {
 	// context that it returns takes the place of the call's, from which it is to be
 	// derived; nil leaves that. CallEnd is called when the answer or the end of the
 	// stream has come, or why there is none: ask CallOutcome(err). A loop over Pull
-	// that is left by its own choice has no error.
+	// that is left by its own choice has no error. CallItem is called between them, for
+	// each item that a loop over Pull gets.
 	CallStart func(ctx context.Context, c *Conn, event string) context.Context
+	CallItem  func(ctx context.Context, c *Conn, event string)
 	CallEnd   func(ctx context.Context, c *Conn, event string, took time.Duration, err error)
 
 	// FrameIn and FrameOut see what is sent and received, for debugging: bodies
@@ -95,7 +97,7 @@ func (t *Trace) and(u *Trace) *Trace {
 		Refuse: both3(t.Refuse, u.Refuse),
 		Join:   both2(t.Join, u.Join), Leave: both2(t.Leave, u.Leave),
 		EventStart: both1(t.EventStart, u.EventStart), EventEnd: both3(t.EventEnd, u.EventEnd),
-		CallStart: bothStart(t.CallStart, u.CallStart), CallEnd: bothEnd(t.CallEnd, u.CallEnd),
+		CallStart: bothStart(t.CallStart, u.CallStart), CallItem: both3(t.CallItem, u.CallItem), CallEnd: bothEnd(t.CallEnd, u.CallEnd),
 		FrameIn: both2(t.FrameIn, u.FrameIn), FrameOut: both2(t.FrameOut, u.FrameOut),
 		Drop: both2(t.Drop, u.Drop),
 	}
@@ -222,6 +224,13 @@ func (a *app) callStart(ctx context.Context, c *Conn, event string) tracedCall {
 		a.trace(func() { w.ctx = orContext(t.CallStart(ctx, c, event), ctx) })
 	}
 	return w
+}
+
+func (w *tracedCall) item() {
+	app := w.conn.router.app
+	if t := app.opts.Trace; t.CallItem != nil {
+		app.trace(func() { t.CallItem(w.ctx, w.conn, w.event) })
+	}
 }
 
 func (w *tracedCall) end(err error) {

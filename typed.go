@@ -110,7 +110,9 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 				return
 			case none && !m.More: // the bare end
 				return
-			case !yield(item, nil) || !m.More:
+			}
+			p.traced.item()
+			if !yield(item, nil) || !m.More {
 				return
 			}
 		}

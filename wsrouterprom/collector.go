@@ -1,9 +1,12 @@
 package wsrouterprom
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wsrouter/wsrouter"
 )
@@ -16,6 +19,16 @@ import (
 //	prometheus.WrapRegistererWith(prometheus.Labels{"router": "chat"}, registry)
 func (m *Metrics) Collector(router *wsrouter.Router) prometheus.Collector {
 	return &collector{m, router}
+}
+
+// Handler returns what a server shows to Prometheus whose program has no registry of
+// its own: what Collector collects, and what the Go runtime and the process have to
+// say.
+func (m *Metrics) Handler(router *wsrouter.Router) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.Collector(router), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
 type collector struct {

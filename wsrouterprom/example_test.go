@@ -8,21 +8,19 @@ import (
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/wsrouterprom"
 )
 
-// A server whose numbers Prometheus scrapes from another port, which clients cannot
+// A server whose numbers Prometheus scrapes from another address, which clients cannot
 // reach.
 func ExampleNew() {
 	metrics := wsrouterprom.New(nil)
 	router := wsrouter.New(&wsrouter.Options{Trace: metrics.Trace()})
-	prometheus.MustRegister(metrics.Collector(router))
 
-	go http.ListenAndServe("127.0.0.1:9090", promhttp.Handler())
+	go http.ListenAndServe("127.0.0.1:9464", metrics.Handler(router))
 	http.Handle("/ws", router)
 	log.Fatal(http.ListenAndServe(":3000", nil))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -120,7 +121,7 @@ func TestEvents(t *testing.T) {
 		require.Equal(t, 1.0, durations["event=ours kind=request nsp=/ count"])
 		require.NotContains(t, durations, "event=count kind=stream nsp=/chat count")
 		require.Equal(t, map[string]float64{"event=count nsp=/chat count": 1, "event=count nsp=/chat sum": 180},
-			r.values(t, "wsrouter_rpc_server_stream_duration_seconds"))
+			r.values(t, "wsrouter_server_stream_duration_seconds"))
 		require.Equal(t, map[string]float64{"": 8}, r.values(t, "wsrouter_server_received_events_total"))
 		require.Equal(t, map[string]float64{"": 1}, r.values(t, "wsrouter_server_errors_total"))
 		require.Equal(t, map[string]float64{"": 1}, r.values(t, "wsrouter_server_panics_total"))
@@ -382,6 +383,16 @@ func TestBesideAnotherTrace(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, map[string]float64{"event=fine kind=request nsp=/ outcome=ok": 1}, r.values(t, "wsrouter_rpc_server_calls_total"))
 	})
+}
+
+// TestHandler: one who has no registry shows what the router, Go and the process say.
+func TestHandler(t *testing.T) {
+	metrics := wsrouterprom.New(nil)
+	w := httptest.NewRecorder()
+	metrics.Handler(wsrouter.New(nil)).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, name := range []string{"wsrouter_server_panics_total 0", "go_goroutines", "process_resident_memory_bytes"} {
+		require.Contains(t, w.Body.String(), "\n"+name)
+	}
 }
 
 // TestSeveralRouters: trees of one process are told apart by a label.

@@ -101,7 +101,7 @@ func TestPrometheus(t *testing.T) {
 type panel struct {
 	Title   string
 	Type    string
-	Targets []struct{ Expr string }
+	Targets []struct{ Expr, LegendFormat string }
 }
 
 func dashboard(t *testing.T) (panels []panel) {
@@ -131,7 +131,8 @@ func TestDashboardNames(t *testing.T) {
 	require.ElementsMatch(t, exposed, slices.Collect(maps.Keys(shown)))
 }
 
-// TestDashboard: Prometheus evaluates every query of the dashboard to something.
+// TestDashboard: Prometheus evaluates every query of the dashboard to something, with
+// the labels that its legend names.
 func TestDashboard(t *testing.T) {
 	s := scrape(t)
 	work := func() {
@@ -154,6 +155,11 @@ func TestDashboard(t *testing.T) {
 			values, err := s.Query(expr)
 			require.NoError(t, err, p.Title)
 			require.NotEmpty(t, values, "%s: %s", p.Title, expr)
+			for labels := range values {
+				for _, m := range regexp.MustCompile(`\{\{(\w+)\}\}`).FindAllStringSubmatch(target.LegendFormat, -1) {
+					require.Contains(t, " "+labels, " "+m[1]+"=", "%s: %s", p.Title, target.LegendFormat)
+				}
+			}
 		}
 	}
 	require.Len(t, dashboard(t), 25)

@@ -2,10 +2,9 @@
 //
 //	metrics := wsrouterprom.New(nil)
 //	router := wsrouter.New(&wsrouter.Options{Trace: metrics.Trace()})
-//	prometheus.MustRegister(metrics.Collector(router))
-//	http.Handle("/metrics", promhttp.Handler())
+//	go http.ListenAndServe("127.0.0.1:9464", metrics.Handler(router)) // where clients cannot reach it
 //
-// A Trace of one's own stays: wsrouter.MultiTrace(own, metrics.Trace()). README.md
+// Who has a registry puts metrics.Collector(router) into it. A Trace of one's own stays: wsrouter.MultiTrace(own, metrics.Trace()). README.md
 // lists the metrics, and dashboard.json shows them in Grafana.
 //
 // No client can add a time series. Names of events are those that a handler is
@@ -104,7 +103,7 @@ func New(opts *Options) *Metrics {
 			"Events, requests and streams that were handled, by how they ended.", "nsp", "event", "kind", "outcome"),
 		handling: histograms("wsrouter_rpc_server_call_duration_seconds",
 			"How long handlers of events and requests ran.", o.CallBuckets, "nsp", "event", "kind"),
-		streaming: histograms("wsrouter_rpc_server_stream_duration_seconds",
+		streaming: histograms("wsrouter_server_stream_duration_seconds",
 			"How long streams ran.", o.ConnectionBuckets, "nsp", "event"),
 		called: counters("wsrouter_rpc_client_calls_total",
 			"Requests to the other side, by how they ended.", "nsp", "event", "outcome"),

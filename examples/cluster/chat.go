@@ -25,8 +25,10 @@ type chat struct {
 
 var whoIs = wsrouter.NewKey[page.Person]("who")
 
-func newChat(broker broker.Broker, h history) *chat {
-	opts := &wsrouter.Options{Broker: broker, MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200}
+func newChat(broker broker.Broker, h history, trace *wsrouter.Trace) *chat {
+	opts := &wsrouter.Options{
+		Broker: broker, MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200, Trace: trace,
+	}
 	ch := &chat{router: wsrouter.New(opts), history: h, changed: make(chan string, 1000)}
 	ch.router.OnConnect(enter)
 	ch.router.OnDisconnect(ch.gone)

@@ -2,7 +2,7 @@
 //
 //	redis-server &
 //	go run . -redis redis://127.0.0.1:6379 -addr 127.0.0.1:3001 &
-//	go run . -redis redis://127.0.0.1:6379 -addr 127.0.0.1:3002
+//	go run . -redis redis://127.0.0.1:6379 -addr 127.0.0.1:3002 -metrics 127.0.0.1:9464
 package main
 
 import (
@@ -20,11 +20,13 @@ import (
 
 	"github.com/wsrouter/wsrouter/examples/chat/page"
 	"github.com/wsrouter/wsrouter/redisbroker"
+	"github.com/wsrouter/wsrouter/wsrouterprom"
 )
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
 	url := flag.String("redis", "redis://127.0.0.1:6379", "`URL` of Redis; rediss:// for TLS")
+	metrics := flag.String("metrics", "", "`address` at which Prometheus scrapes; empty is none")
 	flag.Parse()
 	option, err := rueidis.ParseURL(*url)
 	if err != nil {
@@ -38,7 +40,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	chat := newChat(broker, history{redis})
+	counts := wsrouterprom.New(nil)
+	chat := newChat(broker, history{redis}, counts.Trace())
+	if *metrics != "" {
+		go func() { log.Fatal(http.ListenAndServe(*metrics, counts.Handler(chat.router))) }()
+	}
 
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {

@@ -2,7 +2,7 @@
 // event of table.go, on the namespace "/" at /ws and on "/events" at /ws/events,
 // and on both for Socket.IO clients at /socket.io/.
 //
-//	go run ./examples/gateway -addr 127.0.0.1:3000
+//	go run . -addr 127.0.0.1:3000 -metrics 127.0.0.1:9464
 package main
 
 import (
@@ -18,16 +18,27 @@ import (
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/socketio"
+	"github.com/wsrouter/wsrouter/wsrouterprom"
 )
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
 	detach := flag.Bool("detach", false, "use WSOptions.Detach")
+	loops := flag.Bool("loops", false, "use Options.EventLoops")
 	compress := flag.Bool("compress", false, "use WSOptions.Compression")
 	recovery := flag.Duration("recovery", 0, "for how long lost clients may come back to their connection; 0 is not at all")
+	metrics := flag.String("metrics", "", "`address` at which Prometheus scrapes; empty is none")
 	flag.Parse()
 
-	router := newRouter(*recovery)
+	counts := wsrouterprom.New(&wsrouterprom.Options{Codes: []string{errNotNow.Code}})
+	opts := &wsrouter.Options{EventLoops: *loops, Trace: counts.Trace()}
+	if *recovery > 0 {
+		opts.Recovery = &wsrouter.Recovery{Window: *recovery}
+	}
+	router := newRouter(opts)
+	if *metrics != "" {
+		go func() { log.Fatal(http.ListenAndServe(*metrics, counts.Handler(router))) }()
+	}
 	server := &http.Server{
 		Handler:           newHandler(router, &wsrouter.WSOptions{Detach: *detach, Compression: *compress}),
 		ReadHeaderTimeout: 5 * time.Second,

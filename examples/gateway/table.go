@@ -5,7 +5,6 @@ import (
 	"errors"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/payload"
@@ -17,12 +16,8 @@ var (
 )
 
 // newRouter has a window in which lost clients may come back, unless that is zero.
-func newRouter(window time.Duration) *wsrouter.Router {
-	var opts wsrouter.Options
-	if window > 0 {
-		opts.Recovery = &wsrouter.Recovery{Window: window}
-	}
-	router := wsrouter.New(&opts)
+func newRouter(opts *wsrouter.Options) *wsrouter.Router {
+	router := wsrouter.New(opts)
 	register(router)
 	register(router.Namespace("/events"))
 	return router

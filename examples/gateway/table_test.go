@@ -29,7 +29,7 @@ func inMemory(t *testing.T, fn func(t *testing.T, ns *wsrouter.Router, client *w
 	for _, path := range []string{"/", "/events"} {
 		t.Run(path, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ns := newRouter(0)
+				ns := newRouter(nil)
 				if path != "/" {
 					ns = ns.Namespace(path)
 				}
@@ -164,7 +164,7 @@ func TestCloseAndRefuse(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	for _, path := range []string{"/", "/events"} {
 		synctest.Test(t, func(t *testing.T) {
-			router := newRouter(30 * time.Second)
+			router := newRouter(&wsrouter.Options{Recovery: &wsrouter.Recovery{Window: 30 * time.Second}})
 			ns := router
 			if path != "/" {
 				ns = router.Namespace(path)

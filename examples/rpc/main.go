@@ -11,9 +11,18 @@
 // Both run in one process, over memory, or in two. If the worker gets the Ctrl-C,
 // the asker waits for the next one and goes on where it was.
 //
-//	go run ./examples/rpc
-//	go run ./examples/rpc -serve 127.0.0.1:3001
-//	go run ./examples/rpc -job "Call me Ishmael" ws://127.0.0.1:3001/
+//	go run .
+//	go run . -serve 127.0.0.1:3001
+//	go run . -job "Call me Ishmael" ws://127.0.0.1:3001/
+//
+// With -page the asker is a service with a page, where you enter the text. With -otlp
+// all of them send their traces to a collector: what the page, the asker and the worker
+// do for one text is one trace.
+//
+//	go run . -otlp http://127.0.0.1:4318 -page 127.0.0.1:3000 ws://127.0.0.1:3001/
+//	go run . -otlp http://127.0.0.1:4318 -serve 127.0.0.1:3001
+//
+// Jaeger is such a collector, and shows the traces at http://127.0.0.1:16686.
 package main
 
 import (
@@ -37,25 +46,39 @@ import (
 
 func main() {
 	addr := flag.String("serve", "", "be the worker, at this `address`")
+	page := flag.String("page", "", "be the asker with a page, at this `address`")
 	job := flag.String("job", "Some years ago, never mind how long precisely, I thought I would sail", "the `text` to engrave")
+	collector := flag.String("otlp", "", "send traces to a collector at this `URL`, by OTLP over HTTP")
 	flag.Parse()
 	log.SetFlags(0)
 	slog.SetLogLoggerLevel(slog.LevelWarn) // the two tell for themselves who comes and goes
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 
-	var err error
-	w, show := newWorker(os.Stderr), newBar(os.Stdout)
-	switch url := flag.Arg(0); {
+	worker, err := newService("rpc-worker", *collector)
+	if err != nil {
+		log.Fatal(err)
+	}
+	asker, err := newService("rpc-asker", *collector)
+	if err != nil {
+		log.Fatal(err)
+	}
+	w := newWorker(worker, os.Stderr)
+	connect, url := w.Connect, flag.Arg(0)
+	if url != "" {
+		connect = func(ctx context.Context, opts *wsrouter.DialOptions) (*wsrouter.Client, error) {
+			return wsrouter.Dial(ctx, url, opts)
+		}
+	}
+	switch {
 	case *addr != "":
 		err = w.serve(ctx, *addr)
-	case url != "":
-		err = ask(ctx, *job, show, func(ctx context.Context, opts *wsrouter.DialOptions) (*wsrouter.Client, error) {
-			return wsrouter.Dial(ctx, url, opts)
-		})
+	case *page != "":
+		err = newFront(asker, connect).serve(ctx, *page, *collector)
 	default:
-		err = errors.Join(ask(ctx, *job, show, w.Connect), w.Shutdown(context.Background()))
+		err = ask(ctx, asker, *job, newBar(os.Stdout), connect)
 	}
+	err = errors.Join(err, w.Shutdown(context.Background()), asker.close(), worker.close())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -70,8 +93,8 @@ type worker struct {
 	jobs sync.WaitGroup // the goroutines behind the streams
 }
 
-func newWorker(logs io.Writer) *worker {
-	w := &worker{Router: wsrouter.New(nil), log: log.New(logs, "worker: ", 0)}
+func newWorker(s *service, logs io.Writer) *worker {
+	w := &worker{Router: s.router(wsrouter.Options{}), log: log.New(logs, "worker: ", 0)}
 	wsrouter.HandleStream(w.Router, "engrave", w.engrave)
 	return w
 }
@@ -108,22 +131,34 @@ func (w *worker) Shutdown(ctx context.Context) error {
 
 // serve is the worker on the network, until ctx ends.
 func (w *worker) serve(ctx context.Context, addr string) error {
+	return serveHTTP(ctx, addr, "worker: listening on ws://%s/", w, w.Shutdown)
+}
+
+// serveHTTP serves until ctx ends, and then shuts down.
+func serveHTTP(ctx context.Context, addr, words string, handler http.Handler, shutdown func(context.Context) error) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	w.log.Printf("listening on ws://%s/", listener.Addr())
-	server := &http.Server{Handler: w, ReadHeaderTimeout: 5 * time.Second}
+	log.Printf(words, listener.Addr())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go server.Serve(listener)
 	<-ctx.Done()
-	return errors.Join(w.Shutdown(context.Background()), server.Close())
+	return errors.Join(shutdown(context.Background()), server.Close())
 }
 
 type connectFunc func(context.Context, *wsrouter.DialOptions) (*wsrouter.Client, error)
 
+// view is where somebody sees how a job goes.
+type view interface {
+	draw(job *Job, word string) error // a word more is done
+	wait() error                      // the worker has gone
+	end()
+}
+
 // ask has the text engraved, by one worker after another if need be.
-func ask(ctx context.Context, text string, show *bar, connect connectFunc) error {
-	words, answers := strings.Fields(text), wsrouter.New(nil)
+func ask(ctx context.Context, s *service, text string, show view, connect connectFunc) error {
+	words, answers := strings.Fields(text), s.router(wsrouter.Options{})
 	wsrouter.Handle(answers, "word", func(_ *wsrouter.Context, n int) (string, error) {
 		if n < 0 || n >= len(words) {
 			return "", wsrouter.NewError("no such word")
@@ -141,7 +176,9 @@ func ask(ctx context.Context, text string, show *bar, connect connectFunc) error
 		if err := follow(ctx, conn, &job, show); !lost(err) {
 			return err
 		}
-		fmt.Fprintln(show, "the worker has gone, waiting for the next")
+		if err := show.wait(); err != nil {
+			return err
+		}
 		select { // a worker that shuts down says so before it goes
 		case <-conn.Context().Done():
 		case <-ctx.Done():
@@ -154,16 +191,17 @@ func ask(ctx context.Context, text string, show *bar, connect connectFunc) error
 }
 
 // follow pulls the rest of the job. The end of ctx cancels it at the worker.
-func follow(ctx context.Context, conn *wsrouter.Conn, job *Job, show *bar) error {
+func follow(ctx context.Context, conn *wsrouter.Conn, job *Job, show view) error {
+	defer show.end()
 	for word, err := range wsrouter.Pull[string](ctx, conn, "engrave", *job) {
 		if err != nil {
-			fmt.Fprint(show, show.end)
 			return err
 		}
 		job.Done++
-		show.draw(job, word)
+		if err := show.draw(job, word); err != nil {
+			return err
+		}
 	}
-	fmt.Fprint(show, show.end)
 	if job.Done < job.Words { // a channel tells no error, it just ends
 		return errors.New("the worker has given up")
 	}
@@ -176,9 +214,10 @@ func lost(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.As(err, &ws) && ws.Code == wsrouter.CodeShutdown
 }
 
+// bar shows a job in a terminal.
 type bar struct {
 	io.Writer
-	before, after, end string
+	before, after, last string
 }
 
 // newBar draws one line over and over on a terminal, else a new one each time.
@@ -189,7 +228,15 @@ func newBar(f *os.File) *bar {
 	return &bar{f, "", "\n", ""}
 }
 
-func (b *bar) draw(job *Job, word string) {
+func (b *bar) draw(job *Job, word string) error {
 	full := strings.Repeat("━", 30*job.Done/max(job.Words, 1))
-	fmt.Fprintf(b, "%s%-30s %d of %d %.20s%s", b.before, full, job.Done, job.Words, word, b.after)
+	_, err := fmt.Fprintf(b, "%s%-30s %d of %d %.20s%s", b.before, full, job.Done, job.Words, word, b.after)
+	return err
 }
+
+func (b *bar) wait() error {
+	_, err := fmt.Fprintln(b, "the worker has gone, waiting for the next")
+	return err
+}
+
+func (b *bar) end() { fmt.Fprint(b, b.last) }

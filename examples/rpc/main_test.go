@@ -32,11 +32,14 @@ func inMemory(t *testing.T, fn func(t *testing.T, w *worker, logs *bytes.Buffer)
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var logs bytes.Buffer
-		w := newWorker(&logs)
+		w := newWorker(untraced, &logs)
 		fn(t, w, &logs)
 		require.NoError(t, w.Shutdown(context.Background()))
 	})
 }
+
+// untraced is a service without a collector.
+var untraced, _ = newService("", "")
 
 // plain is what newBar makes for a file that is no terminal.
 func plain(w io.Writer) *bar { return &bar{w, "", "\n", ""} }
@@ -45,7 +48,7 @@ func TestJob(t *testing.T) {
 	inMemory(t, func(t *testing.T, w *worker, logs *bytes.Buffer) {
 		var out bytes.Buffer
 		begin := time.Now()
-		require.NoError(t, ask(t.Context(), "Call me Ishmael", plain(&out), w.Connect))
+		require.NoError(t, ask(t.Context(), untraced, "Call me Ishmael", plain(&out), w.Connect))
 		require.Equal(t, 13*50*time.Millisecond, time.Since(begin), "13 letters")
 		require.Equal(t, ""+
 			"━━━━━━━━━━                     1 of 3 CALL\n"+
@@ -58,7 +61,7 @@ func TestJob(t *testing.T) {
 func TestNoWords(t *testing.T) {
 	inMemory(t, func(t *testing.T, w *worker, logs *bytes.Buffer) {
 		var out bytes.Buffer
-		require.NoError(t, ask(t.Context(), " ", plain(&out), w.Connect))
+		require.NoError(t, ask(t.Context(), untraced, " ", plain(&out), w.Connect))
 		require.Empty(t, out.String())
 	})
 }
@@ -68,7 +71,7 @@ func TestCancelStopsTheWorker(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 325*time.Millisecond) // in the middle of "Ishmael"
 		defer cancel()
 		var out bytes.Buffer
-		require.ErrorIs(t, ask(ctx, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
+		require.ErrorIs(t, ask(ctx, untraced, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
 		require.Contains(t, out.String(), "2 of 3 ME\n")
 		w.jobs.Wait()
 		require.Equal(t, "worker: cancelled after word 2 of 3: canceled: context canceled\n", logs.String())
@@ -119,7 +122,7 @@ func connect(t *testing.T, w *worker, fetched *int) *wsroutertest.Client {
 func TestNetworkIsCut(t *testing.T) {
 	inMemory(t, func(t *testing.T, w *worker, logs *bytes.Buffer) {
 		var out bytes.Buffer
-		err := ask(t.Context(), "Call me Ishmael", plain(&out),
+		err := ask(t.Context(), untraced, "Call me Ishmael", plain(&out),
 			func(ctx context.Context, opts *wsrouter.DialOptions) (*wsrouter.Client, error) {
 				client, err := w.Connect(ctx, opts)
 				time.AfterFunc(325*time.Millisecond, client.Abort)
@@ -142,7 +145,7 @@ func TestWorkerShutsDown(t *testing.T) {
 		defer cancel()
 		var out bytes.Buffer
 		time.AfterFunc(325*time.Millisecond, func() { w.Shutdown(ctx) })
-		require.ErrorIs(t, ask(ctx, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
+		require.ErrorIs(t, ask(ctx, untraced, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
 		require.Equal(t, 1, strings.Count(out.String(), "the worker has gone"))
 		w.jobs.Wait()
 		require.Equal(t, "worker: cancelled after word 2 of 3: shutting down\n", logs.String())
@@ -160,14 +163,14 @@ func TestAskerIsWary(t *testing.T) {
 			}
 			return nil, nil
 		})
-		require.EqualError(t, ask(t.Context(), "Call", plain(io.Discard), w.Connect), "the worker has given up")
+		require.EqualError(t, ask(t.Context(), untraced, "Call", plain(io.Discard), w.Connect), "the worker has given up")
 	})
 }
 
 func TestBarOnATerminal(t *testing.T) {
 	inMemory(t, func(t *testing.T, w *worker, logs *bytes.Buffer) {
 		var out bytes.Buffer
-		require.NoError(t, ask(t.Context(), "Call me", &bar{&out, "\r", "\x1b[K", "\n"}, w.Connect))
+		require.NoError(t, ask(t.Context(), untraced, "Call me", &bar{&out, "\r", "\x1b[K", "\n"}, w.Connect))
 		require.Equal(t, ""+
 			"\r━━━━━━━━━━━━━━━                1 of 2 CALL\x1b[K"+
 			"\r━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 2 of 2 ME\x1b[K\n", out.String())

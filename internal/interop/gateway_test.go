@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +18,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
-const repository = "../.."
+const gatewayDir = "../../examples/gateway"
 
 // gateway is examples/gateway as a process that runs until the test ends.
 type gateway struct {
@@ -28,28 +26,6 @@ type gateway struct {
 	stderr bytes.Buffer // to be read after exited
 	exited chan struct{}
 	err    error // how it exited, after exited
-}
-
-// buildGateway returns the path of the program. Where the tests look for data
-// races, so does the gateway: it then exits with a status.
-func buildGateway(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gateway")
-	args := []string{"build", "-buildvcs=false", "-o", binary}
-	if raceEnabled() {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(t.Context(), "go", append(args, "./examples/gateway")...)
-	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "go build ./examples/gateway:\n%s", out)
-	return binary
-}
-
-func raceEnabled() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // startGateway returns when the gateway listens. At the test's end it must shut
@@ -112,7 +88,7 @@ func (g *gateway) stop(t *testing.T, p *os.Process) {
 // so that no row of it can be without a client.
 func gatewayEvents(t *testing.T) []string {
 	t.Helper()
-	source, err := os.ReadFile(filepath.Join(repository, "examples", "gateway", "table.go"))
+	source, err := os.ReadFile(filepath.Join(gatewayDir, "table.go"))
 	require.NoError(t, err)
 	var events []string
 	for _, match := range regexp.MustCompile(`router\.On\("(\w+)"`).FindAllSubmatch(source, -1) {

@@ -4,12 +4,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
 // TestGateway plays the gateway's table from every kind of client, on both
 // namespaces, with and without WSOptions.Detach and Compression.
 func TestGateway(t *testing.T) {
-	binary := buildGateway(t)
+	binary := process.Build(t, gatewayDir)
 	for _, mode := range []struct {
 		name       string
 		flags      []string

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter/internal/scan"
 	"github.com/wsrouter/wsrouter/payload"
@@ -44,23 +45,40 @@ func Get(raw json.RawMessage, key string) (value string) {
 // With returns raw, which it does not change, with another value of the key. An empty
 // value is none, and so is one with which the object would have more than Max bytes.
 func With(raw json.RawMessage, key, value string) json.RawMessage {
+	if len(key)+len(value) > Max {
+		value = ""
+	}
 	b := make([]byte, 0, len(raw)+len(`{"":"",}`)+len(key)+len(value))
 	for k, v := range members(raw) {
 		if !isKey(k, key) {
-			b = appendMember(b, k, v)
+			b = append(append(append(begin(b), k...), ':'), v...)
 		}
 	}
-	if value != "" && len(key)+len(value) < Max {
-		k, _ := payload.AppendJSON(nil, key) // strings can be encoded
-		v, _ := payload.AppendJSON(nil, value)
-		if len(b)+len(`,:}`)+len(k)+len(v) <= Max {
-			b = appendMember(b, k, v)
+	if value != "" {
+		others := b
+		b = appendString(append(appendString(begin(b), key), ':'), value)
+		if len(b)+len(`}`) > Max {
+			b = others
 		}
 	}
 	if len(b) == 0 {
 		return nil
 	}
 	return append(b, '}')
+}
+
+// begin appends what comes before a member.
+func begin(b []byte) []byte { return append(b, "{,"[min(len(b), 1)]) }
+
+// appendString appends a JSON string. Mostly there is nothing to escape.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			b, _ = payload.AppendJSON(b, s) // strings can be encoded
+			return b
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // Of encodes the values of a map, whose keys it sorts. The error says that they are
@@ -74,11 +92,6 @@ func Of(values map[string]string) (json.RawMessage, error) {
 		err = fmt.Errorf("meta has %d bytes, more than %d", len(raw), Max)
 	}
 	return raw, err
-}
-
-func appendMember(b, key, value []byte) []byte {
-	b = append(b, "{,"[min(len(b), 1)])
-	return append(append(append(b, key...), ':'), value...)
 }
 
 // isKey compares without decoding, as far as that goes.

@@ -43,16 +43,17 @@ func TestWith(t *testing.T) {
 	step("a", "1", `{"a":"1"}`)
 	step("b", `"`, `{"a":"1","b":"\""}`)
 	step("a", "2", `{"b":"\"","a":"2"}`)
-	step("<é>\xff", "&", `{"b":"\"","a":"2","<é>\ufffd":"&"}`)
-	step("b", "", `{"a":"2","<é>\ufffd":"&"}`)
-	step("a", strings.Repeat("x", Max), `{"<é>\ufffd":"&"}`) // what does not fit does not leave what was there
-	step("a", strings.Repeat("x", Max-24), `{"<é>\ufffd":"&"}`)
-	step("a", strings.Repeat("x", Max-25), `{"<é>\ufffd":"&","a":"`+strings.Repeat("x", Max-25)+`"}`)
+	step("<é>", "&", `{"b":"\"","a":"2","<é>":"&"}`)
+	step("b", "", `{"a":"2","<é>":"&"}`)
+	step("a", strings.Repeat("x", Max), `{"<é>":"&"}`) // what does not fit does not leave what was there
+	step("a", strings.Repeat("x", Max-18), `{"<é>":"&"}`)
+	step("a", strings.Repeat("x", Max-19), `{"<é>":"&","a":"`+strings.Repeat("x", Max-19)+`"}`)
 	require.Len(t, raw, Max)
 	step("c", "1", string(raw))
-	step("a", "", `{"<é>\ufffd":"&"}`)
-	step("<é>\ufffd", "", ``)
+	step("a", "", `{"<é>":"&"}`)
+	step("<é>", "", ``)
 	require.Nil(t, raw)
+	require.Equal(t, "\ufffd", Get(With(nil, "a", "\xff"), "a"))
 }
 
 // TestForwardedKeys: keys that came with escapes, or more than once, are those that

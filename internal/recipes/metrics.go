@@ -19,8 +19,8 @@ type Metrics struct {
 func (m *Metrics) Trace() *wsrouter.Trace {
 	return &wsrouter.Trace{
 		EventEnd: func(c *wsrouter.Context, took time.Duration, err error) {
-			m.Events.Add(c.Event()+" "+cmp.Or(c.Outcome(err), "ok"), 1)
-			m.Seconds.AddFloat(c.Event(), took.Seconds())
+			m.Events.Add(c.Route()+" "+cmp.Or(c.Outcome(err), "ok"), 1)
+			m.Seconds.AddFloat(c.Route(), took.Seconds())
 		},
 		Disconnect: func(_ *wsrouter.Conn, err *wsrouter.CloseError) { m.Closed.Add(err.Cause.String(), 1) },
 	}

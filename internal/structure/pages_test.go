@@ -96,8 +96,8 @@ func TestProofs(t *testing.T) {
 	}
 }
 
-// maps are the pages that tell where things are.
-var maps = []string{"CONTRIBUTING.md", "RELEASING.md", "docs/architecture.md"}
+// atlas are the pages that tell where things are.
+var atlas = []string{"CONTRIBUTING.md", "RELEASING.md", "docs/architecture.md"}
 
 var (
 	filePath = regexp.MustCompile(`^[\w-]+(/[\w.-]+)+$|^\w+\.(go|md|sh)$`)
@@ -110,7 +110,7 @@ var (
 // and functions in the file that stands behind them.
 func TestMaps(t *testing.T) {
 	declared, files := declaredNames(t)
-	for _, name := range maps {
+	for _, name := range atlas {
 		p := pages(t)[name]
 		require.NotNil(t, p, name)
 		for _, code := range p.Code() {

@@ -12,8 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -50,7 +48,7 @@ func playChat(t *testing.T, steps string) {
 	ctx, cancel := context.WithTimeout(t.Context(), process.Limit(t))
 	defer cancel()
 
-	chat := &server{ctx: ctx, binary: build(t, "chat")}
+	chat := &server{ctx: ctx, binary: process.Build(t, repository+"/examples/chat")}
 	chat.start(t, loopback.Hold(t))
 	proxy := redistest.NewProxy(t, chat.addr)
 	play(t, ctx, map[string]func(){
@@ -105,23 +103,6 @@ func need(t *testing.T, path string) {
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("%s is missing; run ./test.sh in the repository's root, which installs it", path)
 	}
-}
-
-// build returns the path of an example's program. Where the test looks for data races, so
-// does the program: it then exits with a status.
-func build(t *testing.T, example string) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), example)
-	args := []string{"build", "-buildvcs=false", "-o", binary}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(t.Context(), "go", append(args, ".")...)
-	cmd.Dir = filepath.Join(repository, "examples", example)
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "go build examples/%s:\n%s", example, out)
-	return binary
 }
 
 // play runs the script, makes each of its steps a subtest, and does with the

@@ -16,7 +16,7 @@ func TestCluster(t *testing.T) {
 	defer cancel()
 	redis := redistest.Start(t)
 	proxy := redis.NewProxy(t)
-	binary := build(t, "cluster")
+	binary := process.Build(t, repository+"/examples/cluster")
 	one := &server{ctx: ctx, binary: binary, args: []string{"-redis", "redis://" + redis.Addr}}
 	two := &server{ctx: ctx, binary: binary, args: []string{"-redis", "redis://" + proxy.Addr}}
 	one.start(t, "127.0.0.1:0")

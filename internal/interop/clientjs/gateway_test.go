@@ -7,8 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -32,27 +30,9 @@ type gateway struct {
 
 func newGateway(t *testing.T) *gateway {
 	t.Helper()
-	g := &gateway{t: t, binary: buildGateway(t), addr: loopback.Hold(t)}
+	g := &gateway{t: t, binary: process.Build(t, filepath.Join(repository, "examples", "gateway")), addr: loopback.Hold(t)}
 	t.Cleanup(func() { g.stop() })
 	return g
-}
-
-// buildGateway returns the path of the program. Where the tests look for data
-// races, so does the gateway: it then exits with a status.
-func buildGateway(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gateway")
-	args := []string{"build", "-buildvcs=false", "-o", binary}
-	info, ok := debug.ReadBuildInfo()
-	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(t.Context(), "go", append(args, "./examples/gateway")...)
-	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "go build ./examples/gateway:\n%s", out)
-	return binary
 }
 
 // start returns when the gateway listens.

@@ -16,9 +16,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,7 +41,7 @@ type cluster struct {
 func startCluster(t *testing.T, flags ...string) *cluster {
 	t.Helper()
 	flags = append(flags, "-redis", redistest.Start(t).Addr)
-	binary := build(t)
+	binary := process.Build(t, "server")
 	c := new(cluster)
 	var wg sync.WaitGroup
 	for _, name := range names {
@@ -58,23 +55,6 @@ func startCluster(t *testing.T, flags ...string) *cluster {
 	require.False(t, t.Failed())
 	c.startNginx(t)
 	return c
-}
-
-// build makes the server, which looks for data races where the test does, and then
-// exits with a status.
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "server")
-	args := []string{"build", "-buildvcs=false", "-o", binary}
-	info, ok := debug.ReadBuildInfo()
-	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		args = append(args, "-race")
-	}
-	cmd := exec.CommandContext(t.Context(), "go", append(args, "./server")...)
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(out))
-	return binary
 }
 
 // node is one server, and its successors at the same address.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,6 +40,29 @@ func Need(t *testing.T, paths ...string) {
 			t.Fatalf("%s is missing; run ./test.sh in the repository's root, which installs it", path)
 		}
 	}
+}
+
+// Build returns the path of the program in a folder. Where the tests look for data
+// races, so does the program: it then exits with status 66.
+func Build(t *testing.T, dir string) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), filepath.Base(dir))
+	args := []string{"build", "-buildvcs=false", "-o", binary}
+	if RaceEnabled() {
+		args = append(args, "-race")
+	}
+	cmd := exec.CommandContext(t.Context(), "go", append(args, ".")...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "go build %s:\n%s", dir, out)
+	return binary
+}
+
+// RaceEnabled reports whether the tests look for data races.
+func RaceEnabled() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // NPM is the path of a package installed in the folder node.

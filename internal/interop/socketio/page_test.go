@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wsrouter/wsrouter/internal/interop/process"
 	"github.com/wsrouter/wsrouter/internal/page"
 )
 
@@ -49,7 +50,7 @@ func buildSample(t *testing.T, n int) (binary string) {
 	source = strings.Replace(source, `":3000"`, "addr()", 1)
 	binary = filepath.Join(t.TempDir(), "sample")
 	args := []string{"-buildvcs=false", "-o", binary}
-	if raceEnabled() {
+	if process.RaceEnabled() {
 		args = append(args, "-race")
 	}
 	page.Compile(t, map[string]string{"main.go": source, "port.go": port}, args...)

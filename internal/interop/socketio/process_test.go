@@ -5,8 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,19 +41,6 @@ func report(t *testing.T, p *process.Process) (events []string) {
 	return events
 }
 
-// build returns the path of a program of the repository. Where the tests look
-// for data races, so does the program: it then exits with a status.
-func build(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "program")
-	args = append([]string{"build", "-buildvcs=false", "-o", binary}, args...)
-	if raceEnabled() {
-		args = slices.Insert(args, 1, "-race")
-	}
-	goTool(t, dir, args...)
-	return binary
-}
-
 func goTool(t *testing.T, dir string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
@@ -65,14 +50,9 @@ func goTool(t *testing.T, dir string, args ...string) {
 	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
 }
 
-func raceEnabled() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-}
-
 func buildGateway(t *testing.T) string {
 	t.Helper()
-	return build(t, repository, "./examples/gateway")
+	return process.Build(t, filepath.Join(repository, "examples", "gateway"))
 }
 
 // server is a program of ours that serves at addr.

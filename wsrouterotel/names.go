@@ -1,0 +1,114 @@
+package wsrouterotel
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Attributes of the semantic conventions for RPC and errors, and our own.
+const (
+	rpcSystem    = attribute.Key("rpc.system.name")
+	rpcMethod    = attribute.Key("rpc.method")
+	rpcStatus    = attribute.Key("rpc.response.status_code")
+	errorType    = attribute.Key("error.type")
+	serverHost   = attribute.Key("server.address")
+	serverPort   = attribute.Key("server.port")
+	namespaceKey = attribute.Key("wsrouter.namespace")
+	transportKey = attribute.Key("wsrouter.transport")
+	kindKey      = attribute.Key("wsrouter.kind")
+	connKey      = attribute.Key("wsrouter.connection.id")
+	itemsKey     = attribute.Key("wsrouter.stream.items")
+	causeKey     = attribute.Key("wsrouter.cause")
+	reasonKey    = attribute.Key("wsrouter.reason")
+)
+
+// other is the name of what has none of its own, as the conventions have it.
+const other = "_OTHER"
+
+const (
+	maxCalled = 200 // names of requests of ours: an application may pass on what it was sent
+	unbounded = 1 << 30
+)
+
+// method is what spans and metrics of one event have in common.
+type method struct {
+	namespace, name string // "/chat", "/chat say"
+
+	// How spans start that have no links.
+	server, serverRoot, consumerRoot, client, producer []trace.SpanStartOption
+}
+
+func newMethod(namespace, event string) *method {
+	m := &method{namespace: namespace, name: namespace + " " + event}
+	attrs := trace.WithAttributes(rpcSystem.String("wsrouter"), rpcMethod.String(m.name), namespaceKey.String(namespace))
+	of := func(kind trace.SpanKind, more ...trace.SpanStartOption) []trace.SpanStartOption {
+		return slices.Clip(append(more, trace.WithSpanKind(kind), attrs))
+	}
+	m.server, m.serverRoot = of(trace.SpanKindServer), of(trace.SpanKindServer, trace.WithNewRoot())
+	m.consumerRoot = of(trace.SpanKindConsumer, trace.WithNewRoot())
+	m.client, m.producer = of(trace.SpanKindClient), of(trace.SpanKindProducer)
+	return m
+}
+
+type methodKey struct{ namespace, event string }
+
+// methods are those that have been met: as many as may be, and for the rest one of each
+// namespace.
+type methods struct {
+	cache[methodKey, *method]
+	most int
+}
+
+// of returns the method of an event; "" is one without a name.
+func (m *methods) of(namespace, event string) *method {
+	key := methodKey{namespace, event}
+	if found, ok := m.get(key); ok {
+		return found
+	}
+	if event != "" && len(m.all()) >= m.most {
+		return m.of(namespace, "")
+	}
+	if event == "" {
+		event = other
+	}
+	return m.put(key, newMethod(namespace, event))
+}
+
+// cache keeps what was made for a key. Whoever looks takes no lock: a map that is there
+// does not change any more. The keys are few, so it may be copied for each.
+type cache[K comparable, V any] struct {
+	made atomic.Pointer[map[K]V] // nil as long as there is nothing
+	mu   sync.Mutex              // held while it is replaced
+}
+
+// all returns what is there, to be read only.
+func (c *cache[K, V]) all() map[K]V {
+	if made := c.made.Load(); made != nil {
+		return *made
+	}
+	return nil
+}
+
+func (c *cache[K, V]) get(key K) (v V, ok bool) {
+	v, ok = c.all()[key]
+	return v, ok
+}
+
+// put keeps v, unless there is something for the key, and returns what is kept.
+func (c *cache[K, V]) put(key K, v V) V {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old, ok := c.get(key); ok {
+		return old
+	}
+	made := make(map[K]V, len(c.all())+1)
+	maps.Copy(made, c.all())
+	made[key] = v
+	c.made.Store(&made)
+	return v
+}

@@ -1,0 +1,178 @@
+package wsrouterotel
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/wsrouter/wsrouter"
+)
+
+// Observe makes metrics of the router's [wsrouter.Stats], which are read whenever
+// metrics are collected. The router is the root of a tree. Unregister what is returned
+// when the router has ended. Without a MeterProvider it does nothing.
+func (t *Telemetry) Observe(router *wsrouter.Router) (metric.Registration, error) {
+	if t.metrics == nil {
+		return noop.Registration{}, nil
+	}
+	o := &observer{meter: t.metrics.meter}
+	o.numbers()
+	o.connections()
+	o.unhandled()
+	o.lost(&t.lost)
+	if o.err != nil {
+		return nil, fmt.Errorf("wsrouterotel: %w", o.err)
+	}
+	return o.meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+		stats := router.Stats()
+		for _, observe := range o.each {
+			observe(&stats, to)
+		}
+		return nil
+	}, o.all...)
+}
+
+// observer reads Stats.
+type observer struct {
+	meter metric.Meter
+	err   error // the first
+	all   []metric.Observable
+	each  []func(*wsrouter.Stats, metric.Observer)
+}
+
+// say observes one value of a metric.
+type say func(int64, ...metric.ObserveOption)
+
+func (o *observer) add(one metric.Observable, err error, observe func(*wsrouter.Stats, metric.Observer)) {
+	if o.err == nil {
+		o.err = err
+	}
+	o.all, o.each = append(o.all, one), append(o.each, observe)
+}
+
+func (o *observer) counter(name, unit, description string, observe func(*wsrouter.Stats, say)) {
+	c, err := o.meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	o.add(c, err, func(s *wsrouter.Stats, to metric.Observer) {
+		observe(s, func(n int64, opts ...metric.ObserveOption) { to.ObserveInt64(c, n, opts...) })
+	})
+}
+
+func (o *observer) upDown(name, unit, description string, observe func(*wsrouter.Stats, say)) {
+	g, err := o.meter.Int64ObservableUpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+	o.add(g, err, func(s *wsrouter.Stats, to metric.Observer) {
+		observe(s, func(n int64, opts ...metric.ObserveOption) { to.ObserveInt64(g, n, opts...) })
+	})
+}
+
+func (o *observer) connections() {
+	o.upDown("wsrouter.server.active_connections", "{connection}", "Connections that are there, those that are away among them.",
+		func(s *wsrouter.Stats, say say) {
+			for namespace, transports := range s.Transports {
+				for transport, n := range transports {
+					say(int64(n), metric.WithAttributes(namespaceKey.String(namespace), transportKey.String(transport)))
+				}
+			}
+		})
+	o.counter("wsrouter.server.refusals", "{client}", "Clients that were not let in, or not into one namespace.",
+		func(s *wsrouter.Stats, say say) {
+			for reason, n := range s.Refused {
+				say(n, metric.WithAttributes(reasonKey.String(string(reason))))
+			}
+		})
+}
+
+func (o *observer) unhandled() {
+	o.counter("wsrouter.server.events.unhandled", "{event}", "Events for which no handler was called.",
+		func(s *wsrouter.Stats, say say) {
+			for reason, n := range map[string]int64{"unknown": s.Unknown, "too_many": s.TooMany, "discarded": s.Discarded} {
+				say(n, metric.WithAttributes(reasonKey.String(reason)))
+			}
+		})
+}
+
+func (o *observer) lost(n *atomic.Int64) {
+	o.counter("wsrouter.telemetry.spans.lost", "{span}", "Spans that were not made or not ended, as a tracer panicked, blocked, or was too slow.",
+		func(_ *wsrouter.Stats, say say) { say(n.Load()) })
+}
+
+func (o *observer) numbers() {
+	for _, c := range counts {
+		o.counter(c.name, c.unit, c.description, func(s *wsrouter.Stats, say say) { say(c.of(s)) })
+	}
+	for _, a := range amounts {
+		o.upDown(a.name, a.unit, a.description, func(s *wsrouter.Stats, say say) { say(int64(a.of(s))) })
+	}
+	for _, d := range times {
+		g, err := o.meter.Float64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.description))
+		o.add(g, err, func(s *wsrouter.Stats, to metric.Observer) { to.ObserveFloat64(g, d.of(s)) })
+	}
+}
+
+// stat is a metric that is one number of Stats.
+type stat[N any] struct {
+	name, unit, description string
+	of                      func(*wsrouter.Stats) N
+}
+
+// counts only grow.
+var counts = []stat[int64]{
+	{"wsrouter.server.connections.resumed", "{connection}", "Clients that came back to their connection.",
+		func(s *wsrouter.Stats) int64 { return s.Resumed }},
+	{"wsrouter.server.connections.expired", "{connection}", "Connections that ended while their client was away.",
+		func(s *wsrouter.Stats) int64 { return s.Expired }},
+	{"wsrouter.server.slow_clients", "{connection}", "Connections that were closed as their client did not read.",
+		func(s *wsrouter.Stats) int64 { return s.Slow }},
+	{"wsrouter.server.events.received", "{event}", "Events and requests that were read.",
+		func(s *wsrouter.Stats) int64 { return s.EventsIn }},
+	{"wsrouter.server.events.sent", "{event}", "Events, answers and items of streams that were sent.",
+		func(s *wsrouter.Stats) int64 { return s.EventsOut }},
+	{"wsrouter.server.bytes.received", "By", "Bytes of messages that were read.",
+		func(s *wsrouter.Stats) int64 { return s.BytesIn }},
+	{"wsrouter.server.bytes.sent", "By", "Bytes of messages that were sent.",
+		func(s *wsrouter.Stats) int64 { return s.BytesOut }},
+	{"wsrouter.server.frames.dropped", "{frame}", "Frames that were not sent: volatile ones, and what a cut connection had queued.",
+		func(s *wsrouter.Stats) int64 { return s.Dropped }},
+	{"wsrouter.server.errors", "{error}", "Failures of handlers and OnConnect that the client is not told.",
+		func(s *wsrouter.Stats) int64 { return s.Errors }},
+	{"wsrouter.server.panics", "{panic}", "Panics of handlers and hooks.",
+		func(s *wsrouter.Stats) int64 { return s.Panics }},
+	{"wsrouter.broker.operations.published", "{operation}", "Operations that were published.",
+		func(s *wsrouter.Stats) int64 { return s.Broker.Published }},
+	{"wsrouter.broker.operations.received", "{operation}", "Operations and questions of other servers.",
+		func(s *wsrouter.Stats) int64 { return s.Broker.Received }},
+	{"wsrouter.broker.operations.dropped", "{operation}", "Operations that were not published.",
+		func(s *wsrouter.Stats) int64 { return s.Broker.Dropped }},
+	{"wsrouter.broker.operations.malformed", "{operation}", "Messages that could not be decoded.",
+		func(s *wsrouter.Stats) int64 { return s.Broker.Malformed }},
+}
+
+// amounts come and go.
+var amounts = []stat[int]{
+	{"wsrouter.server.away_connections", "{connection}", "Connections whose client is lost and may come back.",
+		func(s *wsrouter.Stats) int { return s.Away }},
+	{"wsrouter.server.rooms", "{room}", "Rooms that somebody is in.",
+		func(s *wsrouter.Stats) int { return s.Rooms }},
+	{"wsrouter.server.inbox", "By", "Bytes held of what clients sent, and for clients that may come back.",
+		func(s *wsrouter.Stats) int { return s.Inbox }},
+	{"wsrouter.server.outbox", "By", "Bytes that wait to be sent.",
+		func(s *wsrouter.Stats) int { return s.Outbox }},
+	{"wsrouter.server.running_handlers", "{handler}", "Handlers that run, OnConnect among them.",
+		func(s *wsrouter.Stats) int { return s.Handlers }},
+	{"wsrouter.server.running_streams", "{stream}", "Streams that run.",
+		func(s *wsrouter.Stats) int { return s.Streams }},
+	{"wsrouter.server.lingering_producers", "{producer}", "Producers that go on although their stream has ended.",
+		func(s *wsrouter.Stats) int { return s.Producers }},
+	{"wsrouter.broker.queue", "By", "Bytes that wait to be published.",
+		func(s *wsrouter.Stats) int { return s.Broker.Queued }},
+}
+
+// times are in seconds.
+var times = []stat[float64]{
+	{"wsrouter.server.oldest_handler", "s", "For how long the oldest handler has been running.",
+		func(s *wsrouter.Stats) float64 { return s.OldestHandler.Seconds() }},
+	{"wsrouter.broker.away", "s", "For how long the broker has not reached the other servers, 0 if it does.",
+		func(s *wsrouter.Stats) float64 { return s.Broker.Away.Seconds() }},
+}
