@@ -2,6 +2,7 @@ package wsrouterotel
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -52,14 +53,17 @@ func orOK(outcome string) string {
 	return outcome
 }
 
-// maxEnds is how many spans may wait to be ended.
-const maxEnds = 2048
+const (
+	maxEnds  = 2048 // spans that may wait to be ended
+	keptEnds = 64   // for which there is room while none waits
+)
 
 // ends are spans that are about to be ended, one after another, in a goroutine that
 // is there as long as there are some.
 type ends struct {
 	mu      sync.Mutex // guards what follows
 	queue   []end
+	taken   int // of the queue, from the beginning
 	running bool
 	quiet   chan struct{} // closed when it does not run; nil if nobody waits
 }
@@ -68,9 +72,13 @@ type ends struct {
 func (t *Telemetry) put(e end) {
 	t.ends.mu.Lock()
 	defer t.ends.mu.Unlock()
-	if len(t.ends.queue) == maxEnds {
+	if len(t.ends.queue)-t.ends.taken == maxEnds {
 		t.lost.Add(1)
 		return
+	}
+	if t.ends.taken > len(t.ends.queue)/2 {
+		t.ends.queue = slices.Delete(t.ends.queue, 0, t.ends.taken)
+		t.ends.taken = 0
 	}
 	t.ends.queue = append(t.ends.queue, e)
 	if !t.ends.running {
@@ -99,17 +107,18 @@ func (t *Telemetry) endOne(e *end) {
 func (es *ends) next() (e end, ok bool) {
 	es.mu.Lock()
 	defer es.mu.Unlock()
-	if len(es.queue) == 0 {
-		es.queue, es.running = nil, false
+	if es.taken == len(es.queue) {
+		if es.queue, es.taken, es.running = es.queue[:0], 0, false; cap(es.queue) > keptEnds {
+			es.queue = nil
+		}
 		if es.quiet != nil {
 			close(es.quiet)
 			es.quiet = nil
 		}
 		return end{}, false
 	}
-	e = es.queue[0]
-	es.queue[0] = end{}
-	es.queue = es.queue[1:]
+	e, es.queue[es.taken] = es.queue[es.taken], end{}
+	es.taken++
 	return e, true
 }
 
