@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/payload"
@@ -15,7 +16,7 @@ var (
 	errNotNow = wsrouter.NewError("not today").WithCode("E_FAIL").WithData(map[string]bool{"retry": true})
 )
 
-// newRouter has a window in which lost clients may come back, unless that is zero.
+// newRouter returns the gateways.
 func newRouter(opts *wsrouter.Options) *wsrouter.Router {
 	router := wsrouter.New(opts)
 	register(router)
