@@ -22,7 +22,10 @@
 //	go run . -otlp http://127.0.0.1:4318 -page 127.0.0.1:3000 ws://127.0.0.1:3001/
 //	go run . -otlp http://127.0.0.1:4318 -serve 127.0.0.1:3001
 //
-// Jaeger is such a collector, and shows the traces at http://127.0.0.1:16686.
+// Jaeger is such a collector, and shows the traces at http://127.0.0.1:16686. With
+// -metrics Prometheus may scrape what they do:
+//
+//	go run . -metrics 127.0.0.1:9464 -page 127.0.0.1:3000
 package main
 
 import (
@@ -49,6 +52,7 @@ func main() {
 	page := flag.String("page", "", "be the asker with a page, at this `address`")
 	job := flag.String("job", "Some years ago, never mind how long precisely, I thought I would sail", "the `text` to engrave")
 	collector := flag.String("otlp", "", "send traces to a collector at this `URL`, by OTLP over HTTP")
+	numbers := flag.String("metrics", "", "show Prometheus what is done, at this `address`")
 	flag.Parse()
 	log.SetFlags(0)
 	slog.SetLogLoggerLevel(slog.LevelWarn) // the two tell for themselves who comes and goes
@@ -70,11 +74,16 @@ func main() {
 			return wsrouter.Dial(ctx, url, opts)
 		}
 	}
+	front := newFront(asker, connect)
+	if *numbers != "" {
+		shown := metrics(map[string]counted{"worker": w.counted, "asker": front.counted})
+		go func() { log.Fatal(http.ListenAndServe(*numbers, shown)) }()
+	}
 	switch {
 	case *addr != "":
 		err = w.serve(ctx, *addr)
 	case *page != "":
-		err = newFront(asker, connect).serve(ctx, *page, *collector)
+		err = front.serve(ctx, *page, *collector)
 	default:
 		err = ask(ctx, asker, *job, newBar(os.Stdout), connect)
 	}
@@ -88,13 +97,13 @@ func main() {
 type Job struct{ Done, Words int }
 
 type worker struct {
-	*wsrouter.Router
+	counted
 	log  *log.Logger
 	jobs sync.WaitGroup // the goroutines behind the streams
 }
 
 func newWorker(s *service, logs io.Writer) *worker {
-	w := &worker{Router: s.router(wsrouter.Options{}), log: log.New(logs, "worker: ", 0)}
+	w := &worker{counted: s.counted(wsrouter.Options{}), log: log.New(logs, "worker: ", 0)}
 	wsrouter.HandleStream(w.Router, "engrave", w.engrave)
 	return w
 }

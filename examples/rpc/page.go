@@ -22,13 +22,13 @@ const tracesPath = "/v1/traces"
 
 // front is the asker as a service: a page gives it texts.
 type front struct {
-	*wsrouter.Router
+	counted
 	*service
 	connect connectFunc
 }
 
 func newFront(s *service, connect connectFunc) *front {
-	f := &front{s.router(wsrouter.Options{Recovery: new(wsrouter.Recovery)}), s, connect}
+	f := &front{s.counted(wsrouter.Options{Recovery: new(wsrouter.Recovery)}), s, connect}
 	f.On("engrave", f.engrave)
 	return f
 }

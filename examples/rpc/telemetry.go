@@ -40,7 +40,7 @@ func newService(name, collector string) (*service, error) {
 
 // router is one of the service's. What it handles and calls is traced.
 func (s *service) router(o wsrouter.Options) *wsrouter.Router {
-	o.Trace = s.Trace()
+	o.Trace = wsrouter.MultiTrace(o.Trace, s.Trace())
 	router := wsrouter.New(&o)
 	router.Use(s.Middleware)
 	return router

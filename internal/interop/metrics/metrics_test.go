@@ -1,6 +1,6 @@
-// Package metrics holds tests only. A real Prometheus scrapes examples/gateway and
-// examples/cluster, as processes with -metrics, and what it says is compared with what
-// clients did.
+// Package metrics holds tests only. A real Prometheus scrapes examples/gateway,
+// examples/cluster and examples/rpc, as processes with -metrics, and what it says is
+// compared with what clients did.
 package metrics
 
 import (
@@ -30,19 +30,18 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-const examples = "../../../examples/"
-
 // server is an example that serves clients at addr and Prometheus at metrics.
 type server struct{ addr, metrics string }
 
-// start returns when the example serves both. At the test's end it must shut down in
-// peace.
-func start(t *testing.T, binary string, args ...string) server {
+// start returns when the example serves both, clients at the address of the flag, and
+// has further arguments. At the test's end it must shut down in peace.
+func start(t *testing.T, example, flag string, args ...string) server {
 	t.Helper()
+	binary := process.Build(t, "../../../examples/"+example)
 	s := server{loopback.Hold(t), loopback.Hold(t)}
-	p := process.Start(t, ".", binary, append([]string{"-addr", s.addr, "-metrics", s.metrics}, args...)...)
+	p := process.Start(t, ".", binary, append([]string{flag, s.addr, "-metrics", s.metrics}, args...)...)
 	t.Cleanup(func() {
-		p.Cmd.Process.Signal(syscall.SIGTERM)
+		p.Cmd.Process.Signal(syscall.SIGINT)
 		require.NoError(t, p.Wait(), "66 is the race detector's")
 	})
 	t.Cleanup(func() { // while it still runs
@@ -137,7 +136,7 @@ func use(t *testing.T, client *wsrouter.Client) {
 
 // TestGateway: by namespace, transport, event, kind, outcome, cause and reason.
 func TestGateway(t *testing.T) {
-	s := start(t, process.Build(t, examples+"gateway"), "-recovery", "1h")
+	s := start(t, "gateway", "-addr", "-recovery", "1h")
 	prometheus := promtest.Start(t, map[string][]string{"gateway": {s.metrics}})
 	var plain, child []*wsrouter.Client
 	for range 3 {
@@ -200,7 +199,7 @@ func TestGateway(t *testing.T) {
 // TestGatewayStrangers: names that clients make up by the thousand, from many at once,
 // are counted and are in no label.
 func TestGatewayStrangers(t *testing.T) {
-	s := start(t, process.Build(t, examples+"gateway"))
+	s := start(t, "gateway", "-addr")
 	prometheus := promtest.Start(t, map[string][]string{"gateway": {s.metrics}})
 	use(t, s.dial(t, "/ws", wsrouter.DialOptions{}))
 	prometheus.Scraped()
@@ -229,9 +228,8 @@ func TestGatewayStrangers(t *testing.T) {
 // TestCluster: two servers, by instance, and what goes between them.
 func TestCluster(t *testing.T) {
 	redis := redistest.Start(t)
-	binary := process.Build(t, examples+"cluster")
-	a := start(t, binary, "-redis", "redis://"+redis.Addr)
-	b := start(t, binary, "-redis", "redis://"+redis.Addr)
+	a := start(t, "cluster", "-addr", "-redis", "redis://"+redis.Addr)
+	b := start(t, "cluster", "-addr", "-redis", "redis://"+redis.Addr)
 	prometheus := promtest.Start(t, map[string][]string{"chat": {a.metrics, b.metrics}})
 	enter := func(s server, name string) *wsrouter.Client {
 		client := s.dial(t, "/ws", wsrouter.DialOptions{Auth: func(context.Context) (any, error) {
@@ -266,4 +264,22 @@ func TestCluster(t *testing.T) {
 	prometheus.Wants(`count(wsrouter_broker_away_seconds > 0)`, map[string]float64{"": 2})
 	redis.Restart()
 	prometheus.Wants(`count(wsrouter_broker_away_seconds == 0)`, map[string]float64{"": 2})
+}
+
+// TestRPC: two services in one process, told apart, on both sides of a call.
+func TestRPC(t *testing.T) {
+	s := start(t, "rpc", "-page")
+	prometheus := promtest.Start(t, map[string][]string{"rpc": {s.metrics}})
+	for _, text := range []string{"a b c", "d e"} {
+		for _, err := range wsrouter.Pull[map[string]any](t.Context(), s.dial(t, "/ws", wsrouter.DialOptions{}), "engrave", text) {
+			require.NoError(t, err)
+		}
+	}
+	prometheus.Wants(`sum by (router, event, kind, outcome) (wsrouter_rpc_server_calls_total) > 0`, map[string]float64{
+		"event=engrave kind=stream outcome=ok router=asker": 2, "event=engrave kind=stream outcome=ok router=worker": 2,
+	})
+	prometheus.Wants(`sum by (router, event, outcome) (wsrouter_rpc_client_calls_total) > 0`,
+		map[string]float64{"event=word outcome=ok router=worker": 5})
+	prometheus.Wants(`sum by (router, transport) (wsrouter_server_connects_total)`,
+		map[string]float64{"router=asker transport=websocket": 2, "router=worker transport=memory": 2})
 }
