@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/plain"
@@ -80,13 +78,14 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	mount{host: host{r}, namespace: r, opts: opts}.serve(w, req)
+	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts}.serve(w, req)
 }
 
 // mount is where WebSockets come in. It sees the router as other adapters do.
 type mount struct {
 	host      adapter.Host
 	namespace adapter.Namespace
+	limits    *adapter.Limits
 	opts      *WSOptions
 }
 
@@ -96,30 +95,32 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 		refused.ServeHTTP(w, req)
 		return
 	}
-	t := newWSTransport(host.Limits())
-	session := t.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a frame of the session
-	o := t.options(t.subprotocols(session, m.opts.Subprotocols))
-	o.Compression, o.EventLoops = m.opts.Compression, t.limits.EventLoops
+	t := new(socket.Transport)
+	o := t.Options(m.limits)
+	session := m.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a frame of the session
+	o.Subprotocols = subprotocols(session, m.opts.Subprotocols)
+	o.Compression, o.EventLoops = m.opts.Compression, m.limits.EventLoops
 	sock, err := socket.Accept(w, req, o)
 	if err != nil { // it has answered
 		host.Refused(req, string(RefusedUpgrade), err)
 		return
 	}
-	t.socket = sock
-	link, err := host.NewLink(t, adapter.LinkOptions{Request: req})
+	t.Conn = sock
+	link, err := host.NewLink(t, adapter.LinkOptions{Request: req, Detached: m.opts.Detach})
 	if refused := new(adapter.Refusal); errors.As(err, &refused) {
 		end := refused.End()
 		sock.Close(end.Code, end.Reason)
 		return
 	}
-	t.attach(link)
+	t.Attach(link)
 	s := &plain.Session{
-		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: t.limits,
-		WantAuth: m.opts.AuthFrame, Resumable: t.resumable(),
+		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: m.limits,
+		WantAuth: m.opts.AuthFrame, Resumable: resumable(sock),
 	}
-	in := &inbound{wsTransport: t, session: s, stop: s.Begin()}
+	in := &inbound{Transport: t, session: s, stop: s.Begin()}
 	if m.opts.Detach {
 		go sock.Serve(in)
+		<-link.Settled()
 		return
 	}
 	in.ended = make(chan struct{})
@@ -129,7 +130,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 
 // inbound is a [socket.Handler]: what is read from a WebSocket goes to its session.
 type inbound struct {
-	*wsTransport
+	*socket.Transport
 	session *plain.Session
 	stop    func()        // of Session.Begin
 	ended   chan struct{} // closed when everything is gone; nil if nobody waits for that
@@ -140,40 +141,15 @@ func (in *inbound) Message(data []byte, text bool) (adapter.Flow, adapter.Turn) 
 }
 
 func (in *inbound) End(err error) {
-	in.session.End(in.wsTransport, socket.EndOf(err))
+	in.session.End(in.Transport, socket.EndOf(err))
 	in.stop()
 	if in.ended != nil {
 		close(in.ended)
 	}
 }
 
-// wsTransport is a WebSocket as a [plain.Wire], at either end.
-type wsTransport struct {
-	adapter.Gate
-	socket *socket.Conn
-	limits adapter.Limits
-	link   atomic.Pointer[adapter.Link] // which a Shutdown may close before it is told
-	once   sync.Once
-	over   chan struct{} // closed when Close or Abort is done
-}
-
-func newWSTransport(limits adapter.Limits) *wsTransport {
-	return &wsTransport{Gate: adapter.NewGate(), limits: limits, over: make(chan struct{})}
-}
-
-func (t *wsTransport) options(subprotocols []string) socket.Options {
-	return socket.Options{
-		Subprotocols:   subprotocols,
-		MaxMessage:     int64(t.limits.MaxMessage),
-		MessageTimeout: t.limits.MessageTimeout,
-		WriteTimeout:   t.limits.WriteTimeout,
-		Alive:          t.alive,
-		Control:        t.control,
-	}
-}
-
 // subprotocols are ours, in the order of our choice, and others.
-func (t *wsTransport) subprotocols(session bool, others []string) []string {
+func subprotocols(session bool, others []string) []string {
 	ours := []string{plain.SessionSubprotocol, Subprotocol}
 	if !session {
 		ours = ours[1:]
@@ -182,74 +158,6 @@ func (t *wsTransport) subprotocols(session bool, others []string) []string {
 }
 
 // resumable reports whether both ends know sessions.
-func (t *wsTransport) resumable() bool {
-	return strings.EqualFold(t.socket.Subprotocol(), plain.SessionSubprotocol)
+func resumable(c *socket.Conn) bool {
+	return strings.EqualFold(c.Subprotocol(), plain.SessionSubprotocol)
 }
-
-// attach tells the transport its link, before anything is read.
-func (t *wsTransport) attach(l adapter.Link) { t.link.Store(&l) }
-
-// Read implements [plain.Wire].
-func (t *wsTransport) Read() (data []byte, text bool, end *adapter.End) {
-	data, text, err := t.socket.Read()
-	if err != nil {
-		e := socket.EndOf(err)
-		return nil, false, &e
-	}
-	return data, text, nil
-}
-
-// Name implements [adapter.Named].
-func (t *wsTransport) Name() string { return "websocket" }
-
-// Write implements [adapter.Transport].
-func (t *wsTransport) Write(batch []adapter.Frame) (pending bool, err error) {
-	return t.socket.Push(func() error { return t.add(batch) }, (*t.link.Load()).Writable)
-}
-
-func (t *wsTransport) add(batch []adapter.Frame) error {
-	for _, f := range batch {
-		if err := t.socket.WriteShared("", f.Text, true, f.Shared); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// alive and control are called by the socket: in a closing handshake also when
-// there was no link for it.
-func (t *wsTransport) alive() {
-	if l := t.link.Load(); l != nil {
-		(*l).Alive()
-	}
-}
-
-func (t *wsTransport) control() {
-	if l := t.link.Load(); l != nil {
-		(*l).Arrived(adapter.Frame{})
-	}
-}
-
-// Ping implements [adapter.Transport].
-func (t *wsTransport) Ping() { t.socket.Ping() }
-
-// Close implements [adapter.Transport].
-func (t *wsTransport) Close(e adapter.End) {
-	go func() {
-		defer t.end()
-		t.socket.Close(e.Code, e.Reason)
-	}()
-}
-
-// Abort implements [adapter.Transport].
-func (t *wsTransport) Abort() {
-	go func() { // over TLS it may have to wait
-		defer t.end()
-		t.socket.Abort()
-	}()
-}
-
-func (t *wsTransport) end() { t.once.Do(func() { close(t.over) }) }
-
-// Over implements [plain.Wire].
-func (t *wsTransport) Over() <-chan struct{} { return t.over }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
-	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/internal/handshake"
 	"github.com/wsrouter/wsrouter/internal/origin"
 	"github.com/wsrouter/wsrouter/internal/sessions"
 )
@@ -44,7 +44,7 @@ func (r *Router) mayConnect(req *http.Request) *adapter.Refusal {
 	switch {
 	case !r.app.allowsOrigin(req):
 		return refusal(http.StatusForbidden, "origin not allowed", RefusedOrigin)
-	case budget.Request(req) > maxRequest:
+	case handshake.Held(req) > maxRequest:
 		return refusal(http.StatusRequestHeaderFieldsTooLarge, "request headers too large", RefusedRequest)
 	case r.isClosing():
 		return r.app.notAnyMore()
@@ -65,7 +65,7 @@ func (r *Router) ready(ctx context.Context) error {
 	if r.app.broken != nil {
 		return r.app.broken
 	}
-	return r.initialize(ctx.Done())
+	return r.initialize(ctx.Done)
 }
 
 // allowsOrigin reports whether a page of the request's Origin may connect.

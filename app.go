@@ -15,6 +15,7 @@ import (
 // app is what the namespaces of one tree share.
 type app struct {
 	opts     Options
+	limits   adapter.Limits   // of opts
 	origins  []origin.Pattern // of opts
 	side     atomic.Int32     // a side
 	guarded  atomic.Bool      // checkRecovery has found nothing
@@ -39,6 +40,7 @@ func newApp(opts *Options) *app {
 		}
 		a.origins = append(a.origins, p)
 	}
+	a.limits = a.opts.limits()
 	a.pool = budget.NewPool(a.opts.MaxBuffered)
 	a.sessions = sessions.New[*link, *Conn](a.opts.MaxConns, a.opts.MaxConnsPerClient)
 	a.root = a.newRouter("/", nil)
@@ -146,7 +148,7 @@ func (h host) Refused(req *http.Request, reason string, err error) {
 	h.router.app.refused(req, "", Refusal(reason), err)
 }
 
-func (h host) Limits() adapter.Limits { return h.router.app.limits() }
+func (h host) Limits() adapter.Limits { return h.router.app.limits }
 
 func (h host) Lookup(name string) adapter.Namespace {
 	if r := h.router.app.lookup(name); r != nil {
@@ -161,15 +163,4 @@ func (h host) NewLink(t adapter.Transport, opts adapter.LinkOptions) (adapter.Li
 		return nil, err
 	}
 	return l, nil
-}
-
-func (a *app) limits() adapter.Limits {
-	o := &a.opts
-	return adapter.Limits{
-		MaxMessage: o.MaxMessage, MaxName: o.MaxName,
-		PingInterval: o.PingInterval, PongTimeout: o.PongTimeout, WriteTimeout: o.WriteTimeout,
-		MessageTimeout: o.MessageTimeout, ConnectTimeout: o.ConnectTimeout,
-		Window: o.Recovery.window(), EventLoops: o.EventLoops,
-		Origins: o.Origins, CrossOrigin: len(o.Origins) > 0 || o.AllowOrigin != nil,
-	}
 }

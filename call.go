@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 
 	"github.com/wsrouter/wsrouter/adapter"
@@ -60,8 +61,9 @@ func (w *call) takeLocked(m *adapter.Message) {
 	w.link.bytes.Taken(m.Held())
 }
 
-// Call sends a request and waits for its answer, which it stores in out, a
-// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data,
+// Call sends a request, with ctx's meta, and waits for its answer, which it stores in
+// out: a pointer as for [json.Unmarshal], or to an [Answer] for what is beside its data,
+// or nil to ignore it. A nil in sends no data,
 // [Args] several values; an answer of several is stored as an array. It may be
 // used in handlers: answers are read while a handler blocks, and events that
 // arrive in between are handled in their order.
@@ -72,11 +74,41 @@ func (w *call) takeLocked(m *adapter.Message) {
 // that serves, [ErrStream] if a stream came, and [ErrTooManyOpen] beyond
 // [Options.MaxOpen].
 func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
-	answer, err := c.ask(ctx, event, oneArg(in))
+	m, err := c.ask(ctx, event, oneArg(in))
 	if err != nil || out == nil {
 		return err
 	}
-	return answerShape(bind.Value(answer.Data, out))
+	if a, ok := out.(*Answer); ok {
+		*a = answerOf(c, m)
+		return nil
+	}
+	return answerShape(bind.Value(m.Data, out))
+}
+
+// CallOutcome is what [Context.Outcome] says, for an error of [Conn.Call], or of
+// another call of ours: the code of the *[WsError] that the other side answered;
+// CodeTimeout or CodeCanceled if ctx ended first, CodeTooMany for [ErrTooManyOpen];
+// OutcomeError, OutcomeGone, or OutcomeInternal for what is none of these. See
+// [Trace.CallEnd].
+func CallOutcome(err error) string {
+	var ws *WsError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &ws) && ws.Code != "":
+		return ws.Code
+	case ws != nil:
+		return OutcomeError
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeTimeout
+	case errors.Is(err, context.Canceled):
+		return CodeCanceled
+	case errors.Is(err, ErrTooManyOpen):
+		return CodeTooMany
+	case errors.Is(err, net.ErrClosed):
+		return OutcomeGone
+	}
+	return OutcomeInternal
 }
 
 // oneArg is what a nil, several, or one value are as arguments.
@@ -92,12 +124,19 @@ func oneArg(in any) []any {
 
 // ask is Call; it returns the answer.
 func (c *Conn) ask(ctx context.Context, event string, args []any) (*adapter.Message, error) {
+	traced := c.router.app.callStart(ctx, c, event)
+	m, err := c.exchange(traced.ctx, event, args)
+	traced.end(err)
+	return m, err
+}
+
+func (c *Conn) exchange(ctx context.Context, event string, args []any) (*adapter.Message, error) {
 	w, err := c.openCall(1)
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	if err := c.sendRequest(&adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: args}); err != nil {
+	if err := c.sendRequest(&adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: args, Meta: metaOf(ctx)}); err != nil {
 		return nil, err
 	}
 	m, err := w.wait(ctx)

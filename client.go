@@ -151,25 +151,27 @@ func (o *DialOptions) withDefaults() DialOptions {
 func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, g.until)
 	defer cancel()
-	t := newWSTransport(o.Router.app.limits())
-	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, t.options(t.subprotocols(o.resumes(), nil)))
+	t := new(socket.Transport)
+	opts := t.Options(&o.Router.app.limits)
+	opts.Subprotocols = subprotocols(o.resumes(), nil)
+	sock, resp, err := socket.Dial(ctx, url, o.HTTPClient, g.header, opts)
 	if err != nil {
 		return nil, dialFailure(err, resp)
 	}
-	t.socket = sock
-	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: handshake(url, g.header), Dialed: true})
+	t.Conn = sock
+	l, err := o.Router.app.newLink(t, adapter.LinkOptions{Request: dialRequest(url, g.header), Dialed: true})
 	if err != nil {
 		sock.Abort()
 		return nil, statusError(err)
 	}
-	t.attach(l)
-	return o.begin(ctx, t, l, g, t.resumable())
+	t.Attach(l)
+	return o.begin(ctx, t, l, g, resumable(sock))
 }
 
 func (o *DialOptions) resumes() bool { return o.Reconnect != nil && o.Reconnect.Resume }
 
-// handshake is the request that a client's own Conn shows.
-func handshake(url string, header http.Header) *http.Request {
+// dialRequest is the request that a client's own Conn shows.
+func dialRequest(url string, header http.Header) *http.Request {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		req, _ = http.NewRequest(http.MethodGet, "/", nil)
@@ -183,7 +185,7 @@ func handshake(url string, header http.Header) *http.Request {
 func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Conn, error) {
 	req := o.Request
 	if req == nil {
-		req = handshake("http://memory/", g.header)
+		req = dialRequest("http://memory/", g.header)
 		req.RemoteAddr = "pipe"
 	}
 	reqCtx, done := context.WithCancel(req.Context()) // ends as a server's, when it has been handled
@@ -193,7 +195,7 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 	if refused := r.admit(req); refused != nil {
 		return nil, statusError(refused)
 	}
-	server, client := pipe.New(r.app.limits(), o.Router.app.limits())
+	server, client := pipe.New(r.app.limits, o.Router.app.limits)
 	serving, err := r.app.newLink(server, adapter.LinkOptions{Request: req})
 	if err != nil {
 		return nil, statusError(err)
@@ -269,14 +271,14 @@ func (o *DialOptions) beginSession(ctx context.Context, w plain.Wire, l *link, s
 	select {
 	case c := <-decided:
 		return c, nil
-	case <-l.done:
+	case <-l.done.Done():
 		if ce := l.gone(); ce.Cause != CauseLocal {
 			return nil, ce
 		}
 		return nil, &dialError{"the connection was given up meanwhile", nil}
 	case <-ctx.Done():
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "given up", Cause: CauseTimeout})
-		<-l.done // handlers
+		<-l.done.Done() // handlers
 		return nil, &dialError{"no answer from the server", ctx.Err()}
 	case <-late.C:
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "no answer", Cause: CauseTimeout})
@@ -338,7 +340,13 @@ func (c *Client) Conn() *Conn {
 // the client sends, at most for [Options.WriteTimeout]. See [Conn.Emit] for args
 // and errors, and [Client].
 func (c *Client) Emit(event string, args ...any) error {
-	return c.explain(c.Conn().emit(event, args, sendWait))
+	return c.explain(c.Conn().emit(event, args, nil, sendWait))
+}
+
+// EmitContext is Emit with the context's meta, see [WithMeta]. It does not ask whether
+// ctx has ended.
+func (c *Client) EmitContext(ctx context.Context, event string, args ...any) error {
+	return c.explain(c.Conn().emit(event, args, metaOf(ctx), sendWait))
 }
 
 // Call sends a request and waits for its answer, see [Conn.Call], and [Client]
@@ -347,8 +355,8 @@ func (c *Client) Call(ctx context.Context, event string, in, out any) error {
 	return c.explain(c.Conn().Call(ctx, event, in, out))
 }
 
-func (c *Client) pull(event string, in any) (*pull, error) {
-	p, err := c.Conn().pull(event, in)
+func (c *Client) pull(ctx context.Context, event string, in any) (*pull, error) {
+	p, err := c.Conn().pull(ctx, event, in)
 	return p, c.explain(err)
 }
 
@@ -367,7 +375,7 @@ func (c *Client) Close() error {
 	c.cancel()
 	conn := c.Conn()
 	conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-	<-conn.ended // WriteTimeout, 5 s for each close frame, and handlers
+	<-conn.ended.Done() // WriteTimeout, 5 s for each close frame, and handlers
 	if c.gone != nil {
 		<-c.gone
 		c.lapsed.Wait()
@@ -378,7 +386,7 @@ func (c *Client) Close() error {
 // session is one end of a connection that speaks the plain protocol.
 func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
 	return &plain.Session{
-		Link: l, Namespace: r, Codec: codec, Limits: r.app.limits(), Dialed: l.dialed,
+		Link: l, Namespace: r, Codec: codec, Limits: &r.app.limits, Dialed: l.dialed,
 		BadFrame: func(problem string) {
 			r.app.opts.Logger.Warn("wsrouter: bad frame from the server", "err", problem)
 		},

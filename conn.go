@@ -13,7 +13,9 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/handshake"
 	"github.com/wsrouter/wsrouter/internal/lane"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/rooms"
@@ -28,21 +30,21 @@ type Conn struct {
 	format  adapter.Format
 	dialed  bool // this is the end that has connected
 	born    time.Time
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	base    context.Context // the values of its request's
+	ctx     lazy.Context
 	values  sync.Map // of Key
 	member  rooms.Member[*Conn]
 	lane    lane.Lane[*request]
-	session *session      // nil where it ends with its link
-	done    chan struct{} // closed when it begins to leave
-	ending  atomic.Bool   // somebody takes it out of the world
-	ended   chan struct{} // closed when it is gone
+	session *session    // nil where it ends with its link
+	done    lazy.Latch  // it begins to leave
+	ending  atomic.Bool // somebody takes it out of the world
+	ended   lazy.Latch  // it is gone
 
 	mu        sync.Mutex // guards everything below, and the state of its requests
 	phase     connPhase
 	guard     guardPhase
 	link      *link // while it is away the one that it had
-	request   *http.Request
+	request   *handshake.Request
 	auth      json.RawMessage
 	ce        *CloseError // how it leaves
 	held      held
@@ -67,6 +69,10 @@ type askedContext struct {
 // the name of a room that only this connection is in. It is no secret.
 func (c *Conn) ID() string { return c.member.ID }
 
+// ConnectedAt returns when the client came, before OnConnect was called. Coming back,
+// see [Options.Recovery], does not change it.
+func (c *Conn) ConnectedAt() time.Time { return c.born }
+
 // Router returns the namespace.
 func (c *Conn) Router() *Router { return c.router }
 
@@ -75,7 +81,7 @@ func (c *Conn) Router() *Router { return c.router }
 func (c *Conn) Request() *http.Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.request
+	return c.request.HTTP()
 }
 
 // Transport returns what the connection runs over: "websocket", "polling", or
@@ -96,10 +102,10 @@ func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.guard != guardPending {
-		return c.ctx
+		return c.ctx.Get(c.base)
 	}
 	if c.asked.Context == nil {
-		c.asked.Context, c.asked.cancel = context.WithCancelCause(c.ctx)
+		c.asked.Context, c.asked.cancel = context.WithCancelCause(c.ctx.Get(c.base))
 		if c.ce != nil {
 			c.asked.cancel(c.ce)
 		}
@@ -132,13 +138,19 @@ func (c *Conn) Auth(v any) error {
 // is not UTF-8 cannot be encoded; in a string such bytes become U+FFFD, as with
 // encoding/json. A nil error does not mean that the message has arrived: use
 // [Conn.Call] to know that.
-func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, sendNow) }
+func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, nil, sendNow) }
 
-func (c *Conn) emit(event string, args []any, mode sendMode) error {
+// EmitContext is Emit with the context's meta, see [WithMeta]. It does not ask whether
+// ctx has ended.
+func (c *Conn) EmitContext(ctx context.Context, event string, args ...any) error {
+	return c.emit(event, args, metaOf(ctx), sendNow)
+}
+
+func (c *Conn) emit(event string, args []any, meta json.RawMessage, mode sendMode) error {
 	if err := checkEvent(event); err != nil {
 		return err
 	}
-	return c.send(&adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args}, mode)
+	return c.send(&adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args, Meta: meta}, mode)
 }
 
 // checkEvent refuses names that no client could receive.
@@ -337,7 +349,7 @@ func (c *Conn) gone() error {
 // cannot name a room of yours.
 func (c *Conn) Join(names ...string) error {
 	opts := &c.router.app.opts
-	switch err := c.router.rooms.Join(&c.member, names); err {
+	switch err := c.router.app.join(c, names); err {
 	case rooms.ErrGone:
 		return fmt.Errorf("wsrouter: join: %w", c.gone())
 	case rooms.ErrName:
@@ -351,7 +363,7 @@ func (c *Conn) Join(names ...string) error {
 }
 
 // Leave takes the connection out of rooms. Its own it cannot leave.
-func (c *Conn) Leave(rooms ...string) { c.router.rooms.Leave(&c.member, rooms) }
+func (c *Conn) Leave(rooms ...string) { c.router.app.leave(c, rooms) }
 
 // Rooms returns the names of the rooms that the connection is in, without its
 // own, sorted. They can still be read in OnDisconnect.
@@ -432,7 +444,7 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if c.dialed {
 		level = min(level, slog.LevelDebug) // the server has its line
 	}
-	if !c.router.app.opts.Logger.Enabled(c.ctx, level) {
+	if !c.router.app.opts.Logger.Enabled(c.base, level) {
 		return
 	}
 	if !c.dialed {
@@ -446,7 +458,7 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 		}
 	}
 	attrs = append([]slog.Attr{slog.String("conn", c.ID()), slog.String("namespace", c.router.name)}, attrs...)
-	c.router.app.opts.Logger.LogAttrs(c.ctx, level, msg, attrs...)
+	c.router.app.opts.Logger.LogAttrs(c.base, level, msg, attrs...)
 }
 
 // Key names a value of type T that is kept with a connection. Make one per value

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/meta"
 	"github.com/wsrouter/wsrouter/payload"
 )
 
@@ -59,6 +60,46 @@ func (c *Context) WithContext(ctx context.Context) *Context {
 	return &c2
 }
 
+// Meta returns what the other side has sent beside the event's data under a key, as by
+// [WithMeta], and "" if it has sent nothing there. It is the client's word: a traceparent
+// need not be one. Over Socket.IO nothing comes; [Context.Request] has the headers of the
+// handshake.
+func (c *Context) Meta(key string) string { return meta.Get(c.msg.Meta, key) }
+
+// metaKey is the context key of a json.RawMessage, as in [adapter.Message].
+type metaKey struct{}
+
+// WithMeta returns a context with which [Conn.Call], [Pull], [Conn.EmitContext] and their
+// like send a value under a key beside the data, for what every event of a kind has: the
+// trace (keys traceparent, tracestate and baggage, see https://www.w3.org/TR/trace-context
+// and https://www.w3.org/TR/baggage), or a tenant. The other side reads it with
+// [Context.Meta], and a browser's listener as request.meta.
+//
+// A handler's context carries on what came with its event: so does what is called with
+// it, and what [Context.Emit] emits. To stop that, set "". Replies carry what
+// [Response].Meta says, and emits to targets, which may be many, nothing.
+//
+// All keys and values of a context may have 1,024 bytes together, as a JSON object. A
+// value that does not fit is left out. They are never logged. Socket.IO has no place for
+// them: there nothing is sent.
+func WithMeta(ctx context.Context, key, value string) context.Context {
+	return context.WithValue(ctx, metaKey{}, meta.With(metaOf(ctx), key, value))
+}
+
+// metaOf returns what is sent with a context.
+func metaOf(ctx context.Context) json.RawMessage {
+	m, _ := ctx.Value(metaKey{}).(json.RawMessage)
+	return m
+}
+
+// meta is metaOf of the context, which is not made for it.
+func (c *Context) meta() json.RawMessage {
+	if c.ctx == nil {
+		return c.msg.Meta
+	}
+	return metaOf(c.ctx)
+}
+
 // WithReply returns a copy of which every reply, and every item of a stream, is what
 // fn makes of it, for middleware:
 //
@@ -106,6 +147,38 @@ func (c *Context) passed(v any) (any, error) {
 // handler it is a name that was not registered.
 func (c *Context) Event() string { return c.msg.Event }
 
+// Route returns the name that the event's handler is registered under, empty in a
+// NotFound handler. In contrast to Event it is a name of ours, for logs and as a label
+// of metrics.
+func (c *Context) Route() string {
+	if c.router().routes[c.msg.Event] == nil {
+		return "" // a name that a stranger made up
+	}
+	return c.msg.Event
+}
+
+// Kinds of events, see [Context.Kind].
+const (
+	KindEvent   = "event"   // nobody waits for an answer
+	KindRequest = "request" // the client waits for one
+	KindStream  = "stream"  // it is answered by a stream
+)
+
+// Kind returns whether the client waits for an answer, KindRequest or KindEvent; or,
+// from when [Stream] or [StreamSeq] was called until the event is over, KindStream.
+func (c *Context) Kind() string {
+	c.conn.mu.Lock()
+	_, streaming := c.conn.streams[c.req]
+	c.conn.mu.Unlock()
+	switch {
+	case streaming:
+		return KindStream
+	case c.msg.ID != "":
+		return KindRequest
+	}
+	return KindEvent
+}
+
 // Bind stores the event's data in v, a pointer, as [json.Unmarshal] does. Several
 // arguments, which Socket.IO has, are bound as an array. No data, like null,
 // leaves v as it is.
@@ -152,11 +225,11 @@ func (c *Context) Value() payload.Value { return c.msg.Data }
 // one if Raw was sent on: forward [Context.Value] instead. It must not be modified.
 func (c *Context) Raw() json.RawMessage { return c.msg.Data.Raw() }
 
-// Emit sends an event to this connection. In contrast to [Conn.Emit] it waits
+// Emit sends an event to this connection, with the meta of [Context.Context]. In contrast to [Conn.Emit] it waits
 // when the client reads slower than this handler sends, at most for
 // [Options.WriteTimeout]. See Conn.Emit for args and errors.
 func (c *Context) Emit(event string, args ...any) error {
-	return c.conn.emit(event, args, sendWait)
+	return c.conn.emit(event, args, c.meta(), sendWait)
 }
 
 // Join adds the connection to rooms, see [Conn.Join].
@@ -180,11 +253,7 @@ func (c *Context) Request() *http.Request { return c.conn.Request() }
 // Logger returns [Options.Logger] with the connection's id, the namespace and
 // the event's registered name.
 func (c *Context) Logger() *slog.Logger {
-	event := c.msg.Event
-	if c.router().routes[event] == nil {
-		event = "" // a name that a stranger made up does not get into logs
-	}
-	return c.router().app.opts.Logger.With("conn", c.conn.ID(), "namespace", c.router().name, "event", event)
+	return c.router().app.opts.Logger.With("conn", c.conn.ID(), "namespace", c.router().name, "event", c.Route())
 }
 
 // Yield gives up the connection's turn: its next event is handled while this

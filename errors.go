@@ -413,12 +413,12 @@ const (
 // client that has left from a failure: the *[CloseError] of another connection, and
 // the end of another context, are failures of ours, and are logged and counted so.
 func (c *Context) Outcome(err error) string {
+	if err = c.outcome(noTypedNil(err)); err == nil {
+		return ""
+	}
 	var p *panicError
 	var ws *WsError
-	err = c.outcome(noTypedNil(err))
 	switch {
-	case err == nil:
-		return ""
 	case errors.As(err, &p):
 		return OutcomeInternal
 	case errors.As(err, &ws) && ws.Code != "":

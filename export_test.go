@@ -19,6 +19,7 @@ func SelectedBy(r *Router, s broker.Selection) int {
 // ServeOn serves plain WebSocket clients for a host that may be none of a router's.
 func ServeOn(host adapter.Host) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		mount{host: host, namespace: host.Lookup("/"), opts: &WSOptions{}}.serve(w, req)
+		limits := host.Limits()
+		mount{host: host, namespace: host.Lookup("/"), limits: &limits, opts: &WSOptions{}}.serve(w, req)
 	})
 }

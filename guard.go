@@ -59,7 +59,7 @@ func (c *Conn) connect(turn *lane.Item[*request]) {
 			c.reject(err)
 		}
 		if next, _ := c.lane.Next(turn); next != nil {
-			c.work(next.Value)
+			next.Value.Work()
 		}
 	}
 	defer func() {
@@ -77,7 +77,7 @@ var errInitFailed = refusal(503, "not available", RefusedInit)
 
 // askGuard runs OnConnect, and OnInit before if that has not been run.
 func (c *Conn) askGuard() error {
-	if c.router.initialize(c.done) != nil {
+	if c.router.initialize(c.done.Done) != nil {
 		return errInitFailed
 	}
 	fn := c.router.onConnect.fn
@@ -124,6 +124,7 @@ func (c *Conn) admit() {
 	if wake {
 		go l.flush()
 	}
+	l.settled.Happen()
 	app := c.router.app
 	app.counters.connects.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: connected")
@@ -249,7 +250,7 @@ func (c *Conn) verdict(err error) (Refusal, *CloseError) {
 		return RefusedGuard, &refused
 	case errors.As(err, &ws):
 		return RefusedGuard, &CloseError{Code: ClosePolicy, Reason: ws.Message, Cause: CauseLocal, err: ws}
-	case !c.isEnd(err, c.ctx):
+	case !c.isEnd(err, c.Context()):
 		c.failed(err)
 	}
 	return RefusedGuard, guardFailure(err)

@@ -62,3 +62,38 @@ func TestPingsAreSpread(t *testing.T) {
 		}
 	})
 }
+
+// fading is a transport whose peer answers a few pings, and then no more.
+type fading struct {
+	pinged
+	answers int // how many it still gives; used by one goroutine at a time
+	cut     chan time.Time
+}
+
+func (f *fading) Ping() {
+	if f.answers--; f.answers >= 0 {
+		f.pinged.Ping()
+	}
+}
+
+func (f *fading) Abort() { f.cut <- time.Now() }
+
+// TestLivenessWithLongPongTimeout: where PongTimeout is the longer of the two, pings go
+// out every PingInterval, and a dead peer is gone within the sum of both, as ever.
+func TestLivenessWithLongPongTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval, patience = 10 * time.Second, time.Minute
+		router := wsrouter.New(&wsrouter.Options{PingInterval: interval, PongTimeout: patience})
+		begin := time.Now()
+		var pings []time.Duration
+		f := &fading{answers: 3, cut: make(chan time.Time, 1)}
+		f.note = func() { pings = append(pings, time.Since(begin)) }
+		link, err := router.Adapter().NewLink(f, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
+		require.NoError(t, err)
+		f.link.Store(&link)
+		cut := <-f.cut
+		require.Equal(t, []time.Duration{interval, 2 * interval, 3 * interval}, pings)
+		require.Equal(t, 3*interval+interval+patience, cut.Sub(begin))
+		link.End(adapter.End{Code: wsrouter.CloseAbnormal, Cause: adapter.CausePeer})
+	})
+}

@@ -2,15 +2,14 @@ package wsrouter
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"reflect"
 	"slices"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/handshake"
 	"github.com/wsrouter/wsrouter/internal/lane"
 	"github.com/wsrouter/wsrouter/internal/rooms"
 )
@@ -32,10 +31,9 @@ func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (a
 func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
 	c := &Conn{
 		router: ns.(*Router), request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
-		born: time.Now(), done: make(chan struct{}), ended: make(chan struct{}),
+		born: time.Now(), base: l.request.Values(),
 	}
 	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(l.request.Context()))
 	return c
 }
 
@@ -50,13 +48,13 @@ func (l *link) join(a *attached, c *Conn) error {
 	a.conn.Store(c)
 	if err := l.attach(a, c); err != nil {
 		a.conn.CompareAndSwap(c, nil) // or it would take what nobody handles
-		c.cancel(err)
+		c.ctx.End(err)
 		return err
 	}
 	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
 		c.admit()
 		if next, _ := c.lane.Next(turn); next != nil { // of a client that is not in since just now: see comeBack
-			go c.work(next.Value)
+			go next.Value.Work()
 		}
 		return nil
 	}
@@ -87,14 +85,14 @@ func (l *link) attach(a *attached, conn *Conn) error {
 		joined.welcomeAgain()
 	case err == errTooManyJoins:
 		if idle { // nobody's end tells of it
-			l.app.refused(l.request, r.name, RefusedProtocol, err)
+			l.app.refused(l.request.HTTP(), r.name, RefusedProtocol, err)
 		}
 		l.close(&CloseError{Code: ClosePolicy, Reason: err.Error(), Cause: CauseProtocol})
 		return adapter.ErrClosing
 	case err == adapter.ErrClosing && idle: // of a tree that shuts down: it is owed nothing
 		l.close(l.app.shutdownError())
 	case errors.As(err, &refused):
-		l.app.refused(l.request, r.name, Refusal(refused.Reason), err)
+		l.app.refused(l.request.HTTP(), r.name, Refusal(refused.Reason), err)
 	}
 	return err
 }
@@ -259,9 +257,9 @@ func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	defer limit.Stop()
 	select {
 	case c.session.resuming <- struct{}{}:
-	case <-c.done:
+	case <-c.done.Done():
 		return false
-	case <-l.done:
+	case <-l.done.Done():
 		return false
 	case <-limit.C:
 		l.close(lateToConnect())
@@ -282,7 +280,7 @@ func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	select {
 	case err := <-decided:
 		return c.allowed(err)
-	case <-l.done:
+	case <-l.done.Done():
 		return false
 	case <-limit.C:
 		l.close(lateToConnect())
@@ -295,7 +293,7 @@ var errEnded = NewError("the connection, or the attempt, has ended")
 
 // introduction is with what a client has come. Conn.mu guards those of attempts.
 type introduction struct {
-	request *http.Request
+	request *handshake.Request
 	auth    []byte
 }
 
@@ -385,6 +383,7 @@ func (c *Conn) resume(a *attached, auth []byte, want adapter.Recovery) bool {
 		go l.flush()
 	}
 	old.passOn(c, l)
+	l.settled.Happen()
 	c.router.app.counters.resumed.Add(1)
 	c.log(slog.LevelInfo, "wsrouter: resumed", slog.Duration("away", away))
 	if t := c.router.app.opts.Trace; t.Resume != nil {

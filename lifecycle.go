@@ -63,7 +63,7 @@ type initState struct {
 }
 
 // initialize waits for OnInit, whoever began it, but not after gone is closed.
-func (r *Router) initialize(gone <-chan struct{}) error {
+func (r *Router) initialize(gone func() <-chan struct{}) error {
 	if r.onInit.fn == nil {
 		return nil
 	}
@@ -76,7 +76,7 @@ func (r *Router) initialize(gone <-chan struct{}) error {
 	select {
 	case <-r.init.done:
 		return r.init.err
-	case <-gone:
+	case <-gone():
 		return errNotReady
 	}
 }
@@ -104,7 +104,7 @@ func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	if c.guard == guardPending && c.asked.cancel != nil {
 		c.asked.cancel(ce)
 	}
-	close(c.done)
+	c.done.Happen()
 	return true
 }
 
@@ -120,6 +120,7 @@ func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 	_, bytes := c.held.take()
 	l, first := c.link, c.leaveLocked(ce)
 	c.mu.Unlock()
+	l.settled.Happen()
 	l.bytes.Out(-bytes)
 	c.lane.Close()
 	c.dropWaiting()
@@ -276,10 +277,10 @@ func (r *request) leaveLocked(ce *CloseError) {
 // end takes the connection out of the world when its client has gone.
 func (c *Conn) end() {
 	if c.ending.Swap(true) {
-		<-c.ended
+		<-c.ended.Done()
 		return
 	}
-	defer close(c.ended)
+	defer c.ended.Happen()
 	ce := c.leaves()
 	c.lane.Close()
 	c.router.rooms.Remove(&c.member)
@@ -288,7 +289,7 @@ func (c *Conn) end() {
 	}
 	c.hush()
 	c.dropWaiting()
-	c.cancel(ce)
+	c.ctx.End(ce)
 	c.await()
 	c.shun()
 	c.awaitAway()
@@ -296,7 +297,7 @@ func (c *Conn) end() {
 	if admitted && c.router.onDisconnect.fn != nil {
 		c.disconnect(ce)
 	}
-	c.router.rooms.Forget(&c.member)
+	c.router.app.leaveAll(c)
 	l := c.forget()
 	if !admitted {
 		return
@@ -353,7 +354,7 @@ func (c *Conn) wasAdmitted() bool {
 }
 
 func (c *Conn) disconnect(ce *CloseError) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.router.app.opts.HookTimeout)
+	ctx, cancel := context.WithTimeout(c.base, c.router.app.opts.HookTimeout)
 	defer cancel()
 	if err := protectHook(func() error { c.router.onDisconnect.fn(ctx, c, ce); return nil }); err != nil {
 		c.router.app.counters.panics.Add(1)

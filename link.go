@@ -11,6 +11,8 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
+	"github.com/wsrouter/wsrouter/internal/handshake"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/quota"
 )
@@ -30,7 +32,7 @@ import (
 type link struct {
 	app       *app
 	transport adapter.Transport
-	request   *http.Request
+	request   *handshake.Request
 	dialed    bool // this is the end that has connected
 	multi     bool // carries several namespaces and outlives them
 
@@ -44,7 +46,8 @@ type link struct {
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
-	done              chan struct{}              // closed when everything of it is gone
+	settled           lazy.Latch                 // a client is in, refused, or gone
+	done              lazy.Latch                 // everything of it is gone
 
 	lost atomic.Pointer[CloseError] // what senders were told before that
 	next atomic.Pointer[link]       // of a client that has come back by that; nil if it has not
@@ -80,20 +83,19 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	l := &link{
 		app:       a,
 		transport: t,
-		request:   opts.Request,
+		request:   kept(opts),
 		dialed:    opts.Dialed,
 		multi:     opts.Multiplexed,
 		out:       outbox.New[adapter.Frame](a.opts.OutboxBytes),
 		bytes:     a.pool.NewAccount(a.opts.InboxBytes, a.opts.MaxMessage),
-		done:      make(chan struct{}),
 	}
 	early := a.sessions.Spread(a.opts.PingInterval)
 	l.lastRead.Store(time.Now().Add(-early).UnixNano())
 	l.mu.Lock() // the timer may be quick
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
-	l.bytes.Keep(budget.Request(l.request))
-	refused := a.noRoom(a.sessions.Add(l, l.request, a.clientKey(l.request)))
+	l.bytes.Keep(l.request.Held())
+	refused := a.noRoom(a.sessions.Add(l, opts.Request, a.clientKey(opts.Request)))
 	if refused == nil && !opts.Dialed && !a.take(serving) {
 		a.sessions.Remove(l)
 		refused = notServing()
@@ -101,11 +103,18 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	if refused != nil {
 		l.ping.Stop()
 		l.bytes.Leave()
-		a.refused(l.request, "", Refusal(refused.Reason), refused)
+		a.refused(opts.Request, "", Refusal(refused.Reason), refused)
 		return nil, refused
 	}
 	a.relieve()
 	return l, nil
+}
+
+func kept(opts adapter.LinkOptions) *handshake.Request {
+	if opts.Detached {
+		return handshake.Pack(opts.Request)
+	}
+	return handshake.Keep(opts.Request)
 }
 
 // Send implements [adapter.Link].
@@ -319,16 +328,20 @@ func (l *link) vital() vitality {
 	case l.bytes.Paused(): // we do not read
 		l.pinged = 0
 		l.ping.Reset(opts.PingInterval)
+	case l.pinged != 0:
+		patience := opts.PongTimeout - time.Duration(now-l.pinged)
+		if patience <= 0 {
+			return heardNoPong
+		}
+		l.ping.Reset(min(patience, opts.PingInterval))
 	case idle < opts.PingInterval:
 		l.ping.Reset(opts.PingInterval - idle)
-	case l.pinged == 0 && out.Writing: // a ping would wait; WriteTimeout is watching
+	case out.Writing: // a ping would wait; WriteTimeout is watching
 		l.ping.Reset(min(opts.PingInterval, time.Second))
-	case l.pinged == 0:
-		l.pinged = now
-		l.ping.Reset(opts.PongTimeout)
-		return heardNothing
 	default:
-		return heardNoPong
+		l.pinged = now
+		l.ping.Reset(min(opts.PongTimeout, opts.PingInterval)) // in time for the next ping
+		return heardNothing
 	}
 	return alive
 }
@@ -390,16 +403,23 @@ func (l *link) beginClose(ce *CloseError) bool {
 func (l *link) turnedAway(ce *CloseError) {
 	switch ce.Cause {
 	case CauseTimeout:
-		l.app.refused(l.request, "", RefusedTimeout, ce)
+		l.app.refused(l.request.HTTP(), "", RefusedTimeout, ce)
 	case CauseShutdown:
-		l.app.refused(l.request, "", RefusedShutdown, ce)
+		l.app.refused(l.request.HTTP(), "", RefusedShutdown, ce)
 	case CauseProtocol, CauseSlow:
-		l.app.refused(l.request, "", RefusedProtocol, ce)
+		l.app.refused(l.request.HTTP(), "", RefusedProtocol, ce)
 	}
 }
 
+// Request implements [adapter.Link].
+func (l *link) Request() *http.Request { return l.request.HTTP() }
+
+// Settled implements [adapter.Link].
+func (l *link) Settled() <-chan struct{} { return l.settled.Done() }
+
 // End implements [adapter.Link].
 func (l *link) End(e adapter.End) (done <-chan struct{}) {
+	l.settled.Happen()
 	l.beginClose(closeError(e))
 	l.dropOutbox()
 	if l.ends() {
@@ -414,9 +434,9 @@ func (l *link) End(e adapter.End) (done <-chan struct{}) {
 		}
 		wg.Wait()
 		l.park()
-		close(l.done)
+		l.done.Happen()
 	}()
-	return l.done
+	return l.done.Done()
 }
 
 // conns returns the Conns that have not ended.

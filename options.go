@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
 )
 
@@ -194,5 +195,16 @@ func setDefault[T int | time.Duration](v *T, def, unlimited T) {
 		*v = def
 	case *v < 0:
 		*v = unlimited
+	}
+}
+
+// limits are those that adapters apply.
+func (o *Options) limits() adapter.Limits {
+	return adapter.Limits{
+		MaxMessage: o.MaxMessage, MaxName: o.MaxName,
+		PingInterval: o.PingInterval, PongTimeout: o.PongTimeout, WriteTimeout: o.WriteTimeout,
+		MessageTimeout: o.MessageTimeout, ConnectTimeout: o.ConnectTimeout,
+		Window: o.Recovery.window(), EventLoops: o.EventLoops,
+		Origins: o.Origins, CrossOrigin: len(o.Origins) > 0 || o.AllowOrigin != nil,
 	}
 }

@@ -107,7 +107,7 @@ func (c *Client) keepConnected() {
 			return
 		}
 		if next != conn {
-			c.lapsed.Go(func() { <-conn.ended }) // handlers
+			c.lapsed.Go(func() { <-conn.ended.Done() }) // handlers
 		}
 		c.mu.Lock()
 		c.conn = next
@@ -130,7 +130,7 @@ func (c *Conn) awaitLoss() error {
 	}
 	for {
 		select { // for as long as it lives, see link.checkAlive
-		case <-c.ended:
+		case <-c.ended.Done():
 			return c.gone()
 		case ce := <-lost:
 			if c.Away() { // else it was while it came back, and it did so once more

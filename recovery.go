@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
-	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/tail"
 )
@@ -440,7 +439,7 @@ func (l *link) park() {
 // leave takes a link out of the world.
 func (l *link) leave() {
 	if l.next.Load() != nil { // which has a request of its own
-		l.bytes.Keep(-budget.Request(l.request))
+		l.bytes.Keep(-l.request.Held())
 	}
 	l.bytes.Leave()
 	l.app.sessions.Remove(l)
@@ -465,7 +464,7 @@ func (l *link) giveWay() {
 	if l.app.opts.Recovery == nil {
 		return
 	}
-	client := l.app.clientKey(l.request)
+	client := l.app.clientKey(l.request.HTTP())
 	for old, ok := l.app.sessions.Surplus(client); ok; old, ok = l.app.sessions.Surplus(client) {
 		old.lapse()
 	}

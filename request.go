@@ -206,11 +206,9 @@ func (r *request) rejected() {
 	r.cancelLocked(errOver)
 }
 
-// Work implements [adapter.Turn].
-func (r *request) Work() { r.conn.work(r) }
-
-// work has requests handled, one after another, for as long as there is a turn.
-func (c *Conn) work(r *request) {
+// Work implements [adapter.Turn]: requests are handled one after another, for as long as
+// there is a turn.
+func (r *request) Work() {
 	for r != nil {
 		r = r.handle()
 	}
@@ -224,7 +222,7 @@ func (r *request) handle() (next *request) {
 	returned := false
 	defer func() {
 		if !returned {
-			go func() { r.conn.work(r.finish(errGoexit())) }()
+			go func() { r.finish(errGoexit()).Work() }()
 		}
 	}()
 	r.own = Context{conn: r.conn, msg: r.msg, req: r}
@@ -236,6 +234,7 @@ func (r *request) handle() (next *request) {
 func (r *request) dispatch() error {
 	opts := &r.conn.router.app.opts
 	if r.item.Running > opts.MaxOpen || r.link.bytes.Crowded(r.msg.Held()) {
+		r.conn.router.app.counters.tooMany.Add(1)
 		return errTooMany
 	}
 	if opts.HandlerTimeout < forever {
@@ -272,7 +271,7 @@ func (r *request) passedTurn(next *lane.Item[*request], had bool) {
 		r.link.bytes.Yield(r.msg.Held())
 	}
 	if next != nil {
-		go r.conn.work(next.Value)
+		go next.Value.Work()
 	}
 }
 
@@ -293,12 +292,15 @@ func (r *request) context() context.Context {
 }
 
 func (r *request) newContext() (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(r.conn.ctx)
+	ctx, cancel := context.WithCancelCause(r.conn.ctx.Get(r.conn.base))
 	if d := r.conn.router.app.opts.HandlerTimeout; d < forever {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, d, errTimeout)
 		inner := cancel
 		cancel = func(cause error) { inner(cause); stop() }
+	}
+	if r.msg.Meta != nil {
+		ctx = context.WithValue(ctx, metaKey{}, r.msg.Meta)
 	}
 	return context.WithValue(ctx, requestKey{}, r), cancel
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/meta"
 )
 
 // Response is a reply, or an item of a stream, under an event name of its own:
@@ -19,6 +20,10 @@ import (
 type Response struct {
 	Event string
 	Data  any // encoded as JSON; nil is null
+
+	// Meta is sent beside the data, see [WithMeta]. Reply fails if it has more than
+	// 1,024 bytes as a JSON object.
+	Meta map[string]string
 }
 
 // Args are several values, as a Socket.IO ack may have. They stand wherever one
@@ -99,6 +104,9 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 			return nil, err
 		}
 		m.Event, m.Named, v = r.Event, true, r.Data
+		if m.Meta, err = meta.Of(r.Meta); err != nil {
+			return nil, encodeError(r.Event, err)
+		}
 	}
 	if args, ok := v.(Args); ok {
 		if m.Args = args; args == nil {
@@ -147,7 +155,7 @@ func Stream[T any](c *Context, ch <-chan T) error {
 				return c.cause()
 			case <-event:
 				return c.cause()
-			case <-c.conn.done:
+			case <-c.conn.done.Done():
 				return c.conn.gone()
 			}
 		}
@@ -319,7 +327,7 @@ func (c *Context) takeCredit() error {
 			return nil
 		case <-r.context().Done():
 			return nil
-		case <-r.conn.done:
+		case <-r.conn.done.Done():
 			return r.conn.gone()
 		}
 	}

@@ -180,11 +180,11 @@ func (p *part) shutdown(ctx context.Context, wait time.Duration, abandoned <-cha
 	} else {
 		p.close()
 	}
-	if p.whole && !waitFor(p.link.done, abandoned) {
+	if p.whole && !waitFor(p.link.done.Done(), abandoned) {
 		return
 	}
 	for _, c := range p.conns {
-		if !waitFor(c.ended, abandoned) || !waitFor(c.producers.none(), abandoned) {
+		if !waitFor(c.ended.Done(), abandoned) || !waitFor(c.producers.none(), abandoned) {
 			return
 		}
 	}
@@ -193,9 +193,9 @@ func (p *part) shutdown(ctx context.Context, wait time.Duration, abandoned <-cha
 // gone returns a channel that is closed when the part is over before its turn.
 func (p *part) gone() <-chan struct{} {
 	if len(p.conns) > 0 {
-		return p.conns[0].done
+		return p.conns[0].done.Done()
 	}
-	return p.link.done
+	return p.link.done.Done()
 }
 
 // waitFor reports false if it was abandoned before.
@@ -242,7 +242,7 @@ func (c *Conn) drain(ctx context.Context) {
 	c.mu.Unlock()
 	select {
 	case <-c.lane.Idle():
-	case <-c.done:
+	case <-c.done.Done():
 	case <-ctx.Done():
 	}
 }

@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,9 @@ type Stats struct {
 	Namespaces  map[string]int // the same, for each namespace
 	Rooms       int            // in this namespace and below, without the connections' own
 
+	// Transports are the connections of each namespace by what Conn.Transport says.
+	Transports map[string]map[string]int
+
 	// Of the whole tree, since New.
 	Connects  int64             // clients that were let in
 	Refused   map[Refusal]int64 // clients that were not, and those kept out of one namespace
@@ -22,6 +26,8 @@ type Stats struct {
 	BytesIn   int64
 	BytesOut  int64
 	Dropped   int64 // frames not sent: volatile ones, and of cut connections the outbox and what was being written
+	Unknown   int64 // events that no handler is registered for, nor NotFound
+	TooMany   int64 // events that were refused with CodeTooMany, see Options.MaxOpen
 	Discarded int64 // events that were read and not handled, as their connection ended
 	Slow      int64 // connections closed because their client did not read
 	Errors    int64 // handlers, and OnConnect, that failed with an error the client does not see; see Context.Outcome
@@ -44,6 +50,7 @@ type Stats struct {
 type counters struct {
 	connects, eventsIn, eventsOut, bytesIn, bytesOut atomic.Int64
 	dropped, discarded, slow, errors, panics         atomic.Int64
+	unknown, tooMany                                 atomic.Int64
 	streams, producers, unpublished                  atomic.Int64
 	away, resumed, expired                           atomic.Int64
 	refusals                                         quota.Tally[Refusal]
@@ -54,12 +61,12 @@ type counters struct {
 func (r *Router) Stats() Stats {
 	c := &r.app.counters
 	s := Stats{
-		Namespaces: make(map[string]int),
-		Connects:   c.connects.Load(), Refused: c.refusals.Load(),
+		Namespaces: make(map[string]int), Transports: make(map[string]map[string]int),
+		Connects: c.connects.Load(), Refused: c.refusals.Load(),
 		EventsIn: c.eventsIn.Load(), EventsOut: c.eventsOut.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Dropped: c.dropped.Load(), Discarded: c.discarded.Load(), Slow: c.slow.Load(),
-		Errors: c.errors.Load(), Panics: c.panics.Load(),
+		Unknown: c.unknown.Load(), TooMany: c.tooMany.Load(), Errors: c.errors.Load(), Panics: c.panics.Load(),
 		Resumed: c.resumed.Load(), Expired: c.expired.Load(), Away: int(c.away.Load()),
 		Streams: int(c.streams.Load()), Producers: int(c.producers.Load()),
 	}
@@ -67,9 +74,14 @@ func (r *Router) Stats() Stats {
 		s.Broker = b.BrokerStats()
 	}
 	for _, ns := range r.subtree() {
-		conns, rooms := ns.rooms.Size()
-		s.Namespaces[ns.name] = conns
-		s.Connections += conns
+		conns := slices.Collect(ns.Conns())
+		transports := make(map[string]int)
+		for _, c := range conns {
+			transports[c.Transport()]++
+		}
+		s.Namespaces[ns.name], s.Transports[ns.name] = len(conns), transports
+		s.Connections += len(conns)
+		_, rooms := ns.rooms.Size()
 		s.Rooms += rooms
 	}
 	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {

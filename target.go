@@ -12,6 +12,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/meta"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/rooms"
@@ -183,13 +184,21 @@ func (t *Target) here(waiting bool) *rooms.Selection {
 // conns returns the selected connections of this process.
 func (t *Target) conns() []*Conn { return t.router.rooms.Select(t.here(false)) }
 
-// Answer is what one client made of a [Target.Call].
+// Answer is what one client made of a [Target.Call], or of any call that stores one.
 type Answer struct {
 	ID  string          // the connection's
 	Raw json.RawMessage // the data of its answer; nil if there was none
 	Err error           // as for Conn.Call
 
 	data payload.Value // Raw with what came as bytes
+	meta json.RawMessage
+}
+
+// Meta returns what [Response].Meta has put beside the answer under a key; "" is nothing.
+func (a Answer) Meta(key string) string { return meta.Get(a.meta, key) }
+
+func answerOf(c *Conn, m *adapter.Message) Answer {
+	return Answer{ID: c.ID(), Raw: m.Data.Raw(), data: m.Data, meta: m.Meta}
 }
 
 // Bind stores the answer's data in v, a pointer, or returns Err.
@@ -232,12 +241,12 @@ func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []an
 	came := make(chan Answer, len(conns))
 	for _, c := range conns {
 		go func() {
-			a := Answer{ID: c.ID()}
 			m, err := c.ask(ctx, event, args)
-			if a.Err = err; err == nil {
-				a.data, a.Raw = m.Data, m.Data.Raw()
+			if err != nil {
+				came <- Answer{ID: c.ID(), Err: err}
+				return
 			}
-			came <- a
+			came <- answerOf(c, m)
 		}()
 	}
 	return came

@@ -10,8 +10,8 @@ usage: ./test.sh [-h]
 Checks and tests every Go module of this repository, and stops at the first
 part that fails, with its status. Its last lines then say what failed and why; what
 each part has printed is in .cache/logs. It needs Go and Node.js with npm. What else is
-missing it installs: Debian's packages gcc, chromium, nginx and redis-server (as root), the npm
-packages of every package-lock.json, and staticcheck as pinned in tools.mod.
+missing it installs: Debian's packages gcc, chromium, nginx, redis-server and prometheus (as
+root), the npm packages of every package-lock.json, and staticcheck as pinned in tools.mod.
 
 Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
@@ -111,6 +111,7 @@ install_needs() {
 	need gcc gcc libc6-dev # for -race
 	need /usr/bin/chromium chromium
 	need redis-server redis-server
+	need prometheus prometheus # and promtool
 	need /usr/sbin/nginx nginx
 	go build -buildvcs=false -modfile=tools.mod -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
 }

@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -8,17 +9,18 @@ import (
 )
 
 // Trace is a set of functions that are told what happens, in the manner of
-// [net/http/httptrace]. Any may be nil. They are called synchronously, some of
-// them from the read loop or the writer, and concurrently for different
-// connections; so they should be quick, and must not call runtime.Goexit, as
-// FailNow of a test does. None is called with a lock held.
+// [net/http/httptrace]. Any may be nil, which costs nothing. They are called
+// synchronously, some of them from the read loop or the writer, and concurrently
+// for different connections; so they should be quick, and must not call
+// runtime.Goexit, as FailNow of a test does. A panic is logged, and harms nobody
+// else. None is called with a lock held. [MultiTrace] makes one of several.
 //
-// Names of events are the client's choice: use [Context.Event] as a label of
-// metrics only where it is registered, as EventStart and EventEnd are called for
-// registered events and NotFound handlers only.
+// Names of events are the client's choice, so for labels of metrics there is
+// [Context.Route]. Names of rooms often are, too.
 type Trace struct {
 	// Connect is called when OnConnect has let a client in, Disconnect when it
-	// has gone and OnDisconnect has run.
+	// has gone and OnDisconnect has run. Conn.ConnectedAt tells for how long it was
+	// there.
 	Connect    func(c *Conn)
 	Disconnect func(c *Conn, err *CloseError)
 
@@ -32,11 +34,28 @@ type Trace struct {
 	// namespace. err says why; where an adapter of others refuses it may be nil.
 	Refuse func(req *http.Request, reason Refusal, err error)
 
+	// Join is called when a connection has joined a room in which it was not, Leave
+	// when it has left it, and for each room that it is in when it ends, before
+	// Disconnect. A client may join in OnConnect, and not be let in then.
+	Join  func(c *Conn, room string)
+	Leave func(c *Conn, room string)
+
 	// EventStart is called before a handler and its middleware, EventEnd when
-	// they have returned err, or panicked, after that time. Ask c.Outcome(err)
-	// what that means.
+	// they have returned err, or panicked, after that time. Ask c.Route() which
+	// handler that was, c.Kind() whether somebody waits for an answer, and
+	// c.Outcome(err) what the error means. Neither is called for events without a
+	// handler, which Stats counts as Unknown.
 	EventStart func(c *Context)
 	EventEnd   func(c *Context, took time.Duration, err error)
+
+	// CallStart is called before a request of ours is sent, by Call or Pull of a
+	// connection, a Client or a Target, or for another node of a cluster. The
+	// context that it returns takes the place of the call's, from which it is to be
+	// derived; nil leaves that. CallEnd is called when the answer or the end of the
+	// stream has come, or why there is none: ask CallOutcome(err). A loop over Pull
+	// that is left by its own choice has no error.
+	CallStart func(ctx context.Context, c *Conn, event string) context.Context
+	CallEnd   func(ctx context.Context, c *Conn, event string, took time.Duration, err error)
 
 	// FrameIn and FrameOut see what is sent and received, for debugging: bodies
 	// and auth are in there. They must not change it, nor keep it. The request is
@@ -56,14 +75,171 @@ func (a *app) trace(call func()) {
 	}
 }
 
+// MultiTrace returns a Trace that calls the functions of all traces, one after
+// another, each whatever becomes of the one before. Nil ones are left out. A CallStart
+// gets the context that the one before it has returned.
+func MultiTrace(traces ...*Trace) *Trace {
+	all := new(Trace)
+	for _, t := range traces {
+		if t != nil {
+			all = all.and(t)
+		}
+	}
+	return all
+}
+
+func (t *Trace) and(u *Trace) *Trace {
+	return &Trace{
+		Connect: both1(t.Connect, u.Connect), Disconnect: both2(t.Disconnect, u.Disconnect),
+		Away: both2(t.Away, u.Away), Resume: both1(t.Resume, u.Resume),
+		Refuse: both3(t.Refuse, u.Refuse),
+		Join:   both2(t.Join, u.Join), Leave: both2(t.Leave, u.Leave),
+		EventStart: both1(t.EventStart, u.EventStart), EventEnd: both3(t.EventEnd, u.EventEnd),
+		CallStart: bothStart(t.CallStart, u.CallStart), CallEnd: bothEnd(t.CallEnd, u.CallEnd),
+		FrameIn: both2(t.FrameIn, u.FrameIn), FrameOut: both2(t.FrameOut, u.FrameOut),
+		Drop: both2(t.Drop, u.Drop),
+	}
+}
+
+func both1[A any](f, g func(A)) func(A) {
+	if f == nil || g == nil {
+		return either(f, g, f == nil)
+	}
+	return func(a A) { defer g(a); f(a) }
+}
+
+func both2[A, B any](f, g func(A, B)) func(A, B) {
+	if f == nil || g == nil {
+		return either(f, g, f == nil)
+	}
+	return func(a A, b B) { defer g(a, b); f(a, b) }
+}
+
+func both3[A, B, C any](f, g func(A, B, C)) func(A, B, C) {
+	if f == nil || g == nil {
+		return either(f, g, f == nil)
+	}
+	return func(a A, b B, c C) { defer g(a, b, c); f(a, b, c) }
+}
+
+func either[F any](f, g F, second bool) F {
+	if second {
+		return g
+	}
+	return f
+}
+
+type callStartFunc = func(context.Context, *Conn, string) context.Context
+
+func bothStart(f, g callStartFunc) callStartFunc {
+	if f == nil || g == nil {
+		return either(f, g, f == nil)
+	}
+	return func(ctx context.Context, c *Conn, event string) (got context.Context) {
+		got = ctx
+		defer func() { got = orContext(g(got, c, event), got) }()
+		return orContext(f(ctx, c, event), ctx)
+	}
+}
+
+func orContext(ctx, or context.Context) context.Context {
+	if ctx == nil {
+		return or
+	}
+	return ctx
+}
+
+type callEndFunc = func(context.Context, *Conn, string, time.Duration, error)
+
+func bothEnd(f, g callEndFunc) callEndFunc {
+	if f == nil || g == nil {
+		return either(f, g, f == nil)
+	}
+	return func(ctx context.Context, c *Conn, event string, took time.Duration, err error) {
+		defer g(ctx, c, event, took, err)
+		f(ctx, c, event, took, err)
+	}
+}
+
+// join adds a connection to rooms, and tells of those that are new to it.
+func (a *app) join(c *Conn, names []string) error {
+	fn := a.opts.Trace.Join
+	if fn == nil || len(names) == 0 {
+		return c.router.rooms.Join(&c.member, names)
+	}
+	for _, name := range names {
+		joined, err := c.router.rooms.JoinOne(&c.member, name)
+		if err != nil {
+			return err
+		}
+		if joined {
+			a.trace(func() { fn(c, name) })
+		}
+	}
+	return nil
+}
+
+// leave takes a connection out of rooms, and tells of those that it was in.
+func (a *app) leave(c *Conn, names []string) {
+	fn := a.opts.Trace.Leave
+	if fn == nil {
+		c.router.rooms.Leave(&c.member, names)
+		return
+	}
+	for _, name := range names {
+		if c.router.rooms.LeaveOne(&c.member, name) {
+			a.trace(func() { fn(c, name) })
+		}
+	}
+}
+
+// leaveAll takes a connection that has ended out of its rooms.
+func (a *app) leaveAll(c *Conn) {
+	rooms := c.router.rooms.Forget(&c.member)
+	if fn := a.opts.Trace.Leave; fn != nil {
+		for name := range rooms {
+			a.trace(func() { fn(c, name) })
+		}
+	}
+}
+
+// tracedCall is a request of ours that Trace is told of.
+type tracedCall struct {
+	conn  *Conn
+	event string
+	ctx   context.Context // that the call goes on with
+	began time.Time       // zero if nobody asks for its end
+}
+
+// callStart tells of a request that is about to be sent.
+func (a *app) callStart(ctx context.Context, c *Conn, event string) tracedCall {
+	w := tracedCall{conn: c, event: event, ctx: ctx}
+	t := a.opts.Trace
+	if t.CallEnd != nil {
+		w.began = time.Now()
+	}
+	if t.CallStart != nil {
+		a.trace(func() { w.ctx = orContext(t.CallStart(ctx, c, event), ctx) })
+	}
+	return w
+}
+
+func (w *tracedCall) end(err error) {
+	if w.began.IsZero() {
+		return
+	}
+	app := w.conn.router.app
+	app.trace(func() { app.opts.Trace.CallEnd(w.ctx, w.conn, w.event, time.Since(w.began), err) })
+}
+
 // traceFrame calls FrameIn or FrameOut for each part of a frame.
 func (a *app) traceFrame(fn func(*http.Request, []byte), l *link, f adapter.Frame) {
 	if fn == nil || f.IsZero() {
 		return
 	}
-	a.trace(func() { fn(l.request, f.Text) })
+	a.trace(func() { fn(l.request.HTTP(), f.Text) })
 	for _, data := range f.Attachments {
-		a.trace(func() { fn(l.request, data) })
+		a.trace(func() { fn(l.request.HTTP(), data) })
 	}
 	if f.Next != nil {
 		a.traceFrame(fn, l, *f.Next)
@@ -77,6 +253,6 @@ func (a *app) dropped(l *link, n int) {
 	}
 	a.counters.dropped.Add(int64(n))
 	if t := a.opts.Trace; t.Drop != nil {
-		a.trace(func() { t.Drop(l.request, n) })
+		a.trace(func() { t.Drop(l.request.HTTP(), n) })
 	}
 }

@@ -59,7 +59,7 @@ func typed[In any](none bool, fn func(c *Context, in In) error) HandlerFunc {
 // sealed, since a pull needs more than its exported method.
 type Caller interface {
 	Call(ctx context.Context, event string, in, out any) error
-	pull(event string, in any) (*pull, error)
+	pull(ctx context.Context, event string, in any) (*pull, error)
 }
 
 // Call sends a request and returns its answer. See [Conn.Call] for in and for
@@ -91,14 +91,14 @@ const pullWindow = 16
 func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		p, err := from.pull(event, in)
+		p, err := from.pull(ctx, event, in)
 		if err != nil {
 			yield(zero, err)
 			return
 		}
 		defer p.close()
 		for {
-			m, err := p.next(ctx)
+			m, err := p.next()
 			var item T
 			none := err == nil && m.Data.IsZero()
 			if err == nil {
@@ -121,17 +121,30 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 type pull struct {
 	conn    *Conn
 	event   string
+	traced  tracedCall
 	waiting *call
 	taken   int64 // items since credit was given last
 	ended   bool
+	failed  error
 }
 
-func (c *Conn) pull(event string, in any) (*pull, error) {
+func (c *Conn) pull(ctx context.Context, event string, in any) (*pull, error) {
+	traced := c.router.app.callStart(ctx, c, event)
+	p, err := c.openPull(traced.ctx, event, in)
+	if err != nil {
+		traced.end(err)
+		return nil, err
+	}
+	p.traced = traced
+	return p, nil
+}
+
+func (c *Conn) openPull(ctx context.Context, event string, in any) (*pull, error) {
 	w, err := c.openCall(pullWindow + 1)
 	if err != nil {
 		return nil, err
 	}
-	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Credit: pullWindow}
+	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Meta: metaOf(ctx), Credit: pullWindow}
 	if err := c.sendRequest(m); err != nil {
 		w.close()
 		return nil, err
@@ -140,8 +153,10 @@ func (c *Conn) pull(event string, in any) (*pull, error) {
 }
 
 // next waits for an item or the last frame, and gives new credit in time.
-func (p *pull) next(ctx context.Context) (*adapter.Message, error) {
-	m, err := p.waiting.wait(ctx)
+func (p *pull) next() (m *adapter.Message, err error) {
+	defer func() { p.failed = err }()
+	ctx := p.traced.ctx
+	m, err = p.waiting.wait(ctx)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -170,4 +185,5 @@ func (p *pull) close() {
 	if !p.ended {
 		p.conn.sendRequest(&adapter.Message{Kind: adapter.KindCancel, ID: p.waiting.id})
 	}
+	p.traced.end(p.failed)
 }

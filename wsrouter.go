@@ -373,9 +373,12 @@ func (r *Router) dispatch(c *Context) error {
 	case r.notFound != nil:
 		return r.run(r.notFound, c)
 	case c.msg.ID != "":
+		r.app.counters.unknown.Add(1)
 		return errNotFound
 	case c.msg.Event == plain.Exception: // only clients get here, see Receive
 		c.Logger().Warn("wsrouter: exception from the server", "code", remoteError(c.msg.Data).Code)
+	default:
+		r.app.counters.unknown.Add(1)
 	}
 	return nil
 }

@@ -109,6 +109,10 @@ type LinkOptions struct {
 	// no HTTP makes one, with the client's address as its RemoteAddr.
 	Request *http.Request
 
+	// Detached says that the handler of Request returns before the link ends. Then a
+	// copy is kept, in less memory.
+	Detached bool
+
 	// Multiplexed links carry several namespaces, and outlive them. Others have
 	// one Conn and end with it.
 	Multiplexed bool
@@ -152,6 +156,15 @@ type Link interface {
 	// the network, or has failed with err, which is or wraps
 	// os.ErrDeadlineExceeded if the peer did not take it in time.
 	Writable(err error)
+
+	// Request returns the request that the client came with.
+	Request() *http.Request
+
+	// Settled returns a channel that is closed when the first of the link's clients has
+	// been let in or refused, or has come back, or the link has ended. With
+	// LinkOptions.Detached the handler of the request returns then, not before: OnConnect
+	// may use what belongs to it.
+	Settled() <-chan struct{}
 
 	// Close begins the end, unless it has begun: what is queued is sent, then
 	// Transport.Close is called with the end that came first.

@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"encoding/json"
 	"errors"
 	"sync"
 
@@ -35,16 +36,23 @@ const (
 // Message is what goes over a link, whatever the wire format.
 type Message struct {
 	Kind  Kind
+	Arity Arity // of Data
+	More  bool  // of KindReply: an item, not the end
+	Named bool  // of KindReply: Event was chosen by the handler
+
 	Event string
 
 	// ID names the exchange, as JSON text (7 or "a"); empty is none. It is the
 	// asker's: in a KindReply or KindError it is the receiver's own.
 	ID     string
-	More   bool  // of KindReply: an item, not the end
-	Named  bool  // of KindReply: Event was chosen by the handler
 	Credit int64 // of KindEvent and KindPull: items the asker takes; 0 is no limit
 
 	Session *Session // of KindConnect: what a client is told that can come back; nil for others
+
+	// Meta goes beside the data of a KindEvent or KindReply: a JSON object of strings,
+	// of at most 1,024 bytes; nil is none. A wire format without a place for it leaves
+	// it out.
+	Meta json.RawMessage
 
 	// Args are what is to be encoded: none, one, or several.
 	Args []any
@@ -52,8 +60,7 @@ type Message struct {
 	// Data is what has come: the only argument, or the array of all, as Arity
 	// says. It is taken apart as far as a handler asks for it: half a million
 	// empty arguments cost a megabyte, and not fifty.
-	Data  payload.Value
-	Arity Arity
+	Data payload.Value
 
 	// Size is how many bytes a message that has come keeps: mostly those on the
 	// wire.

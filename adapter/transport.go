@@ -1,5 +1,7 @@
 package adapter
 
+import "github.com/wsrouter/wsrouter/internal/lazy"
+
 // Transport carries one client's frames. The Link calls Write from one goroutine
 // at a time, and the other methods at any time, from any goroutine. What a
 // Transport, and the adapter that reads for it, promise:
@@ -88,7 +90,7 @@ type Blocking struct {
 // NewBlocking returns a Transport for t. Attach it to its Link before anything is
 // read, and let the read loop call Wait after each Pause.
 func NewBlocking(t BlockingTransport) *Blocking {
-	return &Blocking{Gate: NewGate(), transport: t, turn: make(chan struct{}, 1)}
+	return &Blocking{transport: t, turn: make(chan struct{}, 1)}
 }
 
 // Attach tells it the link, to which it reports.
@@ -128,20 +130,12 @@ func (b *Blocking) inTurn(do func()) {
 	do()
 }
 
-// Gate holds up a read loop between Pause and Resume. It is embedded in a
-// Transport that has such a loop.
-type Gate struct{ open chan struct{} }
-
-// NewGate returns a gate.
-func NewGate() Gate { return Gate{make(chan struct{}, 1)} }
+// Gate holds up a read loop between Pause and Resume. It is embedded in a Transport that
+// has such a loop. The zero value is ready for use.
+type Gate struct{ open lazy.Gate }
 
 // Resume implements [Transport].
-func (g Gate) Resume() {
-	select {
-	case g.open <- struct{}{}:
-	default: // it is open
-	}
-}
+func (g *Gate) Resume() { g.open.Open() }
 
 // Wait waits for the Resume that follows a Pause.
-func (g Gate) Wait() { <-g.open }
+func (g *Gate) Wait() { g.open.Wait() }

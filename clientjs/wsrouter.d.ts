@@ -5,6 +5,17 @@ export type State =
   | "waiting" // until the next attempt
   | "closed"; // for good
 
+/**
+ * What goes beside the data of what is sent, for what every event of a kind has: the
+ * trace (traceparent, tracestate and baggage), or a tenant. Handlers read it with
+ * Context.Meta. All of it may have 1,024 bytes as JSON; what does not fit, and what is no
+ * string, is left out.
+ */
+export type Meta = Record<string, string>;
+
+/** Meta, or what says it of each event; if that throws, the console is told, and nothing goes beside the data. */
+export type MetaSource = Meta | ((event: string) => Meta | undefined);
+
 /** What a client may be told; see connect. */
 export interface Options {
   /**
@@ -14,6 +25,9 @@ export interface Options {
    * failed attempt.
    */
   auth?: unknown;
+
+  /** What goes beside the data of each emit, call and pull: the trace, say. */
+  meta?: MetaSource;
 
   /**
    * Whether to come back when the connection is lost, or was not made; the default
@@ -73,8 +87,14 @@ export interface Options {
   WebSocket?: new (url: string, protocol: any) => object;
 }
 
-/** How long a call may take. */
-export interface CallOptions {
+/** What goes with an emit. */
+export interface EmitOptions {
+  /** Beside the data; goes before the client's own meta, of equal keys. */
+  meta?: MetaSource;
+}
+
+/** How long a call may take, and what goes with it. */
+export interface CallOptions extends EmitOptions {
   /** Cancels at the server, and fails with the signal's reason. */
   signal?: AbortSignal;
 
@@ -82,8 +102,8 @@ export interface CallOptions {
   timeout?: number;
 }
 
-/** How a stream is taken. */
-export interface PullOptions {
+/** How a stream is taken, and what goes with its request. */
+export interface PullOptions extends EmitOptions {
   /** Cancels at the server, and fails with the signal's reason, also while the loop waits for an item. */
   signal?: AbortSignal;
 
@@ -95,6 +115,9 @@ export interface PullOptions {
 export interface Request {
   /** Of requests only: aborted when the server wants no answer any more, or the connection went. */
   signal?: AbortSignal;
+
+  /** What the server has sent beside the data; empty if that is nothing. */
+  meta: Meta;
 }
 
 /** What a function of onOpen is told of the connection. */
@@ -159,7 +182,7 @@ export interface Client {
   onOpen(fn: (connection: Connection) => unknown): () => void;
 
   /** Sends an event. Undefined data is none. */
-  emit(event: string, data?: unknown): void;
+  emit(event: string, data?: unknown, options?: EmitOptions): void;
 
   /**
    * Adds a listener and returns a function that removes it. Answers to requests never

@@ -47,11 +47,11 @@ class Client {
   #openers = new Set(); // of onOpen: {fn, run}, an AbortController
   #waiters = []; // of ready
 
-  constructor(url, { auth, reconnect = true, pingInterval = 25_000, pongTimeout = 20_000, resume = false, WebSocket = globalThis.WebSocket } = {}) {
+  constructor(url, { auth, meta, reconnect = true, pingInterval = 25_000, pongTimeout = 20_000, resume = false, WebSocket = globalThis.WebSocket } = {}) {
     if (typeof WebSocket !== "function") throw new TypeError("there is no WebSocket here: pass one as an option");
     const { min = 500, max = 30_000 } = reconnect || {};
     const { maxBytes = 1 << 20 } = resume || {};
-    this.#options = { auth, reconnect: reconnect && { min, max }, pingInterval, pongTimeout, WebSocket };
+    this.#options = { auth, meta, reconnect: reconnect && { min, max }, pingInterval, pongTimeout, WebSocket };
     if (reconnect && resume) this.#options.maxBytes = maxBytes;
     this.#url = resolved(url);
     this.#connect();
@@ -76,8 +76,8 @@ class Client {
     });
   }
 
-  emit(event, data) {
-    this.#send({ event: named(event), data });
+  emit(event, data, options) {
+    this.#send(this.#frame(event, data, options));
   }
 
   on(event, fn) {
@@ -106,11 +106,11 @@ class Client {
         else if (frame.event === "exception") reject(remoteError(frame.data));
         else resolve(frame.data);
       };
-      const exchange = this.#request({ event: named(event), data }, options, take, reject);
+      const exchange = this.#request(this.#frame(event, data, options), options, take, reject);
     });
   }
 
-  async *pull(event, data, { signal, window = 16 } = {}) {
+  async *pull(event, data, { signal, window = 16, meta } = {}) {
     if (!Number.isSafeInteger(window) || window < 1) throw new RangeError("window must be a positive integer");
     const frames = []; // that the loop has not taken yet
     let failure, wake;
@@ -123,7 +123,7 @@ class Client {
       failure = { why };
       wake?.();
     };
-    const exchange = this.#request({ event: named(event), data, pull: window }, { signal }, take, fail);
+    const exchange = this.#request({ ...this.#frame(event, data, { meta }), pull: window }, { signal }, take, fail);
     try {
       for (let taken = 0; ; ) {
         while (frames.length === 0 && !failure) await new Promise((resolve) => (wake = resolve));
@@ -383,6 +383,10 @@ class Client {
     return this.#state === "open" || this.away;
   }
 
+  #frame(event, data, { meta } = {}) {
+    return { event: named(event), data, meta: beside(event, this.#options.meta, meta) };
+  }
+
   #send(frame, owed) {
     const text = encoded(frame);
     if (!this.#connected || !this.#put(text, owed)) throw new ClosedError(this.#why.code, this.#why.reason, this.#why.cause);
@@ -449,7 +453,7 @@ class Client {
   #handle(frame) {
     const handler = frame.id === undefined ? undefined : new AbortController();
     const listeners = [...(this.#listeners.get(frame.event) ?? [])];
-    const results = listeners.map(async ({ fn }) => fn(frame.data, { signal: handler?.signal }));
+    const results = listeners.map(async ({ fn }) => fn(frame.data, { signal: handler?.signal, meta: frame.meta ?? {} }));
     if (handler) this.#answer(frame, results, handler);
   }
 
@@ -480,6 +484,7 @@ class Client {
 const protocol = "wsrouter.v1";
 const protocolWithSession = "wsrouter.v1.session";
 const codeResume = 4900; // come back to the connection
+const maxMeta = 1024; // bytes
 const utf8 = new TextEncoder();
 
 function hasSession(socket) {
@@ -673,6 +678,24 @@ function base64(source) {
   const step = 1 << 14; // no function takes any number of arguments
   for (let at = 0; at < bytes.length; at += step) text += String.fromCharCode(...bytes.subarray(at, at + step));
   return btoa(text);
+}
+
+// beside is the meta that the sources say, undefined if that is none. It is never a
+// reason not to send: what fails is for the console, and what does not fit is left out.
+function beside(event, ...sources) {
+  let meta;
+  for (const source of sources) {
+    try {
+      const said = typeof source === "function" ? source(event) : source;
+      for (const [key, value] of Object.entries(typeof said === "object" && said || {})) {
+        const longer = { ...meta, [key]: value };
+        if (typeof value === "string" && utf8.encode(JSON.stringify(longer)).length <= maxMeta) meta = longer;
+      }
+    } catch (err) {
+      console.error(err);
+    }
+  }
+  return meta;
 }
 
 // after is setTimeout for any time: that takes more than 24 days for none.

@@ -237,3 +237,24 @@ func TestForwardedBytes(t *testing.T) {
 		require.Equal(t, test.plain, string(data))
 	}
 }
+
+// TestMetaHasNoPlace: what a context would send beside the data is not sent over this
+// wire, and nothing else changes.
+func TestMetaHasNoPlace(t *testing.T) {
+	router := wsrouter.New(nil)
+	router.On("emit", func(c *wsrouter.Context) error {
+		ctx := wsrouter.WithMeta(c.Context(), "traceparent", "00-1-2-01")
+		require.NoError(t, c.WithContext(ctx).Emit("emitted", 1))
+		require.NoError(t, c.Conn().EmitContext(ctx, "emitted", c.Meta("traceparent")))
+		c.Yield()
+		var answer wsrouter.Answer
+		require.NoError(t, c.Conn().Call(ctx, "asked", nil, &answer))
+		require.Empty(t, answer.Meta("traceparent"))
+		return c.Reply(answer.Raw)
+	})
+	ws := serve(t, router, nil).connected()
+	ws.write(`427["emit",{"meta":{"traceparent":"00-1-2-01"}}]`)
+	ws.reads(`42["emitted",1]`, `42["emitted",""]`, `421["asked"]`)
+	ws.write(`431["answer",{"traceparent":"00-1-2-01"}]`)
+	ws.reads(`437[["answer",{"traceparent":"00-1-2-01"}]]`)
+}

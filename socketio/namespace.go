@@ -103,7 +103,7 @@ func (c *client) connect(p *packet) error {
 	h, link := c.session.handler, c.session.link
 	ns := h.host.Lookup(p.namespace)
 	if ns == nil || h.opts.Namespaces != nil && !slices.Contains(h.opts.Namespaces, p.namespace) {
-		h.host.Refused(c.session.request, string(RefusedNamespace), errors.New("no such namespace"))
+		h.host.Refused(link.Request(), string(RefusedNamespace), errors.New("no such namespace"))
 		return c.invalidNamespace(p.namespace)
 	}
 	auth := p.data

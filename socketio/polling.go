@@ -150,7 +150,7 @@ func (s *session) answerLocked(waited bool) (packets []enginePacket, pending boo
 		s.out = nil
 	case s.goodbye:
 		s.goodbye = false
-		s.wakeLocked()
+		s.changed.Happen()
 		if packets = []enginePacket{noop, bye}; waited { // as the reference
 			packets = packets[1:]
 		}
@@ -169,7 +169,7 @@ const probeRelease = 100 * time.Millisecond
 // waitLocked gives up the lock until there may be an answer; false means that
 // the client has gone. PingInterval bounds it: then there is a ping to answer with.
 func (s *session) waitLocked(r *http.Request) bool {
-	changed := s.changed
+	changed := s.changed.Next()
 	var release <-chan time.Time
 	if s.probed {
 		timer := time.NewTimer(probeRelease)
@@ -207,11 +207,11 @@ func (s *session) sayGoodbye() {
 		return
 	}
 	s.goodbye = s.ws == nil
-	s.wakeLocked()
+	s.changed.Happen()
 	timeout := time.NewTimer(min(patience, s.handler.limits.WriteTimeout))
 	defer timeout.Stop()
 	for s.goodbye && !s.ended && s.ws == nil {
-		changed := s.changed
+		changed := s.changed.Next()
 		s.mu.Unlock()
 		late := false
 		select {
@@ -334,5 +334,5 @@ func (s *session) endPost() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.posting = false
-	s.wakeLocked()
+	s.changed.Happen()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
@@ -20,12 +21,11 @@ import (
 type session struct {
 	adapter.Gate
 	handler *handler
-	request *http.Request // its first
 	sid     string
 	link    adapter.Link
 	client  *client
-	ready   chan struct{} // closed when it has its link
-	done    chan struct{} // closed when everything of it is gone
+	ready   lazy.Latch // it has its link
+	done    lazy.Latch // everything of it is gone
 
 	delivery sync.Mutex // held while a packet is delivered, or the link told of the end
 	over     bool       // it was; guarded by delivery
@@ -40,7 +40,7 @@ type session struct {
 	probed    bool           // and has been told that it may: polls are released
 	out       []enginePacket // for the next poll
 	pending   *time.Timer    // until the link's frames in out have to be taken; nil if there are none
-	changed   chan struct{}  // closed when those who wait shall look again
+	changed   lazy.Signal    // those who wait shall look again
 	polling   bool           // a poll is waiting
 	posting   bool           // a post is being handled
 	polled    time.Time      // when a poll, or the handshake, was answered last
@@ -53,23 +53,18 @@ type session struct {
 // newSession makes a session and its link. ws is nil for polling.
 func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error) {
 	s := &session{
-		Gate:    adapter.NewGate(),
 		handler: h,
-		request: r,
 		sid:     h.newSID(),
 		ws:      ws,
 		base64:  textOnly(r),
-		ready:   make(chan struct{}),
-		done:    make(chan struct{}),
-		changed: make(chan struct{}),
 		polled:  time.Now(),
 	}
 	s.client = &client{session: s, joined: make(map[string]adapter.Conn)}
-	link, err := h.host.NewLink(s, adapter.LinkOptions{Request: r, Multiplexed: true})
+	link, err := h.host.NewLink(s, adapter.LinkOptions{Request: r, Detached: h.opts.Detach || ws == nil, Multiplexed: true})
 	if err != nil {
 		return nil, err
 	}
-	defer close(s.ready) // who closes it may have been waiting for that
+	defer s.ready.Happen() // who closes it may have been waiting for that
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link = link
@@ -202,7 +197,7 @@ func (s *session) end(e adapter.End) {
 		return
 	}
 	s.ended, s.byClient = true, e.Cause == adapter.CausePeer
-	s.wakeLocked()
+	s.changed.Happen()
 	pending := s.takePendingLocked()
 	s.heartbeat.Stop()
 	s.connect.Stop()
@@ -228,7 +223,7 @@ func (s *session) end(e adapter.End) {
 	gone := s.tellEnd(s.asLoss(e))
 	go func() {
 		<-gone
-		close(s.done)
+		s.done.Happen()
 	}()
 }
 
@@ -246,12 +241,6 @@ func (s *session) asLoss(e adapter.End) adapter.End {
 // noStatus makes a close frame without a code.
 const noStatus = 1005
 
-// wakeLocked makes those who wait, polls mostly, look again.
-func (s *session) wakeLocked() {
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
 // put sends a packet of the session's own, beside those of the link.
 func (s *session) put(p enginePacket) {
 	s.mu.Lock()
@@ -262,7 +251,7 @@ func (s *session) put(p enginePacket) {
 	}
 	if toPoll {
 		s.out = append(s.out, p)
-		s.wakeLocked()
+		s.changed.Happen()
 	}
 	s.mu.Unlock()
 	if w.ws != nil {
@@ -289,7 +278,7 @@ func (s *session) Write(batch []adapter.Frame) (pending bool, err error) {
 	if w.ws == nil && !s.ended {
 		s.out = enginePackets(s.out, batch)
 		s.pending = time.AfterFunc(s.handler.limits.WriteTimeout, s.notPolled)
-		s.wakeLocked()
+		s.changed.Happen()
 	}
 	ended := s.ended
 	s.mu.Unlock()
@@ -381,7 +370,7 @@ func hasWelcome(batch []adapter.Frame) bool {
 // Close implements [adapter.Transport].
 func (s *session) Close(e adapter.End) {
 	go func() {
-		<-s.ready
+		<-s.ready.Done()
 		s.sayGoodbye()
 		s.end(adapter.End{Code: e.Code, Reason: e.Reason, Cause: adapter.CauseLocal})
 	}()
@@ -390,7 +379,7 @@ func (s *session) Close(e adapter.End) {
 // Abort implements [adapter.Transport].
 func (s *session) Abort() {
 	go func() { // over TLS it may have to wait
-		<-s.ready
+		<-s.ready.Done()
 		s.mu.Lock()
 		sockets := [...]*socket.Conn{s.ws, s.probing}
 		s.mu.Unlock()

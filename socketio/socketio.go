@@ -98,6 +98,10 @@ type Options struct {
 	// "-" and "_", or New panics. Clients can read it. Empty leaves it out.
 	Node string
 
+	// Detach makes the handler of a WebSocket return once the client is in a namespace,
+	// as [wsrouter.WSOptions.Detach] does.
+	Detach bool
+
 	// Credentials lets pages of the router's Origins, and those that its AllowOrigin
 	// lets connect, send cookies with their requests. New panics for an origin that
 	// anybody's page may have: of a pattern the end of the host, behind the last

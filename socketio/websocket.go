@@ -69,8 +69,14 @@ func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
 // read reads a WebSocket to the end of the session. The heartbeat and the Link bound a
 // silence, MessageTimeout a message.
 func (s *session) read(ws *socket.Conn) {
-	ws.Serve(&inbound{session: s})
-	<-s.done
+	in := &inbound{session: s}
+	if s.handler.opts.Detach {
+		go ws.Serve(in)
+		<-s.link.Settled()
+		return
+	}
+	ws.Serve(in)
+	<-s.done.Done()
 }
 
 // inbound is a [socket.Handler].
@@ -212,7 +218,7 @@ func (s *session) probe(ws *socket.Conn) bool {
 	}
 	s.mu.Lock()
 	s.probed = true
-	s.wakeLocked() // a waiting poll gets its noop
+	s.changed.Happen() // a waiting poll gets its noop
 	s.mu.Unlock()
 	p, err = readPacket(ws)
 	return err == nil && p.kind == engineUpgrade
@@ -230,7 +236,7 @@ func (s *session) failUpgrade() {
 func (s *session) endUpgrade(ws *socket.Conn) bool {
 	s.mu.Lock()
 	for s.posting && !s.ended {
-		changed := s.changed
+		changed := s.changed.Next()
 		s.mu.Unlock()
 		<-changed
 		s.mu.Lock()
@@ -242,7 +248,7 @@ func (s *session) endUpgrade(ws *socket.Conn) bool {
 	s.ws, s.probing, s.probed = ws, nil, false
 	packets, pending, w := s.out, s.takePendingLocked(), s.writerLocked()
 	s.out = nil
-	s.wakeLocked()
+	s.changed.Happen()
 	s.mu.Unlock()
 	var err error
 	if len(packets) > 0 {

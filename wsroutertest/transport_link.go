@@ -35,7 +35,7 @@ func (h *fakeHost) Lookup(name string) adapter.Namespace {
 }
 
 func (h *fakeHost) NewLink(t adapter.Transport, opts adapter.LinkOptions) (adapter.Link, error) {
-	l := &fakeLink{transport: t, changed: make(chan struct{})}
+	l := &fakeLink{transport: t, request: opts.Request, changed: make(chan struct{})}
 	h.links <- l
 	return l, nil
 }
@@ -44,6 +44,7 @@ func (h *fakeHost) NewLink(t adapter.Transport, opts adapter.LinkOptions) (adapt
 // one batch after another, and then, when it closes, says goodbye.
 type fakeLink struct {
 	transport adapter.Transport
+	request   *http.Request
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed when something has changed
@@ -194,6 +195,18 @@ func (l *fakeLink) write(s *rig, batch ...adapter.Frame) (pending bool, err erro
 	s.soon("Write", func() { pending, err = l.put(batch) })
 	return pending, err
 }
+
+// Request implements [adapter.Link].
+func (l *fakeLink) Request() *http.Request { return l.request }
+
+// Settled implements [adapter.Link]: the client is in.
+func (l *fakeLink) Settled() <-chan struct{} { return closedChannel }
+
+var closedChannel = func() <-chan struct{} {
+	ch := make(chan struct{})
+	close(ch)
+	return ch
+}()
 
 // Writable implements [adapter.Link].
 func (l *fakeLink) Writable(err error) {

@@ -41,6 +41,9 @@ func TestRatio(t *testing.T) {
 	})
 	require.Equal(t, 0.5, r.ratio("echo1", "wsrouter", "coder", cpu))
 	require.Equal(t, 2.0, r.value("echo1", "wsrouter", cpu)*1e6)
+
+	r.Samples["echo1"]["wsrouter"] = r.Samples["echo1"]["wsrouter"][1:] // the first round failed
+	require.Equal(t, 0.5, r.ratio("echo1", "wsrouter", "coder", cpu), "still beside its own round")
 }
 
 func TestVerdict(t *testing.T) {
@@ -117,7 +120,8 @@ func TestWants(t *testing.T) {
 	}
 }
 
-// madeUp returns results of all measures, with so many microseconds each.
+// madeUp returns results of all measures but those with event loops, with so many
+// microseconds each.
 func madeUp(t *testing.T, micros func(measure, server string, round int) float64) *results {
 	t.Helper()
 	r := &results{Rounds: 3, Samples: make(map[string]map[string][]sample)}
@@ -125,10 +129,14 @@ func madeUp(t *testing.T, micros func(measure, server string, round int) float64
 		for _, session := range plan(config{window: time.Second}) {
 			for _, step := range session.steps {
 				for _, s := range servers {
+					if s.loops {
+						continue
+					}
 					each := micros(step.name, s.name, round)
 					r.add(step.name, s.name, sample{
 						Result: load.Result{Messages: 1, Seconds: 1, CPU: each / 1e6},
 						Bytes:  each * 1000,
+						Round:  round,
 					})
 				}
 			}
@@ -148,27 +156,40 @@ func TestPage(t *testing.T) {
 			return 8 + (1<<20-16)/1e3 // a nanosecond a byte
 		case server == "gws" && measure == "size4096":
 			return 4
+		case server == "floor":
+			return 7
 		case strings.HasPrefix(server, "wsrouter"):
 			return 8
 		default:
 			return 10
 		}
 	})
-	folder := t.TempDir()
-	require.NoError(t, writePage(folder, r))
-	text, err := os.ReadFile(folder + "/benchmarks.md")
-	require.NoError(t, err)
+	page := written(t, r)
 	for _, want := range []string{
-		"5 of 9 are met",
-		"| Echo, 16 in flight: wsrouter | coder/websocket loop | **0.80 ×** | ≤ 0.45 × | missed by 78 % |",
+		"14 of 16 are met",
+		"| Socket.IO echo, 1 in flight | server CPU a message | Node.js socket.io | ≤ 0.40 × | **0.80 ×** |  | missed by 100 % |",
+		"| Echo, 1 in flight | server CPU a message | coder/websocket loop | ≤ 1.10 × | **0.80 ×** |  | met |",
 		"- WebSocket, echo of 4 KB: gws 0.50 ×\n",
 		"- **wsrouter**: 8.00 µs at 100 connections, 2.50 × that at 15,000; flat (within 25 %) up to 5,000.",
 		"(wsrouter: 1.00 ×); where all take turns, 2.00 to 2.50 ×.\nSo it is not open connections that cost",
 		"- **wsrouter**: 7.98 µs a message and 1.00 ns a byte, equal at 8,000 bytes.",
 		"| NestJS, socket.io | 1.00 |",
+		"| Bun (uWebSockets) | 1.00 | 1.00 | 10.0 µs |",
+		"| floor: net/http, no JSON | 0.70 | 0.70 | 7.00 µs |",
+		"A delivery among 10,000 costs so many times one among 100: wsrouter 1.0 ×, Bun (uWebSockets) 1.0 ×, gws 1.0 ×,",
 	} {
-		require.True(t, strings.Contains(string(text), want), want)
+		require.True(t, strings.Contains(page, want), want)
 	}
+	require.False(t, strings.Contains(page, "failed"))
+}
+
+// written writes the page and checks what holds of every page.
+func written(t *testing.T, r *results) string {
+	t.Helper()
+	folder := t.TempDir()
+	require.NoError(t, writePage(folder, r))
+	text, err := os.ReadFile(folder + "/benchmarks.md")
+	require.NoError(t, err)
 	require.False(t, strings.Contains(string(text), "NaN"))
 	for name := range charts(r) {
 		svg, err := os.ReadFile(folder + "/" + name)
@@ -176,6 +197,89 @@ func TestPage(t *testing.T) {
 		require.True(t, strings.Contains(string(text), name), name)
 		wellFormed(t, name, string(svg))
 	}
+	return string(text)
+}
+
+// TestPageWithoutSome leaves out what was not measured, whoever that was, and says
+// so.
+func TestPageWithoutSome(t *testing.T) {
+	same := func(string, string, int) float64 { return 10 }
+	for _, s := range servers {
+		r := madeUp(t, same)
+		for _, samples := range r.Samples {
+			delete(samples, s.name)
+		}
+		r.Failures = []failure{{s.name, 2, "echo16: the server hung up\nand more"}}
+		page := written(t, r)
+		require.True(t, strings.Contains(page, s.title+", round 3: echo16: the server hung up\n"), s.name)
+		require.False(t, strings.Contains(page, "\n| "+s.label()+" |"), "%s has a row", s.name)
+	}
+	for measure := range madeUp(t, same).Samples {
+		r := madeUp(t, same)
+		delete(r.Samples[measure], "wsrouter") // it failed in the middle of a session
+		require.True(t, strings.Contains(written(t, r), "| **wsrouter, Detach** |"), measure)
+	}
+}
+
+// TestLoops puts the rows with event loops beside those without.
+func TestLoops(t *testing.T) {
+	r := madeUp(t, func(string, string, int) float64 { return 10 })
+	require.NotEmpty(t, r.Samples["echo1"]["bun-ws"])
+	for round := range r.Rounds {
+		r.Samples["echo1"]["wsrouter-loops"] = append(r.Samples["echo1"]["wsrouter-loops"],
+			sample{Result: load.Result{Messages: 1, Seconds: 1, CPU: 9e-6}, Round: round})
+	}
+	p := &page{results: r}
+	p.targets()
+	require.Contains(t, p.String(), "| Echo, 1 in flight | server CPU a message | Bun (uWebSockets) | ≤ 1.20 ×, loops | 1.00 × | **0.90 ×** | met |")
+	require.NotContains(t, p.String(), "not measured in this run")
+}
+
+// TestCrowdSection says what was reached, by whom, and what failed.
+func TestCrowdSection(t *testing.T) {
+	r := crowdResults{Conns: 100_000, Beat: 10 * time.Minute, Ping: 10 * time.Second, Files: 20_000, Pairs: 6, Rows: []crowdRow{
+		{
+			Server: "wsrouter", Memory: memory{9000, 12000}, Connect: load.Result{Messages: 100_000, Seconds: 25, CPU: 20},
+			EchoOne: load.Result{Messages: 1, CPU: 1e-5}, Echo: load.Result{Messages: 1, CPU: 1e-5},
+			Broadcast: load.Result{Messages: 200_000, Seconds: 2, CPU: 1},
+			Beat:      load.Result{Messages: 6_000_000, Seconds: 600, CPU: 60, Least: 59},
+			Drain:     load.Result{Messages: 99_999, Cut: 1, Why: "the server hung up", Seconds: 3, CPU: 10},
+		},
+		{Server: "wsrouter-detach", Memory: memory{3584, 6000}},
+		{Server: "bun-ws", Error: "connect: no\nmore"},
+	}}
+	section := r.section()
+	for _, want := range []string{
+		"so 6 server processes hold them",
+		"≤ 3.5 KB each with `Detach`, for 100,000: met, 3.5 KB for 100,000.",
+		"Of **wsrouter** 1 were cut; of the first its client was told: the server hung up.",
+		"| **wsrouter** | 8.8 KB | 11.7 KB | 200 µs | 4,000 |",
+		"| 5.00 µs | 100,000 |\n",
+		"| **wsrouter** | 10,000 | 59 | 10.0 µs | 10 % | 0.0 KB | 100 µs | 3.0 s | 1 |",
+		"**Bun (uWebSockets) failed**: connect: no\n",
+		"`PongTimeout` are 10 s, watched for 10 min;",
+	} {
+		require.Contains(t, section, want)
+	}
+	require.NotContains(t, section, "NaN")
+	r.Rows[1].Memory.Resident = 4096
+	require.Contains(t, r.section(), "missed, 4.0 KB")
+
+	file := t.TempDir() + "/page.md"
+	require.NoError(t, os.WriteFile(file, []byte("before\n"+(&crowdResults{}).section()+"after\n"), 0o644))
+	require.NoError(t, r.splice(file))
+	require.NoError(t, r.splice(file), "again")
+	got, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "before\n"+r.section()+"after\n", string(got))
+	require.NoError(t, os.WriteFile(file, []byte("before\n"), 0o644))
+	require.Error(t, r.splice(file))
+}
+
+func TestPairsFor(t *testing.T) {
+	require.Equal(t, 1, pairsFor(19_800, 20_000))
+	require.Equal(t, 2, pairsFor(19_801, 20_000))
+	require.Equal(t, 1, pairsFor(100_000, 100_200))
 }
 
 func TestEscape(t *testing.T) {
@@ -187,8 +291,8 @@ func TestEscape(t *testing.T) {
 
 func wellFormed(t *testing.T, name, svg string) {
 	t.Helper()
-	require.NotContains(t, svg, "NaN", name)
-	require.NotContains(t, svg, "Inf", name)
+	require.False(t, strings.Contains(svg, "NaN"), name)
+	require.False(t, strings.Contains(svg, "Inf"), name)
 	for d := xml.NewDecoder(strings.NewReader(svg)); ; {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
 			return

@@ -20,11 +20,13 @@ const style = `
 .ink { fill: #1f2328 } .faint { fill: #59636e }
 .grid { stroke: #d1d9e0 } .mark { stroke: #59636e; stroke-dasharray: 3 3 }
 .bar { fill: #9aa4af } .own { fill: #0969da } .ownink { fill: #0969da; font-weight: 600 }
+.anchor { fill: #bf3989 } .anchorink { fill: #bf3989; font-weight: 600 }
 @media (prefers-color-scheme: dark) {
 .paper { fill: #0d1117; stroke: #3d444d }
 .ink { fill: #f0f6fc } .faint { fill: #9198a1 }
 .grid { stroke: #3d444d } .mark { stroke: #9198a1 }
 .bar { fill: #656c76 } .own { fill: #4493f8 } .ownink { fill: #4493f8 }
+.anchor { fill: #db61a2 } .anchorink { fill: #db61a2 }
 }`
 
 func newCanvas(width, height float64, title string) *canvas {
@@ -62,7 +64,7 @@ type bar struct {
 	label string
 	value float64
 	note  string // in a column behind them
-	own   bool
+	class string // "bar" or one that stands out
 }
 
 // panel draws bars beside each other's lengths, with a line at the value 1, and
@@ -80,12 +82,12 @@ func (c *canvas) panel(x, y, width float64, title string, bars []bar) float64 {
 	c.line(x+labels+unit, top-2, x+labels+unit, bottom, "mark")
 	for i, b := range bars {
 		at := top + float64(i)*row
-		class, ink := "bar", "ink"
-		if b.own {
-			class, ink = "own", "ownink"
+		ink := "ink"
+		if b.class != "bar" {
+			ink = b.class + "ink"
 		}
 		c.text(x+labels-8, at+12, "end", ink, b.label)
-		c.rect(x+labels, at+2, max(b.value*unit, 1), row-6, class)
+		c.rect(x+labels, at+2, max(b.value*unit, 1), row-6, b.class)
 		c.text(x+width-notes+10, at+12, "start", "faint", b.note)
 	}
 	return bottom - y
@@ -110,7 +112,7 @@ type plot struct {
 }
 
 func (p plot) draw() string {
-	const width, height, left, right, top, bottom = 860, 380, 64, 190, 44, 52
+	const width, height, left, right, top, bottom = 860, 430, 64, 190, 44, 52
 	c := newCanvas(width, height, p.title)
 	c.text(20, 26, "start", "ink", p.title)
 	low, high, yTicks := p.yAxis()
@@ -183,11 +185,14 @@ func (p plot) yAxis() (low, high float64, ticks []float64) {
 			}
 		}
 	}
+	if high == 0 {
+		low, high = 1, 1 // nothing to draw
+	}
 	if p.logY {
 		low = math.Pow(10, math.Floor(math.Log10(low)))
 		for v := low; ; v *= 10 {
 			ticks = append(ticks, v)
-			if v >= high {
+			if v >= high && v > low {
 				return low, v, ticks
 			}
 		}

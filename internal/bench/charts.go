@@ -18,11 +18,11 @@ func charts(r *results) map[string]string {
 		}, thousandsOf, growing),
 		"benchmarks-size.svg": p.lines("size", sizeBytes, plot{
 			title: "Server CPU for an echo, µs", xTitle: "size of the data", logY: true,
-		}, size, growing),
+		}, size, sizing),
 	}
 }
 
-// overview has bars relative to the coder loop, which is where the line is.
+// overview has bars relative to Bun, which is where the line is.
 func (p *page) overview() string {
 	panels := []struct {
 		title, measure string
@@ -32,20 +32,24 @@ func (p *page) overview() string {
 		{"Echo, 1 in flight: server CPU a message", "echo1", cpu, micros},
 		{"Echo, 16 in flight: server CPU a message", "echo16", cpu, micros},
 		{"Broadcast to 1,000: server CPU a delivery", "broadcast1000", cpu, micros},
-		{"Idle connection: memory", "idle", held, func(v float64) string { return fmt.Sprintf("%.1f KB", v/1024) }},
+		{"Idle connection: memory", "idle", held, kilobytes},
 	}
 	const width, column, margin = 980, 460, 20
 	height := 0.0
 	for range 2 { // first to learn the height
-		c := newCanvas(width, height, "wsrouter and its peers, relative to a coder/websocket loop; shorter is better")
-		c.text(margin, 28, "start", "ink", "Relative to a hand-written coder/websocket loop (dashed line at 1): shorter is better")
+		c := newCanvas(width, height, "wsrouter and its peers, relative to "+p.base().title+"; shorter is better")
+		c.text(margin, 28, "start", "ink", "Relative to "+p.base().title+" (dashed line at 1): shorter is better")
 		y := 48.0
 		for i, panel := range panels {
 			var bars []bar
-			for _, s := range p.sorted(panel.measure, panel.metric, "coder", everyone) {
-				ratio := p.ratio(panel.measure, s.name, "coder", panel.metric)
+			base := p.base().name
+			for _, s := range p.sorted(panel.measure, panel.metric, base, everyone) {
+				ratio := p.ratio(panel.measure, s.name, base, panel.metric)
+				if math.IsNaN(ratio) {
+					continue
+				}
 				bars = append(bars, bar{s.title, ratio, fmt.Sprintf("%.2f × (%s)", ratio,
-					panel.unit(p.value(panel.measure, s.name, panel.metric))), s.ours()})
+					panel.unit(p.value(panel.measure, s.name, panel.metric))), s.class()})
 			}
 			used := c.panel(margin+float64(i%2)*(column+margin), y, column, panel.title, bars)
 			if i%2 == 1 {
@@ -60,6 +64,27 @@ func (p *page) overview() string {
 	return ""
 }
 
+// base is what the bars are relative to: Bun or, where it could not be measured,
+// the loop on coder/websocket.
+func (p *page) base() server {
+	if p.has("echo1", anchor) {
+		return named(anchor)
+	}
+	return named("coder")
+}
+
+// class is a bar's in the style sheet.
+func (s server) class() string {
+	switch {
+	case s.ours():
+		return "own"
+	case s.name == anchor:
+		return "anchor"
+	default:
+		return "bar"
+	}
+}
+
 // lines draws a measure over its grid, for the servers that it is of.
 func (p *page) lines(measure string, grid []int, plot plot, label func(int) string, of func(server) bool) string {
 	plot.yLabel = func(v float64) string { return fmt.Sprintf("%g", math.Round(v*100)/100) }
@@ -68,7 +93,7 @@ func (p *page) lines(measure string, grid []int, plot plot, label func(int) stri
 		plot.tickLabels = append(plot.tickLabels, label(n))
 	}
 	for _, s := range servers {
-		if !of(s) {
+		if !of(s) || !p.has(fmt.Sprint(measure, grid[0]), s.name) {
 			continue
 		}
 		line := series{label: s.title, color: s.color, own: s.ours()}

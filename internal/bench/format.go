@@ -11,6 +11,8 @@ import (
 // micros writes seconds as microseconds, or milliseconds, to three digits.
 func micros(seconds float64) string {
 	switch us := seconds * 1e6; {
+	case math.IsNaN(us):
+		return ""
 	case us < 10:
 		return fmt.Sprintf("%.2f µs", us)
 	case us < 100:
@@ -34,11 +36,22 @@ func times(ratio float64) string {
 
 // thousands writes a whole number with commas.
 func thousands(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
 	digits := strconv.Itoa(int(math.Round(v)))
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
+}
+
+// kilobytes writes bytes of memory.
+func kilobytes(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return fmt.Sprintf("%.1f KB", v/1024)
 }
 
 // size writes bytes that are a power of two.

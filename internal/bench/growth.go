@@ -14,7 +14,7 @@ const flat = 1.25
 // growth tells how cost depends on connections and on the size of messages, for
 // the servers that it was measured for.
 func (p *page) growth() {
-	p.f("\n## Growth: connections\n\nServer CPU for an echo, 64 messages in flight over all connections together, which take turns.\n\n")
+	p.f("\n## Growth: connections\n\nServer CPU for an echo, 64 messages in flight over all connections together, which take turns; %d rounds.\n\n", min(p.Rounds, connsRounds))
 	p.growthTable("conns", connsCounts, thousandsOf)
 	p.f("\n![Lines: server CPU for an echo against connections](benchmarks-conns.svg)\n\n")
 	for _, s := range p.growers("conns") {
@@ -34,8 +34,12 @@ func (p *page) growth() {
 
 func thousandsOf(n int) string { return thousands(float64(n)) }
 
+// growers are the servers that were measured all the way.
 func (p *page) growers(measure string) []server {
-	return p.sorted(fmt.Sprint(measure, p.grid(measure)[0]), cpu, "coder", growing)
+	grid := p.grid(measure)
+	return p.sorted(fmt.Sprint(measure, grid[0]), cpu, anchor, func(s server) bool {
+		return (s.grows || measure == "size" && s.sizes) && !slices.ContainsFunc(grid, func(n int) bool { return !p.has(fmt.Sprint(measure, n), s.name) })
+	})
 }
 
 func (p *page) grid(measure string) []int {
@@ -48,14 +52,14 @@ func (p *page) grid(measure string) []int {
 func (p *page) growthTable(measure string, grid []int, label func(int) string) {
 	header := []string{""}
 	for _, n := range grid {
-		header = append(header, label(n), "× coder")
+		header = append(header, label(n), "× Bun")
 	}
 	rows := [][]string{header}
 	for _, s := range p.growers(measure) {
 		row := []string{s.label()}
 		for _, n := range grid {
 			name := fmt.Sprint(measure, n)
-			row = append(row, micros(p.value(name, s.name, cpu)), times(p.ratio(name, s.name, "coder", cpu)))
+			row = append(row, micros(p.value(name, s.name, cpu)), times(p.ratio(name, s.name, anchor, cpu)))
 		}
 		rows = append(rows, row)
 	}
@@ -83,17 +87,25 @@ func (p *page) flatness(s server) string {
 
 // whyConns tells what a measure says in which nearly all connections are idle.
 func (p *page) whyConns() {
+	few, active, all := fmt.Sprint("conns", activeConns), "active", fmt.Sprint("conns", slices.Max(connsCounts))
 	var idle, busy []float64
+	own := ""
 	for _, s := range p.growers("conns") {
-		few := fmt.Sprint("conns", activeConns)
-		idle = append(idle, p.ratioOf("active", few, s.name))
-		busy = append(busy, p.ratioOf(fmt.Sprint("conns", slices.Max(connsCounts)), few, s.name))
+		if !p.has(active, s.name) {
+			continue
+		}
+		idle = append(idle, p.ratioOf(active, few, s.name))
+		busy = append(busy, p.ratioOf(all, few, s.name))
+		if s.name == "wsrouter" {
+			own = fmt.Sprintf(" (wsrouter: %.2f ×)", p.ratioOf(active, few, s.name))
+		}
 	}
-	most := thousandsOf(slices.Max(connsCounts))
-	p.f("\nWhere %s are connected and only %d of them talk, a message costs %.2f to %.2f × what it costs where %d are connected\n",
-		most, activeConns, slices.Min(idle), slices.Max(idle), activeConns)
-	p.f("(wsrouter: %.2f ×); where all take turns, %.2f to %.2f ×.\n",
-		p.ratioOf("active", fmt.Sprint("conns", activeConns), "wsrouter"), slices.Min(busy), slices.Max(busy))
+	if len(idle) == 0 {
+		return
+	}
+	p.f("\nWhere %s are connected and only %d of them talk, a message costs %.2f to %.2f × what it costs where %d are\n",
+		thousandsOf(slices.Max(connsCounts)), activeConns, slices.Min(idle), slices.Max(idle), activeConns)
+	p.f("connected%s; where all take turns, %.2f to %.2f ×.\n", own, slices.Min(busy), slices.Max(busy))
 	if slices.Max(idle) < flat && slices.Max(busy) > flat {
 		p.f("So it is not open connections that cost, in any of the servers, but to come back to one that has left the processor's\n")
 		p.f("caches: its socket in the kernel, its stack and buffers. At 10 connections the messages in flight share system calls.\n")

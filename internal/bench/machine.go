@@ -19,6 +19,7 @@ type machine struct {
 	Kernel   string   `json:"kernel"`
 	Go       string   `json:"go"`
 	Node     string   `json:"node"`
+	Bun      string   `json:"bun"`
 	Load     string   `json:"load"` // of others, before it began
 	Date     string   `json:"date"`
 	Commit   string   `json:"commit"`
@@ -26,7 +27,7 @@ type machine struct {
 }
 
 // peers are the modules and packages whose versions are told.
-var peers = regexp.MustCompile(`^(github\.com/(coder/websocket|gorilla/websocket|lxzan/gws|olahol/melody|centrifugal/centrifuge))$`)
+var peers = regexp.MustCompile(`^(github\.com/(coder/websocket|gorilla/websocket|lxzan/gws|lesismal/nbio|olahol/melody|centrifugal/centrifuge))$`)
 
 func describe() (machine, error) {
 	m := machine{
@@ -53,10 +54,23 @@ func describe() (machine, error) {
 	m.Memory = gigabytes(field(read("/proc/meminfo"), "MemTotal"))
 	m.Kernel, _, _ = strings.Cut(strings.TrimSpace(read("/proc/sys/kernel/osrelease")), "-")
 	m.Load, _, _ = strings.Cut(read("/proc/loadavg"), " ")
-	m.Node = output("node", "--version")
+	m.Node, m.Bun = output("node", "--version"), bunVersion()
 	m.Commit = output("git", "rev-parse", "--short", "HEAD")
 	m.Versions = append(goVersions(), nodeVersions(read("node/package.json"))...)
 	return m, err
+}
+
+// bunVersion asks Bun, which not every machine has.
+func bunVersion() string {
+	bun, err := findBun()
+	if err != nil {
+		return "missing"
+	}
+	version, err := exec.Command(bun, "--version").Output()
+	if err != nil {
+		return "missing"
+	}
+	return strings.TrimSpace(string(version))
 }
 
 // field returns the value behind the first "key : value" of a file in /proc.
@@ -92,7 +106,7 @@ func goVersions() []string {
 	return versions
 }
 
-var pinned = regexp.MustCompile(`"((?:@nestjs/platform-)?(?:ws|socket\.io)|@nestjs/core)": "([0-9.]+)"`)
+var pinned = regexp.MustCompile(`"((?:@nestjs/platform-)?(?:ws|socket\.io)|@nestjs/core|@socket\.io/bun-engine)": "([0-9.]+)"`)
 
 // nodeVersions finds the peers in a package.json, where versions are exact.
 func nodeVersions(file string) []string {

@@ -5,6 +5,8 @@
 //	go run . -quick                                   # does every server answer rightly?
 //	go run . -only wsrouter,coder -measure echo       # a few, printed
 //	go run . -only wsrouter -measure echo16 -profile /tmp/p   # with processor profiles
+//	go run . crowd                                    # 100,000 connections, an hour: a section of the page
+//	go run . crowd -conns 20000 -beat 1m -page=false  # fewer, shorter, only printed
 //
 // Each server is a process of its own, and so is the load: this program again,
 // as "bench serve NAME" and "bench load".
@@ -12,11 +14,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,10 +47,15 @@ func main() {
 
 func run(args []string) error {
 	switch {
-	case len(args) == 2 && args[0] == "serve":
-		return serve.Run(args[1], os.Stdin, os.Stdout)
+	case len(args) > 0 && args[0] == "serve":
+		return serve.Run(args[1:], os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == "load":
 		return load.Run(os.Stdin, os.Stdout)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if len(args) > 0 && args[0] == "crowd" {
+		return runCrowd(ctx, args[1:])
 	}
 	cfg, err := parse(args)
 	if err != nil {
@@ -61,8 +68,6 @@ func run(args []string) error {
 		}
 		return writePage(docs, r)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	r, err := newRunner(cfg)
 	if err != nil {
 		return err
@@ -76,23 +81,25 @@ func run(args []string) error {
 // docs is where the page belongs, seen from here.
 const docs = "../../docs"
 
-// finish tells what was found: all of it goes to the page, a part is printed.
+// finish tells what was found: all of it goes to the page, a part is printed. What
+// has failed is an error once the rest is safe.
 func (r *runner) finish() error {
 	cfg := r.cfg
+	failed := r.results.failed()
 	if cfg.quick {
-		fmt.Printf("%d servers answer rightly\n", len(cfg.servers))
-		return nil
+		if failed == nil {
+			fmt.Printf("%d servers answer rightly\n", len(cfg.servers))
+		}
+		return failed
 	}
 	r.print(os.Stdout)
 	if cfg.save != "" {
-		if err := r.results.save(cfg.save); err != nil {
-			return err
-		}
+		failed = errors.Join(failed, r.results.save(cfg.save))
 	}
 	if len(cfg.servers) < len(servers) || len(cfg.measures) > 0 {
-		return nil
+		return failed
 	}
-	return writePage(docs, &r.results)
+	return errors.Join(failed, writePage(docs, &r.results))
 }
 
 func parse(args []string) (config, error) {
@@ -101,7 +108,7 @@ func parse(args []string) (config, error) {
 	only := flags.String("only", "", "these servers, by `names` with commas between: "+strings.Join(names(), ", "))
 	measure := flags.String("measure", "", "these measures, by the beginnings of their `names`: echo1, echo16, broadcast…, idle, conns…, size…")
 	flags.IntVar(&cfg.rounds, "rounds", 3, "measure each server as `often`; medians are told")
-	flags.DurationVar(&cfg.window, "time", 800*time.Millisecond, "how `long` one measure is taken")
+	flags.DurationVar(&cfg.window, "time", 400*time.Millisecond, "how `long` one measure is taken")
 	flags.StringVar(&cfg.profile, "profile", "", "write profiles of the Go servers, processor's and idle's heap, into this `folder`")
 	flags.BoolVar(&cfg.quick, "quick", false, "only see whether every server answers rightly, with few connections")
 	flags.StringVar(&cfg.save, "save", "", "keep all samples in this `file`")
@@ -111,18 +118,26 @@ func parse(args []string) (config, error) {
 		return cfg, fmt.Errorf("unexpected %q", flags.Arg(0))
 	}
 	cfg.measures = split(*measure)
-	cfg.servers = servers
-	if wanted := split(*only); len(wanted) > 0 {
-		cfg.servers = nil
-		for _, name := range wanted {
-			i := slices.IndexFunc(servers, func(s server) bool { return s.name == name })
-			if i < 0 {
-				return cfg, fmt.Errorf("no server %q", name)
-			}
-			cfg.servers = append(cfg.servers, servers[i])
-		}
+	var err error
+	cfg.servers, err = choose(*only)
+	return cfg, err
+}
+
+// choose returns the servers of a list of names, all of an empty one.
+func choose(only string) ([]server, error) {
+	wanted := split(only)
+	if len(wanted) == 0 {
+		return servers, nil
 	}
-	return cfg, nil
+	var chosen []server
+	for _, name := range wanted {
+		s, ok := find(name)
+		if !ok {
+			return nil, fmt.Errorf("no server %q", name)
+		}
+		chosen = append(chosen, s)
+	}
+	return chosen, nil
 }
 
 func split(list string) []string {

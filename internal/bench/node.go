@@ -1,15 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 )
 
 // prepareNode installs what the scripts in node/ need, unless it is there.
 func prepareNode(servers []server) error {
-	if !slices.ContainsFunc(servers, func(s server) bool { return s.node }) {
+	if !slices.ContainsFunc(servers, func(s server) bool { return s.platform != inGo }) {
 		return nil
 	}
 	lock, err := os.Stat("node/package-lock.json")
@@ -24,4 +26,17 @@ func prepareNode(servers []server) error {
 	install := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 	install.Dir, install.Stderr = "node", os.Stderr
 	return install.Run()
+}
+
+// findBun returns Bun's binary. It lies in the package of the platform, where it
+// is found without the scripts that npm was told not to run.
+func findBun() (string, error) {
+	found, err := filepath.Glob("node/node_modules/@oven/bun-*/bin/bun")
+	if err == nil && len(found) == 0 {
+		err = errors.New("no node/node_modules/@oven/bun-*/bin/bun: npm ci in internal/bench/node installs it, where npm has Bun for the machine")
+	}
+	if err != nil {
+		return "", err
+	}
+	return "./" + found[0], nil
 }

@@ -15,7 +15,7 @@ type step struct {
 	conns int    // connect until there are as many
 	cmd   load.Command
 	idle  bool // measure the connecting and the memory instead
-	long  bool // take it twice as long, as a message takes a good part of a window
+	long  bool // take it three times as long, as a message takes a good part of a window
 }
 
 // session is what is done with a server from its start to its end.
@@ -24,7 +24,12 @@ type session struct {
 	steps []step
 	takes time.Duration     // a first guess, for the estimate of what remains
 	of    func(server) bool // which servers
+
+	rounds int // at most so many, if not zero: it takes long, and tells of a trend
 }
+
+// in says whether the session is part of a round.
+func (s session) in(round int) bool { return s.rounds == 0 || round < s.rounds }
 
 // What grows, and how far.
 var (
@@ -39,6 +44,16 @@ const (
 	idleWarm  = 500
 	idleConns = 5000
 	sizeConns = 8
+
+	connsRounds = 2
+
+	// compiling is how long Node.js and Bun run before the first measure: they
+	// compile what has run for a while.
+	compiling = 1500 * time.Millisecond
+
+	// settle is how long a server may still be busy with the last connection, where
+	// it is measured what connecting costs.
+	settle = 200 * time.Millisecond
 
 	// activeConns talk while the others are idle, to tell which of both costs.
 	activeConns = 100
@@ -56,11 +71,8 @@ func plan(cfg config) []session {
 		for j := range s.steps {
 			s.steps[j].cmd.Warm, s.steps[j].cmd.For = cfg.window/4, cfg.window
 			if s.steps[j].long {
-				s.steps[j].cmd.For *= 2
+				s.steps[j].cmd.For *= 3
 			}
-		}
-		if len(s.steps) > 0 {
-			s.steps[0].cmd.Warm = cfg.window // some compile what has run for a while
 		}
 	}
 	return slices.DeleteFunc(sessions, func(s session) bool { return len(s.steps) == 0 })
@@ -84,7 +96,7 @@ func full() []session {
 		broadcast.steps = append(broadcast.steps, broadcastStep(n))
 	}
 	idle := session{name: "idle", takes: 5 * time.Second, of: everyone, steps: []step{idleStep(idleConns)}}
-	conns := session{name: "conns", takes: 9 * time.Second, of: growing}
+	conns := session{name: "conns", takes: 9 * time.Second, of: growing, rounds: connsRounds}
 	for _, n := range connsCounts {
 		conns.steps = append(conns.steps, step{
 			name: fmt.Sprintf("conns%d", n), conns: n, cmd: load.Command{Op: "echo", Spread: 64, Size: echoSize},
@@ -94,7 +106,7 @@ func full() []session {
 		name: "active", conns: slices.Max(connsCounts),
 		cmd: load.Command{Op: "echo", Spread: 64, Active: activeConns, Size: echoSize},
 	})
-	sizes := session{name: "size", takes: 7 * time.Second, of: growing}
+	sizes := session{name: "size", takes: 5 * time.Second, of: sizing}
 	for _, n := range sizeBytes {
 		sizes.steps = append(sizes.steps, step{
 			name: fmt.Sprintf("size%d", n), conns: sizeConns, cmd: load.Command{Op: "echo", InFlight: 1, Size: n},
@@ -114,6 +126,7 @@ func quick() []session {
 
 func everyone(server) bool  { return true }
 func growing(s server) bool { return s.grows }
+func sizing(s server) bool  { return s.grows || s.sizes }
 
 func echoStep(inFlight int) step {
 	return step{

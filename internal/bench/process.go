@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -58,12 +57,15 @@ func start(env []string, program string, args ...string) (*process, error) {
 	return p, p.cmd.Start()
 }
 
-// patience is longer than anything takes that a process is told to do.
+// patience is longer than anything takes that a process is told to do, besides the
+// time that it is told to take.
 const patience = 2 * time.Minute
 
 // line waits for the next line that the process prints.
-func (p *process) line() (string, error) {
-	timer := time.AfterFunc(patience, func() { p.cmd.Process.Kill() })
+func (p *process) line() (string, error) { return p.lineWithin(patience) }
+
+func (p *process) lineWithin(limit time.Duration) (string, error) {
+	timer := time.AfterFunc(limit, func() { p.cmd.Process.Kill() })
 	defer timer.Stop()
 	if p.lines.Scan() {
 		return p.lines.Text(), nil
@@ -94,10 +96,10 @@ type served struct {
 	port int
 }
 
-func startServer(self string, s server) (*served, error) {
-	program, args := self, []string{"serve", s.name}
-	if s.node {
-		program, args = "node", []string{"--expose-gc", filepath.Join("node", s.name+".mjs")}
+func startServer(self string, s server, flags ...string) (*served, error) {
+	program, args, err := s.command(self, flags...)
+	if err != nil {
+		return nil, err
 	}
 	p, err := start([]string{"GOMAXPROCS=" + strconv.Itoa(runtime.NumCPU()), "NODE_ENV=production"}, program, args...)
 	if err != nil {
@@ -173,7 +175,7 @@ func (l *loader) do(cmd load.Command) (load.Result, error) {
 	if _, err := fmt.Fprintf(l.in, "%s\n", line); err != nil {
 		return load.Result{}, err
 	}
-	text, err := l.line()
+	text, err := l.lineWithin(patience + cmd.Warm + cmd.For)
 	if err != nil {
 		return load.Result{}, err
 	}

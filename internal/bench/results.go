@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -14,6 +16,7 @@ import (
 type sample struct {
 	load.Result
 	Bytes float64 `json:"bytes,omitempty"` // resident, of an idle connection
+	Round int     `json:"round"`
 }
 
 // metric is a number that a sample has.
@@ -29,14 +32,21 @@ func p99(s sample) float64  { return s.P99 }
 func held(s sample) float64 { return s.Bytes }
 func busy(s sample) float64 { return s.LoadCPU / s.Seconds }
 
-// results are all samples of a run, and where it ran. Samples of one measure are
-// in the order of the rounds.
+// failure is a session of which nothing is known from some measure on.
+type failure struct {
+	Server string `json:"server"`
+	Round  int    `json:"round"`
+	Error  string `json:"error"`
+}
+
+// results are all samples of a run, and where it ran.
 type results struct {
-	Machine machine                        `json:"machine"`
-	Rounds  int                            `json:"rounds"`
-	Window  time.Duration                  `json:"window"`
-	Took    time.Duration                  `json:"took"`
-	Samples map[string]map[string][]sample `json:"samples"` // by measure and server
+	Machine  machine                        `json:"machine"`
+	Rounds   int                            `json:"rounds"`
+	Window   time.Duration                  `json:"window"`
+	Took     time.Duration                  `json:"took"`
+	Samples  map[string]map[string][]sample `json:"samples"` // by measure and server
+	Failures []failure                      `json:"failures,omitempty"`
 }
 
 func (r *results) add(measure, server string, s sample) {
@@ -44,6 +54,15 @@ func (r *results) add(measure, server string, s sample) {
 		r.Samples[measure] = make(map[string][]sample)
 	}
 	r.Samples[measure][server] = append(r.Samples[measure][server], s)
+}
+
+// failed returns what has failed as one error.
+func (r *results) failed() error {
+	var all []error
+	for _, f := range r.Failures {
+		all = append(all, fmt.Errorf("%s, round %d: %s", f.Server, f.Round+1, f.Error))
+	}
+	return errors.Join(all...)
 }
 
 func (r *results) has(measure, server string) bool { return len(r.Samples[measure][server]) > 0 }
@@ -61,10 +80,13 @@ func (r *results) value(measure, server string, m metric) float64 {
 // round's samples are taken soon after each other, so that what slows the machine
 // down for a while slows both.
 func (r *results) ratio(measure, server, to string, m metric) float64 {
-	a, b := r.Samples[measure][server], r.Samples[measure][to]
 	var values []float64
-	for i := range min(len(a), len(b)) {
-		values = append(values, m(a[i])/m(b[i]))
+	for _, a := range r.Samples[measure][server] {
+		for _, b := range r.Samples[measure][to] {
+			if a.Round == b.Round {
+				values = append(values, m(a)/m(b))
+			}
+		}
 	}
 	return median(values)
 }

@@ -64,13 +64,18 @@ func (r *runner) run(ctx context.Context) error {
 	for round := range r.cfg.rounds {
 		for i, session := range r.plan {
 			for j, server := range r.cfg.servers {
-				if !session.of(server) {
+				if !session.in(round) || !session.of(server) {
 					continue
 				}
 				r.progress(round, i, j)
 				begin := time.Now()
-				if err := r.session(ctx, round, session, server); err != nil {
-					return fmt.Errorf("%s: %w", server.name, err)
+				err := r.session(ctx, round, session, server)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if err != nil { // the others still count
+					r.say("%s: %v", server.name, err)
+					r.results.Failures = append(r.results.Failures, failure{server.name, round, err.Error()})
 				}
 				r.took[session.name+server.name] = time.Since(begin)
 			}
@@ -90,7 +95,7 @@ func (r *runner) progress(round, at, server int) {
 	for n := round; n < r.cfg.rounds; n++ {
 		for i, session := range r.plan {
 			for j, s := range r.cfg.servers {
-				if !session.of(s) || n == round && (i < at || i == at && j < server) {
+				if !session.in(n) || !session.of(s) || n == round && (i < at || i == at && j < server) {
 					continue
 				}
 				if took, ok := r.took[session.name+s.name]; ok {
@@ -127,22 +132,32 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 		return err
 	}
 	defer from.stop()
-	if round == 0 && session.name == r.plan[0].name {
-		if err := check(from); err != nil {
-			return err
-		}
+	if err := check(from); err != nil {
+		return err
 	}
-	for _, step := range session.steps {
+	for i, step := range session.steps {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if i == 0 {
+			step.cmd.Warm = r.firstWarm(s)
 		}
 		got, err := r.step(to, from, s, step)
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
+		got.Round = round
 		r.results.add(step.name, s.name, got)
 	}
 	return nil
+}
+
+// firstWarm is how long a server that has just started runs before it is measured.
+func (r *runner) firstWarm(s server) time.Duration {
+	if s.platform != inGo && !r.cfg.quick {
+		return max(compiling, r.cfg.window)
+	}
+	return r.cfg.window
 }
 
 // check sees whether the server answers rightly, with two clients.
@@ -177,7 +192,7 @@ func (r *runner) step(to *served, from *loader, s server, step step) (sample, er
 // idle measures what connecting costs, and what is resident for a connection
 // that does nothing. A few connections before let pools and compilers settle.
 func (r *runner) idle(to *served, from *loader, s server, step step) (sample, error) {
-	for _, cmd := range []load.Command{{Op: "connect", Conns: min(step.conns, idleWarm)}, {Op: "close"}} {
+	for _, cmd := range []load.Command{{Op: "connect", Conns: min(step.conns, idleWarm), For: settle}, {Op: "close"}} {
 		if _, err := from.do(cmd); err != nil {
 			return sample{}, err
 		}
@@ -186,7 +201,7 @@ func (r *runner) idle(to *served, from *loader, s server, step step) (sample, er
 	if err != nil {
 		return sample{}, err
 	}
-	result, err := from.do(load.Command{Op: "connect", Conns: step.conns})
+	result, err := from.do(load.Command{Op: "connect", Conns: step.conns, For: settle})
 	if err != nil {
 		return sample{}, err
 	}
@@ -197,7 +212,7 @@ func (r *runner) idle(to *served, from *loader, s server, step step) (sample, er
 	return sample{Result: result, Bytes: float64(after-before) / float64(step.conns)}, err
 }
 
-func (r *runner) profiled(s server) bool { return r.cfg.profile != "" && !s.node }
+func (r *runner) profiled(s server) bool { return r.cfg.profile != "" && s.platform == inGo }
 
 func (r *runner) profile(s server, step step) string {
 	return filepath.Join(r.cfg.profile, s.name+"."+step.name+".pprof")

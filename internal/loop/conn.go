@@ -79,7 +79,7 @@ func (c *Conn) wakeReaderLocked() {
 func (c *Conn) unparkLocked() {
 	if c.parked {
 		c.parked = false
-		go c.ready()
+		c.set.workers.run(c.ready)
 	}
 }
 

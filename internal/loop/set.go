@@ -19,8 +19,9 @@ var everything = sets{open: openKernel}
 
 // set is where some of the connections wait.
 type set struct {
-	all    *sets
-	kernel kernel
+	all     *sets
+	kernel  kernel
+	workers workers
 
 	mu    sync.Mutex // guards what follows
 	slots []slot
@@ -111,6 +112,7 @@ func (a *sets) leave() {
 	a.mu.Unlock()
 	for _, s := range gone {
 		s.kernel.close()
+		s.workers.close()
 	}
 }
 

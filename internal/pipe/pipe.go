@@ -41,7 +41,6 @@ func New(a, b adapter.Limits) (*Pipe, *Pipe) {
 	shared := &ending{done: make(chan struct{})}
 	end := func(limits adapter.Limits) *Pipe {
 		return &Pipe{
-			Gate:   adapter.NewGate(),
 			limits: limits,
 			frames: make(chan []byte),
 			pings:  make(chan struct{}, 1),

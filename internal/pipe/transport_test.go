@@ -38,7 +38,8 @@ func peer(tb testing.TB, host adapter.Host) *wsroutertest.TransportPeer {
 	}
 	server.Attach(link)
 	client.Attach(nobody{})
-	s := &plain.Session{Link: link, Namespace: host.Lookup("/"), Limits: host.Limits()}
+	limits := host.Limits()
+	s := &plain.Session{Link: link, Namespace: host.Lookup("/"), Limits: &limits}
 	go func() {
 		defer s.Begin()()
 		s.Serve(server)

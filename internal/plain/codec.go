@@ -28,7 +28,7 @@ func (codec Codec) Encode(m *adapter.Message) (adapter.Frame, error) {
 	var err error
 	switch m.Kind {
 	case adapter.KindEvent:
-		b, err = beginEnvelope(m.Event, m.Args)
+		b, err = beginEnvelope(m.Event, m)
 		if m.ID != "" {
 			b = append(append(b, `,"id":`...), m.ID...)
 		}
@@ -57,6 +57,9 @@ func (codec Codec) Encode(m *adapter.Message) (adapter.Frame, error) {
 	}
 	if err != nil || b == nil {
 		return adapter.Frame{}, err
+	}
+	if m.Meta != nil {
+		b = append(append(b, `,"meta":`...), m.Meta...)
 	}
 	return adapter.Frame{Text: append(b, '}')}, nil
 }
@@ -96,7 +99,7 @@ func nestReply(args []any) (adapter.Frame, error) {
 
 // beginAnswer leaves the closing brace to the caller, as beginEnvelope does.
 func beginAnswer(event string, m *adapter.Message) ([]byte, error) {
-	b, err := beginEnvelope(event, m.Args)
+	b, err := beginEnvelope(event, m)
 	if m.ID == "" || err != nil {
 		return b, err
 	}
@@ -109,13 +112,13 @@ func beginAnswer(event string, m *adapter.Message) ([]byte, error) {
 
 // beginEnvelope makes `{"event":…,"data":…`: no data without arguments, the
 // argument itself if there is one, an array of several.
-func beginEnvelope(event string, args []any) ([]byte, error) {
-	b := make([]byte, 0, 64+len(event)+sizeHint(args))
+func beginEnvelope(event string, m *adapter.Message) ([]byte, error) {
+	b := make([]byte, 0, 64+len(event)+sizeHint(m.Args)+len(m.Meta))
 	b, err := payload.AppendJSON(append(b, `{"event":`...), event)
-	if err != nil || len(args) == 0 {
+	if err != nil || len(m.Args) == 0 {
 		return b, err
 	}
-	return appendArgs(append(b, `,"data":`...), args)
+	return appendArgs(append(b, `,"data":`...), m.Args)
 }
 
 // appendArgs appends the only argument, or an array of several.

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/meta"
 	"github.com/wsrouter/wsrouter/internal/scan"
 	"github.com/wsrouter/wsrouter/payload"
 )
@@ -45,8 +46,8 @@ func (e *frameError) Error() string { return e.msg }
 // envelope is a frame of the plain protocol, its values still JSON; nil means
 // that the key was not there.
 type envelope struct {
-	event, data, id, re, more, cancel, pull, auth, ping, pong json.RawMessage
-	session, received, window, ack                            json.RawMessage
+	event, data, id, re, more, cancel, pull, meta, auth, ping, pong json.RawMessage
+	session, received, window, ack                                  json.RawMessage
 }
 
 // ofSession reads a frame about the session; ok is false for one that is none, or
@@ -85,7 +86,7 @@ func (env *envelope) ofSession() (ctl control, ok bool) {
 
 // decode reads one frame of at most maxName bytes in its event's name. It
 // returns a Message, or a control with a nil Message; those of a session only where
-// there is one. The Message's data is a part of the frame's.
+// there is one. The Message's data and meta are parts of the frame.
 func decode(data []byte, maxName int, session bool) (*adapter.Message, control, error) {
 	env, err := splitFrame(data)
 	if err != nil {
@@ -147,7 +148,22 @@ func (env *envelope) message(maxName int) (*adapter.Message, error) {
 			return nil, &frameError{msg: fmt.Sprintf("event must have 1 to %d bytes", maxName)}
 		}
 	}
-	return m, env.kind(m)
+	if err := env.kind(m); err != nil {
+		return nil, err
+	}
+	return m, env.addMeta(m)
+}
+
+// addMeta fills in what goes beside the data; a cancel and a pull have none.
+func (env *envelope) addMeta(m *adapter.Message) error {
+	if env.meta == nil || m.Kind == adapter.KindCancel || m.Kind == adapter.KindPull {
+		return nil
+	}
+	if !meta.Valid(env.meta) {
+		return &frameError{msg: fmt.Sprintf("meta must be an object of strings of at most %d bytes", meta.Max)}
+	}
+	m.Meta = env.meta
+	return nil
 }
 
 // kind fills in what kind of message the keys make.
@@ -259,6 +275,8 @@ func (env *envelope) field(key []byte) *json.RawMessage {
 		return &env.cancel
 	case "pull":
 		return &env.pull
+	case "meta":
+		return &env.meta
 	case "auth":
 		return &env.auth
 	case "ping":

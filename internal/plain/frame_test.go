@@ -16,6 +16,7 @@ func FuzzDecode(f *testing.F) {
 		`{"event":"echo","data":{"a":[1,"x\\\"]}"]},"id":7}`, `{"event":"a","id":8,"pull":16}`, `{"id":8,"cancel":true}`,
 		`{"event":"x","data":null,"re":"é","more":true}`, `{"auth":{}}`, `{"ping":1}`, ` { } `, `[]`, `{"event":1}`, "\xff", ``,
 		`{"a":-1.5e+3,"event":"e" }`, `{"event":"exception","re":1}`, `{"id":1,"re":1}`,
+		`{"event":"a","meta":{"traceparent":"00-1-2-01","b":"\u00e9"}}`, `{"event":"a","meta":{"a":1},"id":7}`, `{"event":"a","re":7,"meta":{}}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -38,6 +39,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		if body, ok := keys["data"]; ok && m.Kind == adapter.KindEvent {
 			require.Equal(t, string(body), string(m.Data.JSON))
+		}
+		if text, ok := keys["meta"]; ok && (m.Kind == adapter.KindEvent || m.Kind == adapter.KindReply) {
+			var pairs map[string]string
+			require.NoError(t, json.Unmarshal(text, &pairs))
+			require.Equal(t, string(text), string(m.Meta))
 		}
 		m.Args = []any{m.Data}
 		_, err = JSON.Encode(m)

@@ -40,7 +40,7 @@ type Session struct {
 	Link      adapter.Link
 	Namespace adapter.Namespace
 	Codec     Codec
-	Limits    adapter.Limits
+	Limits    *adapter.Limits
 	WantAuth  bool // {"auth":…} comes first
 	Resumable bool // both ends have agreed that {"session":…} comes first
 	Dialed    bool

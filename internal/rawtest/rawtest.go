@@ -43,6 +43,7 @@ func Connect(r *wsrouter.Router, opts *wsrouter.WSOptions, req *http.Request) *R
 		}
 	}
 	host := r.Adapter()
+	limits := host.Limits()
 	server, client := pipe.New(host.Limits(), adapter.Limits{MaxMessage: unlimited})
 	link, err := host.NewLink(server, adapter.LinkOptions{Request: req})
 	if err != nil {
@@ -51,7 +52,7 @@ func Connect(r *wsrouter.Router, opts *wsrouter.WSOptions, req *http.Request) *R
 	server.Attach(link)
 	client.Attach(nobody{})
 	s := &plain.Session{
-		Link: link, Namespace: r, Codec: plain.Codec(opts.Codec), Limits: host.Limits(), WantAuth: opts.AuthFrame,
+		Link: link, Namespace: r, Codec: plain.Codec(opts.Codec), Limits: &limits, WantAuth: opts.AuthFrame,
 		Resumable: host.Limits().Window > 0 && req.Header.Get("Sec-WebSocket-Protocol") == plain.SessionSubprotocol,
 	}
 	raw := &Raw{pipe: client, done: make(chan struct{})}

@@ -149,6 +149,11 @@ func TestTracing(t *testing.T) {
 				{Level: "ERROR", Event: "ours", Msg: "wsrouter: handler failed", Trace: want},
 				{Level: "INFO", Event: "own", Msg: "hello", Trace: want},
 			}, lines(t, &log), header)
+
+			log.Reset()
+			const other = "0af7651916cd43dd8448eb211c80319c"
+			client.Call(wsrouter.WithMeta(t.Context(), "traceparent", "00-"+other+"-b7ad6b7169203331-01"), "own", nil, nil)
+			require.Equal(t, []line{{Level: "INFO", Event: "own", Msg: "hello", Trace: other}}, lines(t, &log), "an event's own goes first")
 		})
 	}
 }

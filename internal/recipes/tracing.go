@@ -1,6 +1,7 @@
 package recipes
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"regexp"
@@ -12,10 +13,12 @@ type traceKey struct{}
 
 var traceparent = regexp.MustCompile(`^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// Tracing is middleware that puts the trace of the handshake into the context of each event.
+// Tracing is middleware that puts an event's trace into its context: that of its meta, or
+// else that of the handshake.
 func Tracing(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 	return func(c *wsrouter.Context) error {
-		found := traceparent.FindStringSubmatch(c.Request().Header.Get("Traceparent"))
+		parent := cmp.Or(c.Meta("traceparent"), c.Request().Header.Get("Traceparent"))
+		found := traceparent.FindStringSubmatch(parent)
 		if found == nil {
 			return next(c)
 		}

@@ -144,11 +144,13 @@ func (g *Registry[T]) move(m *Member[T], to phase) {
 	}
 }
 
-// Forget drops the rooms of a member that was removed.
-func (g *Registry[T]) Forget(m *Member[T]) {
+// Forget drops the rooms of a member that was removed, and returns them.
+func (g *Registry[T]) Forget(m *Member[T]) (rooms map[string]struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	rooms = m.rooms
 	m.phase, m.rooms = gone, nil
+	return rooms
 }
 
 func (x *index[T]) add(m *Member[T]) {
@@ -190,29 +192,46 @@ func (g *Registry[T]) Join(m *Member[T], rooms []string) error {
 		return ErrGone
 	}
 	for _, room := range rooms {
-		if _, in := m.rooms[room]; in || room == m.ID {
-			continue
-		}
-		switch {
-		case room == "" || len(room) > g.maxName:
-			return ErrName
-		case IsID(room):
-			return ErrID
-		case len(m.rooms) >= g.maxRooms:
-			return ErrTooMany
-		}
-		if m.rooms == nil {
-			m.rooms = make(map[string]struct{})
-		}
-		room = strings.Clone(room) // it may be a part of a long text
-		m.rooms[room] = struct{}{}
-		if x := g.of(m.phase); x != nil {
-			g.mu.Lock()
-			x.enter(m, room)
-			g.mu.Unlock()
+		if _, err := g.joinLocked(m, room); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// JoinOne is Join for one room. It reports whether the member was not in it before.
+func (g *Registry[T]) JoinOne(m *Member[T], room string) (joined bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.phase == gone {
+		return false, ErrGone
+	}
+	return g.joinLocked(m, room)
+}
+
+func (g *Registry[T]) joinLocked(m *Member[T], room string) (joined bool, err error) {
+	if _, in := m.rooms[room]; in || room == m.ID {
+		return false, nil
+	}
+	switch {
+	case room == "" || len(room) > g.maxName:
+		return false, ErrName
+	case IsID(room):
+		return false, ErrID
+	case len(m.rooms) >= g.maxRooms:
+		return false, ErrTooMany
+	}
+	if m.rooms == nil {
+		m.rooms = make(map[string]struct{})
+	}
+	room = strings.Clone(room) // it may be a part of a long text
+	m.rooms[room] = struct{}{}
+	if x := g.of(m.phase); x != nil {
+		g.mu.Lock()
+		x.enter(m, room)
+		g.mu.Unlock()
+	}
+	return true, nil
 }
 
 // Leave takes a member out of rooms.
@@ -220,19 +239,31 @@ func (g *Registry[T]) Leave(m *Member[T], rooms []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, room := range rooms {
-		if _, in := m.rooms[room]; !in {
-			continue
-		}
-		delete(m.rooms, room)
-		if x := g.of(m.phase); x != nil {
-			g.mu.Lock()
-			x.exit(m, room)
-			g.mu.Unlock()
-		}
+		g.leaveLocked(m, room)
+	}
+}
+
+// LeaveOne is Leave for one room. It reports whether the member was in it.
+func (g *Registry[T]) LeaveOne(m *Member[T], room string) (left bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return g.leaveLocked(m, room)
+}
+
+func (g *Registry[T]) leaveLocked(m *Member[T], room string) (left bool) {
+	if _, in := m.rooms[room]; !in {
+		return false
+	}
+	delete(m.rooms, room)
+	if x := g.of(m.phase); x != nil {
+		g.mu.Lock()
+		x.exit(m, room)
+		g.mu.Unlock()
 	}
 	if len(m.rooms) == 0 {
 		m.rooms = nil // a map keeps the room it once needed
 	}
+	return true
 }
 
 // Rooms returns the rooms of a member, sorted, without its own.

@@ -211,3 +211,28 @@ func TestRace(t *testing.T) {
 	require.Equal(t, []int{0, 0}, []int{members, left})
 	require.Empty(t, g.All())
 }
+
+// TestOne: who joins or leaves one room is told whether that changed anything.
+func TestOne(t *testing.T) {
+	g := rooms.New[int](1, 9)
+	m := &member{ID: rooms.NewID()}
+	for _, step := range []struct {
+		room string
+		want bool
+		err  error
+	}{{"a", true, nil}, {"a", false, nil}, {m.ID, false, nil}, {"b", false, rooms.ErrTooMany}, {"", false, rooms.ErrName}} {
+		joined, err := g.JoinOne(m, step.room)
+		require.Equal(t, step.want, joined, step.room)
+		require.Equal(t, step.err, err, step.room)
+	}
+	require.False(t, g.LeaveOne(m, "b"))
+	require.True(t, g.LeaveOne(m, "a"))
+	require.False(t, g.LeaveOne(m, "a"))
+	g.JoinOne(m, "c")
+	g.Add(m)
+	g.Remove(m)
+	require.Equal(t, map[string]struct{}{"c": {}}, g.Forget(m))
+	require.Empty(t, g.Forget(m))
+	_, err := g.JoinOne(m, "a")
+	require.Equal(t, rooms.ErrGone, err)
+}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
@@ -24,7 +25,7 @@ type Conn struct {
 	alive, control               func()
 	peer                         atomic.Pointer[CloseError] // the peer's close frame
 
-	reading  token // guards what follows; whoever reads has it: the reader, or a closer
+	reading  lazy.Mutex // guards what follows; whoever reads has it: the reader, or a closer
 	in       in
 	buf      *[]byte // nil if nothing is unread
 	from, to int32   // what of buf is unread
@@ -32,7 +33,7 @@ type Conn struct {
 	readErr  error   // every Read from now on fails with it
 	patience patience
 
-	writing  token // guards what follows
+	writing  lazy.Mutex // guards what follows
 	out      out
 	now      bool        // the batch must not wait
 	owes     atomic.Bool // there are pings or pongs to be sent; for everybody
@@ -52,32 +53,16 @@ type network interface {
 	SetWriteDeadline(time.Time) error
 }
 
-// token is a mutex that a testing/synctest bubble sees somebody wait for.
-type token chan struct{}
-
-func newToken() token   { return make(token, 1) }
-func (t token) lock()   { t <- struct{}{} }
-func (t token) unlock() { <-t }
-
 // Subprotocol returns what both ends have agreed upon, as the client spells it; empty
 // is none.
 func (c *Conn) Subprotocol() string { return c.subprotocol }
-
-func (t token) tryLock() bool {
-	select {
-	case t <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
 
 func newConn(conn network, opts *Options, client bool) *Conn {
 	return &Conn{
 		net: conn, direct: directOf(conn),
 		messageTimeout: opts.MessageTimeout, writeTimeout: opts.WriteTimeout, alive: opts.Alive, control: opts.Control,
-		reading: newToken(), in: in{client: client, max: opts.MaxMessage},
-		writing: newToken(), out: out{client: client},
+		in:  in{client: client, max: opts.MaxMessage},
+		out: out{client: client},
 	}
 }
 
@@ -102,8 +87,8 @@ func (c *Conn) Close(code int, reason string) {
 	if !c.sendClose(closePayload(code, reason)) {
 		c.Abort() // lets the reader go
 	}
-	c.reading.lock()
-	defer c.reading.unlock()
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	c.finish()
 }
 

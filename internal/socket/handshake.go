@@ -6,14 +6,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/coder/websocket"
-
-	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
 // RFC 6455 section 4.2: a server's side of the handshake.
@@ -133,13 +130,6 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		c.moveToLoop(conn)
 	}
 	return c, nil
-}
-
-// moveToLoop takes the socket out of Go's poller, if it can be.
-func (c *Conn) moveToLoop(conn net.Conn) {
-	if l, ok := loop.Take(conn, c.pump); ok {
-		c.net, c.direct, c.loop = l, looped{l}, l
-	}
 }
 
 // ours are the headers that only the handshake may set.

@@ -34,11 +34,11 @@ const (
 
 func (c *Conn) next(how patience) (data []byte, text bool, err error) {
 	if how != parses {
-		c.reading.lock()
-	} else if !c.reading.tryLock() { // a closer reads on, which may take it seconds
+		c.reading.Lock()
+	} else if !c.reading.TryLock() { // a closer reads on, which may take it seconds
 		return nil, false, loop.ErrWait
 	}
-	defer c.reading.unlock()
+	defer c.reading.Unlock()
 	c.patience = how
 	for c.readErr == nil {
 		var ev event

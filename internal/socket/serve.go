@@ -1,6 +1,8 @@
 package socket
 
 import (
+	"net"
+
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/loop"
 )
@@ -28,13 +30,20 @@ func (c *Conn) Serve(h Handler) {
 	}
 }
 
+// moveToLoop takes the socket out of Go's poller, if it can be.
+func (c *Conn) moveToLoop(conn net.Conn) {
+	if l, ok := loop.Take(conn, c.pump); ok {
+		c.net, c.direct, c.loop = l, looped{l}, l
+	}
+}
+
 // mayHaveRead reports whether there may be something to be handled already, of which
 // the loop would not tell: it came with the handshake, or behind what Read has returned.
 func (c *Conn) mayHaveRead() bool {
-	if !c.reading.tryLock() {
+	if !c.reading.TryLock() {
 		return true
 	}
-	defer c.reading.unlock()
+	defer c.reading.Unlock()
 	return c.buf != nil || c.readErr != nil
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Begin starts a batch of messages, End sends it.
 func (c *Conn) Begin() {
-	c.writing.lock()
+	c.writing.Lock()
 	c.begin(false)
 }
 
@@ -20,7 +20,7 @@ func (c *Conn) Begin() {
 // once. It reports false, and starts none, where it cannot be known what that is:
 // over TLS, on the client's side, or as somebody else is writing.
 func (c *Conn) BeginNow() bool {
-	if c.direct == nil || !c.writing.tryLock() {
+	if c.direct == nil || !c.writing.TryLock() {
 		return false
 	}
 	c.begin(true)
@@ -85,7 +85,7 @@ func (c *Conn) letGo(free bool) {
 	if free {
 		c.out.free()
 	}
-	c.writing.unlock()
+	c.writing.Unlock()
 	if c.owes.Load() {
 		c.sendControls()
 	}
@@ -110,7 +110,7 @@ func (c *Conn) pong(payload []byte) {
 // writes at the moment will send them, and what the network does not take at once
 // is left to a goroutine.
 func (c *Conn) sendControls() {
-	if !c.writing.tryLock() {
+	if !c.writing.TryLock() {
 		return
 	}
 	c.begin(true)
@@ -132,7 +132,7 @@ func (c *Conn) sendControls() {
 
 // sendClose sends the close frame, once. It reports false if it could not.
 func (c *Conn) sendClose(payload []byte) bool {
-	c.writing.lock()
+	c.writing.Lock()
 	c.begin(false)
 	if c.writeErr == nil {
 		*c.out.batch = c.out.appendControl(*c.out.batch, opClose, payload)

@@ -26,14 +26,14 @@ var homes = map[string][]string{
 	"link":     {"call.go", "join.go", "recovery.go"},      // how Conns begin, and outlive it; what calls cost
 	"request":  {"lifecycle.go", "response.go"},            // how it ends with its Conn, and its stream
 
-	"internal/rooms.Registry": {"select.go"},                                // reading, apart from changing
-	"internal/rooms.index":    {"select.go"},                                // likewise
-	"payload.Value":           {"json.go"},                                  // how it is written as a part of JSON
-	"internal/socket.Conn":    {"end.go", "reader.go", "writer.go"},         // a half each, and the end of both
-	"payload.marks":           {"value.go"},                                 // what they stand for
-	"socketio.handler":        {"polling.go", "session.go", "websocket.go"}, // net/http's entries to each
-	"socketio.packet":         {"format.go"},                                // encoding, apart from parsing
-	"socketio.session":        {"polling.go", "websocket.go"},               // its two transports
+	"internal/rooms.Registry": {"select.go"},                                    // reading, apart from changing
+	"internal/rooms.index":    {"select.go"},                                    // likewise
+	"payload.Value":           {"json.go"},                                      // how it is written as a part of JSON
+	"internal/socket.Conn":    {"end.go", "reader.go", "writer.go", "serve.go"}, // a half each, and the end of both; who reads
+	"payload.marks":           {"value.go"},                                     // what they stand for
+	"socketio.handler":        {"polling.go", "session.go", "websocket.go"},     // net/http's entries to each
+	"socketio.packet":         {"format.go"},                                    // encoding, apart from parsing
+	"socketio.session":        {"polling.go", "websocket.go"},                   // its two transports
 }
 
 // TestMethods: who looks for a method of a type finds it in the type's file, or in
@@ -105,9 +105,7 @@ var crossing = []string{
 
 	// The transports of a session share its queue and its lock.
 	"socketio/polling.go takePendingLocked",
-	"socketio/polling.go wakeLocked",
 	"socketio/websocket.go takePendingLocked",
-	"socketio/websocket.go wakeLocked",
 }
 
 // TestLockedStaysAtHome: what wants a lock held is called where one sees that it is.

@@ -33,6 +33,14 @@ func wireRouter(opts *wsrouter.Options) *wsrouter.Router {
 	router.On("one arg", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args{"x"}) })
 	router.On("no args", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args{}) })
 	router.On("nil args", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args(nil)) })
+	router.On("with meta", func(c *wsrouter.Context) error {
+		return c.Reply(wsrouter.Response{Event: "other", Data: c.Meta("a"), Meta: map[string]string{"b": "2", "<": ">"}})
+	})
+	router.On("emit with meta", func(c *wsrouter.Context) error {
+		changed := c.WithContext(wsrouter.WithMeta(c.Context(), "b", "3"))
+		return errors.Join(c.Emit("passed on"), changed.Emit("changed", 1),
+			c.Conn().Emit("nothing"), router.To(c.Conn().ID()).Emit("nothing"))
+	})
 	router.On("named args", func(c *wsrouter.Context) error {
 		return c.Reply(wsrouter.Response{Event: "events", Data: wsrouter.Args{1, 2}})
 	})
@@ -76,7 +84,19 @@ func TestFrames(t *testing.T) {
 			[]string{`{"event":"echo","data":{"b": 1.0, "a":[1e2,"\u00e9<"] }}`}},
 		{"escaped key and event", `{"\u0065vent":"e\u0063ho","data":1}`, []string{`{"event":"echo","data":1}`}},
 		{"white space", " {\t\"event\" :\n\"echo\" , \"data\" : 1 }\r\n", []string{`{"event":"echo","data":1}`}},
-		{"unknown keys and meta", `{"meta":{"x":[1,{"event":"no"}]},"event":"echo","x":null,"data":1}`, []string{`{"event":"echo","data":1}`}},
+		{"unknown keys", `{"Meta":{"x":[1,{"event":"no"}]},"event":"echo","x":null,"data":1}`, []string{`{"event":"echo","data":1}`}},
+		{"meta is not sent back", `{"event":"echo","data":1,"id":7,"meta":{"traceparent":"00-1-2-01","":"\u0000"}}`, []string{`{"event":"echo","data":1,"re":7}`}},
+		{"meta of a reply", `{"event":"with meta","id":7,"meta":{"a":"1"}}`, []string{`{"event":"other","data":"1","re":7,"meta":{"<":">","b":"2"}}`}},
+		{"meta of an emit", `{"event":"emit with meta","meta":{"a":"1", "b":"2"}}`, []string{
+			`{"event":"passed on","meta":{"a":"1", "b":"2"}}`, `{"event":"changed","data":1,"meta":{"a":"1","b":"3"}}`,
+			`{"event":"nothing"}`, `{"event":"nothing"}`}},
+		{"emits without meta", `{"event":"emit with meta"}`, []string{
+			`{"event":"passed on"}`, `{"event":"changed","data":1,"meta":{"b":"3"}}`, `{"event":"nothing"}`, `{"event":"nothing"}`}},
+		{"the last of equal keys in meta counts", `{"event":"with meta","id":7,"meta":{"a":"1","\u0061":"2"}}`, []string{`{"event":"other","data":"2","re":7,"meta":{"<":">","b":"2"}}`}},
+		{"meta of 1,024 bytes", `{"event":"echo","data":1,"meta":{"a":"` + strings.Repeat("x", 1024-8) + `"}}`, []string{`{"event":"echo","data":1}`}},
+		{"meta of an exception from a client", `{"event":"exception","meta":{"a":"b"}}`, nil},
+		{"meta of an answer that nobody waits for", `{"event":"x","re":5,"meta":{"a":"b"}}`, nil},
+		{"meta of a cancel", `{"id":99,"cancel":true,"meta":1}`, nil},
 		{"the last of equal keys counts", `{"event":"none","event":"echo","data":1,"data":2}`, []string{`{"event":"echo","data":2}`}},
 		{"no data", `{"event":"args"}`, []string{`{"event":"got","data":[true,false]}`}},
 		{"null", `{"event":"args","data":null}`, []string{`{"event":"got","data":[false,true]}`}},
@@ -116,6 +136,16 @@ func TestFrames(t *testing.T) {
 		{"exception from a client", `{"event":"exception","data":{"message":"x"}}`, nil},
 		{"request named exception", `{"event":"exception","id":4}`, []string{invalid + `no such event","code":"not_found"},"re":4}`}},
 
+		{"meta of 1,025 bytes", `{"event":"echo","meta":{"a":"` + strings.Repeat("x", 1024-7) + `"}}`, []string{invalid + badMeta + `}`}},
+		{"large meta of a request", `{"event":"echo","meta":{"a":"` + strings.Repeat("x", 100_000) + `"},"id":7}`, []string{invalid + badMeta + `,"re":7}`}},
+		{"meta that is no object", `{"meta":"00-1-2-01","event":"echo","id":7}`, []string{invalid + badMeta + `,"re":7}`}},
+		{"null meta", `{"meta":null,"event":"echo"}`, []string{invalid + badMeta + `}`}},
+		{"meta of an array", `{"meta":["a"],"event":"echo"}`, []string{invalid + badMeta + `}`}},
+		{"nested meta", `{"event":"echo","id":"a","meta":{"a":"b","c":{"d":"e"}}}`, []string{invalid + badMeta + `,"re":"a"}`}},
+		{"a number in meta", `{"event":"echo","meta":{"a":"b","c":1}}`, []string{invalid + badMeta + `}`}},
+		{"bad meta of an answer", `{"event":"x","re":5,"meta":{"a":1}}`, []string{invalid + badMeta + `}`}},
+		{"half a meta", `{"event":"echo","meta":{"a":"b"`, []string{invalid + `frame is not valid JSON","code":"invalid"}}`}},
+
 		{"garbage", `garbage`, []string{invalid + `frame is not valid JSON","code":"invalid"}}`}},
 		{"empty frame", ``, []string{invalid + `frame is not valid JSON","code":"invalid"}}`}},
 		{"half a frame", `{"event":"ec`, []string{invalid + `frame is not valid JSON","code":"invalid"}}`}},
@@ -153,6 +183,8 @@ func TestFrames(t *testing.T) {
 		})
 	}
 }
+
+const badMeta = `meta must be an object of strings of at most 1024 bytes","code":"invalid"}`
 
 const badID = `id must be a string of at most 64 bytes or an integer from 0 to 2^53-1","code":"invalid"}}`
 
@@ -238,6 +270,7 @@ func TestNestJSON(t *testing.T) {
 		{`{"event":"nil"}`, ``},
 		{`{"event":"named","data":1}`, `{"event":"events","data":1}`},
 		{`{"event":"stream"}`, `1 {"event":"other","data":2} "x"`},
+		{`{"event":"with meta","meta":{"a":"1"}}`, `{"event":"other","data":"1","meta":{"<":">","b":"2"}}`},
 		{`{"event":"several"}`, `[1,"Ag==",null]`},
 		{`{"event":"one arg"}`, `"x"`},
 		{`{"event":"no args"}`, ``},

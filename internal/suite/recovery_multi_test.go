@@ -57,7 +57,7 @@ func (m *manyfold) Abort() {
 }
 
 func (r *resuming) manyfold(t *testing.T) *manyfold {
-	m := &manyfold{Gate: adapter.NewGate()}
+	m := &manyfold{}
 	req, err := http.NewRequest(http.MethodGet, "http://memory/", nil)
 	require.NoError(t, err)
 	m.link, err = r.Adapter().NewLink(m, adapter.LinkOptions{Request: req, Multiplexed: true})

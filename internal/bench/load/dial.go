@@ -26,12 +26,14 @@ const (
 // conn is one client. Its socket is read and written by system calls, as the
 // load must cost less than the server.
 type conn struct {
-	fd    int
-	in    []byte // the beginning of a frame that has not all been read
-	out   []byte // what the socket did not take
-	sent  uint32 // messages
-	got   uint32 // answers to them, or deliveries
-	times [ring]int64
+	fd     int
+	in     []byte // the beginning of a frame that has not all been read
+	out    []byte // what the socket did not take
+	sent   uint32 // messages
+	got    uint32 // answers to them, or deliveries
+	pings  uint32 // answered
+	closed bool   // by the server, with a close frame
+	times  [ring]int64
 }
 
 // ring bounds the messages on their way over one connection.

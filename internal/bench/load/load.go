@@ -19,7 +19,7 @@ import (
 // Command is one thing to do. A load process gets them as JSON, one after
 // another, and answers each with a Reply.
 type Command struct {
-	Op   string `json:"op"`   // "connect", "check", "echo", "broadcast", "close"
+	Op   string `json:"op"`   // "connect", "check", "echo", "broadcast", "hold", "drain", "close"
 	PID  int    `json:"pid"`  // the server's
 	Port int    `json:"port"` // the server's, on 127.0.0.1
 
@@ -31,7 +31,7 @@ type Command struct {
 	Spread   int           `json:"spread,omitempty"`    // instead of InFlight: of all connections
 	Active   int           `json:"active,omitempty"`    // with Spread: so many of all take turns; 0 is all
 	Warm     time.Duration `json:"warm,omitempty"`      // before the window
-	For      time.Duration `json:"for,omitempty"`       // the window's length
+	For      time.Duration `json:"for,omitempty"`       // the window's length; after connecting, how long the last may still cost
 }
 
 // Reply is a command's result, or its error.
@@ -40,8 +40,8 @@ type Reply struct {
 	Error string `json:"error,omitempty"`
 }
 
-// settle is how long the server may still be busy with the last connection.
-const settle = 200 * time.Millisecond
+// connectBatch is how many connections are opened before pings are answered.
+const connectBatch = 2000
 
 // Run does the commands that come in until there are no more.
 func Run(in io.Reader, out io.Writer) error {
@@ -94,6 +94,10 @@ func (l *loop) do(cmd Command) (Result, error) {
 		return l.echo(cmd)
 	case "broadcast":
 		return l.broadcast(cmd)
+	case "hold":
+		return l.hold(cmd)
+	case "drain":
+		return l.drain(cmd)
 	case "close":
 		l.close()
 		return Result{}, nil
@@ -102,7 +106,8 @@ func (l *loop) do(cmd Command) (Result, error) {
 	}
 }
 
-// connect opens connections until there are cmd.Conns.
+// connect opens connections until there are cmd.Conns. Those that wait for the
+// others are not left without answers to their pings.
 func (l *loop) connect(cmd Command) (Result, error) {
 	more := max(cmd.Conns-len(l.conns), 0)
 	before, err := ProcessTime(cmd.PID)
@@ -110,17 +115,20 @@ func (l *loop) connect(cmd Command) (Result, error) {
 		return Result{}, err
 	}
 	begin := time.Now()
-	conns, err := dial(cmd.Port, more, l.dialect)
-	if err != nil {
-		return Result{}, err
+	for len(l.conns) < cmd.Conns {
+		conns, err := dial(cmd.Port, min(cmd.Conns-len(l.conns), connectBatch), l.dialect)
+		if err != nil {
+			return Result{}, err
+		}
+		if err := l.add(conns); err != nil {
+			return Result{}, err
+		}
+		if err := l.answerPings(); err != nil {
+			return Result{}, err
+		}
 	}
 	took := time.Since(begin)
-	if more > 0 {
-		time.Sleep(settle)
-	}
+	time.Sleep(cmd.For)
 	after, err := ProcessTime(cmd.PID)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{Messages: more, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, l.add(conns)
+	return Result{Messages: more, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, err
 }

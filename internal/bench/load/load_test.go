@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,15 +89,9 @@ func TestProcessTime(t *testing.T) {
 // broadcasts to its only client.
 func play(t *testing.T, answer func(data string) string, commands ...Command) []Reply {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer conn.CloseNow()
-		conn.SetReadLimit(-1)
+	return against(t, func(ctx context.Context, conn *websocket.Conn) {
 		for {
-			_, frame, err := conn.Read(r.Context())
+			_, frame, err := conn.Read(ctx)
 			if err != nil {
 				return
 			}
@@ -108,18 +104,18 @@ func play(t *testing.T, answer func(data string) string, commands ...Command) []
 			}
 			e.Data = answer(e.Data)
 			frame, _ = json.Marshal(e)
-			conn.Write(r.Context(), websocket.MessageText, frame)
+			conn.Write(ctx, websocket.MessageText, frame)
 		}
-	}))
-	defer server.Close()
-	address, err := url.Parse(server.URL)
-	require.NoError(t, err)
-	port, err := strconv.Atoi(address.Port())
-	require.NoError(t, err)
+	}, commands...)
+}
 
+// against runs commands against a server that serves each connection so.
+func against(t *testing.T, serve func(context.Context, *websocket.Conn), commands ...Command) []Reply {
+	t.Helper()
+	to := listen(t, serve)
 	var in, out bytes.Buffer
 	for _, cmd := range commands {
-		cmd.Port, cmd.PID, cmd.Dialect, cmd.For = port, os.Getpid(), "plain", 200*time.Millisecond
+		cmd.Port, cmd.PID, cmd.Dialect, cmd.For = to.Port, to.PID, to.Dialect, to.For
 		require.NoError(t, json.NewEncoder(&in).Encode(cmd))
 	}
 	require.NoError(t, Run(&in, &out))
@@ -133,6 +129,27 @@ func play(t *testing.T, answer func(data string) string, commands ...Command) []
 		require.NoError(t, err)
 		replies = append(replies, reply)
 	}
+}
+
+// listen starts a server that serves each connection so, and returns what all
+// commands to it have in common.
+func listen(t *testing.T, serve func(context.Context, *websocket.Conn)) Command {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		conn.SetReadLimit(-1)
+		serve(r.Context(), conn)
+	}))
+	t.Cleanup(server.Close)
+	address, err := url.Parse(server.URL)
+	require.NoError(t, err)
+	port, err := strconv.Atoi(address.Port())
+	require.NoError(t, err)
+	return Command{Port: port, PID: os.Getpid(), Dialect: "plain", For: 200 * time.Millisecond}
 }
 
 func TestRun(t *testing.T) {
@@ -173,4 +190,54 @@ func TestRunWrongAnswers(t *testing.T) {
 		return data
 	}, Command{Op: "connect", Conns: 1}, Command{Op: "echo", InFlight: 1, Size: 16})
 	require.Contains(t, replies[1].Error, "wrong answer")
+}
+
+// TestHoldAndDrain answers pings while it holds connections, and tells those that
+// were closed from those that were cut.
+func TestHoldAndDrain(t *testing.T) {
+	var served atomic.Int32
+	connected, held := make(chan struct{}), make(chan struct{})
+	cmd := listen(t, func(ctx context.Context, conn *websocket.Conn) {
+		first := served.Add(1) == 1
+		ctx = conn.CloseRead(ctx)
+		<-connected
+		for range 3 {
+			if conn.Ping(ctx) != nil {
+				return
+			}
+		}
+		<-held
+		if !first {
+			conn.Close(websocket.StatusGoingAway, "bye")
+		}
+	})
+	l, err := newLoop(dialects["plain"])
+	require.NoError(t, err)
+	defer l.end()
+	do := func(op string) Result {
+		cmd.Op = op
+		result, err := l.do(cmd)
+		require.NoError(t, err, op)
+		return result
+	}
+
+	cmd.Conns = 3
+	require.Equal(t, 3, do("connect").Messages)
+	close(connected)
+	cmd.For = time.Second
+	pings := do("hold")
+	require.Equal(t, 9, pings.Messages)
+	require.Equal(t, 3, pings.Least)
+	close(held)
+	cmd.For = 20 * time.Second
+	end := do("drain")
+	require.Equal(t, 2, end.Messages, "closed")
+	require.Equal(t, 1, end.Cut)
+	require.Equal(t, "the server hung up", end.Why)
+}
+
+// TestHoldLoses finds a connection that ends while it is held.
+func TestHoldLoses(t *testing.T) {
+	replies := against(t, func(context.Context, *websocket.Conn) {}, Command{Op: "connect", Conns: 1}, Command{Op: "hold"})
+	require.Contains(t, replies[1].Error, "hung up")
 }

@@ -19,7 +19,16 @@ type loop struct {
 
 	want []byte // the answer, byte for byte; nil until the first has been checked
 	odd  func(c *conn, payload []byte) (answers int, err error)
+
+	// ended, if not nil, is told of a connection that has failed or was closed, which
+	// is an error else.
+	ended func(c *conn, why error) error
 }
+
+// closeError says that the server has sent a close frame.
+type closeError struct{ payload []byte }
+
+func (err *closeError) Error() string { return fmt.Sprintf("the server closed: %.100q", err.payload) }
 
 func newLoop(d *dialect) (*loop, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
@@ -74,15 +83,10 @@ func (l *loop) poll(timeout int, handle func(c *conn, answers int) error) error 
 	}
 	for _, event := range l.ready[:n] {
 		c := l.byFD[event.Fd]
-		if event.Events&syscall.EPOLLOUT != 0 {
-			if err := l.flush(c); err != nil {
-				return err
-			}
+		answers, err := l.serve(c, event.Events)
+		if err != nil && l.ended != nil {
+			err = l.ended(c, err)
 		}
-		if event.Events&^syscall.EPOLLOUT == 0 {
-			continue
-		}
-		answers, err := l.read(c)
 		if err != nil {
 			return err
 		}
@@ -93,6 +97,19 @@ func (l *loop) poll(timeout int, handle func(c *conn, answers int) error) error 
 		}
 	}
 	return nil
+}
+
+// serve does what a socket is ready for, and returns how many answers came.
+func (l *loop) serve(c *conn, events uint32) (answers int, err error) {
+	if events&syscall.EPOLLOUT != 0 {
+		if err := l.flush(c); err != nil {
+			return 0, err
+		}
+	}
+	if events&^syscall.EPOLLOUT == 0 {
+		return 0, nil
+	}
+	return l.read(c)
 }
 
 // read takes what the socket has and returns how many answers were in it.
@@ -146,11 +163,12 @@ func (l *loop) frame(c *conn, opcode byte, payload []byte) (answers int, err err
 		}
 		return answers, nil
 	case opPing:
+		c.pings++
 		return 0, l.write(c, appendFrame(nil, opPong, payload))
 	case opPong:
 		return 0, nil
 	case opClose:
-		return 0, fmt.Errorf("the server closed: %.100q", payload)
+		return 0, &closeError{bytes.Clone(payload)}
 	default:
 		return 0, fmt.Errorf("a frame of opcode %d", opcode)
 	}
@@ -161,6 +179,7 @@ func (l *loop) message(c *conn, payload []byte) (answers int, err error) {
 	case l.want != nil && bytes.Equal(payload, l.want):
 		return 1, nil
 	case l.dialect.ping != nil && bytes.Equal(payload, l.dialect.ping):
+		c.pings++
 		return 0, l.write(c, appendFrame(nil, opText, l.dialect.pong))
 	case l.dialect.ack != nil && bytes.Equal(payload, l.dialect.ack), len(payload) == 0:
 		return 0, nil

@@ -10,12 +10,16 @@ import (
 
 // Result is what a measure found, over its window.
 type Result struct {
-	Messages int     `json:"messages"` // answered, delivered, or connections made
+	Messages int     `json:"messages"` // answered, delivered; connections made or closed; pings
 	Seconds  float64 `json:"seconds"`  // on the wall
 	CPU      float64 `json:"cpu"`      // seconds, of the server
 	LoadCPU  float64 `json:"load_cpu"` // seconds, of this process
 	P50      float64 `json:"p50"`      // seconds
 	P99      float64 `json:"p99"`
+
+	Least int    `json:"least,omitempty"` // hold: pings of the connection that had fewest
+	Cut   int    `json:"cut,omitempty"`   // drain: connections that ended without a close frame
+	Why   string `json:"why,omitempty"`   // drain: how the first of these ended
 }
 
 // window counts between the end of the warm-up and the end of the measure. What

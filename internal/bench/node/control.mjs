@@ -5,6 +5,16 @@ import { createInterface } from "node:readline";
 
 export const maxMessage = 4 << 20; // lets messages of a megabyte in
 
+// collect gives back what is not needed, as far as the runtime lets a script.
+function collect() {
+  if (globalThis.Bun) {
+    Bun.gc(true);
+    Bun.shrink();
+  } else {
+    global.gc();
+  }
+}
+
 export function announce({ port }) {
   console.log(`port ${port}`);
   const lines = createInterface({ input: process.stdin });
@@ -12,8 +22,8 @@ export function announce({ port }) {
     if (line !== "gc") {
       throw new Error(`no command ${line}`);
     }
-    global.gc();
-    global.gc();
+    collect();
+    collect();
     console.log("ok");
   });
   lines.on("close", () => process.exit());

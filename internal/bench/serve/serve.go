@@ -5,13 +5,16 @@
 //	echo       answers with an event of the same name and data
 //	broadcast  sends an event "news" with the data to everybody
 //
-// All run on net/http, without compression, and with the settings their own
-// examples use, but for limits that the largest message would hit.
+// All run on net/http, except nbio, which brings its own, without compression, and
+// with the settings their own examples use, but for limits that the largest message
+// would hit. The floor does none of that work: it is what the rest stands on.
 package serve
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -27,41 +30,73 @@ import (
 // maxMessage lets messages of a megabyte in.
 const maxMessage = 4 << 20
 
-var servers = map[string]func() http.Handler{
+// settings are what the flags say. They are wsrouter's: the others take none.
+type settings struct {
+	loops bool          // serve by event loops
+	ping  time.Duration // PingInterval and PongTimeout; zero is the defaults
+}
+
+// server is one that is ready to serve.
+type server struct {
+	handler http.Handler                // mounted in net/http
+	serve   func(net.Listener) error    // instead, where the library brings its own
+	drain   func(context.Context) error // close all connections; nil if that is not measured
+}
+
+var servers = map[string]func(settings) server{
 	"wsrouter":          newWsrouter,
 	"wsrouter-detach":   newWsrouterDetach,
 	"wsrouter-socketio": newWsrouterSocketIO,
-	"coder":             newCoder,
-	"gorilla":           newGorilla,
-	"gws":               newGWS,
-	"melody":            newMelody,
-	"centrifuge":        newCentrifuge,
+	"floor":             mounted(newFloor),
+	"coder":             mounted(newCoder),
+	"gorilla":           mounted(newGorilla),
+	"gws":               mounted(newGWS),
+	"melody":            mounted(newMelody),
+	"centrifuge":        mounted(newCentrifuge),
+	"nbio":              newNbio,
 }
 
-// Run serves on a port of its own, which it prints, until in ends. A line "gc"
-// gives memory back to the system, "profile FILE" starts a processor profile and
-// "profile" ends it, "heap FILE" writes a heap profile; each is answered by "ok".
-func Run(name string, in io.Reader, out io.Writer) error {
-	newHandler, ok := servers[name]
+// mounted makes a server of a handler that net/http serves.
+func mounted(newHandler func() http.Handler) func(settings) server {
+	return func(settings) server { return server{handler: newHandler()} }
+}
+
+// Run serves on a port of its own, which it prints, until in ends; args are flags
+// and the server's name. A line "gc" gives memory back to the system, "profile FILE"
+// starts a processor profile and "profile" ends it, "heap FILE" writes a heap
+// profile, "drain DURATION" closes all connections within that; each is answered by
+// "ok".
+func Run(args []string, in io.Reader, out io.Writer) error {
+	var s settings
+	flags := flag.NewFlagSet("bench serve", flag.ContinueOnError)
+	flags.BoolVar(&s.loops, "loops", false, "wsrouter: serve by event loops")
+	flags.DurationVar(&s.ping, "ping", 0, "wsrouter: ping a client after `so long` a silence, and wait as long for the pong")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	newServer, ok := servers[flags.Arg(0)]
 	if !ok {
-		return fmt.Errorf("no server %q", name)
+		return fmt.Errorf("no server %q", flags.Arg(0))
 	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		Handler:           newHandler(),
-		ReadHeaderTimeout: 20 * time.Second,
-		ErrorLog:          log.New(io.Discard, "", 0),
+	server := newServer(s)
+	if server.serve == nil {
+		server.serve = (&http.Server{
+			Handler:           server.handler,
+			ReadHeaderTimeout: 20 * time.Second,
+			ErrorLog:          log.New(io.Discard, "", 0),
+		}).Serve
 	}
-	go server.Serve(listener)
+	go func() { log.Fatal(server.serve(listener)) }()
 	fmt.Fprintln(out, "port", listener.Addr().(*net.TCPAddr).Port)
 
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		word, argument, _ := strings.Cut(lines.Text(), " ")
-		if err := control(word, argument); err != nil {
+		if err := server.control(word, argument); err != nil {
 			return err
 		}
 		fmt.Fprintln(out, "ok")
@@ -69,7 +104,7 @@ func Run(name string, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-func control(word, argument string) error {
+func (s server) control(word, argument string) error {
 	switch {
 	case word == "gc":
 		// Twice, as what the first finds in pools only the second frees.
@@ -91,6 +126,14 @@ func control(word, argument string) error {
 	case word == "profile":
 		pprof.StopCPUProfile()
 		return nil
+	case word == "drain" && s.drain != nil:
+		within, err := time.ParseDuration(argument)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), within)
+		defer cancel()
+		return s.drain(ctx)
 	default:
 		return fmt.Errorf("no command %q", word)
 	}

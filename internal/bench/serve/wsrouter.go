@@ -1,25 +1,29 @@
 package serve
 
 import (
-	"net/http"
-	"os"
-
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-func newWsrouter() http.Handler { return newRouter() }
-
-func newWsrouterDetach() http.Handler {
-	return newRouter().Handler(&wsrouter.WSOptions{Detach: true})
+func newWsrouter(s settings) server {
+	router := newRouter(s)
+	return server{handler: router, drain: router.Shutdown}
 }
 
-func newWsrouterSocketIO() http.Handler {
-	return socketio.New(newRouter(), nil)
+func newWsrouterDetach(s settings) server {
+	router := newRouter(s)
+	return server{handler: router.Handler(&wsrouter.WSOptions{Detach: true}), drain: router.Shutdown}
 }
 
-func newRouter() *wsrouter.Router {
-	router := wsrouter.New(&wsrouter.Options{MaxMessage: maxMessage, EventLoops: os.Getenv("LOOPS") != ""})
+func newWsrouterSocketIO(s settings) server {
+	router := newRouter(s)
+	return server{handler: socketio.New(router, &socketio.Options{Detach: s.loops}), drain: router.Shutdown}
+}
+
+func newRouter(s settings) *wsrouter.Router {
+	router := wsrouter.New(&wsrouter.Options{
+		MaxMessage: maxMessage, PingInterval: s.ping, PongTimeout: s.ping, EventLoops: s.loops,
+	})
 	router.On("echo", func(c *wsrouter.Context) error {
 		var text string
 		if err := c.Bind(&text); err != nil {

@@ -70,6 +70,62 @@ export const frames = [
     await settled();
     equal(socket.sent, ['{"event":"exception","data":{"status":"error","message":"no such event","code":"not_found"},"re":1}']);
   }],
+  ["meta", "goes beside the data, of the client and then of the call", async (stage) => {
+    const { client, socket } = await fake(stage, { meta: (event) => ({ traceparent: `of ${event}`, a: "1" }) });
+    client.emit("e");
+    client.emit("e", 1, { meta: { a: "2" } });
+    client.call("c", 1).catch(() => {});
+    client.call("c", 1, { meta: () => ({ b: "3" }) }).catch(() => {});
+    client.pull("p", 1, { meta: { traceparent: "mine" } }).next().catch(() => {});
+    equal(socket.sent, [
+      '{"event":"e","meta":{"traceparent":"of e","a":"1"}}',
+      '{"event":"e","data":1,"meta":{"traceparent":"of e","a":"2"}}',
+      '{"event":"c","data":1,"meta":{"traceparent":"of c","a":"1"},"id":1}',
+      '{"event":"c","data":1,"meta":{"traceparent":"of c","a":"1","b":"3"},"id":2}',
+      '{"event":"p","data":1,"meta":{"traceparent":"mine","a":"1"},"pull":16,"id":3}',
+    ]);
+  }],
+  ["meta", "is read by the server, and comes back with what it sends", async (stage) => {
+    const { client } = await stage.open("/own", { meta: () => ({ traceparent: "é\n" }) });
+    const got = [];
+    client.on("asked", (data, { meta }) => { got.push(meta); });
+    equal(await client.call("meta", "traceparent"), "é\n");
+    equal(await collect(client.pull("meta", "a", { meta: { a: "1" } })), ["1"]);
+    equal(await client.call("meta", "a"), "");
+    await client.call("ask meta");
+    equal(got, [{ traceparent: "é\n" }, { traceparent: "é\n" }]);
+  }],
+  ["meta", "is never a reason not to send", async (stage) => {
+    const written = [];
+    const { error } = console;
+    console.error = (err) => written.push(err.message);
+    try {
+      const { client, socket } = await fake(stage, { meta: () => { throw new Error("no tracer"); } });
+      for (const meta of [undefined, null, 5, "text", [], {}, { a: 1, b: {}, c: undefined, d: null }, () => {}, async () => ({ a: "1" }), { a: "x".repeat(1017) }, { a: "é".repeat(509) }]) {
+        client.emit("e", 1, { meta });
+      }
+      client.emit("e", 1, { meta: { a: 1, b: "2" } });
+      client.emit("e", 1, { meta: { a: "x".repeat(1010), b: "2", c: "3" } });
+      client.emit("e", 1, { meta: { a: "x".repeat(1016) } });
+      equal(socket.sent.slice(0, 11), Array(11).fill('{"event":"e","data":1}'));
+      equal(socket.sent.slice(11).map((text) => text.replace(/x{9,}/, (x) => x.length)), [
+        '{"event":"e","data":1,"meta":{"b":"2"}}', '{"event":"e","data":1,"meta":{"a":"1010"}}', '{"event":"e","data":1,"meta":{"a":"1016"}}',
+      ]);
+      equal(written.length, socket.sent.length);
+      equal(written[0], "no tracer");
+    } finally {
+      console.error = error;
+    }
+  }],
+  ["meta", "of the server's events and requests is shown to listeners", async (stage) => {
+    const { client, socket } = await fake(stage);
+    const got = [];
+    client.on("event", (data, { meta }) => { got.push(meta); });
+    socket.deliver('{"event":"event","meta":{"traceparent":"00-1-2-01"}}', '{"event":"event"}', '{"event":"event","meta":null,"id":1}', '{"event":"event","meta":{"a":"b"},"id":2}');
+    await settled();
+    equal(got, [{ traceparent: "00-1-2-01" }, {}, {}, { a: "b" }]);
+    equal(socket.sent, ['{"event":"event","re":1}', '{"event":"event","re":2}']);
+  }],
   ["frames", "missing data and null differ", async (stage) => {
     const { peer, client, socket } = await fake(stage);
     peer.hear("event");

@@ -65,6 +65,11 @@ func register(router *wsrouter.Router) {
 		return c.Conn().Close(in.Code, in.Reason)
 	})
 	router.On("whoami", func(c *wsrouter.Context) error { return c.Reply(c.Conn().ID()) })
+	wsrouter.Handle(router, "meta", func(c *wsrouter.Context, key string) (string, error) { return c.Meta(key), nil })
+	// ask meta asks the client in turn, with the context of the event.
+	router.On("ask meta", func(c *wsrouter.Context) error {
+		return errors.Join(c.Emit("asked"), c.Conn().Call(c.Context(), "asked", nil, nil))
+	})
 	router.On("auth", func(c *wsrouter.Context) error {
 		var auth json.RawMessage
 		if err := c.Conn().Auth(&auth); err != nil {

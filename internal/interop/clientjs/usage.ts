@@ -8,6 +8,10 @@ connect("/ws", { auth: { token: "t" }, reconnect: { max: 10_000 }, WebSocket });
 connect("/ws", { resume: true, pongTimeout: 5_000 });
 connect("/ws", { resume: { maxBytes: 64 << 10 } });
 connect("/ws", { auth: async () => ({ token: await Promise.resolve("t") }) });
+connect("/ws", { meta: () => ({ traceparent: "00-1-2-01" }) });
+connect("/ws", { meta: (event) => (event === "quiet" ? undefined : { tenant: "t" }) });
+// @ts-expect-error: strings only
+connect("/ws", { meta: { n: 1 } });
 // @ts-expect-error: the wait is an object
 connect("/ws", { reconnect: 500 });
 
@@ -26,16 +30,17 @@ async function use(abort: AbortController): Promise<number> {
   await client.ready();
   client.emit("hello");
   client.emit("hello", { any: ["json"] });
-  const sum = await client.call<Sum>("sum", [1, 2], { signal: abort.signal, timeout: 1_000 });
+  client.emit("hello", undefined, { meta: { tenant: "t" } });
+  const sum = await client.call<Sum>("sum", [1, 2], { signal: abort.signal, timeout: 1_000, meta: (event) => ({ event }) });
   // @ts-expect-error: no such field
   sum.missing;
-  for await (const n of client.pull<number>("count", { to: 5 }, { signal: abort.signal, window: 4 })) sum.total += n;
+  for await (const n of client.pull<number>("count", { to: 5 }, { signal: abort.signal, window: 4, meta: { a: "b" } })) sum.total += n;
   // @ts-expect-error: a window is for pull
   await client.call("sum", [], { window: 4 });
   return sum.total;
 }
 
-const off: () => void = client.on<string>("news", (text) => console.log(text.length));
+const off: () => void = client.on<string>("news", (text, { meta }) => console.log(text.length, meta.traceparent));
 off();
 client.on("confirm", async (question, { signal }) => {
   signal?.throwIfAborted();

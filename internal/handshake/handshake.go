@@ -1,0 +1,151 @@
+// Package handshake keeps the HTTP requests that clients came with, for as long as they
+// are connected.
+package handshake
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+)
+
+// Request is a request that is kept. All methods may be called concurrently.
+type Request struct {
+	whole  *http.Request // nil if it is packed
+	packed string
+	tls    *tls.ConnectionState
+	values context.Context
+}
+
+// Keep keeps r as it is, for a handler that has not returned.
+func Keep(r *http.Request) *Request {
+	return &Request{whole: r, values: context.WithoutCancel(r.Context())}
+}
+
+// Pack keeps a copy of r in little memory, for a handler that returns: method, URL,
+// protocol, headers, host, the client's address, TLS, the Pattern with the PathValues of
+// its names, and the values of the context.
+func Pack(r *http.Request) *Request {
+	p := packer{}
+	p.add(r.Method, r.URL.String(), r.RequestURI, r.Proto, r.Host, r.RemoteAddr, r.Pattern)
+	for _, name := range names(r.Pattern) {
+		p.add(r.PathValue(name))
+	}
+	for key, values := range r.Header {
+		p.add(key)
+		p.count(len(values))
+		p.add(values...)
+	}
+	return &Request{packed: string(p), tls: r.TLS, values: valuesOf(r.Context())}
+}
+
+// Values returns the values of the request's context, in one that goes on.
+func (r *Request) Values() context.Context { return r.values }
+
+// HTTP returns the request: one that was packed as a new one, without a body, whose
+// context goes on.
+func (r *Request) HTTP() *http.Request {
+	if r.whole != nil {
+		return r.whole
+	}
+	u := unpacker(r.packed)
+	h := &http.Request{Method: u.next(), Header: make(http.Header), Body: http.NoBody, TLS: r.tls}
+	h.URL, _ = url.Parse(u.next()) // which was a URL
+	h.RequestURI, h.Proto, h.Host, h.RemoteAddr, h.Pattern = u.next(), u.next(), u.next(), u.next(), u.next()
+	h.ProtoMajor, h.ProtoMinor, _ = http.ParseHTTPVersion(h.Proto)
+	for _, name := range names(h.Pattern) {
+		h.SetPathValue(name, u.next())
+	}
+	for u != "" {
+		key := u.next()
+		values := make([]string, u.count())
+		for i := range values {
+			values[i] = u.next()
+		}
+		h.Header[key] = values
+	}
+	return h.WithContext(r.values)
+}
+
+// names returns the wildcards of a pattern of net/http's, or of chi's, whose regular
+// expressions follow a colon.
+func names(pattern string) (list []string) {
+	for {
+		_, rest, ok := strings.Cut(pattern, "{")
+		if !ok {
+			break
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		pattern = after
+		name, _, _ = strings.Cut(name, ":")
+		if name = strings.TrimSuffix(name, "..."); name != "$" && name != "" {
+			list = append(list, name)
+		}
+	}
+	if strings.HasSuffix(pattern, "*") {
+		list = append(list, "*")
+	}
+	return list
+}
+
+// packer appends strings, each behind its length.
+type packer []byte
+
+func (p *packer) count(n int) { *p = binary.AppendUvarint(*p, uint64(n)) }
+
+func (p *packer) add(list ...string) {
+	for _, s := range list {
+		p.count(len(s))
+		*p = append(*p, s...)
+	}
+}
+
+// unpacker is what a packer has made.
+type unpacker string
+
+func (u *unpacker) count() int {
+	n, shift := 0, 0
+	for {
+		b := (*u)[0]
+		*u = (*u)[1:]
+		n |= int(b&0x7f) << shift
+		if b < 0x80 {
+			return n
+		}
+		shift += 7
+	}
+}
+
+func (u *unpacker) next() string {
+	n := u.count()
+	s := string((*u)[:n])
+	*u = (*u)[n:]
+	return s
+}
+
+// cancelable is what context.WithCancel returns. What it is made of is its one exported
+// field.
+var cancelable = func() reflect.Type {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	t := reflect.TypeOf(ctx)
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	if f, ok := t.Elem().FieldByName("Context"); !ok || f.Type != reflect.TypeFor[context.Context]() {
+		return nil
+	}
+	return t
+}()
+
+// valuesOf is context.WithoutCancel, and drops the layers around ctx that do nothing but
+// end. Of a request of net/http these are some 400 bytes.
+func valuesOf(ctx context.Context) context.Context {
+	for cancelable != nil && reflect.TypeOf(ctx) == cancelable {
+		ctx = reflect.ValueOf(ctx).Elem().FieldByName("Context").Interface().(context.Context)
+	}
+	return context.WithoutCancel(ctx)
+}

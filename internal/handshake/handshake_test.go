@@ -1,0 +1,146 @@
+package handshake
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"testing"
+)
+
+type userKey struct{}
+
+// serve returns a request as a handler of net/http gets it, behind middleware, and one
+// that was packed and unpacked.
+func serve(t *testing.T, pattern, target string, header http.Header) (whole, unpacked *http.Request, packed *Request) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc(pattern, func(_ http.ResponseWriter, r *http.Request) {
+		whole = r
+		packed = Pack(r)
+		unpacked = packed.HTTP()
+	})
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), userKey{}, "ann"))
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	r.RemoteAddr = "[2001:db8::1]:4711"
+	r.TLS = &tls.ConnectionState{ServerName: "example.com"}
+	mux.ServeHTTP(httptest.NewRecorder(), r)
+	if whole == nil {
+		t.Fatal("the pattern does not fit")
+	}
+	return whole, unpacked, packed
+}
+
+func TestPack(t *testing.T) {
+	header := http.Header{
+		"Cookie":          {"a=b", "c=d"},
+		"X-Empty":         {""},
+		"x-not-canonical": {"värde"},
+		"Many":            make([]string, 300),
+	}
+	whole, got, packed := serve(t, "/rooms/{room}/{rest...}", "/rooms/a%2Fb/c/d?token=x%20y&z#f", header)
+	for _, check := range []struct {
+		what      string
+		got, want any
+	}{
+		{"Method", got.Method, whole.Method},
+		{"URL", got.URL.String(), whole.URL.String()},
+		{"Path", got.URL.Path, whole.URL.Path},
+		{"RawPath", got.URL.RawPath, whole.URL.RawPath},
+		{"RequestURI", got.RequestURI, whole.RequestURI},
+		{"Proto", got.Proto, whole.Proto},
+		{"ProtoMajor", got.ProtoMajor, whole.ProtoMajor},
+		{"ProtoMinor", got.ProtoMinor, whole.ProtoMinor},
+		{"Host", got.Host, whole.Host},
+		{"RemoteAddr", got.RemoteAddr, whole.RemoteAddr},
+		{"Pattern", got.Pattern, whole.Pattern},
+		{"PathValue(room)", got.PathValue("room"), "a/b"},
+		{"PathValue(rest)", got.PathValue("rest"), "c/d"},
+		{"Header", got.Header, whole.Header},
+		{"TLS", got.TLS, whole.TLS},
+		{"FormValue", got.FormValue("token"), "x y"},
+		{"Context", got.Context().Value(userKey{}), "ann"},
+		{"Values", packed.Values().Value(userKey{}), "ann"},
+	} {
+		if !reflect.DeepEqual(check.got, check.want) {
+			t.Errorf("%s is %q, not %q", check.what, check.got, check.want)
+		}
+	}
+	if err := got.Context().Err(); err != nil {
+		t.Errorf("its context has ended: %v", err)
+	}
+}
+
+func TestPackWithoutHeaders(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header = nil
+	if got := Pack(r).HTTP(); got.Header == nil || len(got.Header) > 0 {
+		t.Errorf("headers are %v", got.Header)
+	}
+}
+
+func TestKeep(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if Keep(r).HTTP() != r {
+		t.Error("it is not the request itself")
+	}
+}
+
+func TestNames(t *testing.T) {
+	for pattern, want := range map[string][]string{
+		"":                          nil,
+		"/":                         nil,
+		"GET example.com/a/{b}/{$}": {"b"},
+		"/{a}/{b...}":               {"a", "b"},
+		"/{id:[0-9]{2}}/x":          {"id"},
+		"/files/*":                  {"*"},
+		"/{":                        nil,
+	} {
+		if got := names(pattern); !reflect.DeepEqual(got, want) {
+			t.Errorf("names(%q) = %q, not %q", pattern, got, want)
+		}
+	}
+}
+
+// TestValuesDropsEnds: layers that only end are not kept, and values are, wherever they
+// are.
+func TestValuesDropsEnds(t *testing.T) {
+	base := context.WithValue(context.Background(), userKey{}, 1)
+	ctx, cancel := context.WithCancel(base)
+	ctx, cancel2 := context.WithCancelCause(ctx)
+	cancel2(nil)
+	cancel()
+	got := valuesOf(ctx)
+	if got.Err() != nil || got.Value(userKey{}) != 1 {
+		t.Errorf("error %v, value %v", got.Err(), got.Value(userKey{}))
+	}
+	if want := context.WithoutCancel(base); got != want {
+		t.Errorf("%v is kept, not %v", got, want)
+	}
+}
+
+func FuzzPack(f *testing.F) {
+	f.Add("GET", "/a?b", "Cookie", "a=b", "/{x}")
+	f.Fuzz(func(t *testing.T, method, host, key, value, pattern string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Method, r.Host, r.Pattern = method, host, pattern
+		r.Header[key] = []string{value, value + "2"}
+		for _, name := range names(pattern) {
+			r.SetPathValue(name, value)
+		}
+		got := Pack(r).HTTP()
+		if got.Method != method || got.Host != host || got.Pattern != pattern || !reflect.DeepEqual(got.Header, r.Header) {
+			t.Errorf("%v became %v", r, got)
+		}
+		for _, name := range names(pattern) {
+			if got.PathValue(name) != value {
+				t.Errorf("PathValue(%q) is %q", name, got.PathValue(name))
+			}
+		}
+	})
+}
