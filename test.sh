@@ -25,6 +25,8 @@ Parts, each printed with its duration:
   elsewhere     go vet for Windows and for 32 bits; go build for js/wasm
   tiny buffers  the tests of what WebSockets run on once more, with buffers of a few
                 bytes
+  event loops   the tests of what runs over TCP once more, with event loops under every
+                WebSocket of a server
   benchmarks    every server that is compared answers correctly; nothing is measured
 EOF
 }
@@ -185,4 +187,5 @@ for target in windows/amd64 linux/386 linux/arm; do
 done
 run "js/wasm: go build" env GOOS=js GOARCH=wasm go build ./...
 run "tiny buffers" go test -race -shuffle=on -timeout "$patience" -tags tinybuffers . ./internal/suite ./socketio ./internal/socket
+run "event loops" go test -race -shuffle=on -timeout "$patience" -tags eventloops ./internal/suite ./socketio ./internal/socket ./internal/soak
 run "internal/bench: answers" in_module internal/bench go run . -quick

@@ -51,7 +51,7 @@ func (k *epoll) control(do func(fd int) error) (err error) {
 func (k *epoll) add(fd int, id id) error {
 	return k.control(func(set int) error {
 		return syscall.EpollCtl(set, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{
-			Events: syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edges,
+			Events: syscall.EPOLLIN | syscall.EPOLLPRI | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edges,
 			Fd:     int32(id.slot), Pad: int32(id.gen),
 		})
 	})
@@ -83,6 +83,7 @@ func (k *epoll) try(fd uintptr) bool {
 	return err == nil && n > 0
 }
 
+// maskOf takes urgent data for an end, as reads end there, though there is more.
 func maskOf(events uint32) (m mask) {
 	if events&syscall.EPOLLIN != 0 {
 		m |= readable
@@ -90,7 +91,7 @@ func maskOf(events uint32) (m mask) {
 	if events&syscall.EPOLLOUT != 0 {
 		m |= writable
 	}
-	if events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+	if events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR|syscall.EPOLLPRI) != 0 {
 		m |= ending
 	}
 	return m

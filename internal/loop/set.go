@@ -42,7 +42,7 @@ type mask uint8
 const (
 	readable mask = 1 << iota
 	writable
-	ending // the peer has closed its side, or the socket has failed
+	ending // the peer has closed its side, the socket has failed, or a read may end early
 )
 
 // event is what a kernel tells.

@@ -1,0 +1,5 @@
+//go:build !race
+
+package loop
+
+const crowd = 10_000

@@ -1,0 +1,6 @@
+//go:build race
+
+package loop
+
+// crowd is how many connections are many. The race detector makes each slow.
+const crowd = 2_000

@@ -1,0 +1,61 @@
+package loop
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestWorkers: each call is made at once, on a goroutine that nobody else uses; what
+// there are too many of goes, and all of them in the end. A bubble notices one that
+// stays.
+func TestWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w workers
+		before := runtime.NumGoroutine()
+		for _, n := range []int{1, 10, maxIdle + 30, 3} {
+			var running atomic.Int32
+			free := make(chan struct{})
+			for range n {
+				w.run(func() {
+					running.Add(1)
+					<-free
+				})
+			}
+			synctest.Wait()
+			require.EqualValues(t, n, running.Load(), "none waits for another")
+			close(free)
+			synctest.Wait()
+			require.LessOrEqual(t, len(w.idle), maxIdle)
+		}
+		require.Len(t, w.idle, maxIdle, "those that did fewer calls have stayed")
+		require.Equal(t, before+maxIdle, runtime.NumGoroutine())
+		w.close()
+		synctest.Wait()
+		require.Equal(t, before, runtime.NumGoroutine())
+	})
+}
+
+// TestWorkersCloseWhileWorking: one that works when the rest goes follows when it is
+// done; so does one whose call ends its goroutine, or that comes after that.
+func TestWorkersCloseWhileWorking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w workers
+		free := make(chan struct{})
+		w.run(func() { <-free })
+		w.run(runtime.Goexit)
+		w.run(func() {})
+		synctest.Wait()
+		require.Len(t, w.idle, 1)
+		w.close()
+		done := false
+		w.run(func() { done = true })
+		close(free)
+		synctest.Wait()
+		require.True(t, done)
+		require.Empty(t, w.idle)
+	})
+}
