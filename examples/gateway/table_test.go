@@ -164,7 +164,7 @@ func TestCloseAndRefuse(t *testing.T) {
 func TestRecovery(t *testing.T) {
 	for _, path := range []string{"/", "/events"} {
 		synctest.Test(t, func(t *testing.T) {
-			router := newRouter(30 * time.Second, nil)
+			router := newRouter(30*time.Second, nil)
 			ns := router
 			if path != "/" {
 				ns = router.Namespace(path)
