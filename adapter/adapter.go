@@ -64,7 +64,7 @@ type Limits struct {
 	PongTimeout    time.Duration // further silence before the peer is given up
 	WriteTimeout   time.Duration // for the peer to take a batch
 	MessageTimeout time.Duration // from the first byte of a message to its last
-	ConnectTimeout time.Duration // until OnConnect has accepted a Conn
+	ConnectTimeout time.Duration // until OnConnect has let a client in
 	Window         time.Duration // how long clients may be away, see Link.Recover; zero means not at all
 	Origins        []string      // whose pages may connect, besides the request's own
 	CrossOrigin    bool          // pages of other origins may connect
@@ -128,7 +128,7 @@ type Link interface {
 	// sent as KindConnect or KindRefuse. The error is ErrJoined, ErrClosing, or a
 	// *Refusal that the client may be told. ErrJoined means that the client already
 	// has a Conn in the namespace, and that one answers: at once with another
-	// KindConnect if it has been accepted, otherwise when OnConnect has decided.
+	// KindConnect if the client is in, otherwise when OnConnect has decided.
 	Join(ns Namespace, f Format, auth []byte) (Conn, error)
 
 	// Recover is Join for a client that can resume a connection. If the client has

@@ -27,7 +27,7 @@ const (
 	KindPull                   // the requester of ID takes Credit more items
 
 	KindAuth       // the connect payload, sent by a client
-	KindConnect    // OnConnect has accepted the client; ID is the connection's id
+	KindConnect    // OnConnect has let the client in; ID is the connection's id
 	KindRefuse     // OnConnect has refused the client; the argument is a Told
 	KindDisconnect // the sender leaves this namespace, but not the link
 )

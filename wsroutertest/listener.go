@@ -22,7 +22,7 @@ type listener struct {
 	*wsrouter.Conn
 	tb    testing.TB
 	link  adapter.Link
-	in    chan string // its id, once it has been accepted
+	in    chan string // its id, once it has been let in
 	heard chan string // see spell
 
 	once    sync.Once

@@ -123,7 +123,7 @@ func look[T any](l *fakeLink, tb testing.TB, of func(l *fakeLink) T) T {
 	return v
 }
 
-// Join implements [adapter.Link]. It accepts everybody.
+// Join implements [adapter.Link]. It lets everybody in.
 func (l *fakeLink) Join(_ adapter.Namespace, f adapter.Format, _ []byte) (adapter.Conn, error) {
 	welcome, err := f.Encode(&adapter.Message{Kind: adapter.KindConnect, ID: "~fake000000000000000"})
 	if err != nil {

@@ -63,10 +63,10 @@ type event struct {
 
 // Connect connects a client to the namespace in memory, and closes it when the test
 // ends. It fails the test if the client is refused with an HTTP status. In a bubble
-// it returns when everything else is blocked; by then OnConnect has accepted the
-// client, unless OnConnect waits for something. opts may be nil. If opts has a
-// Router, Connect registers its NotFound handler, which records the events without
-// a handler there.
+// it returns when everything else is blocked; by then OnConnect has let the client
+// in, unless OnConnect waits for something. opts may be nil. If opts has a Router,
+// Connect registers its NotFound handler, which records the events without a
+// handler there.
 func Connect(tb testing.TB, router *wsrouter.Router, opts *wsrouter.DialOptions) *Client {
 	tb.Helper()
 	var o wsrouter.DialOptions
