@@ -218,11 +218,11 @@ func TestPreflight(t *testing.T) {
 // TestCredentials: cookies for every origin are a mistake that New tells.
 func TestCredentials(t *testing.T) {
 	router := newRouter(&wsrouter.Options{Origins: []string{"http://good.example", "*"}})
-	require.PanicsWithValue(t, "socketio: credentials for every origin: name the origins",
+	require.PanicsWithValue(t, "socketio: Options.Credentials needs Origins that name their hosts",
 		func() { socketio.New(router, &socketio.Options{Credentials: true}) })
 	for _, pattern := range []string{"*", "*://*", "http*://*", "?*", "https://*:*", "*.*", "null", "file://", "10.*"} {
 		router := newRouter(&wsrouter.Options{Origins: []string{"http://good.example", pattern}})
-		require.PanicsWithValue(t, "socketio: credentials for every origin: name the origins",
+		require.PanicsWithValue(t, "socketio: Options.Credentials needs Origins that name their hosts",
 			func() { socketio.New(router, &socketio.Options{Credentials: true}) }, pattern)
 	}
 	router = newRouter(&wsrouter.Options{Origins: []string{"https://*.example.com:*", "localhost:*"}})
