@@ -1,5 +1,5 @@
-// Command gateway is the tour of NestJS gateways as one small program: every
-// event of table.go, on the namespace "/" at /ws and on "/events" at /ws/events,
+// Command gateway is the tour of NestJS gateways as one small program. It serves
+// every event of table.go on the namespace "/" at /ws, on "/events" at /ws/events,
 // and on both for Socket.IO clients at /socket.io/.
 //
 //	go run ./examples/gateway -addr 127.0.0.1:3000
@@ -24,7 +24,7 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:3000", "address to listen on")
 	detach := flag.Bool("detach", false, "use WSOptions.Detach")
 	compress := flag.Bool("compress", false, "use WSOptions.Compression")
-	recovery := flag.Duration("recovery", 0, "for how long lost clients may come back to their connection; 0 is not at all")
+	recovery := flag.Duration("recovery", 0, "how long lost clients may resume their connection; 0 means not at all")
 	flag.Parse()
 
 	router := newRouter(*recovery)
@@ -53,7 +53,8 @@ func main() {
 	}
 }
 
-// newHandler mounts both namespaces, for both kinds of clients, behind one piece of HTTP middleware.
+// newHandler mounts both namespaces, for both kinds of clients, behind one HTTP
+// middleware.
 func newHandler(router *wsrouter.Router, opts *wsrouter.WSOptions) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", router.Handler(opts))
@@ -62,7 +63,7 @@ func newHandler(router *wsrouter.Router, opts *wsrouter.WSOptions) http.Handler 
 	return requireToken(mux)
 }
 
-// requireToken refuses before the upgrade, with a status.
+// requireToken refuses clients before the upgrade, with an HTTP status.
 func requireToken(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("token") == "bad" {

@@ -16,7 +16,8 @@ var (
 	errNotNow = wsrouter.NewError("not today").WithCode("E_FAIL").WithData(map[string]bool{"retry": true})
 )
 
-// newRouter has a window in which lost clients may come back, unless that is zero.
+// newRouter returns a router. If window is not zero, lost clients may resume within
+// it.
 func newRouter(window time.Duration) *wsrouter.Router {
 	var opts wsrouter.Options
 	if window > 0 {
@@ -28,10 +29,10 @@ func newRouter(window time.Duration) *wsrouter.Router {
 	return router
 }
 
-// register gives a namespace the whole table.
+// register registers the whole table in a namespace.
 func register(router *wsrouter.Router) {
 	router.OnConnect(letIn)
-	router.OnResume(letIn) // who comes back is looked at again
+	router.OnResume(letIn) // clients that resume are checked again
 
 	registerReplies(router)
 	registerStreams(router)
@@ -106,7 +107,7 @@ func registerFailures(router *wsrouter.Router) {
 	router.On("panic", func(*wsrouter.Context) error { panic("on purpose") })
 }
 
-// registerRooms has rooms whose names come from clients, so they get a prefix.
+// registerRooms uses rooms that clients name, which therefore get a prefix.
 func registerRooms(router *wsrouter.Router) {
 	router.On("join", func(c *wsrouter.Context) error {
 		var name string
@@ -184,7 +185,7 @@ func sleep(ctx context.Context, ms int) error {
 	}
 }
 
-// joined lists the rooms that clients have named.
+// joined lists the rooms that were named by clients.
 func joined(c *wsrouter.Conn) []string {
 	names := []string{}
 	for _, room := range c.Rooms() {

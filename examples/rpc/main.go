@@ -8,8 +8,8 @@
 //	  | <----------------------------- "SOME" - |   the bar in the terminal moves
 //	  | -- cancel ----------------------------> |   Ctrl-C: the worker stops
 //
-// Both run in one process, over memory, or in two. If the worker gets the Ctrl-C,
-// the asker waits for the next one and goes on where it was.
+// Both run in one process, over memory, or in two processes. If the worker gets the
+// Ctrl-C, the asker waits for the next worker and continues where it was.
 //
 //	go run ./examples/rpc
 //	go run ./examples/rpc -serve 127.0.0.1:3001
@@ -40,7 +40,7 @@ func main() {
 	job := flag.String("job", "Some years ago, never mind how long precisely, I thought I would sail", "the `text` to engrave")
 	flag.Parse()
 	log.SetFlags(0)
-	slog.SetLogLoggerLevel(slog.LevelWarn) // the two tell for themselves who comes and goes
+	slog.SetLogLoggerLevel(slog.LevelWarn) // both report on their own who comes and goes
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 
@@ -76,8 +76,8 @@ func newWorker(logs io.Writer) *worker {
 	return w
 }
 
-// engrave answers with a channel, and a goroutine fills it, no faster than the
-// asker pulls. For each word it calls the asker, over the connection of the job.
+// engrave answers with a channel that a goroutine fills, no faster than the asker
+// pulls. For each word it calls the asker, over the connection of the job.
 func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 	ctx, engraved := c.Context(), make(chan string)
 	w.jobs.Go(func() {
@@ -86,14 +86,14 @@ func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 			word, err := wsrouter.Call[string](ctx, c.Conn(), "word", n)
 			select {
 			case <-time.After(time.Duration(len(word)) * 50 * time.Millisecond): // hammer, hammer
-			case <-ctx.Done(): // the asker has canceled, or gone, or we shut down
+			case <-ctx.Done(): // the asker has canceled or gone, or we shut down
 				err = context.Cause(ctx)
 			}
 			if err != nil {
 				w.log.Printf("cancelled after word %d of %d: %v", n, job.Words, err)
 				return
 			}
-			engraved <- strings.ToUpper(word) // received even if nobody wants it any more
+			engraved <- strings.ToUpper(word) // received even if nobody wants it
 		}
 		w.log.Printf("done with %d words", job.Words)
 	})
@@ -106,7 +106,7 @@ func (w *worker) Shutdown(ctx context.Context) error {
 	return w.Router.Shutdown(ctx)
 }
 
-// serve is the worker on the network, until ctx ends.
+// serve serves the worker on the network until ctx ends.
 func (w *worker) serve(ctx context.Context, addr string) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -121,7 +121,7 @@ func (w *worker) serve(ctx context.Context, addr string) error {
 
 type connectFunc func(context.Context, *wsrouter.DialOptions) (*wsrouter.Client, error)
 
-// ask has the text engraved, by one worker after another if need be.
+// ask has the text engraved, by several workers in turn if necessary.
 func ask(ctx context.Context, text string, show *bar, connect connectFunc) error {
 	words, answers := strings.Fields(text), wsrouter.New(nil)
 	wsrouter.Handle(answers, "word", func(_ *wsrouter.Context, n int) (string, error) {
@@ -153,7 +153,8 @@ func ask(ctx context.Context, text string, show *bar, connect connectFunc) error
 	}
 }
 
-// follow pulls the rest of the job. The end of ctx cancels it at the worker.
+// follow pulls the rest of the job. When ctx ends the job is canceled at the
+// worker.
 func follow(ctx context.Context, conn *wsrouter.Conn, job *Job, show *bar) error {
 	for word, err := range wsrouter.Pull[string](ctx, conn, "engrave", *job) {
 		if err != nil {
@@ -164,13 +165,13 @@ func follow(ctx context.Context, conn *wsrouter.Conn, job *Job, show *bar) error
 		show.draw(job, word)
 	}
 	fmt.Fprint(show, show.end)
-	if job.Done < job.Words { // a channel tells no error, it just ends
+	if job.Done < job.Words { // a channel cannot report an error, it just ends
 		return errors.New("the worker has given up")
 	}
 	return nil
 }
 
-// lost tells the errors after which another worker may do the rest.
+// lost reports whether another worker may do the rest after this error.
 func lost(err error) bool {
 	var ws *wsrouter.WsError
 	return errors.Is(err, net.ErrClosed) || errors.As(err, &ws) && ws.Code == wsrouter.CodeShutdown
@@ -181,7 +182,8 @@ type bar struct {
 	before, after, end string
 }
 
-// newBar draws one line over and over on a terminal, else a new one each time.
+// newBar returns a bar that redraws one line on a terminal, and writes a new line
+// each time elsewhere.
 func newBar(f *os.File) *bar {
 	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		return &bar{f, "\r", "\x1b[K", "\n"}

@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// inMemory runs a test with a worker that writes its log into the buffer. It may
-// be read when the worker has shut down.
+// inMemory runs a test with a worker that writes its log into the buffer, which may
+// be read once the worker has shut down.
 func inMemory(t *testing.T, fn func(t *testing.T, w *worker, logs *bytes.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -38,7 +38,7 @@ func inMemory(t *testing.T, fn func(t *testing.T, w *worker, logs *bytes.Buffer)
 	})
 }
 
-// plain is what newBar makes for a file that is no terminal.
+// plain is what newBar returns for a file that is not a terminal.
 func plain(w io.Writer) *bar { return &bar{w, "", "\n", ""} }
 
 func TestJob(t *testing.T) {
@@ -87,7 +87,7 @@ func TestLeavingTheLoopStopsTheWorker(t *testing.T) {
 	})
 }
 
-// TestSlowAsker holds that the worker is no further ahead than Pull's credit.
+// TestSlowAsker checks that the worker is never further ahead than Pull's credit.
 func TestSlowAsker(t *testing.T) {
 	inMemory(t, func(t *testing.T, w *worker, logs *bytes.Buffer) {
 		fetched, pulled := -1, 0
@@ -103,8 +103,8 @@ func TestSlowAsker(t *testing.T) {
 	})
 }
 
-// connect connects an asker whose every word is "x", and which notes the number of
-// the last that was fetched.
+// connect connects an asker whose words are all "x". It stores the number of the
+// last word that was fetched.
 func connect(t *testing.T, w *worker, fetched *int) *wsroutertest.Client {
 	answers := wsrouter.New(nil)
 	wsrouter.Handle(answers, "word", func(_ *wsrouter.Context, n int) (string, error) {
@@ -149,7 +149,8 @@ func TestWorkerShutsDown(t *testing.T) {
 	})
 }
 
-// TestAskerIsWary plays a worker that asks for what is not there, and gives up.
+// TestAskerIsWary plays a worker that asks for a word that does not exist, and
+// gives up.
 func TestAskerIsWary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := wsrouter.New(nil)
@@ -183,7 +184,7 @@ type process struct {
 
 func start(t *testing.T, program string, args ...string) *process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills it: then the lines end
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills it: then its output ends
 	t.Cleanup(cancel)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -215,8 +216,8 @@ func (p *process) interrupt() {
 	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
 }
 
-// TestProcesses is the tour of the package comment: Ctrl-C of a worker, which
-// another replaces, and of the asker.
+// TestProcesses does what the package comment shows: Ctrl-C for a worker, which
+// another replaces, and for the asker.
 func TestProcesses(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("os.Process.Signal cannot send an interrupt on Windows")
