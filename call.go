@@ -137,7 +137,7 @@ func answerShape(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("wsrouter: answer of the wrong shape: %v", err)
+	return fmt.Errorf("wsrouter: answer has the wrong shape: %v", err)
 }
 
 var errOverrun = errors.New("wsrouter: more items came than were pulled, or than pulls may hold")

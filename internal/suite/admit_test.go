@@ -269,7 +269,7 @@ func TestOneSide(t *testing.T) {
 			router := wsrouter.New(nil)
 			serve(router)
 			_, err := newRouter().Connect(t.Context(), &wsrouter.DialOptions{Router: router})
-			require.EqualError(t, err, "wsrouter: dial: DialOptions.Router serves clients: use a router of its own", name)
+			require.EqualError(t, err, "wsrouter: dial: DialOptions.Router serves clients; use a router that does not", name)
 		}
 		handlers := wsrouter.New(nil)
 		for range 2 {

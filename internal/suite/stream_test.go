@@ -134,7 +134,7 @@ func TestPull(t *testing.T) {
 		err   string
 	}{
 		{"100", 100, ""}, {"empty", 0, ""}, {"fails", 2, "mid stream"}, {"call", 1, ""}, {"nothing", 0, ""},
-		{"nil channel", 0, ""}, {"mixed", 1, "wsrouter: answer of the wrong shape: data: expected an integer, got a string"},
+		{"nil channel", 0, ""}, {"mixed", 1, "wsrouter: answer has the wrong shape: data: expected an integer, got a string"},
 		{"panics", 1, "Internal server error"}, {"unknown", 0, "no such event"}, {"connect", 0, `wsrouter: event name "connect" is reserved`},
 	}
 	clients(t, router, func(t *testing.T, client *wsrouter.Client) {
@@ -436,7 +436,7 @@ func TestProducerThatGoesOn(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Equal(t, 1, router.Stats().Producers)
-		require.Equal(t, 1, strings.Count(log.String(), "producer goes on"))
+		require.Equal(t, 1, strings.Count(log.String(), "producer still running"))
 		close(stop)
 	})
 }
