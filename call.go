@@ -11,19 +11,20 @@ import (
 )
 
 // call is a request of ours that waits for its answer, or for the items of its
-// stream. Whoever reads never waits for it: there is room for all that may come.
+// stream. The reader never waits for it: it has room for everything that may
+// arrive.
 type call struct {
 	conn    *Conn
-	link    *link // that it was made over, which holds what has come
+	link    *link // the link it was made over, which holds what has arrived
 	id      string
 	answers chan *adapter.Message
-	failed  chan struct{} // closed when no answer can come any more
+	failed  chan struct{} // closed when no answer can arrive any more
 	err     error         // set before failed is closed
 	queued  int           // answers that nobody has taken; guarded by Conn.mu
 }
 
-// wait returns the next frame of the answer, which is the caller's from then on. ctx
-// bounds it, and the life of the connection, see link.checkAlive.
+// wait returns the next frame of the answer, which then belongs to the caller. The
+// wait is bounded by ctx and by the life of the connection, see link.checkAlive.
 func (w *call) wait(ctx context.Context) (*adapter.Message, error) {
 	m, err := w.next(ctx)
 	if m != nil {
@@ -37,7 +38,7 @@ func (w *call) next(ctx context.Context) (*adapter.Message, error) {
 	case m := <-w.answers:
 		return m, nil
 	case <-w.failed:
-		select { // it may have come before the end
+		select { // the answer may have arrived before the end
 		case m := <-w.answers:
 			return m, nil
 		default:
@@ -48,7 +49,7 @@ func (w *call) next(ctx context.Context) (*adapter.Message, error) {
 	}
 }
 
-// take lets go of an answer.
+// take releases an answer.
 func (w *call) take(m *adapter.Message) {
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
@@ -60,17 +61,23 @@ func (w *call) takeLocked(m *adapter.Message) {
 	w.link.bytes.Taken(m.Held())
 }
 
-// Call sends a request and waits for its answer, which it stores in out, a
-// pointer as for [json.Unmarshal], or nil to ignore it. A nil in sends no data,
-// [Args] several values; an answer of several is stored as an array. It may be
-// used in handlers: answers are read while a handler blocks, and events that
-// arrive in between are handled in their order.
+// Call sends a request and waits for its answer, which it stores in out, a pointer
+// as for [json.Unmarshal]; a nil out ignores the answer. A nil in sends no data,
+// [Args] several values; an answer of several values is stored as an array.
+// Handlers may use Call: answers are read while a handler blocks, and events that
+// arrive meanwhile are handled in order.
 //
-// The error is a *[WsError] if the other side answered with an exception, a
-// *[CloseError] if the connection went, ctx's error if ctx ended first (the
-// other side is then told to cancel), [ErrNotConnected] in OnConnect of the side
-// that serves, [ErrStream] if a stream came, and [ErrTooManyOpen] beyond
-// [Options.MaxOpen].
+// The error is
+//
+//   - a *[WsError] if the other side answered with an exception,
+//   - a *[CloseError] if the connection has ended,
+//   - ctx's error, wrapped, if ctx ended first; the other side is then told to
+//     cancel,
+//   - [ErrNotConnected] in OnConnect of the side that serves,
+//   - [ErrStream] if a stream came,
+//   - [ErrTooManyOpen] beyond [Options.MaxOpen] open calls.
+//
+// Other errors say that in cannot be encoded, or that the answer does not fit out.
 func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	answer, err := c.ask(ctx, event, oneArg(in))
 	if err != nil || out == nil {
@@ -79,7 +86,7 @@ func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	return answerShape(bind.Value(answer.Data, out))
 }
 
-// oneArg is what a nil, several, or one value are as arguments.
+// oneArg returns nil, several values, or one value as arguments.
 func oneArg(in any) []any {
 	switch in := in.(type) {
 	case nil:
@@ -90,7 +97,7 @@ func oneArg(in any) []any {
 	return []any{in}
 }
 
-// ask is Call; it returns the answer.
+// ask is Call, but returns the answer.
 func (c *Conn) ask(ctx context.Context, event string, args []any) (*adapter.Message, error) {
 	w, err := c.openCall(1)
 	if err != nil {
@@ -116,8 +123,8 @@ func (c *Conn) ask(ctx context.Context, event string, args []any) (*adapter.Mess
 	return m, nil
 }
 
-// sendRequest sends a frame of a request of ours. It waits for nobody on the side that was
-// dialed, as Emit does.
+// sendRequest sends a frame of a request of ours. On the side that serves it does
+// not wait, like Emit.
 func (c *Conn) sendRequest(m *adapter.Message) error {
 	if m.Kind == adapter.KindEvent {
 		if err := checkEvent(m.Event); err != nil {
@@ -131,7 +138,7 @@ func (c *Conn) sendRequest(m *adapter.Message) error {
 	return c.send(m, mode)
 }
 
-// answerShape keeps our complaint about an answer apart from the other side's
+// answerShape distinguishes our complaint about an answer from the other side's
 // exceptions.
 func answerShape(err error) error {
 	if err == nil {
@@ -183,7 +190,7 @@ func (w *call) close() {
 	w.dropLocked()
 }
 
-// dropLocked forgets what nobody has taken.
+// dropLocked discards what nobody has taken.
 func (w *call) dropLocked() {
 	for {
 		select {
@@ -195,8 +202,8 @@ func (w *call) dropLocked() {
 	}
 }
 
-// endLocked makes the request one that no answer can come to. It reports false if
-// it was one already.
+// endLocked ensures that no more answers reach the request. It reports false if
+// that was already so.
 func (w *call) endLocked() bool {
 	if w.conn.calls[w.id] != w {
 		return false
@@ -206,13 +213,13 @@ func (w *call) endLocked() bool {
 	return true
 }
 
-// answer hands a frame to the call that waits for it. A late one, or one to
-// nothing, is nobody's.
+// answer passes a frame to the call that waits for it. A frame that is late, or
+// that answers nothing, is ignored.
 func (c *Conn) answer(m *adapter.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.calls[m.ID]
-	if w == nil || w.queued == 1 && cap(w.answers) == 1 { // a Call that has its answer
+	if w == nil || w.queued == 1 && cap(w.answers) == 1 { // a Call that already has its answer
 		return
 	}
 	if w.queued == cap(w.answers) || w.queued > 0 && w.link.answersFull() {
@@ -225,8 +232,8 @@ func (c *Conn) answer(m *adapter.Message) {
 	w.answers <- m // there is room
 }
 
-// answersFull reports whether the answers that nobody has taken yet hold as much as
-// one pull may.
+// answersFull reports whether the answers that nobody has taken hold as much as a
+// single pull may.
 func (l *link) answersFull() bool {
 	return l.bytes.Answers()/(pullWindow+1) >= max(l.app.opts.MaxMessage, 1)
 }
