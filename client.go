@@ -353,11 +353,11 @@ func (c *Client) Abort() {
 	c.Conn().currentLink().cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 }
 
-// Close sends everything that was emitted before, closes the connection with code 1000,
-// and waits until the connection, the client's handlers, and any running Auth and
-// HeaderFunc have ended. In one of those functions use [Conn.Close] instead, which does
-// not wait; after it the client does not reconnect. Close returns nil, even if the
-// connection had already ended.
+// Close sends everything that was emitted before, closes the connection with code
+// 1000, and waits until the connection, the client's handlers, and any running Auth
+// and HeaderFunc have ended. In one of those functions use [Conn.Close] instead: it
+// does not wait, and a connected client does not reconnect after it. Close returns
+// nil, even if the connection had already ended.
 func (c *Client) Close() error {
 	c.cancel()
 	conn := c.Conn()

@@ -407,7 +407,7 @@ func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 // With 1011, 1012, 1013 and [CloseResume], which ask a client to come back, the
 // whole transport ends.
 //
-// Use 1000, or an application code from 3000 to 4999. If RFC 6455 does not let an
+// Use 1000, or a code from 3000 to 4999. If RFC 6455 does not let an
 // endpoint send the code, Close returns an error and does nothing.
 func (c *Conn) Close(code int, reason string) error {
 	if err := checkCode(code); err != nil {

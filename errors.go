@@ -183,6 +183,7 @@ const (
 	CauseProtocol                       // the peer violated the protocol or a limit
 )
 
+// String returns the cause in lower case, such as "peer".
 func (c CloseCause) String() string {
 	names := [...]string{"unknown", "peer", "local", "timeout", "slow", "shutdown", "protocol"}
 	if int(c) < len(names) {

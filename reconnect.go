@@ -23,20 +23,21 @@ import (
 //
 // A client does not come back
 //
-//   - after Close,
-//   - after the codes 1000 (normal), 1002, 1003 and 1007 to 1010 (it has broken a rule,
-//     and would do so again), and 4000 to 4499 (for applications to say "stay away"),
-//   - if the server answers the handshake with 401 or 403. Any other status, even 404,
-//     may come from a proxy whose server is being replaced, and the client tries again
-//     unless OnRetry ends that.
+//   - after Close, or code 1000 (normal),
+//   - after the codes 1002, 1003 and 1007 to 1010: it has broken a rule, and would do
+//     so again,
+//   - after the codes 4000 to 4499, with which applications say "stay away",
+//   - if the server answers the handshake with 401 or 403.
 //
-// Its methods and [Client.Ready] then return the reason, see [Client].
+// Its methods and [Client.Ready] then return the reason, see [Client]. Any other
+// status, even 404, may come from a proxy whose server is being replaced; after it the
+// client tries again, unless OnRetry ends that.
 //
 // OnConnect and OnDisconnect of DialOptions.Router run for each connection. In
 // OnConnect tell the server what it must know about the client, such as what it
-// watches, with [Conn.Call] and [Conn.Emit]; events that the server sends meanwhile are
-// handled after OnConnect. If OnConnect takes longer than [Options.ConnectTimeout] or
-// returns an error, such as one of that Call, the connection ends. The client then
+// watches, with [Conn.Call] and [Conn.Emit]; events that the server sends meanwhile
+// are handled after OnConnect. If OnConnect takes longer than [Options.ConnectTimeout]
+// or returns an error, for example from that Call, the connection ends. The client then
 // comes back as if the connection had been lost, unless the error is a *[CloseError]
 // with one of the codes above.
 type Reconnect struct {
@@ -428,6 +429,7 @@ type StatusError struct {
 	Text       string // of the body, at most 1 KB
 }
 
+// Error returns the status and the text.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("wsrouter: server answered %d %s: %s", e.StatusCode, http.StatusText(e.StatusCode), e.Text)
 }

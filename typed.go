@@ -87,9 +87,8 @@ const pullWindow = 16
 // are those of [Conn.Call]. A plain answer counts as a stream of one item. Each use of
 // the sequence sends a new request.
 //
-// Items that wait for their loops may hold, for all pulls over a connection together,
-// 17 times the [Options.MaxMessage] of the side that pulls; a pull that receives more
-// fails.
+// The items waiting in all pulls of a connection may together hold 17 times the
+// [Options.MaxMessage] of the side that pulls. A pull that receives more fails.
 func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T

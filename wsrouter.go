@@ -269,11 +269,11 @@ func (r *Router) On(event string, h HandlerFunc, mws ...Middleware) {
 	r.routes[event] = rt
 }
 
-// NotFound registers the handler for events that have no handler. Without it, such
-// an event is ignored if it has no id, and such a request is answered with an
-// exception with [CodeNotFound]. On the side that dialed, NotFound also receives
-// exceptions of the server that answer no call, as event "exception". It is not
-// inherited by child namespaces.
+// NotFound registers the handler for events that have no handler of their own. Without
+// it, such an event is ignored, or if it is a request answered with an exception whose
+// code is [CodeNotFound]. On the side that dialed, NotFound also receives exceptions of
+// the server that answer no call, as event "exception". It is not inherited by child
+// namespaces.
 func (r *Router) NotFound(h HandlerFunc) {
 	rt := newRoute("NotFound", h, nil)
 	r.app.mu.Lock()

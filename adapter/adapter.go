@@ -1,9 +1,10 @@
 // Package adapter is the interface between wsrouter and wire formats. You need it
 // to write an adapter, not to write handlers.
 //
-// An adapter carries [Frame]s over a [Transport], turns what it reads into
-// [Message]s, and passes those to a [Conn] of its [Link]. The router does the rest:
-// it bounds the queues, keeps events in order, detects dead peers, and closes.
+// An adapter carries frames ([Frame]) over a [Transport], turns what it reads into
+// messages ([Message]), and passes those to a [Conn] of its [Link]. The router does
+// the rest: it bounds the queues, keeps events in order, detects dead peers, and
+// closes.
 //
 //	adapter's reader ─ Conn.Receive ─▶ lane ─ one turn at a time ─▶ handlers
 //	                                                                   │ Emit, Reply
@@ -22,7 +23,7 @@ import (
 	"time"
 )
 
-// Host is a tree of namespaces, as returned by [Router.Adapter]. Its methods are
+// Host is a tree of namespaces, as returned by wsrouter.Router.Adapter. Its methods are
 // safe for concurrent use.
 type Host interface {
 	// Admit decides whether a client may connect: its origin is allowed, there is

@@ -9,7 +9,7 @@ import (
 
 // Errors of Link.Join that an adapter does not pass on to its client.
 var (
-	ErrJoined  = errors.New("wsrouter: namespace is joined already")
+	ErrJoined  = errors.New("wsrouter: namespace is already joined")
 	ErrClosing = errors.New("wsrouter: link is closing")
 )
 
