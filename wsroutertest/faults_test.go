@@ -40,7 +40,7 @@ var faults = map[string][]string{
 	"finds no data":                   {"Find"},
 	"finds no rooms":                  {"Find"},
 	"echoes":                          {"Delivery", "OwnMessages"},
-	"swaps neighbours":                {"Order", "OrderOfOperations"},
+	"swaps neighbors":                 {"Order", "OrderOfOperations"},
 	"rooms overtake":                  {"OrderOfOperations"},
 	"Publish waits":                   {"NoWait"},
 	"no bound":                        {"NoWait"},
@@ -109,7 +109,7 @@ func (n *wireNode) distort(op *broker.Operation) []*broker.Operation {
 		}
 	case "delivers twice":
 		return []*broker.Operation{op, op}
-	case "swaps neighbours":
+	case "swaps neighbors":
 		if n.held == nil && op.Event != "fence" {
 			n.held = op
 			return nil

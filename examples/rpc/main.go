@@ -90,7 +90,7 @@ func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 				err = context.Cause(ctx)
 			}
 			if err != nil {
-				w.log.Printf("cancelled after word %d of %d: %v", n, job.Words, err)
+				w.log.Printf("canceled after word %d of %d: %v", n, job.Words, err)
 				return
 			}
 			engraved <- strings.ToUpper(word) // received even if nobody wants it

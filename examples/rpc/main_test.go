@@ -71,7 +71,7 @@ func TestCancelStopsTheWorker(t *testing.T) {
 		require.ErrorIs(t, ask(ctx, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
 		require.Contains(t, out.String(), "2 of 3 ME\n")
 		w.jobs.Wait()
-		require.Equal(t, "worker: cancelled after word 2 of 3: canceled: context canceled\n", logs.String())
+		require.Equal(t, "worker: canceled after word 2 of 3: canceled: context canceled\n", logs.String())
 	})
 }
 
@@ -83,7 +83,7 @@ func TestLeavingTheLoopStopsTheWorker(t *testing.T) {
 			break
 		}
 		w.jobs.Wait()
-		require.Contains(t, logs.String(), "worker: cancelled after word 1 of 100: ")
+		require.Contains(t, logs.String(), "worker: canceled after word 1 of 100: ")
 	})
 }
 
@@ -132,7 +132,7 @@ func TestNetworkIsCut(t *testing.T) {
 			"the worker has gone, waiting for the next\n"+
 			"━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 3 of 3 ISHMAEL\n", out.String())
 		w.jobs.Wait()
-		require.Contains(t, logs.String(), "worker: cancelled after word 2 of 3: wsrouter: closed (peer): code 1006")
+		require.Contains(t, logs.String(), "worker: canceled after word 2 of 3: wsrouter: closed (peer): code 1006")
 	})
 }
 
@@ -145,7 +145,7 @@ func TestWorkerShutsDown(t *testing.T) {
 		require.ErrorIs(t, ask(ctx, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
 		require.Equal(t, 1, strings.Count(out.String(), "the worker has gone"))
 		w.jobs.Wait()
-		require.Equal(t, "worker: cancelled after word 2 of 3: shutting down\n", logs.String())
+		require.Equal(t, "worker: canceled after word 2 of 3: shutting down\n", logs.String())
 	})
 }
 
@@ -232,7 +232,7 @@ func TestProcesses(t *testing.T) {
 	asker := start(t, program, "-job", strings.Repeat("word ", 1000), url)
 	asker.expect(" 2 of 1000 WORD")
 	first.interrupt()
-	first.expect("worker: cancelled after word ")
+	first.expect("worker: canceled after word ")
 	require.NoError(t, first.cmd.Wait())
 	asker.expect("the worker has gone")
 
@@ -241,7 +241,7 @@ func TestProcesses(t *testing.T) {
 	second.expect("listening on ")
 	asker.expect(" of 1000 WORD")
 	asker.interrupt()
-	require.Contains(t, second.expect("worker: cancelled after word "), "canceled")
+	require.Contains(t, second.expect("worker: canceled after word "), "canceled")
 	asker.expect("context canceled")
 	require.Equal(t, 1, exitCode(asker.cmd.Wait()))
 	second.interrupt()

@@ -47,7 +47,7 @@ func TestCallsGivenUp(t *testing.T) {
 		require.ErrorIs(t, conn.Call(t.Context(), "q", nil, nil), wsrouter.ErrTooManyOpen)
 		calls.Wait()
 		synctest.Wait()
-		require.Len(t, requests, 2000, "each was asked and cancelled")
+		require.Len(t, requests, 2000, "each was asked and canceled")
 		for i := range 1000 {
 			raw.Send(fmt.Sprintf(`{"event":"q","data":1,"re":%d}`, i+1))
 		}
