@@ -37,7 +37,8 @@ var (
 	ErrTooManyOpen = errors.New("wsrouter: too many open calls")
 
 	// ErrUnreached is wrapped by the errors of cluster-wide operations that did not
-	// reach some or all of the other nodes. On this process they have taken effect.
+	// reach some or all of the other nodes. On this process such an operation has taken
+	// effect.
 	ErrUnreached = broker.ErrUnreached
 )
 

@@ -136,7 +136,8 @@ type Stats struct {
 }
 
 // ErrUnreached is wrapped by the errors of cluster-wide operations that did not
-// reach some or all of the other nodes. On this process they have taken effect.
+// reach some or all of the other nodes. On this process such an operation has taken
+// effect.
 var ErrUnreached = errors.New("wsrouter: other nodes were not reached")
 
 // Selection is what a Target selects.
