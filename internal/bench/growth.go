@@ -134,3 +134,19 @@ func roundTo(v float64, digits int) float64 {
 	unit := math.Pow(10, math.Floor(math.Log10(v))-float64(digits-1))
 	return math.Round(v/unit) * unit
 }
+
+// sleeping tells what waiting handlers do to event loops.
+func (p *page) sleeping() {
+	p.f("\n## Handlers that wait\n\n%s connections, 1 in flight on each, with handlers that wait as if for a database. ", thousands(sleepConns))
+	p.f("Event loops run no handler,\nso they must not be slower.\n\n")
+	rows := [][]string{{"a handler waits", "wsrouter", "wsrouter, loops", "ratio"}}
+	for _, d := range sleepTimes {
+		name := sleepName(d)
+		if !p.has(name, "wsrouter") || !p.has(name, "wsrouter-loops") {
+			continue
+		}
+		without, with := p.value(name, "wsrouter", rate), p.value(name, "wsrouter-loops", rate)
+		rows = append(rows, []string{d.String(), thousands(without) + "/s", thousands(with) + "/s", fmt.Sprintf("**%.2f**", with/without)})
+	}
+	p.table(rows)
+}

@@ -40,6 +40,7 @@ func writePage(folder string, r *results) error {
 	p.broadcast()
 	p.idle()
 	p.growth()
+	p.sleeping()
 	p.f("\n%s", crowd.section())
 	p.Write(operator)
 	p.method()

@@ -25,7 +25,8 @@ type session struct {
 	takes time.Duration     // a first guess, for the estimate of what remains
 	of    func(server) bool // which servers
 
-	rounds int // at most so many, if not zero: it takes long, and tells of a trend
+	rounds int      // at most so many, if not zero: it takes long, and tells of a trend
+	flags  []string // of the server
 }
 
 // in says whether the session is part of a round.
@@ -112,8 +113,29 @@ func full() []session {
 			name: fmt.Sprintf("size%d", n), conns: sizeConns, cmd: load.Command{Op: "echo", InFlight: 1, Size: n},
 		})
 	}
-	return []session{echo, broadcast, idle, conns, sizes}
+	return append([]session{echo, broadcast, idle, conns, sizes}, sleeping()...)
 }
+
+// sleepTimes are how long handlers wait that ask a database.
+var sleepTimes = []time.Duration{3 * time.Millisecond, 20 * time.Millisecond}
+
+const sleepConns = 1000
+
+// sleeping holds event loops to what they promise: who waits holds up nobody else.
+func sleeping() (sessions []session) {
+	for _, d := range sleepTimes {
+		sessions = append(sessions, session{
+			name: "sleep", takes: 3 * time.Second, of: sleeps, flags: []string{"-sleep", d.String()},
+			steps: []step{{name: sleepName(d), conns: sleepConns, long: true, cmd: load.Command{Op: "echo", InFlight: 1, Size: echoSize}}},
+		})
+	}
+	return sessions
+}
+
+func sleepName(d time.Duration) string { return fmt.Sprintf("sleep%d", d.Milliseconds()) }
+
+// sleeps picks those with goroutines and with loops.
+func sleeps(s server) bool { return s.name == "wsrouter" || s.name == "wsrouter-loops" }
 
 // quick does all that can go wrong in one session, with few connections.
 func quick() []session {

@@ -122,7 +122,7 @@ func (r *runner) say(format string, args ...any) {
 
 // session starts a server and its load, and takes a sample of each step.
 func (r *runner) session(ctx context.Context, round int, session session, s server) error {
-	to, err := startServer(r.self, s)
+	to, err := startServer(r.self, s, session.flags...)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ var targets = []target{
 	{what: "Socket.IO echo, 16 in flight", measure: "echo16", server: "wsrouter-socketio", peer: "node-socketio", metric: cpu, most: 0.12},
 	{what: "Socket.IO echo, 1 in flight", measure: "echo1", server: "wsrouter-socketio", peer: "bun-socketio", metric: cpu, most: 0.80},
 	{what: "Socket.IO echo, 16 in flight", measure: "echo16", server: "wsrouter-socketio", peer: "bun-socketio", metric: cpu, most: 0.80},
-	{what: "Socket.IO idle connection", measure: "idle", server: "wsrouter-socketio", peer: "node-socketio", metric: held, most: 1.00},
+	{what: "Socket.IO idle connection", measure: "idle", server: "wsrouter-socketio", peer: "node-socketio", metric: held, most: 1.00, loops: true},
 	{what: "Socket.IO echo of 256 B", measure: "size256", server: "wsrouter-socketio", peer: "node-socketio", metric: cpu, most: 1.00},
 	{what: "Socket.IO echo of 4 KB", measure: "size4096", server: "wsrouter-socketio", peer: "node-socketio", metric: cpu, most: 1.00},
 	{what: "Socket.IO echo of 64 KB", measure: "size65536", server: "wsrouter-socketio", peer: "node-socketio", metric: cpu, most: 1.00},

@@ -34,6 +34,7 @@ const maxMessage = 4 << 20
 type settings struct {
 	loops bool          // serve by event loops
 	ping  time.Duration // PingInterval and PongTimeout; zero is the defaults
+	sleep time.Duration // of the handler of an echo
 }
 
 // server is one that is ready to serve.
@@ -71,6 +72,7 @@ func Run(args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet("bench serve", flag.ContinueOnError)
 	flags.BoolVar(&s.loops, "loops", false, "wsrouter: serve by event loops")
 	flags.DurationVar(&s.ping, "ping", 0, "wsrouter: ping a client after `so long` a silence, and wait as long for the pong")
+	flags.DurationVar(&s.sleep, "sleep", 0, "wsrouter: let the handler of an echo wait for `so long`, as if for a database")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

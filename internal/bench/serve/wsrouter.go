@@ -1,6 +1,8 @@
 package serve
 
 import (
+	"time"
+
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/socketio"
 )
@@ -29,6 +31,7 @@ func newRouter(s settings) *wsrouter.Router {
 		if err := c.Bind(&text); err != nil {
 			return err
 		}
+		time.Sleep(s.sleep)
 		return c.Reply(text)
 	})
 	router.On("broadcast", func(c *wsrouter.Context) error {
