@@ -10,63 +10,65 @@ import (
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
-// Subprotocol is the WebSocket subprotocol of PROTOCOL.md. Our clients offer it;
-// a client that offers none is served all the same.
+// Subprotocol is the WebSocket subprotocol described in PROTOCOL.md. Our clients
+// offer it; a client that offers none is served all the same.
 const Subprotocol = plain.Subprotocol
 
-// Codec is a variant of the plain protocol, chosen per mount in
-// [WSOptions.Codec]. The protocol is written up in PROTOCOL.md.
+// Codec is a variant of the plain protocol, chosen for each mount with
+// [WSOptions.Codec]. PROTOCOL.md describes the protocol.
 type Codec uint8
 
 const (
-	// JSON is the protocol of PROTOCOL.md and the default.
+	// JSON is the protocol as described in PROTOCOL.md, and the default.
 	JSON = Codec(plain.JSON)
 
-	// NestJSON differs in one thing, for browser clients written against
-	// NestJS's WsAdapter: the reply to an event without id is the bare JSON
-	// value, without an envelope (a [Response] keeps its envelope, and a nil
-	// reply is not sent).
+	// NestJSON is for browser clients written for NestJS's WsAdapter. It differs in
+	// one point: the reply to an event without an id is the bare JSON value,
+	// without an envelope. A [Response] keeps its envelope, and a nil reply is not
+	// sent.
 	NestJSON = Codec(plain.NestJSON)
 )
 
-// WSOptions are the choices of one plain WebSocket mount.
+// WSOptions configure one plain WebSocket mount.
 type WSOptions struct {
-	// Codec is the variant of the protocol; zero is JSON.
+	// Codec is the variant of the protocol; zero means JSON.
 	Codec Codec
 
-	// AuthFrame wants {"auth":…} as the first frame, within
-	// Options.ConnectTimeout; OnConnect runs after it and reads it with
-	// Conn.Auth. Browsers cannot set headers, and a token in a query ends up in
+	// AuthFrame requires {"auth":…} as the first frame, within
+	// Options.ConnectTimeout. OnConnect runs after it, and reads it with Conn.Auth.
+	// Use it because browsers cannot set headers, and a token in a query ends up in
 	// logs.
 	AuthFrame bool
 
-	// Detach makes ServeHTTP return once the client is connected, which about
-	// halves what an idle connection costs. The request is then kept beyond its
-	// handler: its method, URL, headers and PathValue stay readable, but values
-	// in its context that a router or middleware in front takes back when its
-	// handler returns (as chi's URL parameters) must not be used any more.
+	// Detach makes ServeHTTP return as soon as the client is connected, which
+	// roughly halves the memory of an idle connection. The request then outlives
+	// its handler: its method, URL, headers and PathValue stay readable, but values
+	// in its context that a router or middleware reuses when its handler returns
+	// (such as chi's URL parameters) must not be used any longer.
 	Detach bool
 
 	// Compression accepts clients' offers of permessage-deflate (RFC 7692), without
-	// context takeover: messages of 512 bytes or more are compressed, each for
-	// itself, and a broadcast once for all. It saves bytes and costs CPU; an idle
-	// connection costs nothing more. Options.MaxMessage is the limit before and
-	// after. Do not compress what holds a secret beside text that others choose.
+	// context takeover: messages of 512 bytes or more are compressed, each on its
+	// own, and a broadcast once for all. It saves bandwidth and costs CPU; an idle
+	// connection costs nothing more. Options.MaxMessage limits a message both
+	// compressed and uncompressed. Do not compress secrets together with text that
+	// others choose.
 	Compression bool
 
-	// Subprotocols are accepted besides Subprotocol, the first that the client
-	// offers, too, wins.
+	// Subprotocols are accepted in addition to Subprotocol, which comes first. The
+	// first one in this order that the client offers is chosen.
 	Subprotocols []string
 }
 
-// ServeHTTP serves a WebSocket client of this namespace with default WSOptions.
-// It returns when the connection has ended and OnDisconnect has run.
+// ServeHTTP serves a WebSocket client of this namespace with default WSOptions. It
+// returns when the connection has ended and OnDisconnect has run.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.serveWS(w, req, &WSOptions{})
 }
 
-// Handler returns a handler that serves WebSocket clients of this namespace. The
-// options may be nil and are copied. A namespace may be mounted several times.
+// Handler returns a handler that serves WebSocket clients of this namespace. opts
+// may be nil and is copied. A namespace may be mounted several times. The handler
+// is safe for concurrent use.
 func (r *Router) Handler(opts *WSOptions) http.Handler {
 	var o WSOptions
 	if opts != nil {
@@ -81,7 +83,7 @@ func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptio
 	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts}.serve(w, req)
 }
 
-// mount is where WebSockets come in. It sees the router as other adapters do.
+// mount accepts WebSockets. It sees the router like any other adapter.
 type mount struct {
 	host      adapter.Host
 	namespace adapter.Namespace
@@ -97,11 +99,11 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	}
 	t := new(socket.Transport)
 	o := t.Options(m.limits)
-	session := m.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a frame of the session
+	session := m.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a session frame
 	o.Subprotocols = subprotocols(session, m.opts.Subprotocols)
 	o.Compression, o.EventLoops = m.opts.Compression, m.limits.EventLoops
 	sock, err := socket.Accept(w, req, o)
-	if err != nil { // it has answered
+	if err != nil { // Accept has answered
 		host.Refused(req, string(RefusedUpgrade), err)
 		return
 	}
@@ -148,7 +150,7 @@ func (in *inbound) End(err error) {
 	}
 }
 
-// subprotocols are ours, in the order of our choice, and others.
+// subprotocols returns ours, in order of preference, then others.
 func subprotocols(session bool, others []string) []string {
 	ours := []string{plain.SessionSubprotocol, Subprotocol}
 	if !session {
@@ -157,7 +159,7 @@ func subprotocols(session bool, others []string) []string {
 	return append(ours, others...)
 }
 
-// resumable reports whether both ends know sessions.
+// resumable reports whether both sides support sessions.
 func resumable(c *socket.Conn) bool {
 	return strings.EqualFold(c.Subprotocol(), plain.SessionSubprotocol)
 }

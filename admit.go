@@ -12,14 +12,14 @@ import (
 	"github.com/wsrouter/wsrouter/internal/sessions"
 )
 
-// admit checks whether a client may connect to this namespace: its Origin header
-// (403), that there is room for another client (503) of that [Options.ClientKey]
-// (429), and that the namespace is neither shutting down nor failed to initialize
-// (503). It runs OnInit if nobody has yet, and waits for it for as long as the client
-// does.
+// admit decides whether a client may connect to this namespace. It checks the Origin
+// header (403), whether there is room for another client (503) and for another with the
+// same [Options.ClientKey] (429), and that the namespace is neither shutting down nor
+// failed to initialize (503). It runs OnInit if nobody has, and waits for it as long as
+// the client waits.
 //
-// A client that waits, or is let in, counts as a connection until newLink is called
-// with the same request, or the request's context ends.
+// A client that is waiting or has been admitted counts as a connection until newLink is
+// called with the same request, or the request's context ends.
 func (r *Router) admit(req *http.Request) *adapter.Refusal {
 	r.app.checkRecovery()
 	clients := r.app.sessions
@@ -27,7 +27,7 @@ func (r *Router) admit(req *http.Request) *adapter.Refusal {
 	if err == nil {
 		err = r.app.noRoom(clients.Hold(req, r.app.clientKey(req)))
 	}
-	if req.Context().Done() == nil { // of no server: nothing would end it
+	if req.Context().Done() == nil { // not from a server: nothing would end it
 		defer clients.LetGo(req)
 	}
 	if err == nil && r.ready(req.Context()) != nil {
@@ -58,8 +58,8 @@ func notServing() *adapter.Refusal {
 	return refusal(http.StatusServiceUnavailable, "this router dials and serves no clients", RefusedInit)
 }
 
-// ready says why the namespace has no connections. What it waits for is OnInit,
-// which may wait for a network itself: ctx bounds it.
+// ready returns an error if the namespace cannot have connections. It waits for OnInit,
+// which may wait for a network; ctx bounds that.
 func (r *Router) ready(ctx context.Context) error {
 	r.app.freeze()
 	if r.app.broken != nil {
@@ -86,9 +86,9 @@ func (a *app) allowsOrigin(req *http.Request) bool {
 	return o.SameAs(req.Host, req.TLS != nil)
 }
 
-const maxRequest = 256 << 10 // bytes, as budget counts them
+const maxRequest = 256 << 10 // bytes, as counted by budget
 
-// noRoom is the refusal where there is no room for a client, nil where there is.
+// noRoom returns the refusal if there is no room for a client, otherwise nil.
 func (a *app) noRoom(outcome sessions.Outcome) *adapter.Refusal {
 	switch outcome {
 	case sessions.Full:
@@ -101,14 +101,15 @@ func (a *app) noRoom(outcome sessions.Outcome) *adapter.Refusal {
 	return nil
 }
 
-// notAnyMore is the refusal of a client that comes to what shuts down.
+// notAnyMore returns the refusal of a client that comes during a shutdown.
 func (a *app) notAnyMore() *adapter.Refusal {
 	r := refusal(http.StatusServiceUnavailable, "shutting down", RefusedShutdown)
 	r.Code = a.opts.ShutdownCode
 	return r
 }
 
-// clientKey returns whose connections are counted together; empty without a limit.
+// clientKey returns the key by which connections are counted together; "" without a
+// limit.
 func (a *app) clientKey(req *http.Request) string {
 	if a.opts.MaxConnsPerClient == unlimited {
 		return ""
@@ -119,28 +120,28 @@ func (a *app) clientKey(req *http.Request) string {
 	return sessions.ClientOf(req.RemoteAddr)
 }
 
-// Refusal is why a client was not let in, or into a namespace, see [Stats] and
-// [Trace]. The log has one line a minute for each, with the client that it is
-// written for, and how many more there were since the line before. Adapters have
-// more: those of Socket.IO are in package socketio.
+// Refusal is the reason why a client was not let in at all, or not into a namespace;
+// see [Stats] and [Trace]. For each reason the log has at most one line a minute, about
+// one client, with the number of others since the previous line. Adapters have further
+// reasons; those of Socket.IO are in package socketio.
 type Refusal string
 
-// The refusals.
+// The reasons.
 const (
-	RefusedOrigin   Refusal = "origin"     // Options.Origins does not have it
-	RefusedMaxConns Refusal = "max_conns"  // Options.MaxConns are there
-	RefusedClient   Refusal = "max_client" // Options.MaxConnsPerClient are there
+	RefusedOrigin   Refusal = "origin"     // not allowed by Options.Origins
+	RefusedMaxConns Refusal = "max_conns"  // Options.MaxConns is reached
+	RefusedClient   Refusal = "max_client" // Options.MaxConnsPerClient is reached
 	RefusedShutdown Refusal = "shutdown"
-	RefusedInit     Refusal = "init"     // OnInit failed or was not waited for, or the router dials
-	RefusedUpgrade  Refusal = "upgrade"  // no WebSocket handshake, or a ResponseWriter in front hides Hijack
+	RefusedInit     Refusal = "init"     // OnInit failed or has not returned in time, or the router dials
+	RefusedUpgrade  Refusal = "upgrade"  // not a WebSocket handshake, or some middleware's ResponseWriter hides Hijack
 	RefusedGuard    Refusal = "guard"    // OnConnect returned an error
-	RefusedTimeout  Refusal = "timeout"  // Options.ConnectTimeout was over
-	RefusedOverflow Refusal = "overflow" // what was emitted before OnConnect returned exceeds Options.OutboxBytes
-	RefusedProtocol Refusal = "protocol" // it broke the protocol, or a limit, before it was in a namespace
+	RefusedTimeout  Refusal = "timeout"  // Options.ConnectTimeout has passed
+	RefusedOverflow Refusal = "overflow" // more than Options.OutboxBytes was emitted before OnConnect returned
+	RefusedProtocol Refusal = "protocol" // the client violated the protocol, or a limit, before it was in a namespace
 
-	// RefusedRequest is that of a client whose request cannot be kept for as long
-	// as it is connected: its headers hold more than 256 KiB, at 128 bytes for
-	// each value besides its letters.
+	// RefusedRequest is for a client whose request is too large to be kept while the
+	// client is connected: its headers cost more than 256 KiB, counting 128 bytes for
+	// each value plus its characters.
 	RefusedRequest Refusal = "request"
 )
 
@@ -148,8 +149,8 @@ func refusal(status int, text string, reason Refusal) *adapter.Refusal {
 	return &adapter.Refusal{Status: status, Text: text, Reason: string(reason)}
 }
 
-// refused counts, logs and traces that a client is not let in; the namespace is
-// empty where that is not known, err may be nil.
+// refused counts, logs and traces a client that is not let in. namespace is "" if it is
+// not known; err may be nil.
 func (a *app) refused(req *http.Request, namespace string, reason Refusal, err error) {
 	show, more := a.counters.refusals.Add(reason, time.Now())
 	if show {
@@ -175,7 +176,7 @@ func (a *app) logRefusal(req *http.Request, namespace string, reason Refusal, er
 		attrs = append(attrs, slog.Int64("more", more))
 	}
 	level := slog.LevelInfo
-	if a.side.Load() == int32(dialing) { // the server has its line
+	if a.side.Load() == int32(dialing) { // the server logs it
 		level = slog.LevelDebug
 	}
 	a.opts.Logger.LogAttrs(req.Context(), level, "wsrouter: refused", attrs...)

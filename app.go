@@ -18,13 +18,13 @@ type app struct {
 	limits   adapter.Limits   // of opts
 	origins  []origin.Pattern // of opts
 	side     atomic.Int32     // a side
-	guarded  atomic.Bool      // checkRecovery has found nothing
+	guarded  atomic.Bool      // checkRecovery has found no mistake
 	root     *Router
 	counters counters
 	pool     *budget.Pool
 	sessions *sessions.Registry[*link, *Conn]
 	compiled chan struct{} // closed when the handlers' chains are built
-	broken   error         // why they could not be; set before compiled is closed
+	broken   error         // why building them failed; set before compiled is closed
 
 	mu         sync.Mutex // guards everything below
 	frozen     bool       // serving has begun
@@ -61,7 +61,7 @@ func (a *app) freeze() {
 			return nil
 		})
 		if a.broken != nil {
-			a.opts.Logger.Error("wsrouter: middleware could not be built, no client is served", "err", a.broken)
+			a.opts.Logger.Error("wsrouter: building middleware failed, no client is served", "err", a.broken)
 		}
 		a.joinCluster()
 		close(a.compiled)
@@ -69,8 +69,7 @@ func (a *app) freeze() {
 	<-a.compiled
 }
 
-// side is the end of its connections that a tree of namespaces is at. It is settled
-// by the first of them.
+// side says whether a tree of namespaces serves or dials. Its first connection decides.
 type side int32
 
 const (
@@ -78,19 +77,19 @@ const (
 	dialing
 )
 
-// take settles the side, and reports false where it is the other.
+// take decides the side. It reports false if the tree has the other one.
 func (a *app) take(s side) bool {
 	return a.side.CompareAndSwap(0, int32(s)) || a.side.Load() == int32(s)
 }
 
-// lookup returns the namespace of that full name, nil if there is none.
+// lookup returns the namespace with that full name, or nil if there is none.
 func (a *app) lookup(name string) *Router {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.namespaces[name]
 }
 
-// subtree returns the namespace and those below it.
+// subtree returns the namespace and its descendants.
 func (r *Router) subtree() (list []*Router) {
 	r.app.mu.Lock()
 	defer r.app.mu.Unlock()
@@ -111,7 +110,7 @@ func (r *Router) isUnder(top *Router) bool {
 	return false
 }
 
-// relieve cuts the fullest clients while more than MaxBuffered is held.
+// relieve cuts the clients that hold the most, until no more than MaxBuffered is held.
 func (a *app) relieve() {
 	for a.pool.Over() {
 		var fullest *link
@@ -130,10 +129,10 @@ func (a *app) relieve() {
 	}
 }
 
-// Adapter returns the tree as adapters of wire formats see it.
+// Adapter returns the tree in the form that adapters of wire formats use.
 func (r *Router) Adapter() adapter.Host { return host{r} }
 
-// host implements [adapter.Host] for clients of a namespace, or of those below.
+// host implements [adapter.Host] for the clients of a namespace and its descendants.
 type host struct{ router *Router }
 
 func (h host) Admit(req *http.Request) *adapter.Refusal {

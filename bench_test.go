@@ -19,8 +19,8 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// CONTRIBUTING.md says how to compare what these print. They do without a
-// network: internal/bench has the ones with sockets.
+// CONTRIBUTING.md says how to compare the results. These benchmarks use no network;
+// internal/bench has those with sockets.
 
 // sink is a transport that takes everything at once, and counts.
 type sink struct {
@@ -47,7 +47,7 @@ func benchOptions() *wsrouter.Options {
 	return &wsrouter.Options{Logger: slog.New(slog.DiscardHandler), MaxRooms: -1}
 }
 
-// connectSinks connects n clients that read everything, and returns when all are
+// connectSinks connects n clients that read everything, and returns when all have been
 // let in.
 func connectSinks(tb testing.TB, router *wsrouter.Router, n int) ([]*wsrouter.Conn, []*sink) {
 	_, sinks := linkSinks(tb, router, n)
@@ -70,7 +70,7 @@ func linkSinks(tb testing.TB, router *wsrouter.Router, n int) ([]adapter.Conn, [
 	return conns, sinks
 }
 
-// BenchmarkDispatch is an event from the inbox through its handler to the frame
+// BenchmarkDispatch measures an event from the inbox through its handler to the frame
 // of its reply.
 func BenchmarkDispatch(b *testing.B) {
 	router := wsrouter.New(benchOptions())
@@ -90,7 +90,7 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 }
 
-// BenchmarkEncode is a Message into a frame of the plain protocol.
+// BenchmarkEncode measures encoding a Message as a frame of the plain protocol.
 func BenchmarkEncode(b *testing.B) {
 	type body struct {
 		Room string `json:"room"`
@@ -117,8 +117,8 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkFanOut is one Emit to a room until each member's transport has it;
-// ns/recipient is what should not grow.
+// BenchmarkFanOut measures one Emit to a room until each member's transport has it;
+// ns/recipient should not grow.
 func BenchmarkFanOut(b *testing.B) {
 	for _, n := range []int{10, 100, 1_000, 10_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
@@ -142,8 +142,8 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
-// BenchmarkJoinLeave is one connection entering and leaving a room of so many
-// others.
+// BenchmarkJoinLeave measures one connection that joins and leaves a room with that
+// many others.
 func BenchmarkJoinLeave(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000, 100_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
@@ -163,7 +163,7 @@ func BenchmarkJoinLeave(b *testing.B) {
 	}
 }
 
-// BenchmarkJoinRooms is the same for one connection in so many rooms.
+// BenchmarkJoinRooms measures one connection in that many rooms.
 func BenchmarkJoinRooms(b *testing.B) {
 	for _, n := range []int{100, 10_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
@@ -183,7 +183,7 @@ func BenchmarkJoinRooms(b *testing.B) {
 	}
 }
 
-// BenchmarkStream is one item of a stream, over an in-memory connection to the
+// BenchmarkStream measures one item of a stream, over an in-memory connection to the
 // loop that pulls it.
 func BenchmarkStream(b *testing.B) {
 	router := wsrouter.New(benchOptions())
@@ -208,8 +208,8 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// BenchmarkCall is a request and its answer over an in-memory connection, by so
-// many callers at once.
+// BenchmarkCall measures a request and its answer over an in-memory connection, with
+// that many concurrent callers.
 func BenchmarkCall(b *testing.B) {
 	for _, callers := range []int{1, 16} {
 		b.Run(strconv.Itoa(callers), func(b *testing.B) {

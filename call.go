@@ -12,19 +12,20 @@ import (
 )
 
 // call is a request of ours that waits for its answer, or for the items of its
-// stream. Whoever reads never waits for it: there is room for all that may come.
+// stream. The reader never waits for it: it has room for everything that may
+// arrive.
 type call struct {
 	conn    *Conn
-	link    *link // that it was made over, which holds what has come
+	link    *link // the link it was made over, which holds what has arrived
 	id      string
 	answers chan *adapter.Message
-	failed  chan struct{} // closed when no answer can come any more
+	failed  chan struct{} // closed when no answer can arrive any more
 	err     error         // set before failed is closed
 	queued  int           // answers that nobody has taken; guarded by Conn.mu
 }
 
-// wait returns the next frame of the answer, which is the caller's from then on. ctx
-// bounds it, and the life of the connection, see link.checkAlive.
+// wait returns the next frame of the answer, which then belongs to the caller. The
+// wait is bounded by ctx and by the life of the connection, see link.checkAlive.
 func (w *call) wait(ctx context.Context) (*adapter.Message, error) {
 	m, err := w.next(ctx)
 	if m != nil {
@@ -38,7 +39,7 @@ func (w *call) next(ctx context.Context) (*adapter.Message, error) {
 	case m := <-w.answers:
 		return m, nil
 	case <-w.failed:
-		select { // it may have come before the end
+		select { // the answer may have arrived before the end
 		case m := <-w.answers:
 			return m, nil
 		default:
@@ -49,7 +50,7 @@ func (w *call) next(ctx context.Context) (*adapter.Message, error) {
 	}
 }
 
-// take lets go of an answer.
+// take releases an answer.
 func (w *call) take(m *adapter.Message) {
 	w.conn.mu.Lock()
 	defer w.conn.mu.Unlock()
@@ -111,7 +112,7 @@ func CallOutcome(err error) string {
 	return OutcomeInternal
 }
 
-// oneArg is what a nil, several, or one value are as arguments.
+// oneArg returns nil, several values, or one value as arguments.
 func oneArg(in any) []any {
 	switch in := in.(type) {
 	case nil:
@@ -122,7 +123,7 @@ func oneArg(in any) []any {
 	return []any{in}
 }
 
-// ask is Call; it returns the answer.
+// ask is Call, but returns the answer.
 func (c *Conn) ask(ctx context.Context, event string, args []any) (*adapter.Message, error) {
 	traced := c.router.app.callStart(ctx, c, event)
 	m, err := c.exchange(traced.ctx, event, args)
@@ -155,8 +156,8 @@ func (c *Conn) exchange(ctx context.Context, event string, args []any) (*adapter
 	return m, nil
 }
 
-// sendRequest sends a frame of a request of ours. It waits for nobody on the side that was
-// dialed, as Emit does.
+// sendRequest sends a frame of a request of ours. On the side that serves it does
+// not wait, like Emit.
 func (c *Conn) sendRequest(m *adapter.Message) error {
 	if m.Kind == adapter.KindEvent {
 		if err := checkEvent(m.Event); err != nil {
@@ -170,13 +171,13 @@ func (c *Conn) sendRequest(m *adapter.Message) error {
 	return c.send(m, mode)
 }
 
-// answerShape keeps our complaint about an answer apart from the other side's
+// answerShape distinguishes our complaint about an answer from the other side's
 // exceptions.
 func answerShape(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("wsrouter: answer of the wrong shape: %v", err)
+	return fmt.Errorf("wsrouter: answer has the wrong shape: %v", err)
 }
 
 var errOverrun = errors.New("wsrouter: more items came than were pulled, or than pulls may hold")
@@ -222,7 +223,7 @@ func (w *call) close() {
 	w.dropLocked()
 }
 
-// dropLocked forgets what nobody has taken.
+// dropLocked discards what nobody has taken.
 func (w *call) dropLocked() {
 	for {
 		select {
@@ -234,8 +235,8 @@ func (w *call) dropLocked() {
 	}
 }
 
-// endLocked makes the request one that no answer can come to. It reports false if
-// it was one already.
+// endLocked ensures that no more answers reach the request. It reports false if
+// that was already so.
 func (w *call) endLocked() bool {
 	if w.conn.calls[w.id] != w {
 		return false
@@ -245,13 +246,13 @@ func (w *call) endLocked() bool {
 	return true
 }
 
-// answer hands a frame to the call that waits for it. A late one, or one to
-// nothing, is nobody's.
+// answer passes a frame to the call that waits for it. A frame that is late, or
+// that answers nothing, is ignored.
 func (c *Conn) answer(m *adapter.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.calls[m.ID]
-	if w == nil || w.queued == 1 && cap(w.answers) == 1 { // a Call that has its answer
+	if w == nil || w.queued == 1 && cap(w.answers) == 1 { // a Call that already has its answer
 		return
 	}
 	if w.queued == cap(w.answers) || w.queued > 0 && w.link.answersFull() {
@@ -264,8 +265,8 @@ func (c *Conn) answer(m *adapter.Message) {
 	w.answers <- m // there is room
 }
 
-// answersFull reports whether the answers that nobody has taken yet hold as much as
-// one pull may.
+// answersFull reports whether the answers that nobody has taken hold as much as a
+// single pull may.
 func (l *link) answersFull() bool {
 	return l.bytes.Answers()/(pullWindow+1) >= max(l.app.opts.MaxMessage, 1)
 }

@@ -15,84 +15,86 @@ import (
 
 // DialOptions configure a [Client]. They may be nil and are copied.
 type DialOptions struct {
-	// Router handles what the server sends, and its Options are the client's
-	// limits. Make one for all clients of a kind: a router that serves clients is
-	// refused. Its handlers answer requests of the server only: a reply to an event
-	// that is no request is not sent, so that two ends never answer each other
-	// forever. Its OnConnect runs for each connection and, unlike a server's, may
-	// call the other side: there a client asks again for what it watches, see
-	// [Reconnect]. Nil handles nothing, with default limits.
+	// Router handles what the server sends, and its Options are the client's limits.
+	// Use one for all clients of a kind; it must not serve clients. Nil handles nothing
+	// and has default limits.
 	//
-	// Each attempt to connect over a network, with all that it waits for, has the
-	// Router's [Options.ConnectTimeout].
+	// Its handlers only answer requests of the server: a reply to any other event is
+	// not sent, so that the two ends never answer each other forever. Its OnConnect
+	// runs for each connection and, unlike a server's, may call the other side. That is
+	// the place for a client to ask again for what it watches, see [Reconnect].
+	//
+	// Each attempt to connect over a network, with everything it waits for, is limited
+	// by the Router's [Options.ConnectTimeout].
 	Router *Router
 
-	// Header is sent with the handshake. Connect sees it, too.
+	// Header is sent with the handshake. Connect uses it, too.
 	Header http.Header
 
-	// HeaderFunc returns the header in place of Header. It is called at each
-	// attempt, as a token may have expired. It and Auth should return when ctx
+	// HeaderFunc returns the header in place of Header. It is called for each attempt,
+	// because a token may have expired. HeaderFunc and Auth should return when ctx
 	// ends: the attempt fails then, and the next one waits for them.
 	HeaderFunc func(ctx context.Context) (http.Header, error)
 
-	// HTTPClient does Dial's handshake; nil is http.DefaultClient. Its Timeout
-	// is the handshake's, as is the context given to Dial.
+	// HTTPClient does Dial's handshake; nil means http.DefaultClient. Its Timeout
+	// limits the handshake, as does the context given to Dial.
 	HTTPClient *http.Client
 
-	// Request is the request that Connect's server sees; nil is a GET of "/" with
+	// Request is the request that Connect's server sees; nil means a GET of "/" with
 	// the header. Dial ignores it.
 	Request *http.Request
 
-	// Reconnect makes the client connect again when the connection is lost; nil
-	// does not.
+	// Reconnect makes the client connect again when the connection is lost. Nil means
+	// that it does not.
 	Reconnect *Reconnect
 
-	// Auth returns the connect payload, which is sent as the first frame. It is
-	// called at each attempt. The server's mount must want it, see
-	// WSOptions.AuthFrame, or the connection ends with code 1008; with Connect it
-	// does.
+	// Auth returns the connect payload, which is sent as the first frame. It is called
+	// for each attempt. The server's mount must ask for the payload, see
+	// WSOptions.AuthFrame; otherwise the connection ends with code 1008. Connect's
+	// server always does.
 	Auth func(ctx context.Context) (any, error)
 }
 
-// Client is the side that dialed: a service's, or a test's. All its methods are
-// safe for concurrent use.
+// Client is the side that dialed, in a service or a test. Make one with [Dial] or
+// [Router.Connect]. All methods are safe for concurrent use.
 //
-// Unless [Reconnect] has Resume, nothing is queued while a client that reconnects is
-// away: Emit, Call and Pull fail at once with the *[CloseError] of the connection that
-// was lost, as do calls that were waiting for an answer, whether or not the server has
-// handled them. [Client.Ready] waits for the next connection. When the client does not come
-// back, they all fail with the reason, which also wraps the *[CloseError], and the
-// Router's Logger gets one line with it.
+// While a client that reconnects has no connection, nothing is queued, unless
+// [Reconnect] has Resume. Emit, Call and Pull fail at once with the *[CloseError] of
+// the lost connection, and so do calls that were waiting for an answer, whether or not
+// the server has handled them. [Client.Ready] waits for the next connection. When the
+// client does not come back, they all fail with the reason, which also wraps the
+// *CloseError, and the Router's Logger logs it once.
 type Client struct {
 	opts DialOptions
 	dial func(context.Context, greeting) (*Conn, error)
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	lapsed sync.WaitGroup // for connections that were away until there was another
-	gone   chan struct{}  // closed when there will be no more connection; nil without Reconnect
+	lapsed sync.WaitGroup // for connections that were away until there was another one
+	gone   chan struct{}  // closed when there will be no more connections; nil without Reconnect
 
 	// Of whoever connects: newClient, and then keepConnected.
-	attempt int   // since a connection lasted
-	lost    *Conn // which may be away; nil at first
+	// Used by the goroutine that connects: newClient, and then keepConnected.
+	attempt int   // since a connection has lasted
+	lost    *Conn // may be away; nil at first
 	header  asked[http.Header]
 	auth    asked[any]
 
 	mu   sync.Mutex    // guards what follows
-	conn *Conn         // the current connection, or the last
-	back chan struct{} // closed with the next connection; nil if nobody waits
-	err  error         // why it does not come back
+	conn *Conn         // the current connection, or the last one
+	back chan struct{} // closed when there is a new connection; nil if nobody waits
+	err  error         // why the client does not come back
 }
 
-// Dial connects to a server's plain WebSocket mount, at a ws, wss, http or https
-// URL. ctx bounds this first connecting only, whose attempts have
-// [Options.ConnectTimeout] each. The error is a *[StatusError] if the server
-// refused with an HTTP status; a refusal by OnConnect comes later, as the
-// *[CloseError] of what the client does next.
+// Dial connects to a plain WebSocket mount of a server, at a ws, wss, http or https
+// URL. ctx only bounds this first connecting, in which each attempt is limited by
+// [Options.ConnectTimeout]. The error is a *[StatusError] if the server refused with an
+// HTTP status. A refusal by OnConnect comes later, as the *[CloseError] of whatever the
+// client does next.
 //
-// In a browser, and in Node, GOOS=js dials with the WebSocket of JavaScript: it takes
-// neither Header, HeaderFunc nor HTTPClient, closes with 1000 where we would with a
-// code below 3000, and a handshake that fails gives no status.
+// In a browser or Node, with GOOS=js, Dial uses JavaScript's WebSocket. There Header,
+// HeaderFunc and HTTPClient are not supported, a code below 3000 is sent as 1000 when
+// closing, and a failed handshake reports no status.
 func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	if err := checkURL(url); err != nil {
 		return nil, err
@@ -101,11 +103,10 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (*Client, error) {
 	return newClient(ctx, o, func(ctx context.Context, g greeting) (*Conn, error) { return o.dialSocket(ctx, url, g) })
 }
 
-// Connect connects a client in memory, without a network: for tests, and for
-// parts of one process that talk as if they were apart. The frames, limits,
-// order and close codes are those of the network. It returns a *[StatusError]
-// where Dial would. In a testing/synctest bubble both routers must have been made
-// inside it.
+// Connect connects a client in memory, without a network: for tests, and for parts of
+// one process that talk as if they were separate. Frames, limits, order and close codes
+// are those of the network. Connect returns a *[StatusError] where Dial would. In a
+// testing/synctest bubble, make both routers inside the bubble.
 func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error) {
 	o := opts.withDefaults()
 	return newClient(ctx, o, func(ctx context.Context, g greeting) (*Conn, error) { return o.dialPipe(ctx, r, g) })
@@ -113,7 +114,7 @@ func (r *Router) Connect(ctx context.Context, opts *DialOptions) (*Client, error
 
 func newClient(ctx context.Context, o DialOptions, dial func(context.Context, greeting) (*Conn, error)) (*Client, error) {
 	if !o.Router.app.take(dialing) {
-		return nil, errors.New("wsrouter: dial: DialOptions.Router serves clients: use a router of its own")
+		return nil, errors.New("wsrouter: dial: DialOptions.Router serves clients; use a router that does not")
 	}
 	c := &Client{opts: o, dial: dial}
 	c.header.fn, c.auth.fn = o.HeaderFunc, o.Auth
@@ -188,7 +189,7 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 		req = dialRequest("http://memory/", g.header)
 		req.RemoteAddr = "pipe"
 	}
-	reqCtx, done := context.WithCancel(req.Context()) // ends as a server's, when it has been handled
+	reqCtx, done := context.WithCancel(req.Context()) // ends when the request has been handled, like a server's
 	defer done()
 	defer context.AfterFunc(ctx, done)()
 	req = req.WithContext(reqCtx)
@@ -216,8 +217,8 @@ func (o *DialOptions) dialPipe(ctx context.Context, r *Router, g greeting) (*Con
 	return o.begin(ctx, client, l, g, s.Resumable)
 }
 
-// begin makes the client's Conn, and sends the auth frame before all else; or the frame
-// of the session, if both ends know of sessions.
+// begin makes the client's Conn, and first of all sends the auth frame or, if both ends
+// support sessions, the session frame.
 func (o *DialOptions) begin(ctx context.Context, w plain.Wire, l *link, g greeting, resumable bool) (*Conn, error) {
 	s := o.Router.session(l, plain.JSON)
 	s.SentAuth = !g.auth.IsZero()
@@ -238,8 +239,7 @@ func (o *DialOptions) begin(ctx context.Context, w plain.Wire, l *link, g greeti
 	return conn.(*attached).conn.Load(), nil
 }
 
-// beginSession waits for the server's word only where there is a connection to come
-// back to.
+// beginSession waits for the server's answer only if there is a connection to resume.
 func (o *DialOptions) beginSession(ctx context.Context, w plain.Wire, l *link, s *plain.Session, g greeting) (*Conn, error) {
 	lost := g.lost.recovery()
 	l.Send(plain.SessionFrame(lost, g.auth))
@@ -275,10 +275,10 @@ func (o *DialOptions) beginSession(ctx context.Context, w plain.Wire, l *link, s
 		if ce := l.gone(); ce.Cause != CauseLocal {
 			return nil, ce
 		}
-		return nil, &dialError{"the connection was given up meanwhile", nil}
+		return nil, &dialError{"the connection has been given up in the meantime", nil}
 	case <-ctx.Done():
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "given up", Cause: CauseTimeout})
-		<-l.done.Done() // handlers
+		<-l.done.Done() // waits for handlers
 		return nil, &dialError{"no answer from the server", ctx.Err()}
 	case <-late.C:
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "no answer", Cause: CauseTimeout})
@@ -286,8 +286,8 @@ func (o *DialOptions) beginSession(ctx context.Context, w plain.Wire, l *link, s
 	}
 }
 
-// recovery is what a client says of a connection that it has lost, zero where it cannot
-// come back.
+// recovery returns what a client says about its lost connection; zero if it cannot
+// resume it.
 func (c *Conn) recovery() adapter.Recovery {
 	if c == nil || c.session == nil {
 		return adapter.Recovery{}
@@ -300,14 +300,14 @@ func (c *Conn) recovery() adapter.Recovery {
 	return adapter.Recovery{Secret: c.session.secret, Received: c.session.received}
 }
 
-// welcomed notes what the server says of a new connection.
+// welcomed stores what the server says about a new connection.
 func (c *Conn) welcomed(w adapter.Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.secret, c.session.window = w.Secret, w.Window
 }
 
-// answered goes on with a lost connection, or a new one, as the server says.
+// answered continues with the lost connection or a new one, as the server says.
 func (c *Conn) answered(l *link, w adapter.Session, decided chan<- *Conn, fresh func() (*attached, *Conn)) adapter.Conn {
 	if !w.Resumed {
 		c.lapse(nil)
@@ -327,18 +327,17 @@ func (c *Conn) answered(l *link, w adapter.Session, decided chan<- *Conn, fresh 
 	return a
 }
 
-// Conn returns the client's end of the current connection, or of the last: its
-// Context ends with that connection, and handlers of DialOptions.Router see the
-// same Conn.
+// Conn returns the client's end of the current connection, or of the last one. Its
+// Context ends with that connection. Handlers of DialOptions.Router see the same Conn.
 func (c *Client) Conn() *Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.conn
 }
 
-// Emit sends an event to the server. It waits while the server reads slower than
-// the client sends, at most for [Options.WriteTimeout]. See [Conn.Emit] for args
-// and errors, and [Client].
+// Emit sends an event to the server. It waits while the server reads more slowly than
+// the client sends, at most for [Options.WriteTimeout]. See [Conn.Emit] for args and
+// errors, and [Client] for errors while there is no connection.
 func (c *Client) Emit(event string, args ...any) error {
 	return c.explain(c.Conn().emit(event, args, nil, sendWait))
 }
@@ -349,8 +348,8 @@ func (c *Client) EmitContext(ctx context.Context, event string, args ...any) err
 	return c.explain(c.Conn().emit(event, args, metaOf(ctx), sendWait))
 }
 
-// Call sends a request and waits for its answer, see [Conn.Call], and [Client]
-// for its errors.
+// Call sends a request and waits for its answer. See [Conn.Call] for in, out and
+// errors, and [Client] for errors while there is no connection.
 func (c *Client) Call(ctx context.Context, event string, in, out any) error {
 	return c.explain(c.Conn().Call(ctx, event, in, out))
 }
@@ -360,22 +359,22 @@ func (c *Client) pull(ctx context.Context, event string, in any) (*pull, error) 
 	return p, c.explain(err)
 }
 
-// Abort cuts the connection without a word, as a broken network does. A client
-// that reconnects comes back: a test can see how it does.
+// Abort cuts the connection without a goodbye, like a broken network. A client that
+// reconnects comes back, which tests can observe.
 func (c *Client) Abort() {
 	c.Conn().currentLink().cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 }
 
-// Close says goodbye to the server with code 1000, after what was sent before,
-// and waits until the connection and the client's handlers have ended, and Auth and
-// HeaderFunc if they run. In one of those handlers use [Conn.Close], which does not
-// wait, and after which a client that was connected does not reconnect. It returns
-// nil, also when the connection had ended already.
+// Close sends everything that was emitted before, closes the connection with code
+// 1000, and waits until the connection, the client's handlers, and any running Auth
+// and HeaderFunc have ended. In one of those functions use [Conn.Close] instead: it
+// does not wait, and a connected client does not reconnect after it. Close returns
+// nil, even if the connection had already ended.
 func (c *Client) Close() error {
 	c.cancel()
 	conn := c.Conn()
 	conn.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
-	<-conn.ended.Done() // WriteTimeout, 5 s for each close frame, and handlers
+	<-conn.ended.Done() // bounded by WriteTimeout, 5 s for each close frame, and handlers
 	if c.gone != nil {
 		<-c.gone
 		c.lapsed.Wait()
@@ -383,7 +382,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// session is one end of a connection that speaks the plain protocol.
+// session returns one end of a connection that speaks the plain protocol.
 func (r *Router) session(l *link, codec plain.Codec) *plain.Session {
 	return &plain.Session{
 		Link: l, Namespace: r, Codec: codec, Limits: &r.app.limits, Dialed: l.dialed,

@@ -13,9 +13,9 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file is a namespace as a node of a cluster, see [broker.Broker].
+// This file makes a namespace a node of a cluster, see [broker.Broker].
 
-// joinCluster makes all namespaces nodes, side by side, and waits for them.
+// joinCluster makes all namespaces nodes, concurrently, and waits for them.
 func (a *app) joinCluster() {
 	if a.opts.Broker == nil {
 		return
@@ -29,8 +29,8 @@ func (a *app) joinCluster() {
 	}
 }
 
-// leaveCluster ends the nodes of the namespace and of those below it, side by
-// side, and waits for them until ctx ends.
+// leaveCluster ends the nodes of the namespace and of its descendants, concurrently,
+// and waits for them until ctx ends.
 func (r *Router) leaveCluster(ctx context.Context) error {
 	var all []<-chan struct{}
 	for _, ns := range r.subtree() {
@@ -55,7 +55,7 @@ func (t *Target) selection() broker.Selection {
 	return broker.Selection{Rooms: t.rooms, Except: t.except}
 }
 
-// publish has the other nodes do what has been done here.
+// publish makes the other nodes do what has been done here.
 func (t *Target) publish(op broker.Operation) error {
 	if !t.elsewhere() {
 		return nil
@@ -78,18 +78,18 @@ func (t *Target) findElsewhere(ctx context.Context) ([]Member, error) {
 }
 
 // maxAsked is how many connections of a node are asked at once, see Call of
-// [broker.Node]: each is a goroutine, and a question costs whoever asks nothing.
+// [broker.Node]. Each takes a goroutine, while a request costs its sender nothing.
 const maxAsked = 4096
 
 // node is a namespace as a Broker sees it. It implements [broker.Node].
 type node struct {
 	router *Router
-	turns  chan struct{} // has one for each connection that is asked
+	turns  chan struct{} // holds a token for each connection that is being asked
 }
 
 func newNode(r *Router) node { return node{r, make(chan struct{}, maxAsked)} }
 
-// local is the Target of a selection: all of the namespace where it names no rooms.
+// local returns the Target of a selection: the whole namespace if it names no rooms.
 func (n node) local(s broker.Selection) Target {
 	t := Target{router: n.router, local: true}
 	if len(s.Rooms) > 0 {
@@ -142,8 +142,8 @@ func (n node) Call(ctx context.Context, s broker.Selection, event string, args [
 	return len(conns), func(yield func(payload.Value) bool) { n.ask(ctx, conns, event, payload.Args(args), yield) }
 }
 
-// ask sends a request to each of the connections, in their turns, and yields the
-// answers. It returns when none of them is asked any more.
+// ask sends a request to each of the connections as they get their turn, and yields the
+// answers. When it returns, none of them is being asked any more.
 func (n node) ask(ctx context.Context, conns []*Conn, event string, args []any, yield func(payload.Value) bool) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -170,7 +170,7 @@ func (n node) ask(ctx context.Context, conns []*Conn, event string, args []any, 
 	}
 }
 
-// askOne asks a connection, whose turn it is.
+// askOne asks a connection that has got its turn.
 func (n node) askOne(ctx context.Context, c *Conn, event string, args []any, came chan<- Answer) {
 	defer func() { <-n.turns }()
 	m, err := c.ask(ctx, event, args)
@@ -184,8 +184,8 @@ func (n node) askOne(ctx context.Context, c *Conn, event string, args []any, cam
 	}
 }
 
-// firstOf returns the first of the values of an answer, where the wire tells that
-// they are several.
+// firstOf returns the first value of an answer, if the wire says that there are
+// several.
 func firstOf(m *adapter.Message) payload.Value {
 	if list, _ := m.Data.Elements(1); m.Arity == adapter.ArityMany && len(list) > 0 {
 		return list[0]

@@ -19,13 +19,13 @@ import (
 // asked are clients that a node can ask.
 type asked struct {
 	node    broker.Node
-	count   atomic.Int32  // questions that have come
-	ended   atomic.Int32  // those that nobody waits for any more
-	release chan struct{} // closed when they are to answer
+	count   atomic.Int32  // requests received
+	ended   atomic.Int32  // requests that nobody waits for any longer
+	release chan struct{} // closed to make them answer
 }
 
-// askable connects clients that answer "slow" when they are released, "soon" at
-// once, and "wrong" with an exception.
+// askable connects clients that answer "slow" when they are released, "soon" at once,
+// and "wrong" with an exception.
 func askable(t *testing.T, clients int) *asked {
 	t.Helper()
 	a := &asked{release: make(chan struct{})}
@@ -54,8 +54,8 @@ func (a *asked) slow(c *wsrouter.Context) error {
 	}
 }
 
-// However many questions come from other nodes, they do not multiply with the
-// clients: 4096 are asked at once, and all in the end.
+// Requests from other nodes do not multiply with the clients: 4096 are asked at once,
+// and eventually all.
 func TestANodeAsks4096ConnectionsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients, questions = 10, 450
@@ -80,8 +80,8 @@ func TestANodeAsks4096ConnectionsAtOnce(t *testing.T) {
 	})
 }
 
-// A node's Call asks when its answers are ranged over, and has their data; who fails
-// to answer is left out.
+// A node's Call asks when its answers are ranged over, and yields their data. Clients
+// that fail to answer are left out.
 func TestANodesCallHasTheAnswersOfThoseWhoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := askable(t, 3)
@@ -109,8 +109,8 @@ func TestANodesCallHasTheAnswersOfThoseWhoAnswer(t *testing.T) {
 	})
 }
 
-// Clients are told when nobody waits for them any more: as ctx has ended, or whoever
-// ranges has had enough.
+// Clients are told when nobody waits for them any longer, because ctx has ended or the
+// loop has been left.
 func TestANodesCallEndsWithItsContextOrItsLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := askable(t, 2)

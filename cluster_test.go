@@ -25,7 +25,7 @@ func (f brokerFunc) Subscribe(ctx context.Context, n broker.Node) (broker.Subscr
 	return f(ctx, n)
 }
 
-// lonely is a subscription that reaches nobody, and cannot be asked.
+// lonely is a subscription that reaches nobody and cannot ask others.
 type lonely struct {
 	mu        sync.Mutex // guards published
 	published []broker.OpKind
@@ -99,7 +99,7 @@ func TestANodeLeavesWithItsRouter(t *testing.T) {
 	}
 }
 
-// What OnDisconnect tells the others at a shutdown still reaches them.
+// What OnDisconnect tells the others during a shutdown still reaches them.
 func TestShutdownLeavesTheClusterLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cluster broker.Memory
@@ -163,7 +163,7 @@ func TestWhatIsLocalStaysOnItsNode(t *testing.T) {
 	})
 }
 
-// Whatever a Broker is like, the connections of this process are served.
+// Whatever a Broker does, the connections of this process are served.
 func TestLocalDeliveryGoesOnWithoutABroker(t *testing.T) {
 	for name, broker := range map[string]broker.Broker{
 		"that fails": brokerFunc(func(context.Context, broker.Node) (broker.Subscription, error) { return nil, errors.New("no") }),

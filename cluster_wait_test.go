@@ -15,8 +15,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// stuck is a Broker, and its subscription, of which each method waits until its
-// channel is closed; a nil one is forever.
+// stuck is a Broker and its subscription. Each method waits until its channel is
+// closed; nil means forever.
 type stuck struct {
 	subscribe, close chan struct{}
 
@@ -135,7 +135,7 @@ func TestEmitsKeptForABrokerAreBounded(t *testing.T) {
 	})
 }
 
-// What waits for a Broker that subscribes gives it a few seconds, together.
+// Everything that waits for a Broker to subscribe waits a few seconds in total.
 func TestNobodyWaitsLongForABroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &stuck{subscribe: make(chan struct{}), close: passed()}

@@ -22,33 +22,33 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Conn is one client in one namespace. All its methods are safe for concurrent
-// use, and it may be kept for as long as one likes: after the client has gone,
-// emits and calls fail with a *[CloseError].
+// Conn is one client in one namespace. All methods are safe for concurrent use. A
+// Conn may be kept for any length of time: after the connection has ended, emits
+// and calls fail with a *[CloseError].
 type Conn struct {
 	router  *Router
 	format  adapter.Format
-	dialed  bool // this is the end that has connected
+	dialed  bool // this side has dialed
 	born    time.Time
 	base    context.Context // the values of its request's
 	ctx     lazy.Context
-	values  sync.Map // of Key
+	values  sync.Map // by Key
 	member  rooms.Member[*Conn]
 	lane    lane.Lane[*request]
-	session *session    // nil where it ends with its link
+	session *session    // nil if it ends with its link
 	done    lazy.Latch  // it begins to leave
-	ending  atomic.Bool // somebody takes it out of the world
+	ending  atomic.Bool // somebody runs end
 	ended   lazy.Latch  // it is gone
 
 	mu        sync.Mutex // guards everything below, and the state of its requests
 	phase     connPhase
 	guard     guardPhase
-	link      *link // while it is away the one that it had
+	link      *link // while it is away, the link that it had
 	request   *handshake.Request
 	auth      json.RawMessage
 	ce        *CloseError // how it leaves
 	held      held
-	data      int                 // bytes that SetData keeps
+	data      int                 // bytes kept by SetData
 	open      map[string]*request // those that the client may cancel, by its ids
 	streams   map[*request]struct{}
 	calls     map[string]*call
@@ -57,37 +57,38 @@ type Conn struct {
 	asked     askedContext
 }
 
-// askedContext is what Context has returned while OnConnect runs: nobody wants to
-// know more about a client that has left. Its events, should it be let in, are still
-// handled, with a context that goes on.
+// askedContext is what Context returns while OnConnect runs. It ends as soon as the
+// client leaves, because then nobody wants to know more about the client. If the
+// client is let in, its events are still handled, with a context that goes on.
 type askedContext struct {
-	context.Context // nil if none was wanted
+	context.Context // nil if nobody has asked
 	cancel          context.CancelCauseFunc
 }
 
 // ID returns the connection's id, "~" and 19 random URL-safe characters. It is also
-// the name of a room that only this connection is in. It is no secret.
+// the name of a room that only this connection is in. It is not a secret.
 func (c *Conn) ID() string { return c.member.ID }
 
 // ConnectedAt returns when the client came, before OnConnect was called. Coming back,
 // see [Options.Recovery], does not change it.
 func (c *Conn) ConnectedAt() time.Time { return c.born }
 
-// Router returns the namespace.
+// Router returns the namespace of the connection.
 func (c *Conn) Router() *Router { return c.router }
 
-// Request returns the HTTP request with which the client connected, or has come back,
-// see [Options.Recovery]. Its body is gone, and its context is over; use [Conn.Context].
+// Request returns the HTTP request with which the client has connected or, with
+// [Options.Recovery], last come back. Its body is gone and its context has ended;
+// use [Conn.Context].
 func (c *Conn) Request() *http.Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.request.HTTP()
 }
 
-// Transport returns what the connection runs over: "websocket", "polling", or
-// "memory" for [Router.Connect]; other adapters have names of their own, or none. It
-// changes when a Socket.IO client goes from polling to a WebSocket, and is the last
-// one after the connection has gone.
+// Transport returns the name of what the connection runs over: "websocket",
+// "polling", or "memory" for [Router.Connect]; other adapters have other names, or
+// "". It changes when a Socket.IO client upgrades from polling to WebSocket. After
+// the connection has ended it is the last one.
 func (c *Conn) Transport() string {
 	if n, ok := c.currentLink().transport.(adapter.Named); ok {
 		return n.Name()
@@ -95,9 +96,9 @@ func (c *Conn) Transport() string {
 	return ""
 }
 
-// Context returns the connection's context: the values of the request's, as set
-// by HTTP middleware, without its end. It is canceled when the connection goes,
-// and its [context.Cause] is then a *[CloseError].
+// Context returns the connection's context. It has the values of the request's
+// context, such as those set by HTTP middleware, but does not end with it. It is
+// canceled when the connection ends; its [context.Cause] is then a *[CloseError].
 func (c *Conn) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,9 +114,10 @@ func (c *Conn) Context() context.Context {
 	return c.asked.Context
 }
 
-// Auth stores the connect payload in v, a pointer: Socket.IO's auth, or on the
-// plain protocol the first frame where [WSOptions.AuthFrame] wants one. Without
-// a payload, and when the connection has ended, v is left as it is. The error is a *[WsError] as for [Context.Bind].
+// Auth stores the connect payload in v, a pointer: Socket.IO's auth or, on the
+// plain protocol, the first frame if [WSOptions.AuthFrame] requires one. Without a
+// payload, and after the connection has ended, v is left unchanged. The error is a
+// *[WsError] as for [Context.Bind].
 func (c *Conn) Auth(v any) error {
 	c.mu.Lock()
 	auth := c.auth
@@ -126,17 +128,18 @@ func (c *Conn) Auth(v any) error {
 	return c.router.bound(bind.Named("auth", payload.Value{JSON: auth}, v), v)
 }
 
-// Emit sends an event to this connection. Arguments are encoded as JSON before
-// Emit returns: none sends no data, one is the data, several are an array.
+// Emit sends an event to this connection. The arguments are encoded as JSON before
+// Emit returns: no argument means no data, one argument is the data, and several
+// are sent as an array.
 //
-// Emit never waits: a client for which more than [Options.OutboxBytes] would be
-// queued is closed as slow. What is emitted in OnConnect is held until OnConnect
-// lets the client in; beyond OutboxBytes the client is refused.
+// Emit never waits: if more than [Options.OutboxBytes] would be queued for the
+// client, the client is closed as slow. In OnConnect what is emitted is held until
+// OnConnect lets the client in; if it exceeds OutboxBytes the client is refused.
 //
 // Emit returns an error if an argument cannot be encoded, or if the name is empty,
-// reserved or not UTF-8, and a *[CloseError] if the connection has gone. JSON that
-// is not UTF-8 cannot be encoded; in a string such bytes become U+FFFD, as with
-// encoding/json. A nil error does not mean that the message has arrived: use
+// reserved or not UTF-8, and a *[CloseError] if the connection has ended. JSON that
+// is not UTF-8 cannot be encoded; invalid bytes in a string become U+FFFD, as with
+// encoding/json. A nil error does not mean that the message has arrived; use
 // [Conn.Call] to know that.
 func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, nil, sendNow) }
 
@@ -153,7 +156,7 @@ func (c *Conn) emit(event string, args []any, meta json.RawMessage, mode sendMod
 	return c.send(&adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args, Meta: meta}, mode)
 }
 
-// checkEvent refuses names that no client could receive.
+// checkEvent rejects names that no client could receive.
 func checkEvent(event string) error {
 	if event == "" || reserved[event] && event != plain.Exception {
 		return fmt.Errorf("wsrouter: event name %q is reserved", event)
@@ -171,15 +174,15 @@ func encodeError(event string, err error) error {
 	return fmt.Errorf("wsrouter: encode %q: %w", event, err)
 }
 
-// sendMode says what a full outbox means to a sender.
+// sendMode says what a sender does when the outbox is full.
 type sendMode uint8
 
 const (
 	sendWait     sendMode = iota // wait for space in the first half
-	sendNow                      // never wait: full means that the client is slow
+	sendNow                      // never wait: the client is slow
 	sendVolatile                 // drop the frame
-	sendReply                    // as sendWait, and likely nothing follows
-	sendCast                     // as sendNow, of a Target
+	sendReply                    // like sendWait, and probably nothing follows
+	sendCast                     // like sendNow, from a Target
 )
 
 func (mode sendMode) waits() bool { return mode == sendWait || mode == sendReply }
@@ -193,27 +196,26 @@ func (c *Conn) send(m *adapter.Message, mode sendMode) error {
 	return c.put(f, mode)
 }
 
-// placed is where a frame went, for [Conn.placed] to do what could not be done with
-// the lock held.
+// placed says where a frame went. [Conn.placed] then does what cannot be done while
+// holding the lock.
 type placed struct {
 	frame   adapter.Frame
-	link    *link // nil if it is held or kept, or nothing is sent
+	link    *link // nil if the frame is held or kept, or nothing is sent
 	outcome outbox.Outcome
 	space   <-chan struct{} // closed when trying again may help
-	needs   need            // what that is
+	needs   need            // what space waits for
 }
 
 // need is what a sender waits for.
 type need uint8
 
 const (
-	needSpace  need = iota // in the outbox: WriteTimeout
-	needReturn             // of a client that is away: Recovery.Window
-	needAck                // of what was sent: WriteTimeout, after which nobody waits for it
+	needSpace  need = iota // space in the outbox: WriteTimeout
+	needReturn             // the return of a client that is away: Recovery.Window
+	needAck                // an acknowledgment: WriteTimeout; after that nobody waits for it
 )
 
-// put sends a frame. Only sendWait and sendReply block, and at most for
-// WriteTimeout.
+// put sends a frame. Only sendWait and sendReply block, see need.
 func (c *Conn) put(f adapter.Frame, mode sendMode) error {
 	c.mu.Lock()
 	p, err := c.putLocked(f, mode)
@@ -221,7 +223,7 @@ func (c *Conn) put(f adapter.Frame, mode sendMode) error {
 	return c.placed(f, mode, p, err)
 }
 
-// putLocked is the one door out: whatever goes to the client passes here.
+// putLocked is the only way out: whatever goes to the client passes through it.
 func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 	switch {
 	case c.phase == connLive, c.phase == connAway, c.phase == connConnecting && c.dialed:
@@ -233,7 +235,7 @@ func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 		}
 		c.link.bytes.Out(f.Held())
 		return placed{}, nil
-	case c.phase == connParting && mode.waits(): // what it has sent before is still answered
+	case c.phase == connParting && mode.waits(): // requests made before that are still answered
 	default:
 		return placed{}, c.ce
 	}
@@ -261,7 +263,7 @@ func (c *Conn) outboxMode(mode sendMode) outbox.Mode {
 	return outbox.Now
 }
 
-// placed goes on when a frame was put into the outbox, or could not be.
+// placed finishes after a frame was put into the outbox, or could not be.
 func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error {
 	switch {
 	case err == errHeldFull:
@@ -274,7 +276,7 @@ func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error
 	}
 	counters := &c.router.app.counters
 	switch {
-	case p.link == nil: // it is kept, and sent when the client is back
+	case p.link == nil: // kept, and sent when the client is back
 		counters.eventsOut.Add(1)
 		return nil
 	case p.outcome != outbox.Full:
@@ -289,13 +291,13 @@ func (c *Conn) placed(f adapter.Frame, mode sendMode, p placed, err error) error
 	return c.putWaiting(f, mode, p)
 }
 
-// putWaiting tries again whenever there is space.
+// putWaiting tries again whenever there may be space.
 func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
 	timeout := time.NewTimer(c.router.app.opts.WriteTimeout)
 	defer timeout.Stop()
 	for p.outcome == outbox.Full {
 		if p.needs == needReturn {
-			<-p.space // Recovery.Window
+			<-p.space // bounded by Recovery.Window
 			timeout.Reset(c.router.app.opts.WriteTimeout)
 		}
 		select {
@@ -318,7 +320,7 @@ func (c *Conn) putWaiting(f adapter.Frame, mode sendMode, p placed) error {
 	return c.placed(f, mode, p, nil)
 }
 
-// owns reports whether it is the end of this connection, and not of another.
+// owns reports whether ce is the end of this connection, and not of another one.
 func (c *Conn) owns(ce *CloseError) bool {
 	c.mu.Lock()
 	l, own := c.link, ce == c.ce
@@ -333,7 +335,7 @@ func (c *Conn) currentLink() *link {
 	return c.link
 }
 
-// gone says how the connection leaves, nil if it does not.
+// gone returns how the connection leaves, or nil if it does not.
 func (c *Conn) gone() error {
 	if ce := c.leaves(); ce != nil {
 		return ce
@@ -341,12 +343,12 @@ func (c *Conn) gone() error {
 	return nil
 }
 
-// Join adds the connection to rooms. In OnConnect that takes effect when the
-// client is let in. It fails with a *[CloseError] for a connection that has gone,
-// and with a *[WsError], which a handler may return, beyond [Options.MaxRooms] and
-// for a name that is empty, longer than [Options.MaxName], or has the shape of a
-// connection's id. Prefix names that clients choose ("room:"+name), so that they
-// cannot name a room of yours.
+// Join adds the connection to rooms. In OnConnect this takes effect when the client
+// is let in. It returns a *[CloseError] if the connection has ended, and a
+// *[WsError], which a handler may return, if there would be more than
+// [Options.MaxRooms] rooms, or if a name is empty, longer than [Options.MaxName],
+// or has the form of a connection's id. If clients choose names, add a prefix
+// ("room:"+name), so that they cannot name a room of yours.
 func (c *Conn) Join(names ...string) error {
 	opts := &c.router.app.opts
 	switch err := c.router.app.join(c, names); err {
@@ -362,15 +364,17 @@ func (c *Conn) Join(names ...string) error {
 	return nil
 }
 
-// Leave takes the connection out of rooms. Its own it cannot leave.
+// Leave removes the connection from rooms. It cannot leave the room named by its
+// id.
 func (c *Conn) Leave(rooms ...string) { c.router.app.leave(c, rooms) }
 
-// Rooms returns the names of the rooms that the connection is in, without its
-// own, sorted. They can still be read in OnDisconnect.
+// Rooms returns the names of the rooms that the connection is in, sorted, without
+// the one named by its id. In OnDisconnect they can still be read.
 func (c *Conn) Rooms() []string { return c.member.Rooms() }
 
-// SetData sets what [Target.Find] shows of the connection, encoded as JSON: who
-// it is, say, for lists of who is there. The error says why v cannot be encoded.
+// SetData sets the data that [Target.Find] returns for the connection, encoded as
+// JSON: for example who it is, for lists of who is online. The error says why v
+// cannot be encoded, or that the connection has ended.
 func (c *Conn) SetData(v any) error {
 	data, err := payload.AppendJSON(nil, v)
 	if err != nil {
@@ -383,8 +387,9 @@ func (c *Conn) SetData(v any) error {
 	return nil
 }
 
-// keepData keeps and counts what SetData sets, in one step: of two at once the same
-// counts that is shown. It reports false when the connection has ended.
+// keepData stores and counts the data of SetData in one step, so that with
+// concurrent calls the data shown is the data counted. It reports false if the
+// connection has ended.
 func (c *Conn) keepData(data []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -397,25 +402,25 @@ func (c *Conn) keepData(data []byte) bool {
 	return true
 }
 
-// To selects the connections in any of the rooms, without this one.
+// To selects the connections in any of the rooms, except this one.
 func (c *Conn) To(rooms ...string) Target { return c.router.To(rooms...).Except(c.ID()) }
 
-// Others selects everyone in this namespace but this connection.
+// Others selects all connections of this namespace, except this one.
 func (c *Conn) Others() Target { return c.router.Except(c.ID()) }
 
-// Close ends the connection: events of the client that still wait are not handled
-// any more, what was sent to it before is still delivered, and then it is told code
-// and reason. The reason is cut to 123 bytes, and bytes in it that are not UTF-8
-// become U+FFFD. Close does not wait; OnDisconnect runs when the connection has
-// ended. Closing again does nothing.
+// Close ends the connection. Events of the client that still wait are discarded,
+// what was sent to the client before is still delivered, and then the client is
+// told code and reason. The reason is cut to 123 bytes, and invalid UTF-8 in it is
+// replaced by U+FFFD. Close does not wait; OnDisconnect runs when the connection
+// has ended. Closing again does nothing.
 //
-// A Socket.IO client may have several namespaces over one transport. It leaves
-// only this one then, is not told the code, and does not come back by itself. With
-// 1011, 1012, 1013 and [CloseResume], which ask it to come back, the whole transport
-// ends.
+// A Socket.IO client may be in several namespaces over one transport. Then it
+// leaves only this one, is not told the code, and does not come back on its own.
+// With 1011, 1012, 1013 and [CloseResume], which ask a client to come back, the
+// whole transport ends.
 //
-// Use 1000, or an application's code from 3000 to 4999. With a code that RFC 6455
-// does not let an endpoint send, Close returns an error and does nothing.
+// Use 1000, or a code from 3000 to 4999. If RFC 6455 does not let an
+// endpoint send the code, Close returns an error and does nothing.
 func (c *Conn) Close(code int, reason string) error {
 	if err := checkCode(code); err != nil {
 		return err
@@ -424,9 +429,10 @@ func (c *Conn) Close(code int, reason string) error {
 	return nil
 }
 
-// CloseTransport is Close for all that the client has at this transport: it leaves
-// each of its namespaces, and then the transport ends, which is what Socket.IO calls
-// disconnect(true). Where there is just one namespace it does what Close does.
+// CloseTransport is Close for everything the client has on this transport: the
+// client leaves each of its namespaces, and then the transport ends. Socket.IO
+// calls that disconnect(true). If there is only one namespace, it is the same as
+// Close.
 func (c *Conn) CloseTransport(code int, reason string) error {
 	if err := checkCode(code); err != nil {
 		return err
@@ -442,7 +448,7 @@ func (c *Conn) CloseTransport(code int, reason string) error {
 
 func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if c.dialed {
-		level = min(level, slog.LevelDebug) // the server has its line
+		level = min(level, slog.LevelDebug) // the server logs it
 	}
 	if !c.router.app.opts.Logger.Enabled(c.base, level) {
 		return
@@ -461,8 +467,9 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	c.router.app.opts.Logger.LogAttrs(c.base, level, msg, attrs...)
 }
 
-// Key names a value of type T that is kept with a connection. Make one per value
-// with [NewKey], as a package variable; it is safe for concurrent use.
+// Key names a value of type T that is kept with a connection. Make one for each
+// value with [NewKey], as a package variable. Its methods are safe for concurrent
+// use.
 //
 //	var userKey = wsrouter.NewKey[User]("user")
 //
@@ -470,10 +477,10 @@ func (c *Conn) log(level slog.Level, msg string, attrs ...slog.Attr) {
 //	user, ok := userKey.Get(conn) // in a handler
 type Key[T any] struct{ name string }
 
-// NewKey returns a new key, different from all others; the name is for debugging.
+// NewKey returns a new key, different from all others. The name is for debugging.
 func NewKey[T any](name string) *Key[T] { return &Key[T]{name} }
 
-// Get returns the connection's value for the key, and whether it was set.
+// Get returns the connection's value for the key, and whether it has been set.
 func (k *Key[T]) Get(c *Conn) (T, bool) {
 	v, ok := c.values.Load(k)
 	if !ok {

@@ -12,33 +12,33 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Context is what the handler of one event sees. It is made for one event and
-// never used again, so it may be kept after the handler returned; but then
-// nothing can be replied any more. It is not a [context.Context], it has one.
+// Context is what the handler of one event sees. Each event has its own Context,
+// which is never reused; it may be kept after the handler has returned, but then it
+// can no longer reply. A Context is not a [context.Context], it has one.
 //
-// A Context belongs to its handler: it may be handed to other goroutines, and
-// Emit, Join, Leave and the accessors are safe for concurrent use; Reply,
-// Stream and Yield are meant for the one goroutine that handles the event.
+// A Context belongs to its handler, which may pass it to other goroutines. Emit,
+// Join, Leave and the accessors are safe for concurrent use. Call Reply, Stream and
+// Yield only from the goroutine that handles the event.
 type Context struct {
 	conn *Conn
 	msg  *adapter.Message
-	ctx  context.Context // of WithContext; nil is the event's
+	ctx  context.Context // set by WithContext; nil means the event's
 	req  *request        // shared by the copies of WithContext and WithReply
-	via  *replyStep      // of WithReply, the innermost middleware's first
+	via  *replyStep      // set by WithReply, the innermost middleware's first
 }
 
-// replyStep is what one middleware makes of replies, on their way out.
+// replyStep is what one middleware does to replies on their way out.
 type replyStep struct {
 	fn   func(any) (any, error)
 	next *replyStep
 }
 
 // Context returns the event's context. It carries the values of the request's
-// context and is canceled when the handler returns, the asker cancels, the
-// connection goes, or [Options.HandlerTimeout] is over; [context.Cause] tells
-// which. When the client closes, events that it sent before are still handled: their
-// contexts end after [Options.HookTimeout] at the latest, and a stream's context
-// ends at once.
+// context. It is canceled when the handler returns, the client cancels, the
+// connection ends, or [Options.HandlerTimeout] expires; [context.Cause] says which.
+// When the client closes the connection, events that it sent before are still
+// handled: their contexts end after [Options.HookTimeout] at the latest, the
+// context of a stream at once.
 func (c *Context) Context() context.Context {
 	if c.ctx != nil {
 		return c.ctx
@@ -46,10 +46,10 @@ func (c *Context) Context() context.Context {
 	return c.req.context()
 }
 
-// WithContext returns a copy with another context, for middleware. The copy
-// answers the same event: at most one reply, whichever is used. Give it a
-// context derived from [Context.Context]. When the handler fails, the line in the
-// log is written with the context that was set last, and any trace it carries.
+// WithContext returns a copy with another context, for middleware. The copy answers
+// the same event: there is at most one reply, whichever is used. Derive ctx from
+// [Context.Context]. If the handler fails, the log line is written with the context
+// that was set last, including any trace it carries.
 func (c *Context) WithContext(ctx context.Context) *Context {
 	if ctx == nil {
 		panic("wsrouter: nil context")
@@ -104,8 +104,8 @@ func (c *Context) meta() json.RawMessage {
 	return metaOf(c.ctx)
 }
 
-// WithReply returns a copy of which every reply, and every item of a stream, is what
-// fn makes of it, for middleware:
+// WithReply returns a copy whose replies and stream items are passed through fn,
+// for middleware:
 //
 //	func envelope(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 //		return func(c *wsrouter.Context) error {
@@ -115,12 +115,12 @@ func (c *Context) meta() json.RawMessage {
 //		}
 //	}
 //
-// fn gets what was given to [Context.Reply], or is the next item: any value, [Args],
-// or a [Response], never a pointer to one, and it may return any of these. If there
-// are several functions, that of the outermost middleware runs last. fn does not see
-// errors, nor the empty answer to a request without a reply. If fn returns an error,
-// nothing is sent: the handler gets that error, and it becomes the event's error
-// unless the handler returns another one.
+// fn receives what was given to [Context.Reply], or the next item: any value,
+// [Args], or a [Response], but never a pointer to one. It may return any of these.
+// With several functions, that of the outermost middleware runs last. fn sees
+// neither errors nor the empty answer to a request without a reply. If fn returns
+// an error, nothing is sent: the handler receives the error, and it becomes the
+// event's error unless the handler returns another one.
 func (c *Context) WithReply(fn func(any) (any, error)) *Context {
 	if fn == nil {
 		panic("wsrouter: nil function")
@@ -130,7 +130,7 @@ func (c *Context) WithReply(fn func(any) (any, error)) *Context {
 	return &c2
 }
 
-// passed is what middleware makes of a reply or an item.
+// passed returns what middleware makes of a reply or an item.
 func (c *Context) passed(v any) (any, error) {
 	for step := c.via; ; step = step.next {
 		if r, ok := v.(*Response); ok && r != nil {
@@ -147,8 +147,8 @@ func (c *Context) passed(v any) (any, error) {
 	}
 }
 
-// Event returns the event's name as the client sent it. Only in a NotFound
-// handler it is a name that was not registered.
+// Event returns the event's name as the client sent it. Only in a NotFound handler
+// it may be a name that is not registered.
 func (c *Context) Event() string { return c.msg.Event }
 
 // Route returns the name that the event's handler is registered under, empty in a
@@ -183,33 +183,33 @@ func (c *Context) Kind() string {
 	return KindEvent
 }
 
-// Bind stores the event's data in v, a pointer, as [json.Unmarshal] does. Several
-// arguments, which Socket.IO has, are bound as an array. No data, like null,
-// leaves v as it is.
+// Bind stores the event's data in v, a pointer, like [json.Unmarshal], and then
+// runs [Options.Validate] on v. If there are several arguments, as Socket.IO
+// allows, they are bound as an array. No data, like null, leaves v unchanged.
 //
-// Data of the wrong shape is a *[WsError] that names the field and what was
-// expected there; return it, and the client is told. [Options.Validate] is run
-// on v at last.
+// If the data has the wrong shape, the error is a *[WsError] that names the field
+// and what was expected; return it to tell the client.
 func (c *Context) Bind(v any) error {
 	return c.bound(bind.Value(c.msg.Data, v), v)
 }
 
-// bound is the outcome of storing data in v.
+// bound returns the result of storing data in v.
 func (c *Context) bound(err error, v ...any) error { return c.router().bound(err, v...) }
 
-// Field stores one field of the data in v, a pointer. The path has names
-// separated by dots, "user.id"; unlike encoding/json's they are case-sensitive.
-// A field that is not there is a *[WsError], as is one of the wrong shape; one
-// that is null leaves v as it is.
+// Field stores one field of the data in v, a pointer. The path consists of names
+// separated by dots, such as "user.id"; unlike in encoding/json they are
+// case-sensitive. If the field is missing or has the wrong shape, the error is a
+// *[WsError]. A field that is null leaves v unchanged. [Options.Validate] runs on
+// v.
 func (c *Context) Field(path string, v any) error {
 	return c.bound(bind.Field(c.msg.Data, path, v), v)
 }
 
 // Args stores the event's arguments in the pointers, one each. A pointer without an
-// argument is left as it is, and an argument without a pointer is ignored. The plain
-// protocol cannot tell several arguments from one array: there two or more pointers
-// take the elements of an array, and data that is no array is an error. Errors are
-// those of [Context.Bind].
+// argument is left unchanged, and an argument without a pointer is ignored. The
+// plain protocol does not distinguish several arguments from one array: there two
+// or more pointers take the elements of an array, and data that is not an array is
+// an error. Errors are those of [Context.Bind].
 func (c *Context) Args(ptrs ...any) error {
 	one := c.msg.Arity == adapter.ArityOne || c.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
 	if one && len(ptrs) > 0 {
@@ -219,14 +219,15 @@ func (c *Context) Args(ptrs ...any) error {
 	return c.bound(err, ptrs[:n]...)
 }
 
-// Value returns the data with the bytes that came with it, to be forwarded: Reply,
-// Emit, Call, and a value that has it as a part send it on unchanged, a Buffer of
-// Socket.IO as a Buffer and numbers with all their digits.
+// Value returns the data together with the bytes that came with it, for forwarding.
+// Reply, Emit, Call, and any value that contains it send it on unchanged: a Buffer
+// of Socket.IO stays a Buffer, and numbers keep all their digits.
 func (c *Context) Value() payload.Value { return c.msg.Data }
 
-// Raw returns the data as it came, byte for byte, or nil if there was none:
-// null is not none. A binary attachment is a base64 string in it, and would stay
-// one if Raw was sent on: forward [Context.Value] instead. It must not be modified.
+// Raw returns the data byte for byte as it came, or nil if there was none; null
+// counts as data. A binary attachment appears as a base64 string, and would be sent
+// on as one; to forward data use [Context.Value]. Raw's result must not be
+// modified.
 func (c *Context) Raw() json.RawMessage { return c.msg.Data.Raw() }
 
 // Emit sends an event to this connection, with the meta of [Context.Context]. In contrast to [Conn.Emit] it waits
@@ -239,37 +240,38 @@ func (c *Context) Emit(event string, args ...any) error {
 // Join adds the connection to rooms, see [Conn.Join].
 func (c *Context) Join(rooms ...string) error { return c.conn.Join(rooms...) }
 
-// Leave takes the connection out of rooms, see [Conn.Leave].
+// Leave removes the connection from rooms, see [Conn.Leave].
 func (c *Context) Leave(rooms ...string) { c.conn.Leave(rooms...) }
 
-// To selects the connections in any of the rooms, without this one.
+// To selects the connections in any of the rooms, except this one.
 func (c *Context) To(rooms ...string) Target { return c.conn.To(rooms...) }
 
-// Others selects everyone in this namespace but this connection.
+// Others selects all connections of this namespace, except this one.
 func (c *Context) Others() Target { return c.conn.Others() }
 
-// Conn returns the connection that the event came over.
+// Conn returns the connection that the event arrived on.
 func (c *Context) Conn() *Conn { return c.conn }
 
-// Request returns the HTTP request with which the client connected.
+// Request returns the HTTP request with which the client connected, see
+// [Conn.Request].
 func (c *Context) Request() *http.Request { return c.conn.Request() }
 
-// Logger returns [Options.Logger] with the connection's id, the namespace and
-// the event's registered name.
+// Logger returns [Options.Logger] with the connection's id, the namespace, and the
+// event's name if it is registered.
 func (c *Context) Logger() *slog.Logger {
 	return c.router().app.opts.Logger.With("conn", c.conn.ID(), "namespace", c.router().name, "event", c.Route())
 }
 
-// Yield gives up the connection's turn: its next event is handled while this
-// handler goes on. Without it the events of a connection are handled one after
-// another, in the order in which they arrived. Calling it again does nothing.
-// [Concurrent] is middleware that yields first; [Stream] yields by itself.
+// Yield gives up the connection's turn: the next event is handled while this
+// handler continues. Without Yield the events of a connection are handled one after
+// another, in the order in which they arrive. Calling it again does nothing.
+// [Stream] yields on its own, and [Concurrent] is middleware that yields first.
 func (c *Context) Yield() { c.req.yield() }
 
 func (c *Context) router() *Router { return c.conn.router }
 
-// Concurrent is middleware for events whose order does not matter: their
-// handlers run beside those of later events, at most [Options.MaxOpen] at once.
+// Concurrent is middleware for events whose order does not matter: their handlers
+// run concurrently with those of later events, at most [Options.MaxOpen] at once.
 func Concurrent(next HandlerFunc) HandlerFunc {
 	return func(c *Context) error {
 		c.Yield()

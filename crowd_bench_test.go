@@ -12,8 +12,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
-// BenchmarkComeAndGo is so many clients at once that each connect, are let into two
-// rooms and leave. Of ns/conn, wait-ns/conn is what they waited for locks.
+// BenchmarkComeAndGo measures that many concurrent clients, which connect, are let into
+// two rooms and leave. wait-ns/conn is the part of ns/conn that they waited for locks.
 func BenchmarkComeAndGo(b *testing.B) {
 	for _, n := range []int{1_000, 10_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
@@ -54,15 +54,15 @@ func comeAndGo(b *testing.B, router *wsrouter.Router) {
 	<-link.End(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 }
 
-// lockWait is for how many seconds goroutines of this process have waited for locks.
+// lockWait returns how many seconds goroutines of this process have waited for locks.
 func lockWait() float64 {
 	sample := []metrics.Sample{{Name: "/sync/mutex/wait/total:seconds"}}
 	metrics.Read(sample)
 	return sample[0].Value.Float64()
 }
 
-// BenchmarkExcept is a look at 1,000 connections but for those in so many rooms, which
-// are named once and for all.
+// BenchmarkExcept measures selecting among 1,000 connections, except those in that many
+// rooms, which are named once.
 func BenchmarkExcept(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {

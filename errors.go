@@ -19,59 +19,60 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Errors that the package returns as they are or wrapped.
+// Errors that the package returns, as they are or wrapped.
 var (
-	// ErrReplied is returned by [Context.Reply], [Stream] and [StreamSeq] when
-	// the event has been answered already.
+	// ErrReplied is returned by [Context.Reply], [Stream] and [StreamSeq] if the event
+	// has already been answered.
 	ErrReplied = errors.New("wsrouter: event already answered")
 
-	// ErrNotConnected is returned by calls on a connection that [Router.OnConnect]
-	// has not let in yet.
+	// ErrNotConnected is returned by calls on a connection that [Router.OnConnect] has
+	// not let in yet.
 	ErrNotConnected = errors.New("wsrouter: not connected yet")
 
 	// ErrStream is returned by a call that the other side answers with a stream.
 	ErrStream = errors.New("wsrouter: call answered by a stream")
 
-	// ErrTooManyOpen is returned by a call when [Options.MaxOpen] are waiting.
+	// ErrTooManyOpen is returned by a call if [Options.MaxOpen] calls are waiting
+	// already.
 	ErrTooManyOpen = errors.New("wsrouter: too many open calls")
 
-	// ErrUnreached is wrapped by the errors of cluster-wide operations that did
-	// not reach other nodes, or not all of them. Those of this process are done.
+	// ErrUnreached is wrapped by the errors of cluster-wide operations that did not
+	// reach some or all of the other nodes. On this process such an operation has taken
+	// effect.
 	ErrUnreached = broker.ErrUnreached
 )
 
-// Codes of the errors that the package itself sends.
+// Codes of the errors that the package itself sends to clients.
 const (
-	CodeInvalid  = "invalid"   // the body has the wrong shape, or the frame is none
-	CodeNotFound = "not_found" // a request for an event that nobody handles
-	CodeCanceled = "canceled"  // the asker canceled
+	CodeInvalid  = "invalid"   // the data has the wrong shape, or the frame is malformed
+	CodeNotFound = "not_found" // a request for an event without a handler
+	CodeCanceled = "canceled"  // the client canceled the request
 	CodeTimeout  = "timeout"   // Options.HandlerTimeout ended the handler
-	CodeTooMany  = "too_many"  // too many handlers running, rooms joined, or rooms named at once
-	CodeShutdown = "shutdown"  // the server shuts down: it ended the stream, or did not begin the request
+	CodeTooMany  = "too_many"  // too many running handlers, joined rooms, or rooms named at once
+	CodeShutdown = "shutdown"  // the server is shutting down: it ended the stream, or did not handle the request
 )
 
-// WsError is an error that the client may see. Returned from a handler it is
-// sent as event "exception" with the body
+// WsError is an error that the client may see. If a handler returns one, the client
+// receives an event "exception" with the body
 //
 //	{"status":"error","message":"…","code":"…","data":…}
 //
-// of which code and data are left out when empty. A call that fails on the other
-// side returns one, too. Make them with [NewError]; a WsError is not changed
-// after that, so it may be a package variable and be used concurrently.
+// in which code and data are left out if empty. A call also returns a WsError if the
+// other side answers it with an exception. Make one with [NewError] or [Errorf] and do
+// not modify it afterwards; then it may be a package variable and be used concurrently.
 type WsError struct {
-	Status  string // "error" if empty
+	Status  string // empty means "error"
 	Message string
 	Code    string // for programs; left out if empty
-	Data    any    // more for programs, encoded as JSON; left out if nil. See BindData
+	Data    any    // more for programs, encoded as JSON; left out if nil; see BindData
 
-	raw    payload.Value // of a received error: Data as it came, unless it is the same again
+	raw    payload.Value // of a received error: Data as it arrived, if Data would be encoded differently
 	cause  error
-	origin *WsError // what this is a copy of
+	origin *WsError // the error that this is a copy of
 }
 
-// Errorf returns an error with a formatted message for the client. As in
-// [fmt.Errorf] a %w keeps the error it stands for as the cause, but the client sees
-// its text.
+// Errorf returns an error with a formatted message for the client. As with
+// [fmt.Errorf], the operand of a %w becomes the cause; the client does see its text.
 func Errorf(format string, args ...any) *WsError {
 	err := fmt.Errorf(format, args...)
 	e := NewError(err.Error())
@@ -84,7 +85,7 @@ func NewError(message string) *WsError {
 	return &WsError{Status: "error", Message: message}
 }
 
-// WithCode returns a copy with a code. Like all copies it still matches e in
+// WithCode returns a copy with the given code. Like all copies, it still matches e with
 // [errors.Is].
 func (e *WsError) WithCode(code string) *WsError {
 	c := e.copy()
@@ -92,29 +93,31 @@ func (e *WsError) WithCode(code string) *WsError {
 	return c
 }
 
-// WithData returns a copy that carries v, encoded as JSON when it is sent.
+// WithData returns a copy that carries v, which is encoded as JSON when the error is
+// sent.
 func (e *WsError) WithData(v any) *WsError {
 	c := e.copy()
 	c.Data, c.raw = v, payload.Value{}
 	return c
 }
 
-// BindData stores the data in v, a pointer, as [Context.Bind] does; no data leaves v
-// as it is. Of an error that was received, Data has numbers as float64, which rounds
-// integers above 2^53: BindData has all digits. The error says what does not fit.
+// BindData stores the error's data in v, a pointer, as [Context.Bind] does; without
+// data it leaves v unchanged. Data of a received error has numbers as float64, which
+// rounds integers above 2^53; BindData keeps all digits. The returned error says what
+// does not fit.
 func (e *WsError) BindData(v any) error {
 	data, err := payload.Encode(e.data())
 	if err == nil && e.Data != nil {
 		err = bind.Named("data", data, v)
 	}
 	if err != nil {
-		return fmt.Errorf("wsrouter: error's data of the wrong shape: %v", err)
+		return fmt.Errorf("wsrouter: error data has the wrong shape: %v", err)
 	}
 	return nil
 }
 
-// data is what is sent as the error's data: of a received error that which came,
-// with all digits and bytes.
+// data returns what is sent as the error's data: for a received error exactly what
+// arrived, with all digits and bytes.
 func (e *WsError) data() any {
 	if e.raw.IsZero() || e.Data == nil {
 		return e.Data
@@ -122,8 +125,8 @@ func (e *WsError) data() any {
 	return e.raw
 }
 
-// WithCause returns a copy that wraps err. The cause is logged and found by
-// [errors.Is] and [errors.As]; it is never sent.
+// WithCause returns a copy that wraps err. The cause is logged, and found by
+// [errors.Is] and [errors.As], but never sent.
 func (e *WsError) WithCause(err error) *WsError {
 	c := e.copy()
 	c.cause = err
@@ -143,7 +146,7 @@ func (e *WsError) first() *WsError {
 	return e
 }
 
-// Error returns the message, and the cause if there is one.
+// Error returns the message, followed by the cause if there is one.
 func (e *WsError) Error() string {
 	if e == nil {
 		return "<nil>"
@@ -162,26 +165,26 @@ func (e *WsError) Unwrap() error {
 	return e.cause
 }
 
-// Is reports whether target is the error that e was copied from, or another
-// copy of it.
+// Is reports whether target is the error that e was copied from, or another copy of it.
 func (e *WsError) Is(target error) bool {
 	t, ok := target.(*WsError)
 	return ok && t.first() == e.first()
 }
 
-// CloseCause tells why a connection ended.
+// CloseCause says why a connection ended.
 type CloseCause uint8
 
-// The causes. The zero value stands in a [CloseError] that has not been used yet.
+// The causes. A [CloseError] that has not ended a connection yet has the zero value.
 const (
-	CausePeer     CloseCause = iota + 1 // the peer closed, or the network was cut (code 1006)
+	CausePeer     CloseCause = iota + 1 // the peer closed, or the network failed (code 1006)
 	CauseLocal                          // our side closed: Close, Disconnect, a refusal
 	CauseTimeout                        // the peer fell silent, or took too long
-	CauseSlow                           // the peer did not read as fast as it was sent to
-	CauseShutdown                       // our side shuts down
-	CauseProtocol                       // the peer broke the protocol or a limit
+	CauseSlow                           // the peer read more slowly than it was sent to
+	CauseShutdown                       // our side is shutting down
+	CauseProtocol                       // the peer violated the protocol or a limit
 )
 
+// String returns the cause in lower case, such as "peer".
 func (c CloseCause) String() string {
 	names := [...]string{"unknown", "peer", "local", "timeout", "slow", "shutdown", "protocol"}
 	if int(c) < len(names) {
@@ -190,8 +193,8 @@ func (c CloseCause) String() string {
 	return fmt.Sprintf("CloseCause(%d)", uint8(c))
 }
 
-// Close codes, of RFC 6455 section 7.4.1 and the IANA registry behind it.
-// Codes from 3000 to 4999 are the application's; those below 4000 are for what is
+// Close codes of RFC 6455 section 7.4.1 and of the IANA registry it refers to. Codes
+// from 4000 to 4999 are for applications, codes from 3000 to 3999 for what is
 // registered with IANA.
 const (
 	CloseNormal         = 1000
@@ -205,29 +208,29 @@ const (
 	CloseServiceRestart = 1012
 	CloseTryAgainLater  = 1013
 
-	// CloseResume asks a client that can to come back to its connection, with a new
-	// Auth: the connection is away until then, see [Options.Recovery]. Others connect
-	// anew.
+	// CloseResume asks a client to resume its connection with a new Auth, if it can;
+	// until then the connection is away, see [Options.Recovery]. Other clients make a
+	// new connection.
 	CloseResume = 4900
 
-	// CloseResumed tells a client that somebody has come back to its connection by
-	// another transport. It does not come back itself.
+	// CloseResumed tells a client that its connection has been resumed over another
+	// transport. Such a client does not come back.
 	CloseResumed = 4409
 )
 
-// CloseError tells how a connection ended. It is what OnDisconnect gets, the cause
-// of [Conn.Context], and the error of calls and emits on a connection that is gone.
-// OnConnect may return a new one, without a Cause, to refuse a client with a code.
-// It matches [net.ErrClosed] in [errors.Is].
+// CloseError says how a connection ended. OnDisconnect receives it, it is the cause of
+// [Conn.Context], and calls and emits return it once the connection has ended. To
+// refuse a client with a code, OnConnect returns a new one without a Cause. It matches
+// [net.ErrClosed] with [errors.Is].
 type CloseError struct {
 	Code   int    // a WebSocket close code
 	Reason string // at most 123 bytes are sent
 	Cause  CloseCause
 
-	err error // what was behind it, for logs
+	err error // underlying error, for logs
 }
 
-// Error returns cause, code and reason.
+// Error returns the cause, the code and the reason.
 func (e *CloseError) Error() string {
 	if e == nil {
 		return "<nil>"
@@ -242,7 +245,7 @@ func (e *CloseError) Error() string {
 	return s
 }
 
-// Unwrap returns the error behind it, if there was one.
+// Unwrap returns the underlying error, or nil.
 func (e *CloseError) Unwrap() error {
 	if e == nil {
 		return nil
@@ -253,8 +256,8 @@ func (e *CloseError) Unwrap() error {
 // Is makes errors.Is(err, net.ErrClosed) true.
 func (e *CloseError) Is(target error) bool { return target == net.ErrClosed }
 
-// isTemporary reports whether the client shall come back. Who finds that a namespace
-// cannot open, or has shut down, finds it again.
+// isTemporary reports whether the client should come back. If a namespace cannot open,
+// or has shut down, coming back does not help.
 func (e *CloseError) isTemporary() bool {
 	switch e.Code {
 	case CloseInternal, CloseServiceRestart, CloseTryAgainLater, CloseResume:
@@ -263,7 +266,7 @@ func (e *CloseError) isTemporary() bool {
 	return false
 }
 
-// isLoss reports whether a client that ends so may come back to its connection.
+// isLoss reports whether a client whose link ends this way may resume its connection.
 func (e *CloseError) isLoss() bool {
 	return e.Code == CloseResume || e.Code == CloseAbnormal && (e.Cause == CausePeer || e.Cause == CauseTimeout)
 }
@@ -284,12 +287,12 @@ func checkCode(code int) error {
 	return nil
 }
 
-// closeError is an end as users see it.
+// closeError returns an end in the form that users see.
 func closeError(e adapter.End) *CloseError {
 	return &CloseError{Code: e.Code, Reason: e.Reason, Cause: CloseCause(e.Cause), err: e.Err}
 }
 
-// invalid is what the client is told of data that has the wrong shape.
+// invalid returns the error that tells the client about data of the wrong shape.
 func invalid(err error) error {
 	var wrong *bind.Error
 	if errors.As(err, &wrong) {
@@ -298,7 +301,8 @@ func invalid(err error) error {
 	return err
 }
 
-// reasonText is a reason as a close frame may carry it, see RFC 6455, section 5.5.1.
+// reasonText returns a reason in a form that fits a close frame, see RFC 6455 section
+// 5.5.1.
 func reasonText(s string) string { return truncate(strings.ToValidUTF8(s, "\ufffd"), 123) }
 
 // truncate cuts s to n bytes without cutting a character.
@@ -312,7 +316,7 @@ func truncate(s string, n int) string {
 	return s[:n]
 }
 
-// panicError is a recovered panic, or runtime.Goexit, of user code.
+// panicError is a recovered panic, or a runtime.Goexit, of user code.
 type panicError struct {
 	value any
 	stack []byte
@@ -320,8 +324,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// noTypedNil returns nil for a nil *WsError or *CloseError that was returned as
-// an error: whoever declared the variable so meant no error.
+// noTypedNil returns nil for a nil *WsError or *CloseError that was returned as an
+// error: whoever declared the variable that way meant no error.
 func noTypedNil(err error) error {
 	switch e := err.(type) {
 	case *WsError:
@@ -336,7 +340,7 @@ func noTypedNil(err error) error {
 	return err
 }
 
-// protect runs user code and returns a panic as an error. It cannot stop a
+// protect runs user code, and returns a panic as an error. It cannot stop a
 // runtime.Goexit.
 func protect(fn func() error) (err error) {
 	defer func() {
@@ -347,11 +351,11 @@ func protect(fn func() error) (err error) {
 	return noTypedNil(fn())
 }
 
-// errGoexit is how user code that called runtime.Goexit has failed.
+// errGoexit is the error of user code that called runtime.Goexit.
 func errGoexit() error { return &panicError{"runtime.Goexit called", debug.Stack()} }
 
-// protectHook is protect on a goroutine of its own, for which it waits, whatever
-// becomes of it.
+// protectHook is protect in a goroutine of its own. It waits for the goroutine, however
+// that ends.
 func protectHook(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -362,8 +366,8 @@ func protectHook(fn func() error) error {
 	return <-done
 }
 
-// wireError is the default body of an exception; the order of its keys is
-// NestJS's.
+// wireError is the default body of an exception. The order of its keys is that of
+// NestJS.
 type wireError struct {
 	Status  string     `json:"status"`
 	Message string     `json:"message"`
@@ -372,7 +376,7 @@ type wireError struct {
 	Cause   *wireCause `json:"cause,omitempty"`
 }
 
-// wireCause is what NestJS tells of the event that failed.
+// wireCause is what NestJS says about the event that failed.
 type wireCause struct {
 	Pattern string        `json:"pattern"`
 	Data    payload.Value `json:"data,omitzero"`
@@ -380,7 +384,7 @@ type wireCause struct {
 
 var errInternal = NewError("Internal server error")
 
-// errorBody is the one place where an error becomes what the client sees.
+// errorBody is the only place where an error becomes what the client sees.
 func (c *Context) errorBody(err error) any {
 	if shape := c.conn.router.app.opts.ErrorBody; shape != nil {
 		return shape(c, err)
@@ -397,21 +401,21 @@ func (c *Context) errorBody(err error) any {
 	return body
 }
 
-// What [Context.Outcome] says of errors that have no code.
+// What [Context.Outcome] returns for errors that have no code.
 const (
-	OutcomeError    = "error"    // a *WsError without a code: a mistake of the client's
-	OutcomeGone     = "gone"     // the client has left, or its connection was ended
-	OutcomeInternal = "internal" // a failure of ours, which the client is not told
+	OutcomeError    = "error"    // a *WsError without a code: the client's mistake
+	OutcomeGone     = "gone"     // the client has left, or its connection has been ended
+	OutcomeInternal = "internal" // our failure, of which the client is told nothing
 )
 
-// Outcome says what an error of this event's handler means to the client, for logs
-// and metrics: the code of a *[WsError], or one of OutcomeError, OutcomeGone and
-// OutcomeInternal; empty for nil. Middleware asks for what next has returned,
-// [Trace.EventEnd] for what it is given.
+// Outcome says what an error returned by this event's handler means to the client, for
+// logs and metrics: the code of a *[WsError], or OutcomeError, OutcomeGone or
+// OutcomeInternal; "" for nil. In middleware pass the error that next returned, in
+// [Trace.EventEnd] the error it was given.
 //
-// It is a method as it takes this connection, and this event's context, to tell a
-// client that has left from a failure: the *[CloseError] of another connection, and
-// the end of another context, are failures of ours, and are logged and counted so.
+// Outcome is a method because it needs this connection and this event's context to tell
+// a client that has left from a failure. The *[CloseError] of another connection, and
+// the end of another context, are failures of ours, and are logged and counted as such.
 func (c *Context) Outcome(err error) string {
 	if err = c.outcome(noTypedNil(err)); err == nil {
 		return ""
@@ -431,8 +435,9 @@ func (c *Context) Outcome(err error) string {
 	return OutcomeInternal
 }
 
-// isEnd reports whether err says that the connection has ended, or ctx by that or
-// by its asker: that of another connection or context is a failure of ours.
+// isEnd reports whether err says that this connection has ended, or that ctx ended
+// because of that or because the client canceled. The end of another connection or
+// context is our failure.
 func (c *Conn) isEnd(err error, ctx context.Context) bool {
 	var ce *CloseError
 	if errors.As(err, &ce) {
@@ -445,8 +450,8 @@ func (c *Conn) isEnd(err error, ctx context.Context) bool {
 	return cause == errCanceled || errors.As(cause, &ce) && c.owns(ce)
 }
 
-// logError logs what a handler failed with, unless the client is told all of it
-// or caused it by going away.
+// logError logs a handler's error, unless the client is told all of it or has caused it
+// by leaving.
 func (c *Context) logError(err error) {
 	var ws *WsError
 	var p *panicError
@@ -462,13 +467,13 @@ func (c *Context) logError(err error) {
 	}
 }
 
-// logFailure writes a line with the context that the handler had, from which a
-// [slog.Handler] may take the id of a trace.
+// logFailure logs with the context that the handler had, in which a [slog.Handler] may
+// find the id of a trace.
 func (c *Context) logFailure(msg string, attrs ...slog.Attr) {
 	c.Logger().LogAttrs(c.req.innermost(), slog.LevelError, msg, attrs...)
 }
 
-// remoteError reads the body of an exception that answers a call of ours.
+// remoteError parses the body of an exception that answers a call of ours.
 func remoteError(data payload.Value) *WsError {
 	e := NewError(plain.Exception)
 	if data.IsZero() {
@@ -487,7 +492,7 @@ func remoteError(data payload.Value) *WsError {
 }
 
 // abortsConnection reports whether a handler ended with panic(http.ErrAbortHandler),
-// which, as in net/http, cuts the connection without a log line.
+// which cuts the connection without a log line, as in net/http.
 func abortsConnection(err error) bool {
 	var p *panicError
 	return errors.As(err, &p) && p.value == any(http.ErrAbortHandler)

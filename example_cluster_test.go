@@ -13,12 +13,12 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// newNode returns one server of a cluster, which knows its users: each has a room
-// for all his devices, and shows up in Find.
+// newNode returns one server of a cluster. Each user has a room for all their
+// devices, and is listed by Find.
 func newNode(b broker.Broker) *wsrouter.Router {
 	router := wsrouter.New(&wsrouter.Options{Broker: b})
 	router.OnConnect(func(c *wsrouter.Conn) error {
-		var auth struct{ User string } // of a token that you check, say
+		var auth struct{ User string } // from a token that you check, for example
 		if err := c.Auth(&auth); err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func newNode(b broker.Broker) *wsrouter.Router {
 	return router
 }
 
-// device connects a device of a user, which prints what it gets. The returned
+// device connects a device of a user, which prints what it receives. The returned
 // function waits for n events, or until the connection has ended.
 func device(router *wsrouter.Router, user, name string) (wait func(n int)) {
 	received := make(chan struct{}, 100)
@@ -57,7 +57,7 @@ func device(router *wsrouter.Router, user, name string) (wait func(n int)) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client.Call(context.Background(), "in?", nil, nil) // is answered when OnConnect has let us in
+	client.Call(context.Background(), "in?", nil, nil) // answered once OnConnect has let us in
 	return func(n int) {
 		for range n {
 			select {
@@ -68,10 +68,10 @@ func device(router *wsrouter.Router, user, name string) (wait func(n int)) {
 	}
 }
 
-// A room for each user, whom any server reaches on all devices, wherever they are
-// connected. See newNode above for OnConnect, which joins that room.
+// With a room for each user, any server reaches all their devices, wherever they
+// are connected. See newNode above for OnConnect, which joins that room.
 func Example_cluster() {
-	var cluster broker.Memory // in production one of package redisbroker
+	var cluster broker.Memory // in production the one of package redisbroker
 	one, two := newNode(&cluster), newNode(&cluster)
 	phone := device(one, "ann", "phone")
 	laptop := device(two, "ann", "laptop")
@@ -88,7 +88,8 @@ func Example_cluster() {
 	// ann's laptop: message "hello, Ann"
 }
 
-// Who is online, on all servers: what Conn.SetData has set in OnConnect.
+// Who is online, on all servers? Find returns what Conn.SetData has set in
+// OnConnect.
 func ExampleTarget_Find() {
 	var cluster broker.Memory
 	one, two := newNode(&cluster), newNode(&cluster)
@@ -100,7 +101,7 @@ func ExampleTarget_Find() {
 	defer cancel()
 	members, err := one.Find(ctx)
 	if errors.Is(err, wsrouter.ErrUnreached) {
-		log.Print(err) // and go on with those who were found
+		log.Print(err) // and continue with those that were found
 	}
 	var online []string
 	for _, m := range members {
@@ -120,8 +121,8 @@ func ExampleTarget_Find() {
 	// bob is online: true
 }
 
-// A user is signed out on all devices, on all servers. OnConnect has to keep him
-// out from then on.
+// Sign a user out on all devices, on all servers. From then on OnConnect must keep
+// the user out.
 func ExampleTarget_Disconnect() {
 	var cluster broker.Memory
 	one, two := newNode(&cluster), newNode(&cluster)
@@ -130,7 +131,7 @@ func ExampleTarget_Disconnect() {
 
 	err := one.To("user:ann").Disconnect(4001, "signed out")
 	if errors.Is(err, wsrouter.ErrUnreached) {
-		log.Print(err) // devices on other servers may still be there: try again
+		log.Print(err) // devices on other servers may still be connected: try again
 	}
 
 	phone(1)

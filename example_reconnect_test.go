@@ -7,8 +7,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// A client that comes back is a new one to the server: what it watches it asks for
-// in OnConnect, which runs for each connection.
+// To the server, a client that comes back is a new one. It asks for what it watches in
+// OnConnect, which runs for each connection.
 func ExampleReconnect() {
 	ctx := context.Background()
 	server := wsrouter.New(nil)
@@ -37,7 +37,7 @@ func ExampleReconnect() {
 	defer client.Close()
 
 	fmt.Println(<-connects)
-	client.Abort() // the network is cut
+	client.Abort() // as if the network were cut
 	fmt.Println(<-connects)
 	server.To("watch:prices").Emit("price", 4.2)
 	fmt.Println(<-prices)

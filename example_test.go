@@ -15,7 +15,7 @@ import (
 )
 
 // connect connects a client in memory that prints what it receives. The returned
-// function waits for n events and says goodbye.
+// function waits for n events and closes the client.
 func connect(router *wsrouter.Router) (client *wsrouter.Client, done func(n int)) {
 	received := make(chan struct{}, 100)
 	handlers := wsrouter.New(nil)
@@ -81,8 +81,7 @@ func ExampleRouter_Use() {
 	// client: Internal server error
 }
 
-// A namespace has handlers, hooks and rooms of its own, and is mounted wherever
-// one likes.
+// A namespace has its own handlers, hooks and rooms, and can be mounted anywhere.
 func ExampleRouter_Namespace() {
 	router := wsrouter.New(nil)
 	rooms := router.Namespace("/rooms")
@@ -111,7 +110,7 @@ func ExampleRouter_Namespace() {
 	// Output: "hello, room 7"
 }
 
-// The guard of a namespace: it sees every client before any of its events.
+// The guard of a namespace sees every client before any of its events is handled.
 func ExampleRouter_OnConnect() {
 	type User struct{ Name string }
 	userKey := wsrouter.NewKey[User]("user")
@@ -177,7 +176,7 @@ func ExampleRouter_OnInit() {
 	// Output: wsrouter: server answered 503 Service Unavailable: not available
 }
 
-// Shutdown comes before http.Server.Shutdown, which does not know of WebSockets.
+// Call Shutdown before http.Server.Shutdown, which does not know about WebSockets.
 func ExampleRouter_Shutdown() {
 	router := wsrouter.New(nil)
 	server := &http.Server{Handler: router, ReadHeaderTimeout: 5 * time.Second}
@@ -232,8 +231,8 @@ func ExampleDial() {
 	// Output: hello, 7 <nil>
 }
 
-// A stream is a handler that returns a channel. Its producer stops with the
-// event's context, which ends when the client cancels or goes.
+// A handler returns a channel as its stream. The producer stops with the event's
+// context, which ends when the client cancels or goes.
 func ExampleStream() {
 	router := wsrouter.New(nil)
 	router.On("count", func(c *wsrouter.Context) error {
@@ -260,7 +259,7 @@ func ExampleStream() {
 	// count 3
 }
 
-// Without a goroutine: yield returns false when nobody wants more.
+// A stream without a goroutine: yield returns false when no more items are wanted.
 func ExampleStreamSeq() {
 	router := wsrouter.New(nil)
 	router.On("numbers", func(c *wsrouter.Context) error {
@@ -317,7 +316,7 @@ func ExampleContext_Reply() {
 	// events "under another"
 }
 
-// A slow event lets those after it go ahead.
+// A slow event lets later ones go ahead.
 func ExampleConcurrent() {
 	router := wsrouter.New(nil)
 	release := make(chan struct{})
@@ -386,8 +385,8 @@ func ExampleTarget() {
 	// Output: said "hi"
 }
 
-// An error that clients may see is a package variable; what differs goes into a
-// copy, which still matches it.
+// An error that clients may see is a package variable. What varies goes into a
+// copy, which still matches the original.
 func ExampleWsError() {
 	errFull := wsrouter.NewError("room is full").WithCode("E_FULL")
 	router := wsrouter.New(nil)
@@ -419,8 +418,8 @@ func ExampleOptions_errorBody() {
 	// Output: exception {"error":"oops","in":"fail"}
 }
 
-// Behind a proxy that ends TLS, and sets X-Forwarded-Proto itself: pages of http,
-// which anybody on the way may have written, do not connect.
+// Behind a proxy that terminates TLS and sets X-Forwarded-Proto, pages of http may
+// not connect: anybody on the way may have written them.
 func ExampleOptions_allowOrigin() {
 	router := wsrouter.New(&wsrouter.Options{
 		AllowOrigin: func(r *http.Request) bool {
@@ -444,15 +443,16 @@ func ExampleOptions_allowOrigin() {
 	// wsrouter: server answered 403 Forbidden: origin not allowed
 }
 
-// A mount that wants a token as the first frame, since browsers can set no header.
+// A mount that requires a token in the first frame, because browsers cannot set
+// headers.
 func ExampleRouter_Handler() {
 	router := wsrouter.New(&wsrouter.Options{Origins: []string{"https://app.example.com"}})
 	http.Handle("/ws", router.Handler(&wsrouter.WSOptions{AuthFrame: true}))
 	http.Handle("/nest", router.Handler(&wsrouter.WSOptions{Codec: wsrouter.NestJSON}))
 }
 
-// Prints every frame on a line of its own, for debugging: without secrets, and
-// cut to 1 KB.
+// Print every frame on its own line, for debugging, without secrets and cut to 1
+// KB.
 func ExampleTrace() {
 	secrets := regexp.MustCompile(`"(auth|token|password)":\s*("(\\.|[^"\\])*"|\{[^}]*\})`)
 	show := func(arrow string, data []byte) {
@@ -479,7 +479,7 @@ func ExampleTrace() {
 	// ← {"event":"login","data":"welcome","re":1}
 }
 
-// Shows the router's numbers beside the process's others, at /debug/vars.
+// Show the router's numbers at /debug/vars, beside those of the process.
 func ExampleRouter_Stats() {
 	router := wsrouter.New(nil)
 	expvar.Publish("wsrouter", expvar.Func(func() any { return router.Stats() }))

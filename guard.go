@@ -10,13 +10,13 @@ import (
 	"github.com/wsrouter/wsrouter/internal/lane"
 )
 
-// This file is how OnConnect lets a client in, or does not.
+// This file is about how OnConnect lets a client in or refuses it.
 
-// guardPhase is what OnConnect makes of a client. It goes on although the client
-// leaves meanwhile.
+// guardPhase is what OnConnect has decided about a client. OnConnect may still be
+// running when the client has left.
 //
 //	pending ─┬─▶ admitted: OnDisconnect will run
-//	         └─▶ refused: by OnConnect, by its time, or by what it emitted
+//	         └─▶ refused: by OnConnect, by its timeout, or by what it emitted
 type guardPhase uint8
 
 const (
@@ -25,31 +25,32 @@ const (
 	guardRefused
 )
 
-// OnConnect registers the guard of the namespace: it is run for every client,
-// over every transport, before any of its events is handled. Until it returns nil
-// the client's events wait, what is emitted to it is held, and nobody finds, counts,
-// calls or disconnects it, nor does an Emit to the whole namespace reach it. What
-// is emitted to rooms that it has joined is held, too. When it is let in it gets
-// what the guard emitted, then what came by rooms. So join, read the history, and
-// emit that: nothing is lost, and what is both in the history and sent to the room
-// comes twice.
+// OnConnect registers the guard of the namespace. It runs for every client, over every
+// transport, before any of the client's events is handled. Until it returns nil, the
+// client's events wait, what is emitted to the client is held, and nobody can find,
+// count, call or disconnect it, nor does an Emit to the whole namespace reach it. What
+// is emitted to rooms that it has joined is held, too.
 //
-// An error refuses the client, and all that was held is dropped. A *[CloseError]
+// When the guard lets the client in, the client receives what the guard emitted, then
+// what came through rooms. So join the room, read the history, and emit that: nothing
+// is lost. What is in the history and was also sent to the room arrives twice.
+//
+// An error refuses the client, and drops everything that was held. A *[CloseError]
 // without a Cause refuses with its code (1008 if that cannot be sent) and reason, a
 // *[WsError] with 1008 and its message. Any other error, a panic, and the *CloseError
 // of another connection, which has a Cause, refuse with 1011 and no details.
 //
-// If fn takes longer than [Options.ConnectTimeout], or more is held for the client
-// than [Options.OutboxBytes], the client is refused with 1013, whatever fn returns.
-// [Conn.Context] ends then, and also when the client goes away. Clients come back
-// after 1011, 1012 and 1013; Socket.IO has no codes, so there the whole transport
-// ends. The guard is not inherited by child namespaces.
+// If fn takes longer than [Options.ConnectTimeout], or if more than
+// [Options.OutboxBytes] is held for the client, the client is refused with 1013,
+// whatever fn returns. [Conn.Context] ends then, and also when the client goes. Clients
+// come back after 1011, 1012 and 1013; since Socket.IO has no codes, the whole
+// transport ends there. The guard is not inherited by child namespaces.
 func (r *Router) OnConnect(fn func(*Conn) error) {
 	setHook(r, "OnConnect", &r.onConnect, fn, fn == nil)
 }
 
-// connect runs OnConnect; it has the turn, so events wait for it. Should that call
-// runtime.Goexit, another goroutine goes on.
+// connect runs OnConnect. It holds the turn, so events wait. If OnConnect calls
+// runtime.Goexit, another goroutine continues.
 func (c *Conn) connect(turn *lane.Item[*request]) {
 	returned := false
 	decide := func(err error) {
@@ -72,10 +73,10 @@ func (c *Conn) connect(turn *lane.Item[*request]) {
 	decide(err)
 }
 
-// errInitFailed keeps a client out of a namespace for good: here it never opens.
+// errInitFailed refuses a client for good: this process never opens the namespace.
 var errInitFailed = refusal(503, "not available", RefusedInit)
 
-// askGuard runs OnConnect, and OnInit before if that has not been run.
+// askGuard runs OnConnect, and before that OnInit if it has not run.
 func (c *Conn) askGuard() error {
 	if c.router.initialize(c.done.Done) != nil {
 		return errInitFailed
@@ -92,7 +93,7 @@ func (c *Conn) askGuard() error {
 	return protect(func() error { return fn(c) })
 }
 
-// admit lets the client in, unless it was refused meanwhile.
+// admit lets the client in, unless it has been refused meanwhile.
 func (c *Conn) admit() {
 	c.mu.Lock()
 	admitted := c.guard == guardPending
@@ -103,7 +104,7 @@ func (c *Conn) admit() {
 	if !admitted {
 		return
 	}
-	c.router.rooms.Add(&c.member) // before the client knows; what it is sent is held until then
+	c.router.rooms.Add(&c.member) // before the client knows; what it is sent until then is held
 	welcome := c.welcome(false)
 	c.mu.Lock()
 	l := c.link
@@ -133,8 +134,8 @@ func (c *Conn) admit() {
 	}
 }
 
-// welcome says that the client is let in, where the wire format has a word for it; or,
-// with the lock held, that it is back.
+// welcome tells the client that it is in, if the wire format has a frame for that. With
+// back, for which the caller holds the lock, it says that the client has resumed.
 func (c *Conn) welcome(back bool) adapter.Frame {
 	m := &adapter.Message{Kind: adapter.KindConnect, ID: c.ID()}
 	if s := c.session; s != nil && !c.dialed {
@@ -147,8 +148,8 @@ func (c *Conn) welcome(back bool) adapter.Frame {
 	return f
 }
 
-// welcomeAgain answers a client that asks to join where it is in already. While it
-// is not it will be told.
+// welcomeAgain answers a client that asks to join a namespace it is already in. If
+// OnConnect has not decided yet, the client will be told.
 func (c *Conn) welcomeAgain() {
 	welcome := c.welcome(false)
 	c.mu.Lock()
@@ -161,15 +162,15 @@ func (c *Conn) welcomeAgain() {
 
 // held is what is sent to a client before it is let in. Conn.mu guards it.
 type held struct {
-	own   []adapter.Frame // what the guard, or who else has the Conn, emitted
-	rooms []adapter.Frame // what came by a Target
+	own   []adapter.Frame // emitted by the guard, or anybody else with the Conn
+	rooms []adapter.Frame // emitted through a Target
 	bytes int
 }
 
-// errHeldFull is for [Conn.heldFull] to handle.
+// errHeldFull is handled by [Conn.heldFull].
 var errHeldFull = errors.New("more is held than Options.OutboxBytes")
 
-// add keeps a frame until OnConnect has let the client in, most bytes at once.
+// add keeps a frame until OnConnect has let the client in, up to most bytes in total.
 func (h *held) add(f adapter.Frame, mode sendMode, most int) error {
 	size := f.Held()
 	if h.bytes > 0 && h.bytes+size > most {
@@ -184,7 +185,7 @@ func (h *held) add(f adapter.Frame, mode sendMode, most int) error {
 	return nil
 }
 
-// heldFull refuses a client for whom too much is held.
+// heldFull refuses a client for which too much is held.
 func (c *Conn) heldFull(mode sendMode) error {
 	if mode == sendVolatile {
 		c.router.app.dropped(c.currentLink(), 1)
@@ -197,15 +198,15 @@ func (c *Conn) heldFull(mode sendMode) error {
 	return c.gone()
 }
 
-// take returns what is held in the order in which the client gets it.
+// take returns what is held, in the order in which the client gets it.
 func (h *held) take() (frames []adapter.Frame, bytes int) {
 	frames, bytes = append(h.own, h.rooms...), h.bytes
 	*h = held{}
 	return frames, bytes
 }
 
-// forceLocked sends frames whatever their size: they were bounded when they were
-// held. It reports whether the caller has to flush.
+// forceLocked sends frames regardless of their size, which was bounded when they were
+// held. It reports whether the caller must flush.
 func (c *Conn) forceLocked(frames []adapter.Frame) (wake bool) {
 	wake, ok := c.link.out.Force(frames)
 	if ok {
@@ -217,8 +218,8 @@ func (c *Conn) forceLocked(frames []adapter.Frame) (wake bool) {
 	return wake
 }
 
-// reject refuses the client for what OnConnect returned, which is user code, too:
-// its methods may panic.
+// reject refuses the client because of the error that OnConnect returned. The error is
+// user code, too: its methods may panic.
 func (c *Conn) reject(err error) {
 	reason, ce := RefusedGuard, guardFailure(err)
 	failed := protect(func() error {
@@ -232,9 +233,9 @@ func (c *Conn) reject(err error) {
 	c.refuse(reason, ce, err)
 }
 
-// verdict is how a client is refused for what OnConnect returned, whose failures
-// are logged. Who takes the end of another connection for an answer does not pass on
-// its code.
+// verdict says how to refuse a client after an error of OnConnect, and logs failures.
+// If OnConnect returned the end of another connection, that connection's code is not
+// used.
 func (c *Conn) verdict(err error) (Refusal, *CloseError) {
 	var ce *CloseError
 	var ws *WsError
@@ -273,8 +274,8 @@ func (c *Conn) failed(err error) {
 	c.log(slog.LevelError, "wsrouter: OnConnect failed", slog.Any("err", err))
 }
 
-// refusalFrame tells the client why; data that cannot be encoded keeps it from
-// the details only.
+// refusalFrame tells the client why it is refused. If the data cannot be encoded, it is
+// left out.
 func (c *Conn) refusalFrame(err error) (f adapter.Frame) {
 	told := toldOf(err)
 	m := &adapter.Message{Kind: adapter.KindRefuse, Args: []any{told}}
@@ -289,7 +290,7 @@ func (c *Conn) refusalFrame(err error) (f adapter.Frame) {
 	return f
 }
 
-// toldOf is what the client may know of a refusal.
+// toldOf returns what the client may know about a refusal.
 func toldOf(err error) adapter.Told {
 	var ws *WsError
 	var ce *CloseError
@@ -305,7 +306,7 @@ func toldOf(err error) adapter.Told {
 	return adapter.Told{Message: errInternal.Message}
 }
 
-// panicAttrs are for the log line of a panic.
+// panicAttrs returns the attributes for the log line of a panic.
 func panicAttrs(err error) []slog.Attr {
 	var p *panicError
 	if !errors.As(err, &p) {

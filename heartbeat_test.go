@@ -26,8 +26,8 @@ func (p *pinged) Ping() {
 	(*p.link.Load()).Alive()
 }
 
-// TestPingsAreSpread: of thousands of clients that came at the same moment not all
-// are pinged at the same moment, and none later than PingInterval.
+// TestPingsAreSpread: of thousands of clients that came at the same moment not all are
+// pinged at the same moment, and none later than PingInterval.
 func TestPingsAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients = 5000

@@ -15,8 +15,8 @@ import (
 
 const notYours = "another connection's id"
 
-// Nobody takes the place of a connection: before it is let in, while it is there, when
-// it has gone, or on another node.
+// Nobody can take the place of a connection: before it is let in, while it exists, when
+// it has ended, or on another node.
 func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cluster broker.Memory
@@ -37,7 +37,7 @@ func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 		refused := func(when string) {
 			assert.ErrorContains(t, stranger.Join(taken), notYours, when)
 			assert.ErrorContains(t, here.Except().Join(taken), notYours, when)
-			there.Except().Join(taken) // of here nobody
+			there.Except().Join(taken) // nobody on this process
 			assert.ErrorContains(t, wsrouter.NodeOf(here).Apply(&broker.Operation{Kind: broker.OpJoin, Rooms: []string{taken}}), notYours, when)
 			assert.Empty(t, stranger.Rooms(), when)
 			assert.False(t, wsrouter.NodeOf(here).HasRoom(taken), when)
@@ -54,7 +54,8 @@ func TestNoIDCanBeJoinedAsARoom(t *testing.T) {
 	})
 }
 
-// Names that only look a little like ids are names, among them the ids of others.
+// Names that merely resemble ids are ordinary names, including the ids of other
+// systems.
 func TestOtherNamesOf20CharactersCanBeJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := &keeping{}
@@ -83,7 +84,8 @@ func (k *keeping) Publish(op *broker.Operation) error {
 func (k *keeping) Close() error            { return nil }
 func (k *keeping) last() *broker.Operation { return k.published[len(k.published)-1] }
 
-// An operation is the Broker's from Publish on, whatever the caller does with its slices.
+// Once published, an operation belongs to the Broker, whatever the caller does with its
+// slices.
 func TestAnOperationIsNotWrittenTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := &keeping{}

@@ -14,9 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rooms"
 )
 
-// This file is how a client gets a Conn: a new one, or the one that it has lost.
+// This file gives a client a Conn: a new one, or the one it has lost.
 
-// maxNamespaces is how many namespaces one link may be in.
+// maxNamespaces is how many namespaces a link may join.
 const maxNamespaces = 1000
 
 // Join implements [adapter.Link].
@@ -40,20 +40,20 @@ func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte)
 // join asks whether a new connection is let in.
 func (l *link) join(a *attached, c *Conn) error {
 	if !reflect.ValueOf(c.format).Comparable() {
-		return errors.New("wsrouter: values of this adapter.Format cannot be compared")
+		return errors.New("wsrouter: this adapter.Format is not comparable")
 	}
 	r := c.router
 	turn := new(lane.Item[*request])
-	c.lane.Begin(turn) // before the link may end: that waits for what follows
+	c.lane.Begin(turn) // before the link may end, which waits for what follows
 	a.conn.Store(c)
 	if err := l.attach(a, c); err != nil {
-		a.conn.CompareAndSwap(c, nil) // or it would take what nobody handles
+		a.conn.CompareAndSwap(c, nil) // otherwise it would take what nobody handles
 		c.ctx.End(err)
 		return err
 	}
-	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing that could take long
+	if r.onInit.fn == nil && r.onConnect.fn == nil && r.app.opts.Trace.Connect == nil { // nothing may take long
 		c.admit()
-		if next, _ := c.lane.Next(turn); next != nil { // of a client that is not in since just now: see comeBack
+		if next, _ := c.lane.Next(turn); next != nil { // from a client that was let in just now: see comeBack
 			go next.Value.Work()
 		}
 		return nil
@@ -63,7 +63,7 @@ func (l *link) join(a *attached, c *Conn) error {
 	return nil
 }
 
-// attach makes a new connection one of the link's.
+// attach attaches a new connection to the link.
 func (l *link) attach(a *attached, conn *Conn) error {
 	r := conn.router
 	joined, idle, err := l.hold(a, r)
@@ -75,7 +75,7 @@ func (l *link) attach(a *attached, conn *Conn) error {
 		if conn.session != nil && conn.session.secret != "" {
 			l.app.sessions.Promise(conn.session.secret, conn)
 		}
-		if r.isClosing() { // and who shuts it down may have looked before
+		if r.isClosing() { // whoever shuts it down may have looked before
 			conn.close(l.app.shutdownError())
 		}
 		l.giveWay()
@@ -84,12 +84,12 @@ func (l *link) attach(a *attached, conn *Conn) error {
 		a.conn.Store(joined)
 		joined.welcomeAgain()
 	case err == errTooManyJoins:
-		if idle { // nobody's end tells of it
+		if idle { // nobody else reports it
 			l.app.refused(l.request.HTTP(), r.name, RefusedProtocol, err)
 		}
 		l.close(&CloseError{Code: ClosePolicy, Reason: err.Error(), Cause: CauseProtocol})
 		return adapter.ErrClosing
-	case err == adapter.ErrClosing && idle: // of a tree that shuts down: it is owed nothing
+	case err == adapter.ErrClosing && idle: // the tree is shutting down, and owes the client nothing
 		l.close(l.app.shutdownError())
 	case errors.As(err, &refused):
 		l.app.refused(l.request.HTTP(), r.name, Refusal(refused.Reason), err)
@@ -97,12 +97,12 @@ func (l *link) attach(a *attached, conn *Conn) error {
 	return err
 }
 
-// hold takes a place at the link for a connection, or returns with ErrJoined who has
-// it. idle is a link at which there is nobody.
+// hold takes a place at the link for a connection. With ErrJoined it returns the Conn
+// that has the place. idle reports that nobody was at the link.
 func (l *link) hold(a *attached, r *Router) (joined *Conn, idle bool, err error) {
 	for _, c := range l.conns() {
 		if c.router == r {
-			c.hush() // or the client would take its answers for ours
+			c.hush() // otherwise the client would take its answers for ours
 		}
 	}
 	l.mu.Lock()
@@ -114,7 +114,7 @@ func (l *link) hold(a *attached, r *Router) (joined *Conn, idle bool, err error)
 
 var errTooManyJoins = errors.New("too many joins")
 
-// attachLocked returns with ErrJoined who has joined.
+// attachLocked returns with ErrJoined the Conn that has joined before.
 func (l *link) attachLocked(a *attached, r *Router) (joined *Conn, err error) {
 	if l.ce.Load() != nil || l.app.root.isClosing() {
 		return nil, adapter.ErrClosing
@@ -159,7 +159,7 @@ func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte,
 		joined.welcomeAgain()
 		return nil, err
 	case err != nil:
-		return nil, err // an attempt that came before will be answered
+		return nil, err // the earlier attempt will be answered
 	}
 	l.bytes.Keep(len(auth))
 	l.app.relieve()
@@ -167,15 +167,15 @@ func (l *link) Recover(ns adapter.Namespace, format adapter.Format, auth []byte,
 	return a, nil
 }
 
-// attempt is one to come back to a Conn, before it is decided.
+// attempt is an attempt to resume a Conn, until it is decided.
 type attempt struct {
 	attached *attached
 	router   *Router
 }
 
-// asks notes an attempt, of which there may be MaxOpen at once. The error is ErrJoined
-// where the namespace is joined, or another attempt is under way, whose client has not
-// left meanwhile.
+// asks registers an attempt, of which there may be MaxOpen at once. It returns
+// ErrJoined if the namespace has been joined, or if there is another attempt whose
+// client has not left since.
 func (l *link) asks(t attempt) (joined *Conn, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -196,7 +196,7 @@ func (l *link) asks(t attempt) (joined *Conn, err error) {
 	return nil, nil
 }
 
-// asked forgets an attempt.
+// asked removes an attempt.
 func (l *link) asked(a *attached) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -222,7 +222,7 @@ func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
 	}
 	c.forgetAttempt(l, &before)
 	if l.ce.Load() != nil || l.out.State().Closed {
-		return // another attempt may have more luck
+		return // another attempt may succeed
 	}
 	if !c.lapse(nil) {
 		c.close(&CloseError{Code: CloseResumed, Reason: "not resumed", Cause: CauseLocal})
@@ -233,7 +233,7 @@ func (c *Conn) comeBack(a *attached, auth []byte, want adapter.Recovery) {
 	}
 }
 
-// notJoined tells a client whom nobody waits for why it is not let in.
+// notJoined tells a client, after Recover has returned, why it is not let in.
 func (l *link) notJoined(c *Conn, err error) {
 	var refused *adapter.Refusal
 	switch {
@@ -245,9 +245,9 @@ func (l *link) notJoined(c *Conn, err error) {
 	}
 }
 
-// mayComeBack asks OnResume, which sees with what the client has come back. Of several
-// attempts one after another is asked, for as long as there are the connection and the
-// link.
+// mayComeBack asks OnResume, which sees the request and auth with which the client has
+// come back. Several attempts are asked one after another, as long as the connection
+// and the link exist.
 func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	fn := c.router.onResume.fn
 	if fn == nil {
@@ -288,17 +288,18 @@ func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	}
 }
 
-// errEnded is why there is nothing to ask OnResume for.
+// errEnded is the reason not to ask OnResume.
 var errEnded = NewError("the connection, or the attempt, has ended")
 
-// introduction is with what a client has come. Conn.mu guards those of attempts.
+// introduction is the request and auth that a client has come with. Conn.mu guards
+// those of attempts.
 type introduction struct {
 	request *handshake.Request
 	auth    []byte
 }
 
-// introduce notes with what the client wants to come back. It reports false where
-// there is no use in that.
+// introduce sets what the client comes back with. It reports false if it is too late
+// for that.
 func (c *Conn) introduce(l *link, auth []byte, before *introduction) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -310,13 +311,14 @@ func (c *Conn) introduce(l *link, auth []byte, before *introduction) bool {
 	return true
 }
 
-// introduceLocked notes with what the client has come back.
+// introduceLocked sets what the client has come back with.
 func (c *Conn) introduceLocked(i introduction) {
 	c.link.bytes.Keep(len(i.auth) - len(c.auth))
 	c.request, c.auth = i.request, i.auth
 }
 
-// forgetAttempt keeps nothing of a client that has not come back by a link.
+// forgetAttempt restores the earlier introduction if the client has not come back by
+// this link.
 func (c *Conn) forgetAttempt(l *link, before *introduction) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -329,7 +331,7 @@ func lateToConnect() *CloseError {
 	return &CloseError{Code: CloseTryAgainLater, Reason: "connect timeout", Cause: CauseTimeout}
 }
 
-// allowed logs a failure of OnResume.
+// allowed reports whether OnResume allows the client back, and logs failures.
 func (c *Conn) allowed(err error) bool {
 	var ws *WsError
 	var ce *CloseError
@@ -349,7 +351,7 @@ func (c *Conn) allowed(err error) bool {
 }
 
 // resume moves the connection to a link, and sends what its client has missed. It
-// reports false where that is not all there, or the link ends.
+// reports false if some of that is missing, or the link ends.
 func (c *Conn) resume(a *attached, auth []byte, want adapter.Recovery) bool {
 	l := a.link
 	a.conn.Store(c)
@@ -389,14 +391,14 @@ func (c *Conn) resume(a *attached, auth []byte, want adapter.Recovery) bool {
 	if t := c.router.app.opts.Trace; t.Resume != nil {
 		c.router.app.trace(func() { t.Resume(c) })
 	}
-	if ce := l.ce.Load(); ce != nil { // and who ends the link may have looked before
+	if ce := l.ce.Load(); ce != nil { // whoever ends the link may have looked before
 		c.lose(l, ce)
 	}
 	return true
 }
 
 // resumeLocked returns how many bytes it has put into the outbox, and whether the
-// caller has to flush it.
+// caller must flush it.
 func (c *Conn) resumeLocked(l *link, want adapter.Recovery) (bytes int, wake, ok bool) {
 	s := c.session
 	if c.phase != connLive && c.phase != connAway || c.lane.Closed() {
@@ -424,7 +426,8 @@ func (c *Conn) resumeLocked(l *link, want adapter.Recovery) (bytes int, wake, ok
 	return bytes, wake, true
 }
 
-// passOn hands what a client had by its link to the one by which it has come back.
+// passOn hands over what a client had on this link to the link on which it has come
+// back.
 func (l *link) passOn(c *Conn, next *link) {
 	if l == next {
 		return
@@ -435,7 +438,7 @@ func (l *link) passOn(c *Conn, next *link) {
 	switch empty := l.detach(c); {
 	case empty:
 		l.close(&CloseError{Code: CloseResumed, Reason: "resumed elsewhere", Cause: CauseLocal})
-	case l.ce.Load() == nil: // the others can come back, too
+	case l.ce.Load() == nil: // the others can resume, too
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "resumed elsewhere", Cause: CausePeer})
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// This file is a connection's birth and death; shutdown.go has the router's.
+// This file is about the start and end of a connection; shutdown.go is about the
+// router's.
 //
 //	upgrade ─ OnInit once ─ join ─ OnConnect ─┬─ live: events, emits, rooms
 //	                                          └─ refused
@@ -20,7 +21,7 @@ import (
 //
 //	connecting ──▶ live ◀──▶ away
 //	    │           │ │        │
-//	    │           │ └▶ parting: its client has left, what it asked before is answered
+//	    │           │ └▶ parting: its client has left; earlier requests are still answered
 //	    ▼           ▼      ▼   │
 //	  leaving ◀────────────────┘
 //	    ▼
@@ -36,33 +37,34 @@ const (
 	connEnded
 )
 
-// OnInit registers a function that is run once, before the namespace's first
-// client. Clients that come meanwhile wait for it; if it fails they, and all
-// later ones, get 503.
+// OnInit registers a function that runs once, before the namespace's first client.
+// Clients that come meanwhile wait for it. If it returns an error, they and all later
+// clients are refused with 503.
 func (r *Router) OnInit(fn func(*Router) error) {
 	setHook(r, "OnInit", &r.onInit, fn, fn == nil)
 }
 
 type disconnectFunc = func(ctx context.Context, c *Conn, err *CloseError)
 
-// OnDisconnect registers a function that is run once for every connection that
-// OnConnect let in, when it has gone and its handlers have returned. err is never
-// nil; switch on its Cause. ctx is the function's own, with the values of
-// [Conn.Context] and [Options.HookTimeout]. The connection's rooms can still be
-// read, but it is no target any more. It is not inherited by child namespaces.
+// OnDisconnect registers a function that runs once for every connection that OnConnect
+// has let in, after the connection has ended and its handlers have returned. err is
+// never nil; switch on its Cause. ctx is not the connection's: it has the values of
+// [Conn.Context], and ends after [Options.HookTimeout]. The connection's rooms can
+// still be read, but it is no longer selected by any [Target]. The hook is not
+// inherited by child namespaces.
 func (r *Router) OnDisconnect(fn func(ctx context.Context, c *Conn, err *CloseError)) {
 	setHook(r, "OnDisconnect", &r.onDisconnect, fn, fn == nil)
 }
 
-// initState makes OnInit run once. It is no sync.Once, which would hold a mutex
-// while user code runs.
+// initState makes OnInit run once. It does not use a sync.Once, which would hold a
+// mutex while user code runs.
 type initState struct {
 	mu   sync.Mutex    // guards done
 	done chan struct{} // closed when OnInit has returned
 	err  error         // set before done is closed
 }
 
-// initialize waits for OnInit, whoever began it, but not after gone is closed.
+// initialize waits for OnInit, whoever has started it, but not after gone is closed.
 func (r *Router) initialize(gone func() <-chan struct{}) error {
 	if r.onInit.fn == nil {
 		return nil
@@ -91,7 +93,8 @@ func (r *Router) runInit() {
 	close(r.init.done)
 }
 
-// leaveLocked is the beginning of the end. It reports whether nobody has begun it.
+// leaveLocked begins the end of the connection. It reports false if that has begun
+// already.
 func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	if c.phase >= connParting {
 		return false
@@ -108,8 +111,7 @@ func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	return true
 }
 
-// refuse does not let the client in, for what is refused first. It reports whether
-// that was this.
+// refuse does not let the client in. It reports false if that is already decided.
 func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 	c.mu.Lock()
 	if c.guard != guardPending {
@@ -131,8 +133,8 @@ func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 	return true
 }
 
-// close begins the end of the connection: of the link, where it is the only one. Who
-// asks the client to come back to it only closes the link.
+// close begins the end of the connection, and of the link if the connection is the only
+// one. If the client is asked to resume, close only closes the link.
 func (c *Conn) close(ce *CloseError) {
 	c.mu.Lock()
 	was, l := c.phase, c.link
@@ -153,15 +155,15 @@ func (c *Conn) close(ce *CloseError) {
 	}
 	c.dropWaiting()
 	var told error
-	if was == connConnecting { // it has never been connected
+	if was == connConnecting { // it was never let in
 		told = ce
 	}
 	c.depart(l, ce, told)
 }
 
-// depart lets the client go who has begun to leave. told is why it was refused, nil
-// if it was not. Who has just one namespace taken from it does not ask for it again:
-// so the link ends where clients shall come back.
+// depart lets the client of a leaving connection go. told is why the client was
+// refused, or nil if it was not. A client that loses a single namespace does not ask
+// for it again; so if the client should come back, the link ends.
 func (c *Conn) depart(l *link, ce *CloseError, told error) {
 	if !l.multi || ce.isTemporary() {
 		l.close(ce)
@@ -177,10 +179,10 @@ func (c *Conn) depart(l *link, ce *CloseError, told error) {
 	go c.end()
 }
 
-// expire ends a connection that has been away since then.
+// expire ends a connection that has been away since that time.
 func (c *Conn) expire(since time.Time) {
 	c.mu.Lock()
-	expired := c.phase == connAway && c.session.since == since // or it has been back meanwhile
+	expired := c.phase == connAway && c.session.since == since // otherwise it has been back
 	if expired {
 		c.leaveLocked(c.session.loss)
 	}
@@ -190,8 +192,8 @@ func (c *Conn) expire(since time.Time) {
 	}
 }
 
-// lapse ends a connection that is away, as it was lost if ce is nil. It reports false
-// where it is not away.
+// lapse ends a connection that is away, as lost if ce is nil. It reports false if the
+// connection is not away.
 func (c *Conn) lapse(ce *CloseError) bool {
 	c.mu.Lock()
 	if c.phase != connAway {
@@ -220,8 +222,8 @@ func (c *Conn) cut(ce *CloseError) {
 	}
 }
 
-// lose is called when a link closes. It reports whether the connection ends with it:
-// it may be away now, or have another link.
+// lose is called when a link closes. It reports whether the connection ends with the
+// link; otherwise it is away now, or has another link.
 func (c *Conn) lose(l *link, ce *CloseError) (ends bool) {
 	c.mu.Lock()
 	if c.link != l || c.phase == connAway {
@@ -239,8 +241,8 @@ func (c *Conn) lose(l *link, ce *CloseError) (ends bool) {
 	return away == nil
 }
 
-// left is called when the client has left this namespace, while its link goes
-// on. Events that it sent before are still handled.
+// left is called when the client has left this namespace while its link stays. Events
+// that it sent before are still handled.
 func (c *Conn) left() {
 	ce := &CloseError{Code: CloseNormal, Cause: CausePeer}
 	c.mu.Lock()
@@ -259,7 +261,7 @@ func (c *Conn) left() {
 	}
 }
 
-// hush lets a connection whose client has left answer nothing more.
+// hush makes a connection whose client has left send no more answers.
 func (c *Conn) hush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -268,13 +270,13 @@ func (c *Conn) hush() {
 	}
 }
 
-// leaveLocked ends a stream whose client has left: it hears nothing more of it.
+// leaveLocked ends a stream whose client has left; the client gets nothing more of it.
 func (r *request) leaveLocked(ce *CloseError) {
 	r.giveLocked()
 	r.cancelLocked(ce)
 }
 
-// end takes the connection out of the world when its client has gone.
+// end removes a connection whose client has gone.
 func (c *Conn) end() {
 	if c.ending.Swap(true) {
 		<-c.ended.Done()
@@ -285,7 +287,7 @@ func (c *Conn) end() {
 	c.lane.Close()
 	c.router.rooms.Remove(&c.member)
 	if ce.Cause == CausePeer && ce.Code != CloseAbnormal || ce.Cause == CauseProtocol {
-		c.settle() // what came before a goodbye, or a mistake, is handled
+		c.settle() // what was sent before a goodbye, or before a mistake, is handled
 	}
 	c.hush()
 	c.dropWaiting()
@@ -303,7 +305,7 @@ func (c *Conn) end() {
 		return
 	}
 	attrs := []slog.Attr{slog.Duration("duration", time.Since(c.born)), slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code)}
-	if ce.Reason != "" && ce.Cause != CausePeer { // what a stranger made up does not get into logs
+	if ce.Reason != "" && ce.Cause != CausePeer { // text from a stranger must not get into logs
 		attrs = append(attrs, slog.String("reason", truncate(ce.Reason, 123)))
 	}
 	c.log(slog.LevelInfo, "wsrouter: disconnected", append(attrs,
@@ -313,15 +315,14 @@ func (c *Conn) end() {
 	}
 }
 
-// leaves says how the connection leaves.
+// leaves returns how the connection leaves.
 func (c *Conn) leaves() *CloseError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ce
 }
 
-// settle waits until all events have been handled, but not for longer than
-// HookTimeout.
+// settle waits until all events have been handled, but at most for HookTimeout.
 func (c *Conn) settle() {
 	grace := time.NewTimer(c.router.app.opts.HookTimeout)
 	defer grace.Stop()
@@ -331,8 +332,7 @@ func (c *Conn) settle() {
 	}
 }
 
-// await waits for handlers whose context has ended, and complains of those that
-// take no notice.
+// await waits for handlers whose context has ended, and logs those that do not react.
 func (c *Conn) await() {
 	idle := c.lane.Idle()
 	select {
@@ -341,7 +341,7 @@ func (c *Conn) await() {
 	default:
 	}
 	late := time.AfterFunc(c.router.app.opts.HookTimeout, func() {
-		c.log(slog.LevelWarn, "wsrouter: handler goes on although its connection has ended")
+		c.log(slog.LevelWarn, "wsrouter: handler still running although its connection has ended")
 	})
 	defer late.Stop()
 	<-idle
@@ -362,13 +362,13 @@ func (c *Conn) disconnect(ce *CloseError) {
 	}
 }
 
-// forget takes the connection off its link, and out of what the tree knows.
+// forget detaches the connection from its link, and removes it from the tree.
 func (c *Conn) forget() *link {
 	c.mu.Lock()
 	c.phase = connEnded
 	l := c.link
 	l.bytes.Keep(-len(c.auth) - c.data)
-	c.auth = nil // of which a stopped timer may still know
+	c.auth = nil // a stopped timer may still refer to c
 	if c.session != nil {
 		c.session.end(c)
 	}
@@ -378,7 +378,7 @@ func (c *Conn) forget() *link {
 	return l
 }
 
-// dropWaiting forgets events whose handlers have not been called.
+// dropWaiting discards events whose handlers have not been called.
 func (c *Conn) dropWaiting() {
 	dropped := c.lane.Drop()
 	if len(dropped) == 0 {

@@ -17,23 +17,23 @@ import (
 	"github.com/wsrouter/wsrouter/internal/quota"
 )
 
-// link is one client's transport: it has all that goes over it, in one order, and
-// watches for life. It implements [adapter.Link].
+// link is one client's transport: everything sent over it goes through the link, in
+// order, and the link detects a dead peer. It implements [adapter.Link].
 //
 //	new ── Join ──▶ open ── close, cut, End ──▶ closing, which has a ce
 //	 └──────────────────────────────────────────▶  │ End
 //	                    gone ◀─┬─────────────────────┘
-//	                           └─ parked ◀── where Conns are away
+//	                           └─ parked ◀── while Conns are away
 //
-// Closing, what is queued is sent, and then goodbye; cut, nothing is. What outlives
-// a transport belongs to its Conns. Locks are taken in the order Conn.mu, those of
-// the leaves; link.mu with neither, but for that of joins. The transport is called
-// with none held.
+// When a link is closed, what is queued is sent, then a goodbye. When it is cut,
+// neither is. What outlives a transport belongs to its Conns. Lock order is Conn.mu,
+// then the locks of the leaves; link.mu is held together with none of them but that of
+// joins. The transport is called with no lock held.
 type link struct {
 	app       *app
 	transport adapter.Transport
 	request   *handshake.Request
-	dialed    bool // this is the end that has connected
+	dialed    bool // this side has dialed
 	multi     bool // carries several namespaces and outlives them
 
 	out   *outbox.Queue[adapter.Frame]
@@ -50,31 +50,31 @@ type link struct {
 	done              lazy.Latch                 // everything of it is gone
 
 	lost atomic.Pointer[CloseError] // what senders were told before that
-	next atomic.Pointer[link]       // of a client that has come back by that; nil if it has not
+	next atomic.Pointer[link]       // the link on which its client has come back; nil if it has not
 
 	mu       sync.Mutex // guards everything below
 	phase    linkPhase
 	attached []*attached
-	asking   []attempt // to come back to Conns
+	asking   []attempt // attempts to resume Conns
 	ping     *time.Timer
-	pinged   int64 // when, as lastRead; 0 if something has been heard since
+	pinged   int64 // when, like lastRead; 0 if the peer has been heard since
 }
 
 type linkPhase uint8
 
 const (
-	linkNew    linkPhase = iota // it has not asked for a namespace
-	linkOpen                    // it has; when it is closing, ce says
+	linkNew    linkPhase = iota // it has not joined a namespace
+	linkOpen                    // it has; if it is closing, ce is set
 	linkParked                  // it has ended, and Conns of it are away
 	linkGone
 )
 
-// attached is a Conn at a link. It implements [adapter.Conn].
+// attached is a Conn on a link. It implements [adapter.Conn].
 type attached struct {
-	conn  atomic.Pointer[Conn] // nil as long as it is asked whether the client may come back to one
-	early atomic.Bool          // its client has left before that was decided
+	conn  atomic.Pointer[Conn] // nil until it is decided which one the client gets
+	early atomic.Bool          // the client has left before that was decided
 	link  *link
-	left  bool // the Conn leaves the link; guarded by link.mu
+	left  bool // the Conn is leaving the link; guarded by link.mu
 }
 
 // newLink registers a client's transport.
@@ -91,7 +91,7 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 	}
 	early := a.sessions.Spread(a.opts.PingInterval)
 	l.lastRead.Store(time.Now().Add(-early).UnixNano())
-	l.mu.Lock() // the timer may be quick
+	l.mu.Lock() // the timer may fire at once
 	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
 	l.mu.Unlock()
 	l.bytes.Keep(l.request.Held())
@@ -126,7 +126,7 @@ func (l *link) Send(f adapter.Frame) bool {
 	return l.putDone(f, outcome) == nil
 }
 
-// putDone does what is left to do when a frame was put into the outbox.
+// putDone finishes after a frame was put into the outbox.
 func (l *link) putDone(f adapter.Frame, outcome outbox.Outcome) error {
 	switch outcome {
 	case outbox.Full:
@@ -146,7 +146,7 @@ func (l *link) putDone(f adapter.Frame, outcome outbox.Outcome) error {
 	return nil
 }
 
-// gone says how the link ends; of one whose network has failed nobody knows yet.
+// gone returns how the link ends. If its network has failed, nobody may know yet.
 func (l *link) gone() *CloseError {
 	if ce := l.ce.Load(); ce != nil {
 		return ce
@@ -155,11 +155,11 @@ func (l *link) gone() *CloseError {
 	return l.lost.Load()
 }
 
-// owns reports whether it is the end of this link.
+// owns reports whether ce is the end of this link.
 func (l *link) owns(ce *CloseError) bool { return ce == l.ce.Load() || ce == l.lost.Load() }
 
-// flush writes batches until there are none, or the transport is pending. Whoever
-// calls it has the right to write.
+// flush writes batches until there are none, or the transport is pending. The
+// caller has the right to write.
 func (l *link) flush() {
 	for {
 		batch, freed, step := l.out.Take()
@@ -178,14 +178,15 @@ func (l *link) flush() {
 	}
 }
 
-// write writes a batch that is in hand already, and what follows.
+// write writes a batch that the caller already has, and what follows.
 func (l *link) write(batch []adapter.Frame) {
 	if l.writeBatch(batch) {
 		l.flush()
 	}
 }
 
-// writeBatch reports whether the batch has been written; else Writable goes on.
+// writeBatch reports whether the batch has been written; otherwise Writable
+// continues.
 func (l *link) writeBatch(batch []adapter.Frame) bool {
 	size := 0
 	for _, f := range batch {
@@ -210,8 +211,9 @@ func (l *link) Writable(err error) {
 	l.flush()
 }
 
-// writeFailed leaves it to whoever reads to say how the connection ended: a close
-// frame of the peer's may be waiting there. If that says nothing, checkAlive will.
+// writeFailed leaves it to the reader to say how the connection ended, because a
+// close frame from the peer may be waiting there. If the reader does not,
+// checkAlive will.
 func (l *link) writeFailed(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		l.cut(slowClient())
@@ -230,7 +232,7 @@ func (l *link) writeFailed(err error) {
 func (l *link) dropOutbox() {
 	lost, freed := l.out.Drop()
 	l.bytes.Out(-freed)
-	if !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return c.session != nil }) { // else it is sent again
+	if !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return c.session != nil }) { // otherwise it is sent again
 		l.app.dropped(l, lost)
 	}
 }
@@ -260,7 +262,7 @@ func (l *link) mayArrive() bool {
 	return opts.FrameRate == unlimited || l.frames.Take(opts.FrameBurst, float64(opts.FrameRate))
 }
 
-// flow is what the reader is told after a message has been counted.
+// flow returns what to tell the reader after a message has been counted.
 func (l *link) flow(verdict budget.Verdict) adapter.Flow {
 	l.app.relieve()
 	if verdict == budget.Pause {
@@ -269,15 +271,16 @@ func (l *link) flow(verdict budget.Verdict) adapter.Flow {
 	return adapter.Go
 }
 
-// mayJoin bounds how often a client joins namespaces: MaxOpen at once, which is as
-// many as there may be, and MaxOpen a minute.
+// mayJoin limits how often a client joins namespaces: MaxOpen at once, which is as
+// many as it may be in, and MaxOpen a minute.
 func (l *link) mayJoin() bool {
 	n := l.app.opts.MaxOpen
 	return n == unlimited || l.joins.Take(n, float64(n)/60)
 }
 
-// resume lets the reader go on if a leaf says so, and those of the links that count
-// with this one. It was we who did not read: the peer's silence proves nothing.
+// resume lets the reader continue if a leaf says so, and the readers of links that
+// count together with this one. Since it was we who did not read, the peer's
+// silence proves nothing.
 func (l *link) resume(yes bool) {
 	for ; yes && l != nil; l = l.next.Load() {
 		l.Alive()
@@ -285,8 +288,8 @@ func (l *link) resume(yes bool) {
 	}
 }
 
-// checkAlive runs when the peer should have been heard of: it asks for a sign of
-// life, or ends a link that gave none.
+// checkAlive runs when the peer should have been heard: it asks for a sign of life,
+// or ends a link whose peer gave none.
 func (l *link) checkAlive() {
 	switch l.vital() {
 	case heardNothing:
@@ -308,7 +311,7 @@ const (
 	cannotWrite
 )
 
-// vital sets the timer for the next look.
+// vital also sets the timer for the next check.
 func (l *link) vital() vitality {
 	out := l.out.State()
 	l.mu.Lock()
@@ -336,7 +339,7 @@ func (l *link) vital() vitality {
 		l.ping.Reset(min(patience, opts.PingInterval))
 	case idle < opts.PingInterval:
 		l.ping.Reset(opts.PingInterval - idle)
-	case out.Writing: // a ping would wait; WriteTimeout is watching
+	case out.Writing: // a ping would wait; WriteTimeout applies
 		l.ping.Reset(min(opts.PingInterval, time.Second))
 	default:
 		l.pinged = now
@@ -349,8 +352,8 @@ func (l *link) vital() vitality {
 // Close implements [adapter.Link].
 func (l *link) Close(e adapter.End) { l.close(closeError(e)) }
 
-// close begins the end: nothing more is queued, what is queued is sent, then the
-// peer is told. The first cause counts.
+// close begins the end: nothing more is queued, what is queued is sent, and then
+// the peer is told. The first cause counts.
 func (l *link) close(ce *CloseError) {
 	if !l.beginClose(ce) {
 		return
@@ -363,7 +366,7 @@ func (l *link) close(ce *CloseError) {
 	}
 }
 
-// cut ends the link now, what is queued is dropped.
+// cut ends the link now, and drops what is queued.
 func (l *link) cut(ce *CloseError) {
 	l.beginClose(ce)
 	l.dropOutbox()
@@ -376,7 +379,7 @@ func (l *link) cut(ce *CloseError) {
 	l.transport.Abort()
 }
 
-// beginClose reports whether it was the first to end the link.
+// beginClose reports whether this call was the first to end the link.
 func (l *link) beginClose(ce *CloseError) bool {
 	if !l.ce.CompareAndSwap(nil, ce) {
 		return false
@@ -398,8 +401,8 @@ func (l *link) beginClose(ce *CloseError) bool {
 	return true
 }
 
-// turnedAway tells of a client that has gone before it asked for a namespace, unless
-// it went by itself.
+// turnedAway reports a client that has gone before it joined a namespace, unless it
+// left on its own.
 func (l *link) turnedAway(ce *CloseError) {
 	switch ce.Cause {
 	case CauseTimeout:
@@ -428,7 +431,7 @@ func (l *link) End(e adapter.End) (done <-chan struct{}) {
 	go func() {
 		var wg sync.WaitGroup
 		for _, c := range l.conns() {
-			if c.lose(l, l.ce.Load()) { // who closes the link may not have come to c yet
+			if c.lose(l, l.ce.Load()) { // whoever closes the link may not have reached c yet
 				wg.Go(c.end)
 			}
 		}
@@ -450,7 +453,7 @@ func (l *link) conns() []*Conn {
 	return list
 }
 
-// leaving notes that a Conn leaves: its namespace may be joined anew.
+// leaving records that a Conn is leaving: its namespace may be joined again.
 func (l *link) leaving(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -459,8 +462,8 @@ func (l *link) leaving(c *Conn) {
 	}
 }
 
-// detach forgets a Conn that has ended, or has another link. It reports whether there
-// are no others.
+// detach removes a Conn that has ended or has another link. It reports whether
+// there are no others.
 func (l *link) detach(c *Conn) (empty bool) {
 	l.mu.Lock()
 	l.attached = slices.DeleteFunc(l.attached, func(a *attached) bool { return a.conn.Load() == c })

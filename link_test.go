@@ -16,8 +16,8 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// recording is a transport that remembers what it was to do, and a wire format of
-// names; meet is called when a welcome is encoded.
+// recording is a transport that records its calls, and a wire format of names. meet is
+// called when a welcome is encoded.
 type recording struct {
 	meet func()
 
@@ -60,7 +60,7 @@ func (r *recording) Encode(m *adapter.Message) (adapter.Frame, error) {
 	return adapter.Frame{Text: []byte(m.Event)}, nil
 }
 
-// join makes a link with a connection in r; it ends with the test.
+// join makes a link with a connection in r, which ends with the test.
 func (r *recording) join(t *testing.T, router *wsrouter.Router) {
 	t.Helper()
 	link, err := router.Adapter().NewLink(r, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
@@ -70,7 +70,7 @@ func (r *recording) join(t *testing.T, router *wsrouter.Router) {
 	require.NoError(t, err)
 }
 
-// A client that knows that it is in misses nothing that is sent from then on.
+// A client that knows it has been let in misses nothing that is sent from then on.
 func TestWhoIsWelcomedMissesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -105,10 +105,10 @@ type dying struct {
 
 func (d *dying) Abort() {
 	d.link.End(adapter.End{Code: wsrouter.CloseAbnormal})
-	synctest.Wait() // so it is when the link's end overtakes who joins
+	synctest.Wait() // the link's end overtakes the client that joins
 }
 
-// A client whose link ends while it joins is let in and has gone, or neither.
+// A client whose link ends while it joins is let in and then gone, or neither.
 func TestLinkEndsWhileItsClientJoins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{MaxBuffered: 10_000})
@@ -126,7 +126,7 @@ func TestLinkEndsWhileItsClientJoins(t *testing.T) {
 	})
 }
 
-// leaver is a transport that ends when it is told to.
+// leaver is a transport that ends when told to.
 type leaver struct {
 	recording
 	link adapter.Link
@@ -135,7 +135,8 @@ type leaver struct {
 
 func (l *leaver) Close(e adapter.End) { l.once.Do(func() { l.link.End(e) }) }
 
-// Nobody is in a namespace that has shut down, nor who joined at that moment.
+// Nobody is in a namespace that has shut down, not even a client that joined at that
+// moment.
 func TestNobodyJoinsWhatShutsDown(t *testing.T) {
 	for range 1000 {
 		synctest.Test(t, func(t *testing.T) {

@@ -10,111 +10,113 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// Options configure a tree of namespaces. The zero value is what most services
-// want. Where zero means a limit, negative means unlimited.
+// Options configure a tree of namespaces. The zero value suits most services. Where
+// zero means a limit, a negative value means unlimited.
 type Options struct {
-	// Logger gets one line when a client connects, one when it disconnects, one a
-	// minute for each reason that clients are refused for, and what goes wrong. Lines
-	// about failures have the context of the handler, in which a slog.Handler may
-	// find the id of a trace. Nil is slog.Default(). Queries, cookies, payloads and
-	// event names that are not registered are never logged.
+	// Logger receives one line when a client connects, one when it disconnects, at most
+	// one a minute for each reason to refuse clients, and what goes wrong. Lines about
+	// failures are logged with the handler's context, in which a slog.Handler may find
+	// the id of a trace. Nil means slog.Default(). Queries, cookies, payloads and names
+	// of events that are not registered are never logged.
 	Logger *slog.Logger
 
-	// Origins are the other origins whose pages may connect, besides the one that
-	// the request is for: as scheme://host:port, each part a pattern of path.Match,
-	// in which a * also stands for dots. Empty allows the same origin only.
+	// Origins are the origins whose pages may connect, besides the origin that the
+	// request is sent to. Each is written as scheme://host:port, where every part is a
+	// pattern of path.Match in which * also matches dots. Empty allows only the same
+	// origin.
 	//
 	//	https://app.example.com    port 443, as it names none
-	//	*.example.com              http and https, on the port of each
+	//	*.example.com              http and https, each on its default port
 	//	https://*.example.com:*    any port
 	//	http://[::1]:5173          an IPv6 address
 	//	capacitor://localhost      the pages of an app
 	//	file://                    Chromium's and Electron's pages of files
 	//	null                       other pages of files, and sandboxed frames: anybody's
-	//	*                          all, these two among them
+	//	*                          all, including the two above
 	//
-	// International names are written in ASCII (xn--…), as browsers send them. New
-	// panics for what can match no page. Requests without an Origin header come
-	// from no page and are allowed, unless the browser says otherwise
-	// (Sec-Fetch-Mode), as for an <img>.
+	// Write international names in ASCII (xn--…), as browsers send them. New panics if
+	// an entry cannot match any page. Requests without an Origin header do not come
+	// from a page and are allowed, unless the browser says otherwise (Sec-Fetch-Mode),
+	// as for an <img>.
 	Origins []string
 
-	// AllowOrigin decides, in place of the comparison with the request's own
-	// scheme, host and port, whether a page may connect that is not in Origins.
-	// It is for what the request itself does not show, such as the scheme behind a
-	// proxy that ends TLS: nil lets pages of both http and https connect there, if
-	// host and port are the same. It is called for requests with an Origin header,
-	// maybe more than once, and concurrently.
+	// AllowOrigin decides whether a page may connect whose origin is not in Origins. It
+	// replaces the comparison with the request's own scheme, host and port. Use it if
+	// the request does not show those, for example behind a proxy that terminates TLS:
+	// if AllowOrigin is nil, pages of both http and https may connect there if host and
+	// port are the same. It is called for requests with an Origin header, possibly more
+	// than once for each, and concurrently.
 	AllowOrigin func(*http.Request) bool
 
-	// MaxConns is how many clients there may be, and MaxConnsPerClient how many
-	// with the same ClientKey; further ones get 503 and 429. Those who wait for
-	// OnInit count. Zero and negative mean no limit.
+	// MaxConns is how many clients there may be, and MaxConnsPerClient how many with
+	// the same ClientKey. Further clients are refused with 503 and 429 respectively.
+	// Clients that wait for OnInit count. Zero or negative means no limit.
 	MaxConns          int
 	MaxConnsPerClient int
 
-	// ClientKey tells clients apart for MaxConnsPerClient. Nil is the host of
-	// RemoteAddr, or the /64 of an IPv6 address, all of which one client has:
-	// behind a proxy that is the proxy, so read the header there that your proxy
-	// sets. An empty key is not limited. It may be called concurrently.
+	// ClientKey returns the key by which MaxConnsPerClient counts a client. Nil means
+	// the host of RemoteAddr, or the /64 of an IPv6 address, all of which belongs to
+	// one client. Behind a proxy that is the proxy's address; read the header that your
+	// proxy sets instead. A client with an empty key is not limited. ClientKey may be
+	// called concurrently.
 	ClientKey func(*http.Request) string
 
-	MaxMessage int // bytes of one message; zero is 1,000,000. Beyond: close 1009
-	MaxName    int // bytes of event and room names; zero is 256
-	MaxRooms   int // rooms of one connection; zero is 1,000
-	MaxOpen    int // running handlers, open calls, and joins of namespaces a minute, of one connection; zero is 1,000
+	MaxMessage int // bytes of one message; zero means 1,000,000. A larger one closes with 1009
+	MaxName    int // bytes of an event's or room's name; zero means 256
+	MaxRooms   int // rooms per connection; zero means 1,000
+	MaxOpen    int // per connection: running handlers, open calls, and joins of namespaces a minute; zero means 1,000
 
-	// FrameRate is how many frames a second one client may send, in the long
-	// run, and FrameBurst how many at once; zero is FrameRate. All frames count,
-	// pings and garbage, too. A client that sends more is closed with 1008. Zero
-	// and negative mean no limit.
+	// FrameRate is how many frames per second a client may send in the long run, and
+	// FrameBurst how many at once; if FrameBurst is zero it is FrameRate. All frames
+	// count, even pings and invalid ones. A client that sends more is closed with 1008.
+	// A zero or negative FrameRate means no limit.
 	FrameRate  int
 	FrameBurst int
 
-	// InboxBytes and OutboxBytes are how many bytes may wait in each direction of
-	// one connection, besides the message in hand; zero is 1 MiB. Each message that
-	// came in counts 256 bytes more, each that goes out and each of its attachments
-	// 64. See the package doc for what happens when they are full. Handlers that
-	// have yielded, mostly streams, keep their messages: together at most four times
-	// the larger of InboxBytes and MaxMessage. An event beyond that is refused like
-	// one beyond MaxOpen.
+	// InboxBytes and OutboxBytes are how many bytes may wait in each direction of a
+	// connection, not counting the message being handled; zero means 1 MiB. Each
+	// received message counts 256 bytes more, each sent message and each of its
+	// attachments 64 bytes more. The package documentation says what happens when they
+	// are full. Handlers that have yielded, mostly streams, still hold their messages:
+	// together at most four times the larger of InboxBytes and MaxMessage. An event
+	// beyond that is refused like one beyond MaxOpen.
 	InboxBytes  int
 	OutboxBytes int
 
-	// MaxBuffered is how many bytes may be held for all connections together, at
-	// what they cost in memory: inboxes and outboxes, the messages of running
-	// handlers, with 1 KiB for each handler, answers that their caller has not
-	// taken, frames that are being written, and what is kept as long as a
-	// connection lasts (its request, auth and SetData), above 8 KiB; with Recovery also
-	// what was sent and is not known to have arrived, and 4 KiB for each connection that
-	// is away. When the limit is exceeded, the connection that holds most is closed as
-	// slow, or given up if it is away. Zero and negative mean no limit.
+	// MaxBuffered is how many bytes may be held for all connections together, counted
+	// at their cost in memory: inboxes and outboxes; the messages of running handlers,
+	// plus 1 KiB for each handler; answers that their caller has not taken; frames
+	// being written; and what is kept as long as a connection lasts (its request, auth
+	// and SetData), beyond 8 KiB. With Recovery also what was sent and is not known to
+	// have arrived, and 4 KiB for each connection that is away. When the limit is
+	// exceeded, the connection that holds the most is closed as slow, or given up if it
+	// is away. Zero or negative means no limit.
 	MaxBuffered int
 
-	PingInterval   time.Duration // silence before a client is pinged; zero is 25 s
-	PongTimeout    time.Duration // silence after that before it is closed; zero is 20 s
-	WriteTimeout   time.Duration // for a client to take what was sent; zero is 10 s
-	MessageTimeout time.Duration // to receive one message; zero is 60 s
-	ConnectTimeout time.Duration // for auth and OnConnect, and of one attempt to dial; zero is 10 s
-	HookTimeout    time.Duration // of OnDisconnect's context; zero is 10 s
+	PingInterval   time.Duration // silence before a client is pinged; zero means 25 s
+	PongTimeout    time.Duration // further silence before it is closed; zero means 20 s
+	WriteTimeout   time.Duration // for a client to take what was sent; zero means 10 s
+	MessageTimeout time.Duration // to receive one message; zero means 60 s
+	ConnectTimeout time.Duration // for auth and OnConnect, and for one attempt to dial; zero means 10 s
+	HookTimeout    time.Duration // for OnDisconnect's context; zero means 10 s
 
-	// HandlerTimeout ends the context of a handler that runs longer. Zero and
-	// negative mean no limit.
+	// HandlerTimeout ends the context of a handler that runs longer. Zero or negative
+	// means no limit.
 	HandlerTimeout time.Duration
 
-	// ShutdownSpread is the time over which Shutdown closes the connections, one
-	// after another. Zero closes all at once.
+	// ShutdownSpread is the time over which Shutdown closes the connections, one after
+	// another. Zero or negative closes all at once.
 	ShutdownSpread time.Duration
 
-	// ShutdownCode is the close code of Shutdown: zero is 1001, going away; 1012
-	// says that the service restarts.
+	// ShutdownCode is the close code of Shutdown. Zero means 1001, going away; use 1012
+	// to say that the service restarts.
 	ShutdownCode int
 
-	// Recovery lets connections outlive the network: a client that is lost without a
-	// goodbye may come back to its Conn, with rooms, data and values, running handlers,
-	// calls and streams, and both sides get what they have missed, in order and once.
-	// Meanwhile it is away: it is found, counted and sent to as ever. Clients have to
-	// ask for it: ours by Reconnect.Resume, or the option resume of wsrouter.js;
+	// Recovery lets connections outlive the network. A client that is lost without a
+	// goodbye may resume its Conn, with rooms, data and values, running handlers, calls
+	// and streams; both sides receive what they have missed, in order and once. Until
+	// then the connection is away: it is found, counted and sent to as before. Clients
+	// must ask for it: ours with Reconnect.Resume, or the option resume of wsrouter.js;
 	// socket.io-client does from version 4.6 on. Nil lets connections end with their
 	// transport, and costs nothing.
 	Recovery *Recovery
@@ -128,23 +130,26 @@ type Options struct {
 	// closed.
 	EventLoops bool
 
-	// ErrorBody returns the data of an exception, encoded as JSON; nil is the
-	// body described at WsError. err is what the handler returned, of any type, so
-	// take care what you show of it: the client sees all that ErrorBody returns.
+	// ErrorBody returns the data of an exception, which is encoded as JSON. err is what
+	// the handler returned, of any type; the client sees everything that ErrorBody
+	// returns, so be careful what you show of err. Nil means the body described at
+	// WsError. It may be called concurrently.
 	ErrorBody func(c *Context, err error) any
 
-	// ErrorCause adds NestJS's "cause":{"pattern":event,"data":data} to the
-	// default body.
+	// ErrorCause adds NestJS's "cause":{"pattern":event,"data":data} to the default
+	// body.
 	ErrorCause bool
 
-	// Validate checks what Bind has bound; return a *WsError to tell the client.
+	// Validate checks every value that Bind has stored; return a *WsError to tell the
+	// client. It may be called concurrently. Nil means no checks.
 	Validate func(v any) error
 
-	// Broker joins this process with others: that of module redisbroker, or
-	// broker.Memory. Nil is this process alone.
+	// Broker joins this process with others: the one of module redisbroker, or
+	// broker.Memory in tests. Nil means that this process is alone.
 	Broker broker.Broker
 
-	// Trace is told what happens, for logs, metrics and debugging. Nil is nothing.
+	// Trace is told what happens, for logs, metrics and debugging. Nil means nothing
+	// is.
 	Trace *Trace
 }
 

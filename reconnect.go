@@ -15,51 +15,55 @@ import (
 	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
-// Reconnect says how a [Client] comes back when its connection is lost. The wait
-// before the first attempt is somewhere between half of Min and Min, and doubles
-// with every attempt that fails, up to Max; so clients that were lost together
-// do not come back together. After a connection that has lasted for Max or longer,
-// attempts and waits start over. Negative Min and Max are like zero.
+// Reconnect says how a [Client] comes back after its connection was lost. The wait
+// before the first attempt is between half of Min and Min, and doubles with every
+// failed attempt, up to Max; the randomness keeps clients that were lost together from
+// coming back together. After a connection that has lasted for Max or longer, attempts
+// and waits start over. Negative Min and Max are like zero.
 //
-// A client does not come back after Close, after the codes 1000 (normal), 1002,
-// 1003, 1007 to 1010 (it broke a rule, and would again) and 4000 to 4499 (the
-// application's for "stay away"), and when the server answers the handshake with
-// 401 or 403. Any other status may be that of a proxy whose server is being
-// replaced, a 404 for example, and is tried again, unless OnRetry ends it. When a
-// client does not come back, its methods and [Client.Ready] return the reason, see
-// [Client].
+// A client does not come back
 //
-// OnConnect and OnDisconnect of DialOptions.Router run for each connection. Tell the
-// server in OnConnect what it has to know of the client, such as what it watches, by
-// [Conn.Call] and [Conn.Emit]: events that the server sends meanwhile are handled
-// after OnConnect. If it takes longer than [Options.ConnectTimeout] or returns an
-// error, such as one of that Call, the connection ends. The client then comes back
-// as from a lost connection, unless the error is a *[CloseError] with one of the
-// codes above.
+//   - after Close, or code 1000 (normal),
+//   - after the codes 1002, 1003 and 1007 to 1010: it has broken a rule, and would do
+//     so again,
+//   - after the codes 4000 to 4499, with which applications say "stay away",
+//   - if the server answers the handshake with 401 or 403.
+//
+// Its methods and [Client.Ready] then return the reason, see [Client]. Any other
+// status, even 404, may come from a proxy whose server is being replaced; after it the
+// client tries again, unless OnRetry ends that.
+//
+// OnConnect and OnDisconnect of DialOptions.Router run for each connection. In
+// OnConnect tell the server what it must know about the client, such as what it
+// watches, with [Conn.Call] and [Conn.Emit]; events that the server sends meanwhile
+// are handled after OnConnect. If OnConnect takes longer than [Options.ConnectTimeout]
+// or returns an error, for example from that Call, the connection ends. The client then
+// comes back as if the connection had been lost, unless the error is a *[CloseError]
+// with one of the codes above.
 type Reconnect struct {
-	Min time.Duration // zero is 500 ms
-	Max time.Duration // zero is 30 s
+	Min time.Duration // zero means 500 ms
+	Max time.Duration // zero means 30 s
 
-	// First repeats the first attempt, too, in Dial and Connect, until there is a
-	// connection or their ctx ends: for a server that may not be up yet. Without
-	// it they return the error of the first attempt.
+	// First makes Dial and Connect repeat the first attempt, too, until there is a
+	// connection or their ctx ends. Use it for a server that may not be up yet.
+	// Otherwise they return the error of the first attempt.
 	First bool
 
 	// Resume asks the server for a connection that outlives the network, see
-	// Options.Recovery. If it is lost and the client comes back in time, it goes on:
-	// it is the same Conn at both ends, OnConnect is not run again, and calls and
-	// streams under way see nothing of it. Emit, Call and Pull queue meanwhile what
-	// they send, as far as Options.Recovery of DialOptions.Router says, whose zero
-	// value stands for nil, and then wait. If the client does not come back in time,
-	// or the server cannot resume, it all fails with the *CloseError of the loss,
-	// although a part may have arrived, and the client connects anew. With a server
-	// that has no Recovery, Resume does nothing.
+	// Options.Recovery. If the connection is lost and the client comes back in time,
+	// both ends keep the same Conn, OnConnect does not run again, and open calls and
+	// streams notice nothing. Until then Emit, Call and Pull queue what they send, up
+	// to the limits in Options.Recovery of DialOptions.Router (if nil, its defaults),
+	// and then wait. If the client does not come back in time, or the server cannot
+	// resume, they all fail with the *CloseError of the loss, although some of it may
+	// have arrived, and the client makes a new connection. With a server that has no
+	// Recovery, Resume does nothing.
 	Resume bool
 
-	// OnRetry is called before each wait, with the number of the attempt that
-	// follows, counted from 1, and what went wrong: a *[CloseError], a
-	// *[StatusError], or what kept the client from having an answer. It returns
-	// whether to go on; it must not call Client.Close, which waits for it.
+	// OnRetry is called before each wait, with the number of the next attempt, counted
+	// from 1, and the reason: a *[CloseError], a *[StatusError], or the error that kept
+	// the client from getting an answer. It returns whether to continue. It must not
+	// call Client.Close, which waits for it.
 	OnRetry func(attempt int, wait time.Duration, err error) bool
 }
 
@@ -82,9 +86,9 @@ func (r *Reconnect) wait(attempt int) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// keepConnected replaces each connection that is lost, until one ends for good.
+// keepConnected replaces each lost connection, until one ends for good.
 func (c *Client) keepConnected() {
-	defer func() { // user code, whose context has ended
+	defer func() { // user code whose context has ended
 		c.header.wait()
 		c.auth.wait()
 		close(c.gone)
@@ -107,7 +111,7 @@ func (c *Client) keepConnected() {
 			return
 		}
 		if next != conn {
-			c.lapsed.Go(func() { <-conn.ended.Done() }) // handlers
+			c.lapsed.Go(func() { <-conn.ended.Done() }) // waits for handlers
 		}
 		c.mu.Lock()
 		c.conn = next
@@ -116,32 +120,32 @@ func (c *Client) keepConnected() {
 			c.back = nil
 		}
 		c.mu.Unlock()
-		if c.ctx.Err() != nil { // Close may have seen the connection before only
+		if c.ctx.Err() != nil { // Close may only have seen the connection before
 			next.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
 		}
 	}
 }
 
-// awaitLoss waits until the connection has ended, or is away, and says how.
+// awaitLoss waits until the connection has ended or is away, and returns how.
 func (c *Conn) awaitLoss() error {
 	var lost <-chan *CloseError
 	if c.session != nil {
 		lost = c.session.lost
 	}
 	for {
-		select { // for as long as it lives, see link.checkAlive
+		select { // as long as it lives, see link.checkAlive
 		case <-c.ended.Done():
 			return c.gone()
 		case ce := <-lost:
-			if c.Away() { // else it was while it came back, and it did so once more
+			if c.Away() { // otherwise it was away while it came back, and has come back again
 				return ce
 			}
 		}
 	}
 }
 
-// retry tries until there is a connection, ctx ends, or an error says that there
-// shall be none. again is what the first, err, says.
+// retry tries until there is a connection, ctx ends, or an error rules out further
+// attempts. again says whether the first error, err, allows them.
 func (c *Client) retry(ctx context.Context, err error, again bool) (*Conn, error) {
 	r := c.opts.Reconnect
 	for again && ctx.Err() == nil {
@@ -164,7 +168,7 @@ func (c *Client) retry(ctx context.Context, err error, again bool) (*Conn, error
 	return nil, err
 }
 
-// comesBack tells the errors after which another attempt makes sense.
+// comesBack reports whether another attempt makes sense after the error.
 func comesBack(err error) bool {
 	var ce *CloseError
 	var status *StatusError
@@ -177,9 +181,9 @@ func comesBack(err error) bool {
 	return true
 }
 
-// failedForNow reports whether our own OnConnect has ended the connection, and not
-// for good: that a server answers with an exception, as one that shuts down does, may
-// have passed by the next time.
+// failedForNow reports whether our own OnConnect has ended the connection, and not for
+// good. If a server answers with an exception, for example because it is shutting down,
+// the next attempt may succeed.
 func (c *Conn) failedForNow() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,7 +202,7 @@ func stayAway(code int) bool {
 	return code >= 4000 && code < 4500
 }
 
-// gaveUp is why a client does not come back, and how its last connection ended.
+// gaveUp says why a client does not come back, and how its last connection ended.
 type gaveUp struct{ reason, lost error }
 
 func (e *gaveUp) Error() string {
@@ -207,8 +211,8 @@ func (e *gaveUp) Error() string {
 
 func (e *gaveUp) Unwrap() []error { return []error{e.reason, e.lost} }
 
-// giveUp makes known why there will be no connection any more. Where our side wanted
-// it so there is nothing to say beyond that.
+// giveUp records why there will be no more connections. If our side wanted that, there
+// is nothing more to say.
 func (c *Client) giveUp(reason, lost error) {
 	if c.ctx.Err() != nil {
 		return
@@ -224,7 +228,7 @@ func (c *Client) giveUp(reason, lost error) {
 	c.mu.Unlock()
 }
 
-// explain says of a connection that has gone why there will be no other.
+// explain replaces the end of a connection by the reason why there will be no other.
 func (c *Client) explain(err error) error {
 	var ce *CloseError
 	if err == nil || !errors.As(err, &ce) {
@@ -238,8 +242,8 @@ func (c *Client) explain(err error) error {
 	return err
 }
 
-// Ready waits until the client is connected. It returns nil then, ctx's error,
-// or why the client does not come back.
+// Ready waits until the client is connected, and returns nil. It returns ctx's error if
+// ctx ends first, or the reason why the client does not come back.
 func (c *Client) Ready(ctx context.Context) error {
 	for {
 		c.mu.Lock()
@@ -266,16 +270,16 @@ func (c *Client) Ready(ctx context.Context) error {
 	}
 }
 
-// greeting is what a client says of itself, anew at each attempt.
+// greeting is how a client introduces itself; it is made anew for each attempt.
 type greeting struct {
 	header http.Header
 	auth   adapter.Frame // zero without Auth
-	until  time.Time     // the end of the attempt, where it is over a network
-	lost   *Conn         // to come back to; nil if there is none
+	until  time.Time     // the end of the attempt, if it is over a network
+	lost   *Conn         // the connection to resume; nil if there is none
 }
 
-// connect is one attempt. ConnectTimeout bounds all of it: our Router's OnInit, the
-// user's functions, resolving names, dialling, TLS, the answer and its body, which
+// connect makes one attempt. ConnectTimeout bounds all of it: OnInit of our Router, the
+// user's functions, DNS, dialing, TLS, and the answer with its body, which
 // coder/websocket reads for 3 s at most. In memory only ctx bounds how long the
 // server's OnInit may take.
 func (c *Client) connect(ctx context.Context) (*Conn, error) {
@@ -292,8 +296,8 @@ func (c *Client) connect(ctx context.Context) (*Conn, error) {
 	return conn, tooLate(ctx, limit, err)
 }
 
-// tooLate says of an attempt that was given up that it was: ctx, which is the
-// caller's, has not ended.
+// tooLate replaces the error of an attempt that took too long, unless ctx, which is the
+// caller's, has ended.
 func tooLate(ctx context.Context, limit time.Duration, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return &dialError{fmt.Sprintf("no connection within %v (Options.ConnectTimeout)", limit), err}
@@ -370,14 +374,14 @@ func (a *asked[T]) start(ctx context.Context) {
 	}()
 }
 
-// wait waits for what has not returned.
+// wait waits for a call that has not returned.
 func (a *asked[T]) wait() {
 	if a.running != nil {
 		<-a.running
 	}
 }
 
-// dialError is an attempt that failed before there was an answer.
+// dialError is the error of an attempt that failed before there was an answer.
 type dialError struct {
 	text string
 	err  error
@@ -386,9 +390,8 @@ type dialError struct {
 func (e *dialError) Error() string { return "wsrouter: dial: " + e.text }
 func (e *dialError) Unwrap() error { return e.err }
 
-// dialFailure tells why there is no WebSocket. It keeps what went wrong, without
-// the layers that only say that it did, and without the URL: its query may be
-// secret.
+// dialFailure says why there is no WebSocket. It keeps the cause, and drops the layers
+// that merely say that something failed, and the URL, whose query may be secret.
 func dialFailure(err error, resp *http.Response) error {
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // is in memory by now
@@ -404,7 +407,7 @@ func dialFailure(err error, resp *http.Response) error {
 	return &dialError{strings.TrimPrefix(cause.Error(), "dial "), err}
 }
 
-// checkURL finds what no attempt could dial.
+// checkURL rejects URLs that no attempt could dial.
 func checkURL(url string) error {
 	u, err := neturl.Parse(url)
 	var bad *neturl.Error
@@ -419,18 +422,19 @@ func checkURL(url string) error {
 	return nil
 }
 
-// StatusError is returned by [Dial] and [Router.Connect] when the server answers
-// with an HTTP status instead of a connection.
+// StatusError is returned by [Dial] and [Router.Connect] if the server answers with an
+// HTTP status instead of a connection.
 type StatusError struct {
 	StatusCode int
-	Text       string // of the answer, at most 1 KB
+	Text       string // of the body, at most 1 KB
 }
 
+// Error returns the status and the text.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("wsrouter: server answered %d %s: %s", e.StatusCode, http.StatusText(e.StatusCode), e.Text)
 }
 
-// statusError is a refusal as the side that dialed sees it.
+// statusError returns a refusal in the form that the side that dialed sees.
 func statusError(err error) error {
 	var r *adapter.Refusal
 	if errors.As(err, &r) {

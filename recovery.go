@@ -13,7 +13,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/tail"
 )
 
-// This file is how a connection outlives its link.
+// This file lets a connection outlive its link.
 //
 //	live ── its client is lost ──▶ away ── Window is over, or room is needed ──▶ leaving
 //	 ▲                               │
@@ -21,16 +21,15 @@ import (
 
 // Recovery lets connections outlive the network, see [Options.Recovery].
 type Recovery struct {
-	// Window is for how long a client that was lost may come back; zero is two
-	// minutes.
+	// Window is how long a lost client may take to come back; zero means two minutes.
 	Window time.Duration
 
-	// MaxBytes is how many bytes are kept of what one client was sent and has not
-	// said to have, as OutboxBytes counts them; zero is 1 MiB. Replies and streams wait
-	// when half of that is full. What is emitted beyond it makes the oldest be
-	// forgotten: then the client cannot come back to the connection if it is lost; one
-	// that is away already is given up. As clients say what they have after 64 KiB, or a
-	// second, much less than 256 KiB makes streams slow.
+	// MaxBytes is how many bytes are kept of what a client was sent and has not
+	// acknowledged, counted like OutboxBytes; zero means 1 MiB. Replies and streams
+	// wait when half of that is full. If emits exceed MaxBytes, the oldest frames are
+	// forgotten: a client that is lost afterwards cannot resume, and one that is
+	// already away is given up. Clients acknowledge after 64 KiB or one second, so much
+	// less than 256 KiB makes streams slow.
 	MaxBytes int
 }
 
@@ -45,26 +44,27 @@ func (r *Recovery) withDefaults() *Recovery {
 }
 
 // OnResume registers a function that is asked whenever a client comes back to a
-// connection of the namespace, see [Options.Recovery]. OnConnect is not: so a
-// namespace that has an OnConnect needs an OnResume, or serving panics, since who is
-// banned or has an old token would pass. [Conn.Request] and [Conn.Auth] are those with
-// which the client comes back. If fn returns an error the connection ends, and the
-// client connects anew on the same transport. If fn takes longer than
-// [Options.ConnectTimeout] the attempt is refused with 1013, and the client may try
-// again. It is not inherited by child namespaces.
+// connection of the namespace, see [Options.Recovery]. OnConnect does not run then, so
+// a client that has been banned since, or whose token has expired, would get past it.
+// Therefore a namespace with an OnConnect needs an OnResume; otherwise serving panics.
+// [Conn.Request] and [Conn.Auth] are those with which the client comes back. If fn
+// returns an error the connection ends, and the client gets a new connection on the
+// same transport. If fn takes longer than [Options.ConnectTimeout] the attempt is
+// refused with 1013, and the client may try again. The hook is not inherited by child
+// namespaces.
 func (r *Router) OnResume(fn func(*Conn) error) {
 	setHook(r, "OnResume", &r.onResume, fn, fn == nil)
 }
 
-// OnAway registers a function that is called when the client of a connection is lost
-// and may come back; err says how. What follows is OnResume or OnDisconnect, which wait
-// for it. It is not called where the client comes back before the server has noticed
-// that it was lost, and not inherited by child namespaces.
+// OnAway registers a function that runs when the client of a connection is lost and may
+// come back; err says how it was lost. OnResume or OnDisconnect follows, and waits for
+// it. OnAway does not run if the client comes back before the server has noticed the
+// loss. The hook is not inherited by child namespaces.
 func (r *Router) OnAway(fn func(c *Conn, err *CloseError)) {
 	setHook(r, "OnAway", &r.onAway, fn, fn == nil)
 }
 
-// checkRecovery panics where a guard would be passed by, for each client.
+// checkRecovery panics if resuming would bypass a guard. It is called for each client.
 func (a *app) checkRecovery() {
 	if a.opts.Recovery == nil || a.guarded.Load() {
 		return
@@ -77,28 +77,28 @@ func (a *app) checkRecovery() {
 	a.guarded.Store(true)
 }
 
-// session is what lets a Conn outlive its link. Conn.mu guards it, but for window: its
-// methods are called with that held.
+// session lets a Conn outlive its link. Conn.mu guards it, except window: its methods
+// are called with that lock held.
 type session struct {
 	window   time.Duration
 	tail     *tail.Tail[adapter.Frame]
-	secret   string // empty at the end that has dialed, until the server has told it
-	received uint64 // frames of the client's
+	secret   string // empty on the side that dialed, until the server has sent it
+	received uint64 // frames from the client
 
-	since    time.Time   // when the client was lost; zero while it is there
-	loss     *CloseError // how
+	since    time.Time   // when the client was lost; zero while it is connected
+	loss     *CloseError // how it was lost
 	expiry   *time.Timer
 	told     chan struct{}    // closed when OnAway has returned; nil if it was not called
 	room     chan struct{}    // closed when waiting senders may try again; nil if there are none
-	deaf     bool             // the peer does not acknowledge: nobody waits for that
+	deaf     bool             // the peer does not acknowledge, so nobody waits for that
 	resumed  int              // how often
-	resuming chan struct{}    // cap 1; held by whoever asks OnResume
+	resuming chan struct{}    // cap 1; held while OnResume is asked
 	lost     chan *CloseError // cap 1; for a client, which looks for a new link
 }
 
 func (a *app) newSession(dialed bool) *session {
 	o := a.opts.Recovery
-	if o == nil { // of a client's router
+	if o == nil { // the router of a client
 		o = (&Recovery{}).withDefaults()
 	}
 	s := &session{window: o.Window, tail: tail.New[adapter.Frame](o.MaxBytes), resuming: make(chan struct{}, 1), lost: make(chan *CloseError, 1)}
@@ -108,7 +108,7 @@ func (a *app) newSession(dialed bool) *session {
 	return s
 }
 
-// window is zero without recovery.
+// window returns zero without recovery.
 func (r *Recovery) window() time.Duration {
 	if r == nil {
 		return 0
@@ -134,7 +134,7 @@ func (c *Conn) Away() bool {
 	return !c.session.since.IsZero()
 }
 
-// isAway reports whether the client may come back still.
+// isAway reports whether the client may still come back.
 func (c *Conn) isAway() bool {
 	if c.session == nil {
 		return false
@@ -144,7 +144,7 @@ func (c *Conn) isAway() bool {
 	return c.phase == connAway
 }
 
-// Recovered reports whether the client has been lost and has come back.
+// Recovered reports whether the client has been lost and has resumed the connection.
 func (c *Conn) Recovered() bool {
 	if c.session == nil {
 		return false
@@ -154,18 +154,18 @@ func (c *Conn) Recovered() bool {
 	return c.session.resumed > 0
 }
 
-// awayOverhead is what a connection costs that is away, in bytes.
+// awayOverhead is what a connection that is away costs, in bytes.
 const awayOverhead = 4 << 10
 
-// A loss is one of a connection's, for [Conn.tellAway].
+// A loss is one of a connection's losses, see [Conn.tellAway].
 type loss struct {
 	how    *CloseError
-	before <-chan struct{} // the told of the last one
+	before <-chan struct{} // told of the previous loss
 	told   chan struct{}
 }
 
-// lose makes the connection go on without its link; nil where it does not, as without a
-// session.
+// lose makes the connection continue without its link. It returns nil if that is not
+// possible, for example without a session.
 func (s *session) lose(c *Conn, ce *CloseError) *loss {
 	if s == nil || s.secret == "" || c.phase != connLive || !ce.isLoss() || s.tail.Torn() || c.lane.Closed() || c.router.isClosing() {
 		return nil
@@ -188,22 +188,22 @@ func (s *session) lose(c *Conn, ce *CloseError) *loss {
 	return away
 }
 
-// tellAway tells those who want to know, of one loss after another: it may have come
-// back meanwhile, and be lost again.
+// tellAway reports a loss, after earlier ones: the connection may have been resumed and
+// lost again.
 func (c *Conn) tellAway(away *loss) {
 	app, ce := c.router.app, away.how
 	if away.told != nil {
 		go func() {
 			defer close(away.told)
 			if away.before != nil {
-				<-away.before // as for a handler
+				<-away.before // bounded like a handler
 			}
 			c.runOnAway(ce)
 		}()
 	}
 	c.log(slog.LevelDebug, "wsrouter: away", slog.String("cause", ce.Cause.String()), slog.Int("code", ce.Code))
 	app.relieve()
-	if c.router.isClosing() { // and who shuts it down may have looked before
+	if c.router.isClosing() { // whoever shuts it down may have looked before
 		c.lapse(app.shutdownError())
 	}
 }
@@ -238,11 +238,11 @@ func (s *session) keep(c *Conn, frames []adapter.Frame) {
 	}
 }
 
-// errTailFull is for [Conn.placed] to handle.
+// errTailFull is handled by [Conn.placed].
 var errTailFull = errors.New("more was sent to a client that is away than Recovery.MaxBytes")
 
-// put sends a frame to a client that may come back: it is numbered and kept, whether
-// there is a link or not.
+// put sends a frame to a client that may resume. The frame is numbered and kept,
+// whether there is a link or not.
 func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err error) {
 	var counted bool
 	p.frame, counted = s.number(c, f)
@@ -255,13 +255,13 @@ func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err er
 		if p.outcome == outbox.Full || p.outcome == outbox.Closed && mode == sendVolatile {
 			return p, nil
 		}
-		if p.outcome == outbox.Closed && c.ce == nil && counted { // nobody knows yet that the client is lost
+		if p.outcome == outbox.Closed && c.ce == nil && counted { // nobody has noticed the loss yet
 			p.link = nil
 		}
 	case mode == sendVolatile:
 		p.link, p.outcome = c.link, outbox.Full
 		return p, nil
-	case !counted: // it goes with the transport
+	case !counted: // lost with the transport
 		return placed{}, nil
 	case s.tail.Fits(p.frame.Held(), mode.waits()):
 	case mode.waits():
@@ -275,14 +275,14 @@ func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err er
 	return p, nil
 }
 
-// shun lets OnResume be asked no more, and waits for it to return.
+// shun prevents further calls of OnResume, and waits for a running one.
 func (c *Conn) shun() {
 	if c.session != nil {
-		c.session.resuming <- struct{}{} // as for a handler
+		c.session.resuming <- struct{}{} // bounded like a handler
 	}
 }
 
-// awaitAway waits for OnAway, which others follow.
+// awaitAway waits for OnAway, which comes before other hooks.
 func (c *Conn) awaitAway() {
 	if c.session == nil {
 		return
@@ -291,7 +291,7 @@ func (c *Conn) awaitAway() {
 	told := c.session.told
 	c.mu.Unlock()
 	if told != nil {
-		<-told // as for a handler
+		<-told // bounded like a handler
 	}
 }
 
@@ -302,8 +302,8 @@ func (s *session) end(c *Conn) {
 	c.router.app.sessions.Break(s.secret)
 }
 
-// unheard reports whether so much is not acknowledged that who can wait does. Only
-// where the wire has acknowledgments, and the peer sends them.
+// unheard reports whether so much is unacknowledged that senders should wait, if they
+// can. That applies only if the wire has acknowledgments and the peer sends them.
 func (s *session) unheard(format adapter.Format, f adapter.Frame) bool {
 	_, numbering := format.(adapter.Numbering)
 	return !numbering && !s.deaf && !s.tail.Fits(f.Held(), true)
@@ -319,7 +319,7 @@ func (s *session) stay(c *Conn) {
 	s.wake()
 }
 
-// wake lets those try again who wait for room in the tail.
+// wake lets those who wait for room in the tail try again.
 func (s *session) wake() {
 	if s.room != nil {
 		close(s.room)
@@ -335,8 +335,8 @@ func (s *session) wait() <-chan struct{} {
 	return s.room
 }
 
-// takes counts a frame that has come over a link, and is no event. It reports false for
-// what comes too late.
+// takes counts a frame that has arrived over a link and is not an event. It reports
+// false for one that arrives too late.
 func (c *Conn) takes(l *link) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -369,8 +369,8 @@ func (a *attached) Secret() string {
 	return c.session.secret
 }
 
-// leave lets a connection go whose client has left before it was decided to which one
-// it has come back.
+// leave lets a connection go if its client has left before it was decided which
+// connection the client gets.
 func (a *attached) leave() {
 	a.early.Store(true)
 	a.decided()
@@ -391,7 +391,7 @@ func (a *attached) Acknowledge(n uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.link != a.link || c.phase == connAway {
-		return true // too late to mean anything
+		return true // too late to matter
 	}
 	freed, ok := c.session.tail.Acknowledge(n)
 	c.link.bytes.Tail(-freed)
@@ -406,21 +406,22 @@ func (a *attached) Refuse(answer adapter.Frame) {
 	}
 }
 
-// ignore ends waiting for acknowledgments.
+// ignore stops waiting for acknowledgments.
 func (c *Conn) ignore() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.deaf = true
 }
 
-// ends reports whether all Conns end with the link, which is closing: none is away, or
-// moving to another link. Who closes it may not have come to all of them yet.
+// ends reports whether all Conns end with the closing link, so that none is away or
+// moving to another link. Whoever closes the link may not have reached all of them yet.
 func (l *link) ends() bool {
 	ce := l.ce.Load()
 	return !slices.ContainsFunc(l.conns(), func(c *Conn) bool { return !c.lose(l, ce) })
 }
 
-// park keeps a link that has ended for Conns that are away; without them it is gone.
+// park keeps a link that has ended, for Conns that are away. Without any the link is
+// gone.
 func (l *link) park() {
 	l.mu.Lock()
 	gone := len(l.attached) == 0
@@ -436,16 +437,16 @@ func (l *link) park() {
 	l.giveWay()
 }
 
-// leave takes a link out of the world.
+// leave removes a link from the tree.
 func (l *link) leave() {
-	if l.next.Load() != nil { // which has a request of its own
+	if l.next.Load() != nil { // which has its own request
 		l.bytes.Keep(-l.request.Held())
 	}
 	l.bytes.Leave()
 	l.app.sessions.Remove(l)
 }
 
-// lapse ends all Conns of a link that are away. It reports false where nobody is.
+// lapse ends all Conns of a link that are away. It reports false if none is.
 func (l *link) lapse() bool {
 	l.mu.Lock()
 	away := l.phase == linkParked
@@ -459,7 +460,7 @@ func (l *link) lapse() bool {
 	return away
 }
 
-// giveWay ends what is parked where it takes room from others, see MaxConns.
+// giveWay ends parked links that take room from others, see MaxConns.
 func (l *link) giveWay() {
 	if l.app.opts.Recovery == nil {
 		return

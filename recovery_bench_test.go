@@ -27,19 +27,19 @@ func (g *greeted) Write(batch []adapter.Frame) (pending bool, err error) {
 	return g.sink.Write(batch)
 }
 
-// recoverSink connects a client that can come back, or does.
+// recoverSink connects a client that can resume, or does.
 func recoverSink(tb testing.TB, router *wsrouter.Router, lost adapter.Recovery) (adapter.Link, adapter.Conn, *greeted) {
 	s := &greeted{sink: sink{wrote: make(chan struct{}, 1)}}
 	link, err := router.Adapter().NewLink(s, adapter.LinkOptions{Request: httptest.NewRequest("GET", "/", nil)})
 	require.NoError(tb, err)
 	conn, err := link.Recover(router, plain.JSON, nil, lost)
 	require.NoError(tb, err)
-	<-s.wrote // it is in
+	<-s.wrote // it has been let in
 	return link, conn, s
 }
 
-// BenchmarkEchoThatRecovers is BenchmarkDispatch for a client that can come back: its
-// frames are counted, kept, and acknowledged 32 at once.
+// BenchmarkEchoThatRecovers is BenchmarkDispatch for a client that can resume: its
+// frames are counted, kept, and acknowledged 32 at a time.
 func BenchmarkEchoThatRecovers(b *testing.B) {
 	o := benchOptions()
 	o.Recovery = &wsrouter.Recovery{}
@@ -64,7 +64,8 @@ func BenchmarkEchoThatRecovers(b *testing.B) {
 	}
 }
 
-// BenchmarkResume is a client that is lost, is sent ten events, comes back and gets them.
+// BenchmarkResume measures a client that is lost, is sent ten events, comes back and
+// gets them.
 func BenchmarkResume(b *testing.B) {
 	o := benchOptions()
 	o.Recovery = &wsrouter.Recovery{}
@@ -86,8 +87,8 @@ func BenchmarkResume(b *testing.B) {
 	<-link.End(adapter.End{Code: wsrouter.CloseNormal, Cause: adapter.CausePeer})
 }
 
-// BenchmarkMemoryOfRecovery is what an idle connection costs that can be resumed, and
-// one that is away, beside one that ends with its transport.
+// BenchmarkMemoryOfRecovery measures what an idle connection costs that can be resumed,
+// one that is away, and one that ends with its transport.
 func BenchmarkMemoryOfRecovery(b *testing.B) {
 	const n = 5000
 	for _, kind := range []string{"none", "resumable", "away"} {

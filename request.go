@@ -13,30 +13,30 @@ import (
 )
 
 // request is one event from the peer, from the queue to its last frame. It waits
-// for its turn, is handled, and is over when its handler has returned, which is
-// for finish to say. Beside that goes its answer:
+// for its turn, is handled, and ends when its handler has returned, see finish.
+// Independently of that it has an answer:
 //
 //	none ── Stream ──▶ streaming
 //	  │                  │ finish, or the client has left
-//	  └─ Reply, finish ──┴──▶ given: the last frame is out, or was taken in hand
+//	  └─ Reply, finish ──┴──▶ given: the last frame has been sent, or is about to be
 type request struct {
 	conn *Conn
 	msg  *adapter.Message
 	item lane.Item[*request]
 	own  Context // what its handler gets
-	link *link   // that it came over, which holds its bytes
+	link *link   // the link it came over, which holds its bytes
 
-	traced bool // EventEnd is to be called; for whoever handles it
+	traced bool // EventEnd must be called; used by whoever handles it
 
 	// Guarded by Conn.mu.
 	answer answerPhase
-	ctx    context.Context // nil until somebody wants it, which most handlers do not
+	ctx    context.Context // nil until somebody asks for it, which most handlers do not
 	cancel context.CancelCauseFunc
 	inner  context.Context // of the last WithContext; nil if there was none
-	cause  error           // why ctx ends, or is to as soon as it is made; nil while it goes on
-	credit int64           // items that the asker takes; negative is any number
+	cause  error           // why ctx ends, or will end as soon as it is made; nil while it goes on
+	credit int64           // items that the client takes; negative means any number
 	more   chan struct{}
-	failed error // of middleware that was to replace the reply
+	failed error // error of middleware that was to replace the reply
 }
 
 type answerPhase uint8
@@ -47,7 +47,7 @@ const (
 	answerGiven
 )
 
-// Causes with which an event's context ends.
+// Causes with which an event's context ends, and other outcomes.
 var (
 	errCanceled = NewError("canceled").WithCode(CodeCanceled).WithCause(context.Canceled)
 	errTimeout  = NewError("timed out").WithCode(CodeTimeout).WithCause(context.DeadlineExceeded)
@@ -100,20 +100,20 @@ func (a *attached) Take(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	return adapter.Go, nil
 }
 
-// reception is what has become of an event.
+// reception says what has become of an event.
 type reception uint8
 
 const (
 	accepted reception = iota
-	begun              // its handler is to be called
-	rejected           // the connection drains
+	begun              // its handler must be called
+	rejected           // the connection is draining
 	repeated           // likewise, and its id is that of an open request
-	foreign            // the connection leaves, or has another link
+	foreign            // the connection is leaving, or has another link
 	inUse              // its id is that of an open request
-	flooding           // too much waits
+	flooding           // too much is waiting
 )
 
-// receive gives an event its place. What it says to the reader is about the link.
+// receive queues an event. What it tells the reader is about the link.
 func (c *Conn) receive(l *link, m *adapter.Message) (flow adapter.Flow, turn adapter.Turn) {
 	r := &request{conn: c, msg: m, link: l, credit: -1}
 	r.item.Value = r
@@ -185,22 +185,22 @@ func (c *Conn) receiveLocked(l *link, r *request) (reception, budget.Verdict) {
 	return got, verdict
 }
 
-// letGo takes a message that is not handled out of the account. It reports whether
-// the reader is to be resumed, if that has been told to pause.
+// letGo removes a message that is not handled from the account. It reports whether
+// the reader must be resumed, if it has been told to pause.
 func (r *request) letGo() (resume bool) {
 	r.link.bytes.Forget(r.msg.Held())
 	return r.link.bytes.Drop(r.msg.Held())
 }
 
-// rejected answers a request that came while its connection drained: the asker
-// need not wait for the close to ask elsewhere.
+// rejected answers a request that came while its connection was draining: the
+// client need not wait for the close to ask another server.
 func (r *request) rejected() {
 	if r.msg.ID == "" {
 		return
 	}
 	c := r.conn
 	r.own = Context{conn: c, msg: r.msg, req: r}
-	r.own.sendLast(errShutdown, sendNow) // the reader waits for nobody
+	r.own.sendLast(errShutdown, sendNow) // the reader must not wait
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r.cancelLocked(errOver)
@@ -214,9 +214,9 @@ func (r *request) Work() {
 	}
 }
 
-// handle calls the handler, and returns the next request to handle, if the turn is
-// still here. A handler that calls runtime.Goexit, as a test's FailNow does, ends
-// this goroutine: then another one goes on.
+// handle calls the handler. It returns the next request to handle if it still has
+// the turn. If a handler calls runtime.Goexit, as a test's FailNow does, this
+// goroutine ends and another one continues.
 func (r *request) handle() (next *request) {
 	r.link.resume(r.link.bytes.Handle(r.msg.Held()))
 	returned := false
@@ -238,12 +238,12 @@ func (r *request) dispatch() error {
 		return errTooMany
 	}
 	if opts.HandlerTimeout < forever {
-		r.context() // whose time begins now
+		r.context() // starts its timeout
 	}
 	return r.conn.router.dispatch(&r.own)
 }
 
-// fail notes why there is no reply. The first error counts.
+// fail records why there is no reply. The first error counts.
 func (r *request) fail(err error) {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
@@ -252,8 +252,8 @@ func (r *request) fail(err error) {
 	}
 }
 
-// result is what became of the event: what its handler returned, or why there is no
-// reply although that is nil.
+// result returns the outcome of the event: what its handler returned or, if that is
+// nil, why there is no reply.
 func (r *request) result(err error) error {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
@@ -263,7 +263,7 @@ func (r *request) result(err error) error {
 	return err
 }
 
-// yield lets the next event begin while this one's handler goes on.
+// yield lets the next event begin while the handler of this one continues.
 func (r *request) yield() { r.passedTurn(r.conn.lane.Yield(&r.item)) }
 
 func (r *request) passedTurn(next *lane.Item[*request], had bool) {
@@ -275,7 +275,7 @@ func (r *request) passedTurn(next *lane.Item[*request], had bool) {
 	}
 }
 
-// release makes nobody wait for the handler any more.
+// release makes nobody wait for the handler any longer.
 func (r *request) release() { r.passedTurn(r.conn.lane.Release(&r.item)) }
 
 // context returns the event's context.
@@ -305,7 +305,7 @@ func (r *request) newContext() (context.Context, context.CancelCauseFunc) {
 	return context.WithValue(ctx, requestKey{}, r), cancel
 }
 
-// enter notes a context that middleware has made for the handler.
+// enter records a context that middleware has made for the handler.
 func (r *request) enter(ctx context.Context) {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()
@@ -334,8 +334,8 @@ func (r *request) cancelLocked(cause error) {
 	}
 }
 
-// finish ends an event whose handler returned err: it answers what has not been
-// answered, and returns the next request to handle if the turn is still here.
+// finish ends an event whose handler has returned err. It answers what has not been
+// answered, and returns the next request to handle if it still has the turn.
 func (r *request) finish(err error) (next *request) {
 	c := r.conn
 	done, streaming := r.end(err == nil)
@@ -354,8 +354,8 @@ func (r *request) finish(err error) (next *request) {
 	return nil
 }
 
-// end ends the event if nothing is left to be said, as mostly; then it reports
-// whether a stream has ended with it.
+// end ends the event if nothing remains to be said, which is the usual case. It
+// reports whether that is so, and whether a stream has ended with the event.
 func (r *request) end(fine bool) (done, streaming bool) {
 	c := r.conn
 	c.mu.Lock()
@@ -371,8 +371,8 @@ func (r *request) end(fine bool) (done, streaming bool) {
 	return true, streaming
 }
 
-// settle logs and traces how an event ended, and answers what is still to be
-// answered.
+// settle logs and traces how an event ended, and sends the answer if there is none
+// yet.
 func (r *request) settle(err error) {
 	c := &r.own
 	if err != nil {
@@ -393,8 +393,8 @@ func (r *request) settle(err error) {
 	}
 }
 
-// giveLocked takes the last frame of the event in hand, and frees its id, since the
-// peer may use it again as soon as it has that frame.
+// giveLocked claims the last frame of the event, and frees its id, because the peer
+// may reuse the id as soon as it has that frame.
 func (r *request) giveLocked() {
 	if r.answer != answerGiven && r.msg.ID != "" {
 		delete(r.conn.open, r.msg.ID)
@@ -402,8 +402,8 @@ func (r *request) giveLocked() {
 	r.answer = answerGiven
 }
 
-// explain decides what a handler's error means, and logs it. An error is user code,
-// too: its methods may panic.
+// explain decides what a handler's error means, and logs it. The error is user
+// code, too: its methods may panic.
 func (c *Context) explain(err error) error {
 	explained := err
 	failed := protect(func() error {
@@ -417,14 +417,14 @@ func (c *Context) explain(err error) error {
 		return nil
 	})
 	if failed != nil {
-		c.logFailure("wsrouter: error of a handler panicked", panicAttrs(failed)...)
+		c.logFailure("wsrouter: a handler's error panicked", panicAttrs(failed)...)
 		return errInternal
 	}
 	return explained
 }
 
-// outcome is err as the asker shall see it: a request that was canceled, or whose
-// time was up, ends so whatever the handler made of it.
+// outcome returns err as the client should see it: a request that was canceled, or
+// whose time was up, ends that way whatever the handler returns.
 func (c *Context) outcome(err error) error {
 	c.conn.mu.Lock()
 	canceled := c.req.cause == errCanceled && c.req.answer != answerGiven
@@ -440,9 +440,9 @@ func (c *Context) outcome(err error) error {
 	return err
 }
 
-// sendLast sends the last frame of an event: the exception, or to a request the
-// empty answer. An end that dialed answers requests only, so that two ends never
-// answer each other forever.
+// sendLast sends the last frame of an event: the exception or, for a request, the
+// empty answer. The side that dialed only answers requests, so that the two sides
+// never answer each other forever.
 func (c *Context) sendLast(err error, mode sendMode) {
 	m := &adapter.Message{Kind: adapter.KindReply, Event: c.msg.Event, ID: c.msg.ID}
 	if m.ID == "" && (err == nil || c.conn.dialed) {
@@ -454,7 +454,7 @@ func (c *Context) sendLast(err error, mode sendMode) {
 	}
 	m.Kind = adapter.KindError
 	var f adapter.Frame
-	failed := protect(func() (err2 error) { // ErrorBody, MarshalJSON: user code
+	failed := protect(func() (err2 error) { // ErrorBody and MarshalJSON are user code
 		m.Args = []any{c.errorBody(err)}
 		f, err2 = c.conn.format.Encode(m)
 		return err2
@@ -489,8 +489,8 @@ func (c *Conn) addCredit(id string, n int64) {
 	}
 }
 
-// waitsLocked counts calls and streams, for which reading has to go on. It reports
-// whether the reader of that link is to be resumed.
+// waitsLocked counts calls and streams, for which reading must continue. It returns
+// the link whose reader must be resumed, if any.
 func (c *Conn) waitsLocked(n int) (resume *link) {
 	if c.link != nil && c.link.bytes.Open(n) {
 		return c.link

@@ -12,37 +12,36 @@ import (
 	"github.com/wsrouter/wsrouter/internal/meta"
 )
 
-// Response is a reply, or an item of a stream, under an event name of its own:
+// Response is a reply, or an item of a stream, with an event name of its own:
 //
 //	return c.Reply(wsrouter.Response{Event: "events", Data: 1})
 //
-// It is what NestJS calls WsResponse.
+// NestJS calls it WsResponse.
 type Response struct {
 	Event string
-	Data  any // encoded as JSON; nil is null
+	Data  any // encoded as JSON; nil means null
 
 	// Meta is sent beside the data, see [WithMeta]. Reply fails if it has more than
 	// 1,024 bytes as a JSON object.
 	Meta map[string]string
 }
 
-// Args are several values, as a Socket.IO ack may have. They stand wherever one
-// value does: in Reply, as an item of a stream, as the result of a function that
-// [Handle] was given, in [Response] and in a call. On the plain protocol several are
-// an array, and one stands for itself. None of them is no data, nil as well as empty.
+// Args are several values, like those of a Socket.IO ack. They may be used wherever one
+// value may: in Reply, as an item of a stream, as the result of a function given to
+// [Handle], in [Response] and in a call. On the plain protocol several values are sent
+// as an array, and one value as itself. Args that are nil or empty are no data.
 type Args []any
 
-// Reply answers this event: the request, if the client wants an answer, else
-// with an event of the same name. v is encoded as JSON before Reply returns; a
-// [Response], or a pointer to one, is sent under its own event.
+// Reply answers this event: a request with the answer, any other event with an event of
+// the same name. v is encoded as JSON before Reply returns. A [Response], or a pointer
+// to one, is sent with its own event name.
 //
-// Like [Context.Emit], Reply waits while the client reads slower than it is sent
-// to, at most for [Options.WriteTimeout]: so hold no lock meanwhile.
+// Like [Context.Emit], Reply waits while the client reads more slowly than it is sent
+// to, at most for [Options.WriteTimeout]. Do not hold a lock meanwhile.
 //
-// An event is answered at most once, after that the error is [ErrReplied]. A
-// request whose handler returns nil without a reply gets an empty answer. Other
-// errors are those of [Conn.Emit], and the context's cause after the asker
-// canceled.
+// An event is answered at most once; after that Reply returns [ErrReplied]. If a
+// handler returns nil without a reply, a request gets an empty answer. Other errors are
+// those of [Conn.Emit], and the context's cause if the client has canceled.
 func (c *Context) Reply(v any) error {
 	m, err := c.response(v, false)
 	if err != nil {
@@ -79,14 +78,13 @@ func (r *request) reply(f adapter.Frame) error {
 	return c.placed(f, sendReply, p, err)
 }
 
-// muted reports whether an answer goes nowhere: an end that dialed answers requests
-// only.
+// muted reports whether an answer is not sent: the side that dialed only answers
+// requests.
 func (r *request) muted() bool { return r.msg.ID == "" && r.conn.dialed }
 
-// response makes the message that answers the event, or is an item of its
-// stream.
+// response makes the message that answers the event or is an item of its stream.
 func (c *Context) response(v any, more bool) (*adapter.Message, error) {
-	var both struct { // in one piece
+	var both struct { // one allocation
 		m    adapter.Message
 		args [1]any
 	}
@@ -110,7 +108,7 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 	}
 	if args, ok := v.(Args); ok {
 		if m.Args = args; args == nil {
-			m.Args = Args{} // it is an answer
+			m.Args = Args{} // which is an answer
 		}
 		return m, nil
 	}
@@ -119,21 +117,22 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 	return m, nil
 }
 
-// Stream answers the event with every value received from ch, in order, until
-// ch is closed; a nil ch is a stream of nothing. A [Response] is sent under its
-// own event, everything else under the event's. It is what a handler returns:
+// Stream answers the event with every value received from ch, in order, until ch is
+// closed. A handler returns it:
 //
 //	return wsrouter.Stream(c, ch)
 //
-// Stream yields the connection's turn, so other events are handled meanwhile. It
-// sends no faster than the client reads or, on a request with credit, than the
-// client pulls.
+// A [Response] is sent with its own event name, everything else with the event's. A nil
+// ch is an empty stream.
 //
-// When the client cancels or goes, or the server shuts down, c.Context() is
-// canceled and Stream returns its cause. From then on ch is received from until
-// it is closed, so that a producer which does not look at the context is not
-// blocked forever. Still it has to close ch at some time: one that does not is
-// logged and counted in [Stats].
+// Stream yields the connection's turn, so that other events are handled meanwhile. It
+// sends no faster than the client reads or, for a request with credit, than the client
+// pulls.
+//
+// When the client cancels or goes, or the server shuts down, c.Context() is canceled
+// and Stream returns its cause. From then on ch is drained until it is closed, so that
+// a producer that ignores the context does not block forever. But the producer must
+// close ch eventually: one that does not is logged, and counted in [Stats].
 func Stream[T any](c *Context, ch <-chan T) error {
 	if ch == nil {
 		empty := make(chan T)
@@ -145,7 +144,7 @@ func Stream[T any](c *Context, ch <-chan T) error {
 		for {
 			select {
 			case v, ok := <-ch:
-				if !ok { // perhaps as the producer saw the context end
+				if !ok { // perhaps because the producer saw the context end
 					return c.cause()
 				}
 				if err := send(v); err != nil {
@@ -167,23 +166,24 @@ func Stream[T any](c *Context, ch <-chan T) error {
 	return err
 }
 
-// producerPatience is how long a producer may go on after its stream has ended
-// before it is logged.
+// producerPatience is how long a producer may go on after the end of its stream before
+// it is logged.
 const producerPatience = 10 * time.Second
 
-// drain receives what nobody wants any more. Shutdown waits for its end. It does not
-// hold the event's message.
+// drain receives what nobody wants any more. Shutdown waits for it. It does not hold
+// the event's message.
 func drain[T any](c *Conn, log *slog.Logger, ch <-chan T) {
 	defer c.addProducer(-1)
 	late := time.AfterFunc(producerPatience, func() {
-		log.Warn("wsrouter: producer goes on although its stream has ended")
+		log.Warn("wsrouter: producer still running although its stream has ended")
 	})
 	defer late.Stop()
 	for range ch {
 	}
 }
 
-// producers counts those of a Conn that go on although their streams have ended.
+// producers counts the producers of a Conn that go on although their streams have
+// ended.
 type producers struct {
 	mu    sync.Mutex // guards what follows
 	n     int
@@ -209,7 +209,7 @@ func (p *producers) signalLocked() {
 	}
 }
 
-// none returns a channel that is closed when none goes on.
+// none returns a channel that is closed when no such producer is left.
 func (p *producers) none() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -221,8 +221,8 @@ func (p *producers) none() <-chan struct{} {
 	return quiet
 }
 
-// StreamSeq is [Stream] for a producer without a goroutine: seq is run in the
-// handler's, and its yield function returns false when no more is wanted. An
+// StreamSeq is [Stream] for a producer without a goroutine: seq runs in the handler's
+// goroutine, and its yield function returns false when no more items are wanted. An
 // error in seq ends the stream with that error; the value beside it is not sent.
 func StreamSeq[T any](c *Context, seq iter.Seq2[T, error]) error {
 	return c.stream(func(send func(any) error) error {
@@ -238,8 +238,8 @@ func StreamSeq[T any](c *Context, seq iter.Seq2[T, error]) error {
 	})
 }
 
-// cause says why the event's context has ended: the event itself, or middleware
-// with a context of its own; nil while it goes on.
+// cause returns why the event's context has ended, or the context of some middleware;
+// nil if it goes on.
 func (c *Context) cause() error {
 	if err := context.Cause(c.req.context()); err != nil || c.ctx == nil {
 		return err
@@ -247,8 +247,8 @@ func (c *Context) cause() error {
 	return context.Cause(c.ctx)
 }
 
-// stream runs produce with a function that sends an item. The end of the stream
-// is sent like the end of any other event when the handler has returned.
+// stream runs produce with a function that sends an item. The end of the stream is sent
+// like the end of any other event, when the handler has returned.
 func (c *Context) stream(produce func(send func(any) error) error) error {
 	if err := c.req.beginStream(); err != nil {
 		return err
@@ -313,8 +313,8 @@ func (c *Context) sendItem(v any) error {
 	return c.conn.send(m, sendWait)
 }
 
-// takeCredit waits until the asker takes another item; not beyond the end of the
-// event, or of the connection, for which sendItem looks.
+// takeCredit waits until the client takes another item, but not beyond the end of the
+// event or of the connection, for which sendItem checks.
 func (c *Context) takeCredit() error {
 	for r := c.req; ; {
 		more := r.spend()
@@ -333,8 +333,8 @@ func (c *Context) takeCredit() error {
 	}
 }
 
-// spend takes one item off the credit; else it returns a channel that is closed
-// when there is more.
+// spend takes one item off the credit. If there is none it returns a channel that is
+// closed when there is more.
 func (r *request) spend() (more <-chan struct{}) {
 	r.conn.mu.Lock()
 	defer r.conn.mu.Unlock()

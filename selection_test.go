@@ -25,8 +25,8 @@ func numbered(n int) []string {
 	return list
 }
 
-// Who names one room often, or many rooms with the same members, does not make a
-// product of it.
+// Naming one room often, or many rooms with the same members, does not multiply the
+// cost.
 func TestWhatASelectionHoldsIsNoProduct(t *testing.T) {
 	const members, shared = 200, 500
 	router := wsrouter.New(benchOptions())
@@ -57,7 +57,7 @@ func TestWhatASelectionHoldsIsNoProduct(t *testing.T) {
 	assert.Equal(t, broker.Operation{Kind: broker.OpLeave, Rooms: want, To: broker.Selection{Rooms: want, Except: want}}, sent)
 }
 
-// publish is a subscription of one function.
+// publish is a subscription made of one function.
 type publish func(op *broker.Operation)
 
 func (p publish) Publish(op *broker.Operation) error { p(op); return nil }
@@ -119,7 +119,7 @@ func overlong(t *testing.T, name string, target wsrouter.Target) {
 	assert.Empty(t, slices.Collect(target.Conns()), name)
 }
 
-// A client whose list is handed on hears what is wrong with it.
+// A client whose list is passed on is told what is wrong with it.
 func TestAClientNamesTooManyRooms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{MaxMessage: -1, InboxBytes: -1})
@@ -138,8 +138,8 @@ func TestAClientNamesTooManyRooms(t *testing.T) {
 	})
 }
 
-// TestSelectionsAreSets compares with what the words say: few and many names, some of
-// them often, some of nobody.
+// TestSelectionsAreSets compares with the definition: few and many names, some
+// repeated, some of no room.
 func TestSelectionsAreSets(t *testing.T) {
 	router := wsrouter.New(benchOptions())
 	conns, _ := connectSinks(t, router, 30)

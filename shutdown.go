@@ -8,35 +8,40 @@ import (
 )
 
 const (
-	// cutGrace is how long Shutdown waits for handlers and hooks after it has
-	// cut their connections.
+	// cutGrace is how long Shutdown waits for handlers and hooks after cutting their
+	// connections.
 	cutGrace = time.Second
 
-	// spreadShare is how much of the time that is left before ctx's deadline
-	// ShutdownSpread may take, so that the last connection is served, too.
+	// spreadShare is the share of the time left before ctx's deadline that
+	// ShutdownSpread may take, so that the last connection gets some time, too.
 	spreadShare = 0.75
 )
 
-// Shutdown ends the namespace and its children, and waits until they have ended;
-// called on the root it ends the whole tree. New clients get 503 from now on. Each
-// connection is served to the end: its running handlers finish, and events that
-// were read are handled; streams end with an exception of code "shutdown", and
-// their producers have to close their channels; requests that come meanwhile get
-// the same exception, and may be sent again elsewhere; what is queued is sent; then
-// the connection is closed with [Options.ShutdownCode]. When Shutdown returns nil,
-// OnDisconnect has run for all connections.
+// Shutdown shuts down the namespace and its descendants, and waits until they have
+// ended; on the root it shuts down the whole tree. From now on new clients are refused
+// with 503. Then, for each connection:
 //
-// With [Options.ShutdownSpread] the connections end one after another over that
-// time, but before ctx's deadline, so that their clients do not all come back at
-// once; until its turn each is served as ever.
+//   - Running handlers finish, and events that have been read are handled.
+//   - Streams end with an exception of code "shutdown", and their producers must close
+//     their channels.
+//   - Requests that still arrive get the same exception, so that the client may send
+//     them to another server.
+//   - What is queued is sent.
+//   - The connection is closed with [Options.ShutdownCode].
 //
-// When ctx ends first, the remaining connections are cut and ctx's error is
-// returned. Last, Shutdown leaves the cluster: if the Broker is not done with that
-// when ctx ends, it goes on in the background, and the error says so.
+// When Shutdown returns nil, OnDisconnect has run for all connections.
 //
-// A handler may call Shutdown with its own context: that handler is not waited for.
-// Calling Shutdown again waits again. Call it before [http.Server.Shutdown], which
-// does not know of these connections.
+// With [Options.ShutdownSpread] connections end one after another over that time, but
+// before ctx's deadline, so that their clients do not all come back at once. Until its
+// turn each connection is served as before.
+//
+// If ctx ends first, the remaining connections are cut and Shutdown returns ctx's
+// error. At the end Shutdown leaves the cluster; if the Broker has not finished that
+// when ctx ends, it continues in the background and the error says so.
+//
+// A handler may call Shutdown with its own context; Shutdown does not wait for that
+// handler. If it is called again it waits again. Call it before [http.Server.Shutdown],
+// which does not know about these connections.
 func (r *Router) Shutdown(ctx context.Context) error {
 	ctx, cancel := r.outlive(ctx)
 	defer cancel()
@@ -65,11 +70,11 @@ func (r *Router) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-time.After(cutGrace):
 	}
-	r.leaveCluster(ctx) // begins to; the error is the same
+	r.leaveCluster(ctx) // starts it; the error stays the same
 	return fmt.Errorf("wsrouter: shutdown: %w", ctx.Err())
 }
 
-// spread is the time over which connections end.
+// spread returns the time over which connections end.
 func (r *Router) spread(ctx context.Context) time.Duration {
 	spread := r.app.opts.ShutdownSpread
 	if deadline, ok := ctx.Deadline(); ok {
@@ -79,10 +84,10 @@ func (r *Router) spread(ctx context.Context) time.Duration {
 	return spread
 }
 
-// Close ends the namespace and its children at once: connections are cut, and
-// handlers are not waited for, although their contexts end. Close waits a second
-// for the Broker to leave the cluster; after that the Broker goes on with it in the
-// background. Close returns nil.
+// Close shuts down the namespace and its descendants at once: it cuts connections, and
+// does not wait for handlers, although their contexts end. It waits one second for the
+// Broker to leave the cluster; after that the Broker continues in the background. Close
+// returns nil.
 func (r *Router) Close() error {
 	for _, p := range r.stop() {
 		p.cut()
@@ -93,8 +98,8 @@ func (r *Router) Close() error {
 	return nil
 }
 
-// stop makes the namespace refuse new clients, and returns what it has: the
-// connections of one client are one part, wherever they are.
+// stop makes the namespace refuse new clients, and returns what it has: one part for
+// the connections of each client.
 func (r *Router) stop() (parts []*part) {
 	clients := r.app.sessions
 	r.closing.Store(true)
@@ -120,13 +125,13 @@ func (r *Router) stop() (parts []*part) {
 	}
 	if r.parent == nil {
 		for _, l := range clients.Links() {
-			partOf(l) // who has joined nothing yet
+			partOf(l) // links that have joined nothing yet
 		}
 	}
 	return parts
 }
 
-// isClosing reports whether the namespace, or one above it, shuts down.
+// isClosing reports whether the namespace, or one of its ancestors, is shutting down.
 func (r *Router) isClosing() bool {
 	for ns := r; ns != nil; ns = ns.parent {
 		if ns.closing.Load() {
@@ -140,9 +145,9 @@ func (a *app) shutdownError() *CloseError {
 	return &CloseError{Code: a.opts.ShutdownCode, Reason: "shutting down", Cause: CauseShutdown}
 }
 
-// outlive returns the context to shut down with. A handler's own context ends
-// with its connection, in the middle of the shutdown that it called for; so its
-// event is released, and only a deadline is kept.
+// outlive returns the context to shut down with. A handler's own context ends with its
+// connection, in the middle of the shutdown the handler asked for. So nobody waits for
+// the handler any longer, and of its context only the deadline is kept.
 func (r *Router) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
 	req, ok := ctx.Value(requestKey{}).(*request)
 	if !ok || req.conn.router.app != r.app {
@@ -156,7 +161,7 @@ func (r *Router) outlive(ctx context.Context) (context.Context, context.CancelFu
 	return inner, func() {}
 }
 
-// part is what one client has in a namespace, or below it.
+// part is what one client has in a namespace and its descendants.
 type part struct {
 	link  *link
 	conns []*Conn
@@ -190,7 +195,7 @@ func (p *part) shutdown(ctx context.Context, wait time.Duration, abandoned <-cha
 	}
 }
 
-// gone returns a channel that is closed when the part is over before its turn.
+// gone returns a channel that is closed when the part has ended before its turn.
 func (p *part) gone() <-chan struct{} {
 	if len(p.conns) > 0 {
 		return p.conns[0].done.Done()
@@ -198,7 +203,7 @@ func (p *part) gone() <-chan struct{} {
 	return p.link.done.Done()
 }
 
-// waitFor reports false if it was abandoned before.
+// waitFor reports false if the wait was abandoned.
 func waitFor(done, abandoned <-chan struct{}) bool {
 	select {
 	case <-done:
@@ -208,8 +213,8 @@ func waitFor(done, abandoned <-chan struct{}) bool {
 	}
 }
 
-// close closes the link, where it ends with the part, and the connections, which may
-// have another link by now.
+// close closes the link, if it ends with the part, and the connections, which may have
+// another link by now.
 func (p *part) close() {
 	if p.whole {
 		p.link.close(p.link.app.shutdownError())
@@ -231,8 +236,7 @@ func (p *part) cut() {
 	}
 }
 
-// drain waits until the connection's events have been handled, and lets no new
-// ones in.
+// drain waits until the connection's events have been handled, and accepts no new ones.
 func (c *Conn) drain(ctx context.Context) {
 	c.lane.Close()
 	c.mu.Lock()

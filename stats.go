@@ -11,40 +11,40 @@ import (
 
 // Stats is a snapshot of a tree of namespaces, see [Router.Stats].
 type Stats struct {
-	Connections int            // in this namespace and below, on this process; those that are away, too
-	Namespaces  map[string]int // the same, for each namespace
-	Rooms       int            // in this namespace and below, without the connections' own
+	Connections int            // in this namespace and its descendants, on this process, including those that are away
+	Namespaces  map[string]int // the same for each namespace, by name
+	Rooms       int            // in this namespace and its descendants, without those named by an id
 
 	// Transports are the connections of each namespace by what Conn.Transport says.
 	Transports map[string]map[string]int
 
 	// Of the whole tree, since New.
 	Connects  int64             // clients that were let in
-	Refused   map[Refusal]int64 // clients that were not, and those kept out of one namespace
+	Refused   map[Refusal]int64 // clients that were not, including those refused by one namespace only
 	EventsIn  int64
 	EventsOut int64
 	BytesIn   int64
 	BytesOut  int64
-	Dropped   int64 // frames not sent: volatile ones, and of cut connections the outbox and what was being written
+	Dropped   int64 // frames not sent: volatile ones, and those queued or being written when a connection was cut
 	Unknown   int64 // events that no handler is registered for, nor NotFound
 	TooMany   int64 // events that were refused with CodeTooMany, see Options.MaxOpen
-	Discarded int64 // events that were read and not handled, as their connection ended
+	Discarded int64 // events that were read but not handled, because their connection ended
 	Slow      int64 // connections closed because their client did not read
-	Errors    int64 // handlers, and OnConnect, that failed with an error the client does not see; see Context.Outcome
+	Errors    int64 // handlers and OnConnects that failed with an error the client does not see; see Context.Outcome
 	Panics    int64
-	Resumed   int64 // clients that came back to their connection, see Options.Recovery
-	Expired   int64 // those that did not in time, or had to give way
+	Resumed   int64 // clients that resumed their connection, see Options.Recovery
+	Expired   int64 // connections whose client did not come back in time, or that had to make room
 
 	// Of the whole tree, now.
 	Away          int           // connections whose client is lost and may come back
-	Inbox         int           // bytes held of what clients sent, and for those who may come back, as Options.MaxBuffered counts them
-	Outbox        int           // bytes that wait to be sent
-	Handlers      int           // running, OnConnect among them
-	OldestHandler time.Duration // how long the oldest of them has been running
-	Streams       int           // running
-	Producers     int           // that go on although their stream has ended
+	Inbox         int           // bytes held of what clients sent, and for clients that may come back, counted like Options.MaxBuffered
+	Outbox        int           // bytes waiting to be sent
+	Handlers      int           // running handlers, including OnConnect
+	OldestHandler time.Duration // how long the oldest of these has been running
+	Streams       int           // running streams
+	Producers     int           // producers still running although their streams have ended
 
-	Broker broker.Stats // zero where there is none, or it does not say
+	Broker broker.Stats // zero if there is none, or if it has no BrokerStats
 }
 
 type counters struct {
@@ -56,8 +56,8 @@ type counters struct {
 	refusals                                         quota.Tally[Refusal]
 }
 
-// Stats returns what there is and what has been. It looks at each connection of
-// the tree once, and holds up none of them for longer.
+// Stats returns current numbers and totals. It visits each connection of the tree once,
+// without blocking any of them for longer than that.
 func (r *Router) Stats() Stats {
 	c := &r.app.counters
 	s := Stats{

@@ -20,54 +20,54 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Target selects connections of a namespace to send to. It is a value: each
-// method returns a changed copy, so a Target may be kept and used concurrently.
-// What it selects is looked up when it is used. To and Except may name at most
-// 10,000 rooms together: beyond that, methods that return an error return a
-// *[WsError] with [CodeTooMany], and Conns and Count find nothing.
+// Target selects connections of a namespace, to send to them. It is a value: methods
+// that change the selection return a copy, so a Target may be kept and used
+// concurrently. The connections are looked up when the Target is used. To and Except
+// may name at most 10,000 rooms together. Beyond that, methods that return an error
+// return a *[WsError] with [CodeTooMany], and Conns and Count find nothing.
 type Target struct {
 	router   *Router
-	some     bool // the rooms only, not everyone
+	some     bool // only the rooms, not everyone
 	rooms    []string
 	except   []string
 	volatile bool
 	local    bool
 }
 
-// To adds the connections in any of the rooms. Without rooms it adds nobody: a
-// Target of no rooms selects nobody.
+// To adds the connections in any of the rooms. Without rooms it adds nobody: a Target
+// of no rooms selects nobody.
 func (t Target) To(names ...string) Target {
 	t.some = true
 	t.rooms = rooms.Union(t.rooms, names)
 	return t
 }
 
-// Except takes out the connections that are in any of the rooms.
+// Except excludes the connections in any of the rooms.
 func (t Target) Except(names ...string) Target {
 	t.except = rooms.Union(t.except, names)
 	return t
 }
 
-// Volatile makes an Emit drop its frame, counted in [Stats], for a client whose
-// outbox is full, instead of closing that client as slow.
+// Volatile makes Emit drop the frame for a client whose outbox is full, instead of
+// closing the client as slow. [Stats] counts dropped frames.
 func (t Target) Volatile() Target {
 	t.volatile = true
 	return t
 }
 
-// Local keeps the Target to the connections of this process, where
-// [Options.Broker] joins several.
+// Local restricts the Target to the connections of this process. That matters only with
+// an [Options.Broker].
 func (t Target) Local() Target {
 	t.local = true
 	return t
 }
 
-// Emit sends an event to each selected connection, once. It encodes the
-// arguments, once for each wire format, and queues them; it never waits for a
-// client, nor for other nodes. If an argument cannot be encoded, or the name is
-// reserved, Emit returns an error and sends nothing. It is no error if nothing is
-// selected, or if other nodes are not reached, which [Stats] counts. See [Conn.Emit]
-// for args and for clients that do not read.
+// Emit sends an event to each selected connection once. It encodes the arguments once
+// for each wire format and queues the frames; it waits neither for clients nor for
+// other nodes. If an argument cannot be encoded, or the name is reserved, Emit returns
+// an error and sends nothing. It is not an error if nothing is selected, or if other
+// nodes are not reached; [Stats] counts the latter. See [Conn.Emit] for args, and for
+// what happens to clients that do not read.
 func (t Target) Emit(event string, args ...any) error {
 	if err := checkEvent(event); err != nil {
 		return err
@@ -97,7 +97,7 @@ func (t *Target) emit(event string, args []any) error {
 	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, Args: args}
 	conns := t.router.rooms.Select(t.here(true))
 	if len(conns) == 0 {
-		_, err := plain.JSON.Encode(m) // a mistake shows however many listen
+		_, err := plain.JSON.Encode(m) // report mistakes even if nobody listens
 		return encodeError(event, err)
 	}
 	frames := make(map[adapter.Format]adapter.Frame, 1)
@@ -125,15 +125,15 @@ func (t *Target) emit(event string, args []any) error {
 	return nil
 }
 
-// broadcast puts each connection's frame into its outbox. It is not the emitter who
-// writes it then, who would be kept by a thousand system calls, nor a goroutine for
-// each recipient, which would cost as much again: a few goroutines do that, each for
-// a part of the links, and none waits for a client. What others emit meanwhile goes
-// with it.
+// broadcast puts each connection's frame into its outbox. Writing is left to a few
+// goroutines, each for a part of the links; none waits for a client. The emitter does
+// not write itself, because a thousand system calls would hold it up; nor is there a
+// goroutine for each recipient, which would cost as much again. What others emit
+// meanwhile is written along.
 func broadcast(conns []*Conn, frames map[adapter.Format]adapter.Frame, mode sendMode) {
 	var f adapter.Frame
 	var format adapter.Format
-	idle := make([]*link, 0, len(conns)) // for which we have the right to write
+	idle := make([]*link, 0, len(conns)) // those for which we have the right to write
 	for _, c := range conns {
 		if c.format != format {
 			format, f = c.format, frames[c.format]
@@ -167,7 +167,7 @@ func flushAll(links []*link) {
 	}
 }
 
-// check says why the selection cannot be looked up.
+// check returns an error if the selection names too many rooms.
 func (t *Target) check() error {
 	if t.here(false).Names() > rooms.MaxNames {
 		return NewError(fmt.Sprintf("more than %d rooms named at once", rooms.MaxNames)).WithCode(CodeTooMany)
@@ -175,8 +175,8 @@ func (t *Target) check() error {
 	return nil
 }
 
-// here is what is looked up on this process; with waiting, also those whom OnConnect
-// has let join the rooms and may still let in.
+// here returns what is looked up on this process. With waiting, that includes
+// connections that have joined the rooms in OnConnect and are not let in yet.
 func (t *Target) here(waiting bool) *rooms.Selection {
 	return &rooms.Selection{All: !t.some, To: t.rooms, Except: t.except, Waiting: waiting}
 }
@@ -186,11 +186,11 @@ func (t *Target) conns() []*Conn { return t.router.rooms.Select(t.here(false)) }
 
 // Answer is what one client made of a [Target.Call], or of any call that stores one.
 type Answer struct {
-	ID  string          // the connection's
-	Raw json.RawMessage // the data of its answer; nil if there was none
-	Err error           // as for Conn.Call
+	ID  string          // of the connection
+	Raw json.RawMessage // the data of the answer; nil if there was none
+	Err error           // see Conn.Call
 
-	data payload.Value // Raw with what came as bytes
+	data payload.Value // Raw, with bytes kept as bytes
 	meta json.RawMessage
 }
 
@@ -201,7 +201,7 @@ func answerOf(c *Conn, m *adapter.Message) Answer {
 	return Answer{ID: c.ID(), Raw: m.Data.Raw(), data: m.Data, meta: m.Meta}
 }
 
-// Bind stores the answer's data in v, a pointer, or returns Err.
+// Bind stores the answer's data in v, a pointer, or returns Err if that is set.
 func (a Answer) Bind(v any) error {
 	if a.Err != nil {
 		return a.Err
@@ -209,13 +209,14 @@ func (a Answer) Bind(v any) error {
 	return answerShape(bind.Value(a.data, v))
 }
 
-// Call sends a request to each selected connection of this process, and returns
-// the answers in the order in which they came. Clients that failed to answer, or
-// went away, are among them with an Err. If ctx ends first the answers that came
-// are returned together with its error; nothing waits for the others any more.
-// An argument that cannot be encoded is an error, too. A nil in sends no data.
+// Call sends a request to each selected connection of this process, and returns the
+// answers in the order in which they arrive. A client that fails to answer or goes is
+// among them, with an Err. If ctx ends first, Call returns the answers so far, and an
+// error that wraps ctx's; nothing waits for the others any longer. If an argument
+// cannot be encoded, Call returns an error and sends nothing. A nil in sends no data,
+// [Args] several values.
 func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error) {
-	encoded, err := payload.EncodeAll(oneArg(in)) // once, however many there are
+	encoded, err := payload.EncodeAll(oneArg(in)) // once, however many connections there are
 	if err != nil {
 		return nil, encodeError(event, err)
 	}
@@ -236,7 +237,7 @@ func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error
 	return answers, nil
 }
 
-// ask sends a request to each of the connections. One answer of each comes.
+// ask sends a request to each of the connections. Each yields one Answer.
 func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []any) <-chan Answer {
 	came := make(chan Answer, len(conns))
 	for _, c := range conns {
@@ -252,9 +253,9 @@ func (t *Target) ask(ctx context.Context, conns []*Conn, event string, args []an
 	return came
 }
 
-// Join adds the selected connections to rooms, see [Conn.Join]. Connections that
-// cannot join are passed over; the error is the first of theirs on this process,
-// joined with one that wraps [ErrUnreached] if other nodes were not reached.
+// Join adds the selected connections to rooms, see [Conn.Join]. Connections that cannot
+// join are skipped. The error is the first of these on this process, joined with one
+// that wraps [ErrUnreached] if other nodes were not reached.
 func (t Target) Join(names ...string) error {
 	if err := t.check(); err != nil {
 		return err
@@ -269,8 +270,8 @@ func (t Target) Join(names ...string) error {
 	return errors.Join(first, t.publish(broker.Operation{Kind: broker.OpJoin, Rooms: names}))
 }
 
-// Leave takes the selected connections out of rooms. The error wraps
-// [ErrUnreached].
+// Leave removes the selected connections from rooms. The error wraps [ErrUnreached] if
+// other nodes were not reached.
 func (t Target) Leave(names ...string) error {
 	if err := t.check(); err != nil {
 		return err
@@ -282,16 +283,16 @@ func (t Target) Leave(names ...string) error {
 	return t.publish(broker.Operation{Kind: broker.OpLeave, Rooms: names})
 }
 
-// Disconnect closes the selected connections as [Conn.Close] does; 1012 lets clients
-// come back, those of Socket.IO, too. The error says that the code cannot be sent,
-// and nothing has happened, or wraps [ErrUnreached]. A Broker may lose code and
-// reason.
+// Disconnect closes the selected connections, see [Conn.Close]. With code 1012 clients
+// come back, including those of Socket.IO. The error either says that the code cannot
+// be sent, and nothing has happened, or wraps [ErrUnreached]. A Broker may be unable to
+// transmit code and reason.
 func (t Target) Disconnect(code int, reason string) error {
 	return t.disconnect(broker.Operation{Code: code, Reason: reason})
 }
 
-// DisconnectTransport closes the selected connections as [Conn.CloseTransport] does,
-// and is as Disconnect otherwise.
+// DisconnectTransport closes the selected connections together with their transports,
+// see [Conn.CloseTransport]. Otherwise it is like Disconnect.
 func (t Target) DisconnectTransport(code int, reason string) error {
 	return t.disconnect(broker.Operation{Code: code, Reason: reason, Transport: true})
 }
@@ -314,17 +315,17 @@ func (t *Target) disconnect(op broker.Operation) error {
 	return t.publish(op)
 }
 
-// Member is a connection as [Target.Find] sees it.
+// Member is a connection as returned by [Target.Find].
 type Member struct {
 	ID    string
-	Rooms []string        // sorted, without its own
+	Rooms []string        // sorted, without the room named by its ID
 	Data  json.RawMessage // what Conn.SetData has set; nil if nothing
-	Away  bool            // see Conn.Away; not known of other servers over Redis
+	Away  bool            // see Conn.Away; unknown for other servers over Redis
 }
 
-// Find returns the selected connections, in no order. Where a Broker's nodes did
-// not all answer in time, at the latest when ctx ends, the error wraps
-// [ErrUnreached], and those who were found are returned together with it.
+// Find returns the selected connections, in no particular order. With a Broker it also
+// asks the other nodes. If some do not answer in time, or before ctx ends, Find returns
+// the connections it has found and an error that wraps [ErrUnreached].
 func (t Target) Find(ctx context.Context) ([]Member, error) {
 	if err := t.check(); err != nil {
 		return nil, err
@@ -343,28 +344,28 @@ func (t Target) Count() int {
 	return t.router.rooms.Count(t.here(false))
 }
 
-// Conns iterates over the selected connections of this process, as they were when
-// the loop began, in no order.
+// Conns iterates over the selected connections of this process, as they were when the
+// loop began, in no particular order.
 func (t Target) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) { slices.Values(t.conns())(yield) }
 }
 
-// All selects the connections of this namespace.
+// All selects all connections of this namespace.
 func (r *Router) All() Target { return Target{router: r} }
 
-// Emit sends an event to everyone in this namespace. See [Target.Emit].
+// Emit sends an event to all connections of this namespace. See [Target.Emit].
 func (r *Router) Emit(event string, args ...any) error { return Target{router: r}.Emit(event, args...) }
 
-// To selects the connections of this namespace that are in any of the rooms. No
-// rooms select nobody. A connection's id is a room, too.
+// To selects the connections of this namespace that are in any of the rooms. Without
+// rooms it selects nobody. A connection's id is also the name of a room.
 func (r *Router) To(rooms ...string) Target { return Target{router: r}.To(rooms...) }
 
 // Except selects the connections of this namespace that are in none of the rooms.
 func (r *Router) Except(rooms ...string) Target { return Target{router: r}.Except(rooms...) }
 
-// Find returns the connections of this namespace. See [Target.Find].
+// Find returns all connections of this namespace. See [Target.Find].
 func (r *Router) Find(ctx context.Context) ([]Member, error) { return Target{router: r}.Find(ctx) }
 
-// Conns iterates over the connections of this namespace on this process, as they
-// were when the loop began, in no order.
+// Conns iterates over the connections of this namespace on this process, as they were
+// when the loop began, in no particular order.
 func (r *Router) Conns() iter.Seq[*Conn] { return Target{router: r}.Conns() }

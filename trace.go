@@ -24,14 +24,15 @@ type Trace struct {
 	Connect    func(c *Conn)
 	Disconnect func(c *Conn, err *CloseError)
 
-	// Away is called when the client of a connection is lost and may come back, Resume
-	// when it has. Of one that does not come back Disconnect tells, in which Conn.Away
-	// reports true.
+	// Away is called when the client of a connection is lost and may come back,
+	// Resume when it has come back. If it does not, Disconnect is called, and
+	// Conn.Away reports true there.
 	Away   func(c *Conn, err *CloseError)
 	Resume func(c *Conn)
 
-	// Refuse is called once for each client that is not let in, or not into one
-	// namespace. err says why; where an adapter of others refuses it may be nil.
+	// Refuse is called once for each client that is not let in at all, or not into
+	// one namespace. err says why; it may be nil if an adapter has refused the
+	// client.
 	Refuse func(req *http.Request, reason Refusal, err error)
 
 	// Join is called when a connection has joined a room in which it was not, Leave
@@ -59,18 +60,18 @@ type Trace struct {
 	CallItem  func(ctx context.Context, c *Conn, event string)
 	CallEnd   func(ctx context.Context, c *Conn, event string, took time.Duration, err error)
 
-	// FrameIn and FrameOut see what is sent and received, for debugging: bodies
-	// and auth are in there. They must not change it, nor keep it. The request is
-	// the one that the client came with.
+	// FrameIn and FrameOut see what is received and sent, including bodies and
+	// auth; they are for debugging. They must neither modify nor keep data. req is
+	// the request that the client came with.
 	FrameIn  func(req *http.Request, data []byte)
 	FrameOut func(req *http.Request, data []byte)
 
-	// Drop is called when n frames were not sent: volatile ones to a full
-	// outbox, or what a connection had queued when it was cut.
+	// Drop is called when n frames were not sent: volatile ones for a full outbox,
+	// or what was queued on a connection that was cut.
 	Drop func(req *http.Request, n int)
 }
 
-// trace calls one of the functions of Options.Trace. Its panics are logged.
+// trace calls a function of Options.Trace, and logs its panics.
 func (a *app) trace(call func()) {
 	if err := protect(func() error { call(); return nil }); err != nil {
 		a.opts.Logger.Error("wsrouter: Trace panicked", "panic", err.Error())

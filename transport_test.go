@@ -17,8 +17,8 @@ import (
 
 type dialFunc = func(context.Context, string, string) (net.Conn, error)
 
-// TestTransport holds plain WebSocket to what adapters promise, in memory, where
-// nothing is buffered and all that waits is seen.
+// TestTransport checks that plain WebSocket keeps the promises of a transport, in
+// memory, where nothing is buffered and every wait is noticed.
 func TestTransport(t *testing.T) {
 	wsroutertest.TestTransport(t, wsroutertest.TransportAdapter{
 		Serve: func(tb testing.TB, host adapter.Host) func() *wsroutertest.TransportPeer {
@@ -30,8 +30,7 @@ func TestTransport(t *testing.T) {
 	})
 }
 
-// TestTransportOverTCP is TestTransport where writing takes the short way to the
-// network.
+// TestTransportOverTCP is TestTransport where writing goes straight to the network.
 func TestTransportOverTCP(t *testing.T) {
 	wsroutertest.TestTransport(t, wsroutertest.TransportAdapter{
 		Serve: func(tb testing.TB, host adapter.Host) func() *wsroutertest.TransportPeer {

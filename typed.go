@@ -9,13 +9,13 @@ import (
 	"github.com/wsrouter/wsrouter/internal/bind"
 )
 
-// Handle registers a handler that takes the event's data as a value of type In
-// and replies with what it returns. The types are inferred:
+// Handle registers a handler that takes the event's data as a value of type In, and
+// replies with the value it returns. The types are inferred:
 //
 //	wsrouter.Handle(router, "sum", func(c *wsrouter.Context, in []int) (int, error) { … })
 //
-// Data is bound as by [Context.Bind], with its errors and [Options.Validate].
-// See [Router.On] for middleware and for what panics.
+// Data is bound as by [Context.Bind], with the same errors and [Options.Validate]. See
+// [Router.On] for middleware, and for when it panics.
 func Handle[In, Out any](r *Router, event string, fn func(c *Context, in In) (Out, error), mws ...Middleware) {
 	r.On(event, typed(fn == nil, func(c *Context, in In) error {
 		out, err := fn(c, in)
@@ -26,8 +26,8 @@ func Handle[In, Out any](r *Router, event string, fn func(c *Context, in In) (Ou
 	}), mws...)
 }
 
-// HandleStream registers a handler that answers with the values of a channel, as
-// [Stream] does.
+// HandleStream registers a handler that answers with the values of a channel, see
+// [Stream]:
 //
 //	wsrouter.HandleStream(router, "ticks", func(c *wsrouter.Context, every int) (<-chan Tick, error) { … })
 func HandleStream[In, Item any](r *Router, event string, fn func(c *Context, in In) (<-chan Item, error), mws ...Middleware) {
@@ -40,8 +40,8 @@ func HandleStream[In, Item any](r *Router, event string, fn func(c *Context, in 
 	}), mws...)
 }
 
-// typed makes a HandlerFunc of a function that takes its data bound; nil of none,
-// so that On complains.
+// typed returns a HandlerFunc for a function that takes bound data. It returns nil if
+// there is no function, so that On reports that.
 func typed[In any](none bool, fn func(c *Context, in In) error) HandlerFunc {
 	if none {
 		return nil
@@ -55,22 +55,22 @@ func typed[In any](none bool, fn func(c *Context, in In) error) HandlerFunc {
 	}
 }
 
-// Caller is a *[Conn] or a *[Client]: whatever requests can be sent over. It is
-// sealed, since a pull needs more than its exported method.
+// Caller is a *[Conn] or a *[Client]: whatever can send requests. No other type can
+// implement it, because a pull needs more than the exported method.
 type Caller interface {
 	Call(ctx context.Context, event string, in, out any) error
 	pull(ctx context.Context, event string, in any) (*pull, error)
 }
 
-// Call sends a request and returns its answer. See [Conn.Call] for in and for
-// the errors.
+// Call sends a request and returns its answer. See [Conn.Call] for in and for the
+// errors.
 func Call[Out any](ctx context.Context, to Caller, event string, in any) (Out, error) {
 	var out Out
 	err := to.Call(ctx, event, in, &out)
 	return out, err
 }
 
-// pullWindow is how many items may be under way to a Pull.
+// pullWindow is how many items may be on their way to a Pull.
 const pullWindow = 16
 
 // Pull sends a request and iterates over the stream that answers it:
@@ -82,12 +82,13 @@ const pullWindow = 16
 //		fmt.Println(n)
 //	}
 //
-// The producer is held to the pace of the loop: it is at most 16 items ahead.
-// The items of all pulls over a connection that wait for their loops may together
-// hold 17 times [Options.MaxMessage] of the side that pulls; a pull that gets more
-// fails. Leaving the loop, or the end of ctx, cancels the request. An error is the
-// last element, beside a zero value; errors are those of [Conn.Call]. A plain answer
-// is a stream of one item. Each use of the sequence sends a new request.
+// The loop sets the pace: the producer is at most 16 items ahead. Leaving the loop, or
+// the end of ctx, cancels the request. An error comes last, with a zero value; errors
+// are those of [Conn.Call]. A plain answer counts as a stream of one item. Each use of
+// the sequence sends a new request.
+//
+// The items waiting in all pulls of a connection may together hold 17 times the
+// [Options.MaxMessage] of the side that pulls. A pull that receives more fails.
 func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
@@ -108,7 +109,7 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 			case err != nil:
 				yield(zero, err)
 				return
-			case none && !m.More: // the bare end
+			case none && !m.More: // just the end
 				return
 			}
 			p.traced.item()
@@ -119,13 +120,13 @@ func Pull[T any](ctx context.Context, from Caller, event string, in any) iter.Se
 	}
 }
 
-// pull is the asking side of a stream.
+// pull is the receiving side of a stream.
 type pull struct {
 	conn    *Conn
 	event   string
 	traced  tracedCall
 	waiting *call
-	taken   int64 // items since credit was given last
+	taken   int64 // items since the last credit was given
 	ended   bool
 	failed  error
 }

@@ -1,4 +1,4 @@
-// Package wsrouter routes WebSocket events to handlers as net/http routes
+// Package wsrouter routes WebSocket events to handlers, as net/http routes
 // requests: a handler is a function, a router is an [http.Handler], and a test
 // needs no network.
 //
@@ -18,37 +18,47 @@
 //		log.Fatal(server.ListenAndServe())
 //	}
 //
-// A client sends {"event":"events","data":"hi"} and gets
-// {"event":"events","data":"hi"}; with "id":7 in the request the answer carries
-// "re":7. PROTOCOL.md has the rest of the frames.
+// A client sends {"event":"events","data":"hi"} and receives
+// {"event":"events","data":"hi"}. An event with an id is a request: if the client
+// adds "id":7, the answer has "re":7. PROTOCOL.md describes all frames.
 //
-// A handler's return is the end of its event. Its context ends then, its error
-// is the event's error, middleware around it has seen all of it, and a shutdown
-// waits for it.
+// [Dial] is a client in Go, package clientjs has one for browsers, and package
+// socketio serves Socket.IO clients with the same router.
 //
-// # Ordering and concurrency
+// # Handlers
 //
-// Events of one connection are handled one at a time, in the order in which they
-// arrived, until a handler calls [Context.Yield]. What is sent to one connection
-// leaves in the order of the calls. Connections run in parallel.
+// When a handler returns, its event ends: its context ends, its error becomes the
+// event's error, middleware around it ([Router.Use]) has seen all of it, and a
+// shutdown no longer waits for it. [Handle] registers a function that takes the
+// data as a Go value and returns the reply.
 //
-// Handlers run off the read loop, so pings, cancels and answers are seen while
-// one blocks, and a handler may [Conn.Call] its own client. When
-// [Options.InboxBytes] of events wait, reading stops, and the network
-// holds the client up. An open call or stream may depend on what comes next: while
-// there is one, reading goes on up to four times that, and then the client is
-// closed with 1008. Nothing that was read is dropped.
+// # Errors
 //
-// Bytes are counted at what they cost in memory, from when they are read until
-// the handler has returned, and [Options.MaxBuffered] bounds them for the whole
-// process. A request whose headers cost more than 256 KiB, at 128 bytes for each
-// besides its letters, is refused, see [RefusedRequest].
+// If a handler returns a [WsError], the client receives an event "exception" with
+// {"status":"error","message":"…"}. Any other error, and a panic, is logged, and
+// the client only sees "Internal server error". The connection stays open. Whatever
+// happens, a request gets exactly one answer: the reply, the exception, or an empty
+// one.
+//
+// # Connections
+//
+// [Router.OnConnect] sees every client before its first event, and may refuse it.
+// [Router.OnDisconnect] runs when a client has gone and its handlers have returned.
+// A [Key] keeps a value, such as the user, with a connection. With
+// [Options.Recovery] connections survive a loss of the network.
+//
+// # Sending
+//
+// [Context.Emit] sends an event to the client that the handler serves, and
+// [Conn.Emit] to any other. A connection joins rooms with [Conn.Join]; [Router.To]
+// sends to everybody in a room, [Router.Emit] to everybody. [Conn.Call] sends a
+// request to a client and waits for its answer.
 //
 // # Streams
 //
-// A stream is a handler that has not returned yet: [Stream] sends what comes out
-// of a channel, [StreamSeq] what an iterator yields. Both give up the connection's
-// turn, so other events are handled meanwhile.
+// A stream is a handler that has not returned yet. [Stream] sends what it receives
+// from a channel, [StreamSeq] what an iterator yields. Both give up the
+// connection's turn, so that other events are handled meanwhile.
 //
 //	router.On("ticks", func(c *wsrouter.Context) error {
 //		ch := make(chan int)
@@ -65,52 +75,65 @@
 //		return wsrouter.Stream(c, ch)
 //	})
 //
-// When the client cancels, goes away, or the server shuts down, c.Context() ends.
-// A producer that does not look at it is not blocked forever, as the channel is
-// received from until it is closed. The asking side is a loop, and leaving it
-// cancels:
+// When the client cancels or goes, or the server shuts down, c.Context() ends. A
+// producer that ignores it is not blocked forever, because the channel is drained
+// until it is closed. The side that asks uses a loop; leaving the loop cancels the
+// stream:
 //
 //	for n, err := range wsrouter.Pull[int](ctx, client, "ticks", nil) { … }
 //
-// [Pull] gives credit: a producer is held to the pace of the loop, and a stream that
-// is not pulled does not hold up the connection or its other streams. A client that
-// gives no credit gets items as fast as it reads.
-//
-// # Errors
-//
-// A handler returns an error. A [WsError] is sent to the client as an event
-// "exception" with {"status":"error","message":"…"}; any other error, and a
-// panic, as "Internal server error", and it is logged. The connection stays. A
-// request gets exactly one answer whatever happens: the reply, the exception, or
-// an empty one.
-//
-// # Slow connections
-//
-// What is sent waits in an outbox of [Options.OutboxBytes]. Only what a handler
-// sends to its own connection by [Context.Reply], [Context.Emit] or a stream waits
-// for space: it may fill half of the outbox, and waits at most for
-// [Options.WriteTimeout]. No other emit waits: a client whose outbox is full is
-// closed as slow, which [Router.OnDisconnect] is told and [Stats] counts. Nothing
-// is dropped silently.
-//
-// # Shutdown
-//
-// [http.Server.Shutdown] does not know hijacked connections. Call
-// [Router.Shutdown] before it: new clients get 503, running handlers finish,
-// what is queued is sent, and clients are closed with 1001.
-//
-// # Many servers
-//
-// With a [Broker] in [Options.Broker] emits, room operations and [Router.Find]
-// reach the connections of all servers of a cluster. Module redisbroker has one
-// for Redis, of the format that Socket.IO and NestJS use: both kinds of servers may
-// be in one cluster.
+// [Pull] gives credit: the loop sets the pace of the producer, and a stream that is
+// not pulled blocks neither the connection nor other streams. A client that gives
+// no credit gets items as fast as it reads.
 //
 // # Testing
 //
-// [Router.Connect] connects a [Client] in memory, through the same code as a
-// client from the network, and works in a [testing/synctest] bubble. Package
-// wsroutertest makes a test of a handler five lines long.
+// [Router.Connect] connects a [Client] in memory, through the same code as a client
+// from the network. It works in a [testing/synctest] bubble. Package wsroutertest
+// makes the test of a handler five lines long.
+//
+// # Ordering and concurrency
+//
+// The events of a connection are handled one at a time, in the order in which they
+// arrive, unless a handler calls [Context.Yield]. What is sent to a connection
+// leaves in the order of the calls. Different connections run concurrently.
+//
+// Handlers do not run in the read loop. So pings, cancels and answers are processed
+// while a handler blocks, and a handler may use [Conn.Call] with its own client.
+//
+// # Clients that send too much
+//
+// When events of [Options.InboxBytes] wait, reading stops, and the network holds up
+// the client. But an open call or stream may depend on what comes next. So while
+// there is one, reading continues up to four times that limit; beyond it the client
+// is closed with 1008. Nothing that was read is dropped.
+//
+// Bytes are counted at their cost in memory, from when they are read until the
+// handler has returned. [Options.MaxBuffered] limits them for the whole process. A
+// request whose headers cost more than 256 KiB, counting 128 bytes for each value
+// plus its characters, is refused, see [RefusedRequest].
+//
+// # Clients that read slowly
+//
+// What is sent waits in an outbox of [Options.OutboxBytes]. What a handler sends to
+// its own connection, with [Context.Reply], [Context.Emit] or a stream, may fill
+// half of it; then the handler waits for space, for at most [Options.WriteTimeout].
+// All other emits never wait: a client whose outbox is full is closed as slow,
+// which is reported to [Router.OnDisconnect] and counted in [Stats]. Nothing is
+// dropped silently.
+//
+// # Shutdown
+//
+// [http.Server.Shutdown] does not know about hijacked connections. Call
+// [Router.Shutdown] before it: new clients get 503, running handlers finish, what
+// is queued is sent, and clients are closed with 1001.
+//
+// # Many servers
+//
+// With a [broker.Broker] in [Options.Broker], emits, operations on rooms and
+// [Router.Find] reach the connections of all servers of a cluster. Module
+// redisbroker has one for Redis. It uses the format of Socket.IO and NestJS, so
+// both kinds of servers may be in one cluster.
 package wsrouter
 
 import (
@@ -126,19 +149,19 @@ import (
 )
 
 // HandlerFunc handles one event. Handlers of different connections run
-// concurrently, those of one connection one after another unless one yields.
+// concurrently, those of one connection one after another unless a handler yields.
 type HandlerFunc func(c *Context) error
 
 // Middleware wraps a handler. It is called once for each handler, when serving
 // begins.
 type Middleware func(next HandlerFunc) HandlerFunc
 
-// Router routes the events of one namespace. The one that [New] returns is the
-// namespace "/", the root of its tree.
+// Router routes the events of one namespace. The Router returned by [New] is the
+// namespace "/", the root of a tree of namespaces.
 //
 // Register handlers, hooks, middleware and namespaces from one goroutine, before
-// the first client comes: after that registering panics. So does registering nil,
-// or a second handler or hook in the same place. All other methods are safe for
+// the first client comes; registering later panics. So does registering nil, or a
+// second handler or hook in the same place. All other methods are safe for
 // concurrent use.
 type Router struct {
 	app      *app
@@ -163,18 +186,18 @@ type Router struct {
 type route struct {
 	handler HandlerFunc
 	mws     []Middleware
-	chain   HandlerFunc // handler in all its middleware
+	chain   HandlerFunc // handler with all its middleware
 	site    string
 }
 
-// hook is a function that may be registered once.
+// hook is a function that may be registered only once.
 type hook[F any] struct {
 	fn   F
 	site string
 }
 
-// New returns a router, which is the namespace "/" of a tree of its own. opts
-// may be nil and is copied. New panics if Origins or ShutdownCode is invalid.
+// New returns a router, which is the namespace "/" of a new tree. opts may be nil
+// and is copied. New panics if Origins or ShutdownCode is invalid.
 func New(opts *Options) *Router {
 	a := newApp(opts)
 	if !sendableCode(a.opts.ShutdownCode) {
@@ -191,17 +214,18 @@ func (a *app) newRouter(name string, parent *Router) *Router {
 	return r
 }
 
-// Namespace returns the child namespace of that name, and creates it on first
+// Namespace returns the child namespace with that name, and creates it on first
 // use. The child "/b" of the namespace "/a" is "/a/b". A child has its own
-// handlers, hooks, connections and rooms; its parent's middleware wraps its
-// handlers. It is mounted like the root:
-// http.Handle("/ws/chat", router.Namespace("/chat")).
+// handlers, hooks, connections and rooms; the middleware of its parent wraps its
+// handlers. Mount it like the root:
 //
-// Namespace panics unless the name begins with a slash, does not end with one, is
-// UTF-8, and has neither comma nor question mark.
+//	http.Handle("/ws/chat", router.Namespace("/chat"))
+//
+// Namespace panics unless the name begins with a slash and does not end with one,
+// is valid UTF-8, and contains neither a comma nor a question mark.
 func (r *Router) Namespace(name string) *Router {
 	if len(name) < 2 || name[0] != '/' || strings.HasSuffix(name, "/") || strings.ContainsAny(name, ",?") || !utf8.ValidString(name) {
-		panic(fmt.Sprintf("wsrouter: invalid namespace %q: want a name as \"/chat\"", name))
+		panic(fmt.Sprintf("wsrouter: invalid namespace %q: want a name like \"/chat\"", name))
 	}
 	if r.parent != nil {
 		name = r.name + name
@@ -215,21 +239,21 @@ func (r *Router) Namespace(name string) *Router {
 	return r.app.newRouter(name, r)
 }
 
-// Name returns the namespace's full name, "/" for the root.
+// Name returns the full name of the namespace, "/" for the root.
 func (r *Router) Name() string { return r.name }
 
-// reserved are the names that mean something on one of the wires.
+// reserved names have a meaning on one of the wires.
 var reserved = map[string]bool{
 	plain.Exception: true, "connect": true, "connect_error": true, "disconnect": true,
 	"disconnecting": true, "newListener": true, "removeListener": true,
 }
 
-// On registers the handler for an event, with middleware for this event alone:
-// the first is the outermost, and the router's own is outside of it. On panics if
-// the event's name is empty, reserved, longer than [Options.MaxName], not UTF-8 or
-// registered already, if the handler is nil, and after serving has begun. Reserved
-// are "exception" and Socket.IO's connect, connect_error, disconnect,
-// disconnecting, newListener and removeListener.
+// On registers the handler for an event. mws is middleware for this event only: the
+// first is outermost, and the router's own middleware surrounds it. On panics if
+// the name is empty, reserved, longer than [Options.MaxName], not UTF-8 or already
+// registered, if the handler is nil, or if serving has begun. Reserved are
+// "exception" and Socket.IO's connect, connect_error, disconnect, disconnecting,
+// newListener and removeListener.
 func (r *Router) On(event string, h HandlerFunc, mws ...Middleware) {
 	rt := newRoute(event, h, mws)
 	if event == "" || reserved[event] || len(event) > r.app.opts.MaxName || !utf8.ValidString(event) {
@@ -245,11 +269,11 @@ func (r *Router) On(event string, h HandlerFunc, mws ...Middleware) {
 	r.routes[event] = rt
 }
 
-// NotFound registers the handler for events that have none. By default an event
-// without an id is ignored, and a request is answered by an exception with
-// [CodeNotFound]. On the side that dialed, NotFound also gets the server's
-// exceptions that answer no call, as event "exception". It is not inherited by
-// child namespaces.
+// NotFound registers the handler for events that have no handler of their own. Without
+// it, such an event is ignored, or if it is a request answered with an exception whose
+// code is [CodeNotFound]. On the side that dialed, NotFound also receives exceptions of
+// the server that answer no call, as event "exception". It is not inherited by child
+// namespaces.
 func (r *Router) NotFound(h HandlerFunc) {
 	rt := newRoute("NotFound", h, nil)
 	r.app.mu.Lock()
@@ -261,9 +285,9 @@ func (r *Router) NotFound(h HandlerFunc) {
 	r.notFound = rt
 }
 
-// Use adds middleware around all handlers of this namespace and of its children,
-// whether registered before or after. The first is the outermost, and a parent's
-// lies around a child's.
+// Use adds middleware around all handlers of this namespace and its descendants,
+// whether they are registered before or after. The first is outermost, and a
+// parent's middleware surrounds a child's.
 func (r *Router) Use(mws ...Middleware) {
 	checkMiddleware(mws)
 	r.app.mu.Lock()
@@ -303,14 +327,14 @@ func setHook[F any](r *Router, name string, dst *hook[F], fn F, isNil bool) {
 	*dst = hook[F]{fn, site}
 }
 
-// checkOpenLocked panics when serving has begun.
+// checkOpenLocked panics if serving has begun.
 func (r *Router) checkOpenLocked(what, name string) {
 	if r.app.frozen {
 		panic(fmt.Sprintf("wsrouter: %s %q registered at %s after serving began", what, name, callSite()))
 	}
 }
 
-// callSite returns where in the user's code the package was called.
+// callSite returns where the user's code called the package.
 func callSite() string {
 	var pcs [16]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
@@ -322,7 +346,7 @@ func callSite() string {
 	}
 }
 
-// compile builds the chains of all handlers.
+// compile builds the handlers' chains.
 func (r *Router) compile() {
 	for _, rt := range r.routes {
 		rt.chain = r.wrap(rt)
@@ -347,8 +371,8 @@ func chain(h HandlerFunc, mws []Middleware) HandlerFunc {
 	return h
 }
 
-// bound is the outcome of storing data in v: what the client is told if that
-// failed, or what Options.Validate says.
+// bound returns the result of storing data in v: the error for the client if that
+// failed, otherwise what Options.Validate says.
 func (r *Router) bound(err error, v ...any) error {
 	if err != nil {
 		return invalid(err)

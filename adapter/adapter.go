@@ -1,20 +1,21 @@
-// Package adapter is the seam between wsrouter and wire formats. Whoever writes
-// handlers does not need it.
+// Package adapter is the interface between wsrouter and wire formats. You need it
+// to write an adapter, not to write handlers.
 //
-// An adapter moves [Frame]s over a [Transport], turns what it reads into
-// [Message]s, and hands those to a [Conn] of its [Link]. The router does the
-// rest: it bounds the queues, keeps the order, watches for life, and closes.
+// An adapter carries frames ([Frame]) over a [Transport], turns what it reads into
+// messages ([Message]), and passes those to a [Conn] of its [Link]. The router does
+// the rest: it bounds the queues, keeps events in order, detects dead peers, and
+// closes.
 //
 //	adapter's reader ─ Conn.Receive ─▶ lane ─ one turn at a time ─▶ handlers
 //	                                                                   │ Emit, Reply
 //	Transport.Write ◀─ whoever has the right to write ─ outbox ◀───────┘
 //
-// Nothing in the seam waits. A Transport that can take no more for now reports
-// pending, and calls [Link.Writable] later; a [Conn] that takes no more for now
-// returns [Pause], and the router calls [Transport.Resume] later. If calls that
-// block are simpler for you, write a [BlockingTransport] and make a Transport of it
-// with [NewBlocking]. wsroutertest.TestTransport tests that a Transport keeps its
-// promises.
+// Nothing in this interface blocks. A Transport that cannot take more for now
+// returns pending and calls [Link.Writable] later. A [Conn] that cannot take more
+// for now returns [Pause], and the router calls [Transport.Resume] later. If
+// blocking calls are simpler for you, write a [BlockingTransport] and turn it into
+// a Transport with [NewBlocking]. wsroutertest.TestTransport checks that a
+// Transport keeps its promises.
 package adapter
 
 import (
@@ -22,65 +23,68 @@ import (
 	"time"
 )
 
-// Host is a router's tree, as [Router.Adapter] returns it. Its methods may be
-// called concurrently.
+// Host is a tree of namespaces, as returned by wsrouter.Router.Adapter. Its methods are
+// safe for concurrent use.
 type Host interface {
-	// Admit checks whether a client may connect: its origin, that there is room,
-	// that nothing shuts down, and that OnInit has succeeded, for which it may
-	// wait until the request's context ends. Nil lets it in. An adapter calls it
-	// before it takes a client's first request.
+	// Admit decides whether a client may connect: its origin is allowed, there is
+	// room, no shutdown has begun, and OnInit has succeeded. It may wait for OnInit
+	// until the request's context ends. Nil admits the client. An adapter calls
+	// Admit before it accepts a client's first request.
 	Admit(*http.Request) *Refusal
 
 	// AllowsOrigin reports whether a page of the request's origin may connect.
 	AllowsOrigin(*http.Request) bool
 
-	// Refused counts, logs and traces a client that the adapter has refused by
-	// itself, with one of a few reasons, none of which a client has made up. err may
-	// be nil; it is logged, so nothing secret is in it. What Admit, NewLink and Join
-	// refuse they have made known, and so is the end of a Link that has joined
-	// nothing, unless its client closed it.
+	// Refused counts, logs and traces a client that the adapter itself has refused.
+	// reason is one of a few fixed strings, never text from the client. err may be
+	// nil; it is logged, so it must contain no secrets. Do not report what the
+	// router reports itself: what Admit, NewLink and Join refuse, and the end of a
+	// Link that has joined no namespace (which counts as a refusal unless the
+	// client closed it).
 	Refused(r *http.Request, reason string, err error)
 
-	// Limits returns the options that an adapter applies.
+	// Limits returns the options that the adapter has to apply.
 	Limits() Limits
 
-	// Lookup returns the namespace of that full name, nil if there is none.
+	// Lookup returns the namespace with that full name, or nil if there is none.
 	Lookup(name string) Namespace
 
-	// NewLink registers a client's transport. The error is a *[Refusal]: no more
-	// clients are taken, as by a shutdown since Admit; its End is for a client that
-	// has been answered. Whoever made a Link must call its End.
+	// NewLink registers a client's transport. The error is a *[Refusal], for
+	// example because a shutdown has begun since Admit; its End is for a client
+	// whose request has already been answered. The caller must call End on every
+	// Link it gets.
 	NewLink(Transport, LinkOptions) (Link, error)
 }
 
-// Limits are the options of a router that an adapter applies. Sizes are in bytes;
-// none is zero, and what is unlimited is very large.
+// Limits are the router options that an adapter applies. Sizes are in bytes. No
+// size or duration is zero, except Window; "unlimited" is a very large value.
 type Limits struct {
-	MaxMessage     int           // of one message with all that belongs to it
-	MaxName        int           // of names of events and rooms
+	MaxMessage     int           // of one message, including its attachments
+	MaxName        int           // of event and room names
 	PingInterval   time.Duration // silence before the peer is pinged
-	PongTimeout    time.Duration // silence after that before it is given up
+	PongTimeout    time.Duration // further silence before the peer is given up
 	WriteTimeout   time.Duration // for the peer to take a batch
-	MessageTimeout time.Duration // from a message's first byte to its last
-	ConnectTimeout time.Duration // until there is a Conn that is let in
-	Window         time.Duration // for which clients may be away, see Link.Recover; zero is not at all
+	MessageTimeout time.Duration // from the first byte of a message to its last
+	ConnectTimeout time.Duration // until OnConnect has let a client in
+	Window         time.Duration // how long clients may be away, see Link.Recover; zero means not at all
 	EventLoops     bool          // sockets wait at event loops where they can
-	Origins        []string      // whose pages may connect, besides the same
+	Origins        []string      // whose pages may connect, besides the request's own
 	CrossOrigin    bool          // pages of other origins may connect
 }
 
-// Refusal is why a client is not let in, before there is a connection.
+// Refusal says why a client is not admitted, before it has a connection.
 type Refusal struct {
-	Status int    // an HTTP status
-	Text   string // for the client
-	Reason string // of a few, for counting
-	Code   int    // a WebSocket close code, for a client that has been answered; zero is 1013
+	Status int    // the HTTP status
+	Text   string // what the client is told
+	Reason string // one of a few fixed strings, for counting
+	Code   int    // WebSocket close code for a client whose request is already answered; zero means 1013
 }
 
 // Error returns the text.
 func (r *Refusal) Error() string { return r.Text }
 
-// End is how the connection of a client ends that was refused once it was there.
+// End returns the refusal as the end of a transport, for a client whose request has
+// already been answered.
 func (r *Refusal) End() End {
 	code := r.Code
 	if code == 0 {
@@ -89,8 +93,8 @@ func (r *Refusal) End() End {
 	return End{Code: code, Reason: r.Text, Cause: CauseLocal}
 }
 
-// ServeHTTP answers a request with status and text. Where it makes sense it asks
-// the client to try again in a few seconds.
+// ServeHTTP answers a request with the status and the text. Unless the status is
+// 403, it asks the client to retry in a few seconds.
 func (r *Refusal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if r.Status != http.StatusForbidden {
 		w.Header().Set("Retry-After", "5")
@@ -98,63 +102,65 @@ func (r *Refusal) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, r.Text, r.Status)
 }
 
-// Namespace is one of a Host's.
+// Namespace is one namespace of a Host.
 type Namespace interface {
 	Name() string // the full name, "/" for the root
 }
 
 // LinkOptions are an adapter's choices for a Link.
 type LinkOptions struct {
-	// Request is the HTTP request that the client came with. An adapter that knows
-	// no HTTP makes one, with the client's address as its RemoteAddr.
+	// Request is the HTTP request the client came with. An adapter that does not
+	// use HTTP makes one, with the client's address in RemoteAddr.
 	Request *http.Request
 
 	// Detached says that the handler of Request returns before the link ends. Then a
 	// copy is kept, in less memory.
 	Detached bool
 
-	// Multiplexed links carry several namespaces, and outlive them. Others have
-	// one Conn and end with it.
+	// Multiplexed links carry several namespaces and outlive each of them. Other
+	// links have one Conn and end with it.
 	Multiplexed bool
 
-	// Dialed says that this is the end that has connected: it waits for room
-	// where a server closes slow clients, and answers nothing but requests.
+	// Dialed means that this side dialed. Such a side waits for space where a
+	// server would close a slow client, and answers requests only.
 	Dialed bool
 }
 
-// Link is one client's transport as the router sees it. All methods may be called
-// concurrently, and none waits.
+// Link is one client's transport as the router sees it. All methods are safe for
+// concurrent use, and none blocks.
 type Link interface {
-	// Join asks for a connection in a namespace, with the client's connect
-	// payload, which may be nil. It returns before OnConnect has run; what came
-	// of that is sent as KindConnect or KindRefuse. The error is ErrJoined,
-	// ErrClosing or a *Refusal that the client may be told. With ErrJoined the
-	// client has another Conn in the namespace, by which it is answered: at once by
-	// another KindConnect if it is in, else when OnConnect has decided.
+	// Join requests a connection in a namespace. auth is the client's connect
+	// payload and may be nil. Join returns before OnConnect has run; the outcome is
+	// sent as KindConnect or KindRefuse. The error is ErrJoined, ErrClosing, or a
+	// *Refusal that the client may be told. ErrJoined means that the client already
+	// has a Conn in the namespace, and that one answers: at once with another
+	// KindConnect if the client is in, otherwise when OnConnect has decided.
 	Join(ns Namespace, f Format, auth []byte) (Conn, error)
 
-	// Recover is Join for a client that can come back. If it has lost a connection of
-	// this namespace that is still there, and all that it misses is, it gets that one,
-	// and a new one otherwise: KindConnect says which. Until that has been sent nothing
-	// is taken from the client. It is for where Limits.Window is not zero, and what it
-	// returns without an error is a [Recoverable].
+	// Recover is Join for a client that can resume a connection. If the client has
+	// lost a connection of this namespace that still exists, and everything it
+	// missed has been kept, it gets that connection; otherwise it gets a new one.
+	// KindConnect says which. Nothing is taken from the client until KindConnect
+	// has been sent. Call Recover only if Limits.Window is not zero. If the error
+	// is nil, the Conn is a [Recoverable].
 	Recover(ns Namespace, f Format, auth []byte, r Recovery) (Conn, error)
 
-	// Send queues a frame of the adapter's own. A client whose outbox is full is
-	// closed as slow. It reports false when the frame was not queued.
+	// Send queues a frame of the adapter's own. It reports false if the frame was
+	// not queued. A client whose outbox is full is closed as slow.
 	Send(f Frame) bool
 
-	// Alive tells that bytes have arrived from the peer.
+	// Alive reports that bytes have arrived from the peer.
 	Alive()
 
-	// Arrived tells that a frame is complete; the zero Frame is one without
-	// content, as a ping. It reports false when the link is closing, as it is
-	// when the client exceeds Options.FrameRate: then the frame is to be ignored.
+	// Arrived reports that a complete frame has arrived; the zero Frame stands for
+	// one without content, such as a ping. If Arrived returns false, ignore the
+	// frame: the link is closing, perhaps because the client has exceeded
+	// Options.FrameRate.
 	Arrived(f Frame) bool
 
-	// Writable tells that what Transport.Write left pending has been handed to
-	// the network, or has failed with err, which is or wraps
-	// os.ErrDeadlineExceeded if the peer did not take it in time.
+	// Writable reports the fate of what Transport.Write left pending: it has been
+	// handed to the network if err is nil, and has failed otherwise. err is or
+	// wraps os.ErrDeadlineExceeded if the peer did not take it in time.
 	Writable(err error)
 
 	// Request returns the request that the client came with.
@@ -166,50 +172,50 @@ type Link interface {
 	// may use what belongs to it.
 	Settled() <-chan struct{}
 
-	// Close begins the end, unless it has begun: what is queued is sent, then
-	// Transport.Close is called with the end that came first.
+	// Close begins the end of the link, unless it has begun already. What is queued
+	// is sent, then Transport.Close is called with the first End that was given.
 	Close(End)
 
-	// End tells that the transport has ended, and how: nothing can be read any
-	// more. If Close began the end, its reason stays the one that counts. The
-	// channel is closed when handlers have returned and OnDisconnect has run.
+	// End reports that the transport has ended, and how; nothing more can be read.
+	// If Close has begun the end, its reason is the one that counts. done is closed
+	// when all handlers have returned and OnDisconnect has run.
 	End(End) (done <-chan struct{})
 }
 
-// Flow is what a Conn says to the adapter that reads for it.
+// Flow is what a Conn tells the adapter that reads for it.
 type Flow uint8
 
 const (
 	Go     Flow = iota // read on
-	Pause              // do not read before Transport.Resume is called, which may be already
-	Closed             // nothing more is taken: read to the end only
+	Pause              // stop reading until Transport.Resume is called, which may have happened already
+	Closed             // nothing more is taken: read only to notice the end
 )
 
-// Conn is a client in one namespace, at one Link.
+// Conn is a client in one namespace, over one Link.
 type Conn interface {
-	// Receive takes a message that the client has sent to the namespace. It is
-	// called by one goroutine at a time, and does not wait. The message is the
-	// Conn's from then on.
+	// Receive takes a message that the client has sent to the namespace. It does
+	// not block and must be called by one goroutine at a time. The message belongs
+	// to the Conn afterwards.
 	Receive(m *Message) Flow
 }
 
-// Cause says who, or what, ended a connection.
+// Cause says who or what ended a connection.
 type Cause uint8
 
 // The causes.
 const (
-	CausePeer     Cause = iota + 1 // the peer closed, or the network was cut
+	CausePeer     Cause = iota + 1 // the peer closed, or the network failed
 	CauseLocal                     // our side closed
 	CauseTimeout                   // the peer fell silent, or took too long
-	CauseSlow                      // the peer did not read as fast as it was sent to
-	CauseShutdown                  // our side shuts down
-	CauseProtocol                  // the peer broke the protocol or a limit
+	CauseSlow                      // the peer read too slowly
+	CauseShutdown                  // our side is shutting down
+	CauseProtocol                  // the peer violated the protocol or a limit
 )
 
-// End is how a connection ends.
+// End says how a connection ends.
 type End struct {
-	Code   int    // a WebSocket close code; 1006 is the network's end
+	Code   int    // WebSocket close code; 1006 means that the network failed
 	Reason string // for the peer, at most 123 bytes
 	Cause  Cause
-	Err    error // what was behind it, for logs; may be nil
+	Err    error // underlying error, for logs; may be nil
 }

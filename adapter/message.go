@@ -8,72 +8,72 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Errors of Link.Join that an adapter does not tell its client.
+// Errors of Link.Join that an adapter does not pass on to its client.
 var (
-	ErrJoined  = errors.New("wsrouter: namespace is joined already")
+	ErrJoined  = errors.New("wsrouter: namespace is already joined")
 	ErrClosing = errors.New("wsrouter: link is closing")
 )
 
 // Kind says what a [Message] is.
 type Kind uint8
 
-// The kinds. An adapter receives the first five, and KindDisconnect, from its
-// client, and encodes all of them; a kind that its wire format has no word for is
-// encoded as the zero Frame, which is not sent.
+// The kinds. An adapter receives the first five and KindDisconnect from its client,
+// and encodes all of them. A kind that its wire format does not have is encoded as
+// the zero Frame, which is not sent.
 const (
 	KindEvent  Kind = iota + 1 // an event; a request if it has an ID
-	KindReply                  // the answer to ID, or an item of its stream if More is set
-	KindError                  // an exception: the end of ID, or of an event without one
-	KindCancel                 // the asker of ID wants no more
-	KindPull                   // the asker of ID takes Credit more items
+	KindReply                  // the answer to ID; an item of its stream if More is set
+	KindError                  // an exception: ends ID, or the event if there is no ID
+	KindCancel                 // the requester of ID cancels
+	KindPull                   // the requester of ID takes Credit more items
 
 	KindAuth       // the connect payload, sent by a client
-	KindConnect    // OnConnect has let the client in; ID is its connection's id
-	KindRefuse     // OnConnect has refused it; the argument is a Told
+	KindConnect    // OnConnect has let the client in; ID is the connection's id
+	KindRefuse     // OnConnect has refused the client; the argument is a Told
 	KindDisconnect // the sender leaves this namespace, but not the link
 )
 
-// Message is what goes over a link, whatever the wire format.
+// Message is what goes over a link, independent of the wire format.
 type Message struct {
 	Kind  Kind
 	Arity Arity // of Data
-	More  bool  // of KindReply: an item, not the end
-	Named bool  // of KindReply: Event was chosen by the handler
+	More  bool  // KindReply: an item, not the end
+	Named bool  // KindReply: the handler chose Event
 
 	Event string
 
-	// ID names the exchange, as JSON text (7 or "a"); empty is none. It is the
-	// asker's: in a KindReply or KindError it is the receiver's own.
+	// ID identifies the exchange, as JSON text (7 or "a"); empty means none. The
+	// requester chooses it: in a KindReply or KindError it is the receiver's own.
 	ID     string
-	Credit int64 // of KindEvent and KindPull: items the asker takes; 0 is no limit
+	Credit int64 // KindEvent, KindPull: how many items the requester takes; 0 means no limit
 
-	Session *Session // of KindConnect: what a client is told that can come back; nil for others
+	Session *Session // KindConnect: for a client that can resume; nil for others
 
 	// Meta goes beside the data of a KindEvent or KindReply: a JSON object of strings,
 	// of at most 1,024 bytes; nil is none. A wire format without a place for it leaves
 	// it out.
 	Meta json.RawMessage
 
-	// Args are what is to be encoded: none, one, or several.
+	// Args are the arguments to encode: none, one, or several.
 	Args []any
 
-	// Data is what has come: the only argument, or the array of all, as Arity
-	// says. It is taken apart as far as a handler asks for it: half a million
-	// empty arguments cost a megabyte, and not fifty.
+	// Data is what was received: the only argument, or the array of all, see Arity.
+	// It is decoded only as far as a handler asks: half a million empty arguments
+	// cost one megabyte, not fifty.
 	Data payload.Value
 
-	// Size is how many bytes a message that has come keeps: mostly those on the
-	// wire.
+	// Size is how many bytes a received message keeps in memory, roughly its bytes
+	// on the wire.
 	Size int
 }
 
-// Arity says how Message.Data stands for the arguments.
+// Arity says how Message.Data represents the arguments.
 type Arity uint8
 
 const (
-	ArityUnknown Arity = iota // the wire does not tell several from one array
-	ArityOne                  // it is the only argument
-	ArityMany                 // it is the array of all
+	ArityUnknown Arity = iota // the wire does not distinguish several arguments from one array
+	ArityOne                  // Data is the only argument
+	ArityMany                 // Data is the array of all arguments
 )
 
 // What things cost in memory besides their bytes.
@@ -83,7 +83,7 @@ const (
 	attachmentOverhead = 64
 )
 
-// Held returns about how many bytes of memory a message costs that has come.
+// Held returns roughly how many bytes of memory a received message costs.
 func (m *Message) Held() int {
 	return m.Size + messageOverhead + len(m.Data.Attachments)*attachmentOverhead
 }
@@ -91,33 +91,34 @@ func (m *Message) Held() int {
 // Told is the argument of KindRefuse: what the client may know.
 type Told struct {
 	Message string
-	Data    any // encoded as JSON; nil is none
+	Data    any // encoded as JSON; nil means none
 }
 
-// Frame is an encoded message. A frame may be shared by many links and is never
-// written to.
+// Frame is an encoded message. It may be shared by many links and must not be
+// modified.
 type Frame struct {
 	Text        []byte
-	Attachments [][]byte // sent as binary after Text, with nothing in between
-	Next        *Frame   // another one that goes with it; nil is none
-	Shared      *Shared  // of Text, where many links send it; nil is none
+	Attachments [][]byte // sent as binary right after Text
+	Next        *Frame   // another frame that goes with it, or nil
+	Shared      *Shared  // set if many links send Text, otherwise nil
 }
 
-// Shared is where a transport keeps what it has made of a frame that many links
-// send, compressed text for example: it is made once for all.
+// Shared holds what a transport derives from a frame that many links send, such as
+// compressed text, so that it is computed once for all of them. The zero value is
+// ready for use.
 type Shared struct {
 	once sync.Once
 	made []byte
 }
 
-// Made returns what create has returned to the first who asked. It must not be
-// changed.
+// Made returns the result of the first call's create; later calls wait for it. The
+// result must not be modified. Made is safe for concurrent use.
 func (s *Shared) Made(create func() []byte) []byte {
 	s.once.Do(func() { s.made = create() })
 	return s.made
 }
 
-// Size returns the bytes that are sent.
+// Size returns how many bytes are sent.
 func (f Frame) Size() int {
 	n := len(f.Text)
 	for _, a := range f.Attachments {
@@ -129,7 +130,7 @@ func (f Frame) Size() int {
 	return n
 }
 
-// Held returns about how many bytes of memory the frame costs in a queue.
+// Held returns roughly how many bytes of memory the frame costs in a queue.
 func (f Frame) Held() int {
 	n := frameOverhead + len(f.Text)
 	for _, a := range f.Attachments {
@@ -144,11 +145,11 @@ func (f Frame) Held() int {
 // IsZero reports whether there is nothing to send.
 func (f Frame) IsZero() bool { return f.Text == nil && f.Attachments == nil }
 
-// Format encodes messages for the wire. Values of it are compared: a broadcast is
-// encoded once for all connections whose Formats are equal, so an implementation
-// is a small comparable value; Join refuses others. Encode may be called
-// concurrently and must not keep m; its error says which argument cannot be
-// encoded.
+// Format encodes messages for the wire. Formats are compared with ==: a broadcast
+// is encoded once for all connections whose Formats are equal. An implementation
+// must therefore be a small comparable value; Join refuses others. Encode must be
+// safe for concurrent use and must not keep m. Its error says which argument cannot
+// be encoded.
 type Format interface {
 	Encode(m *Message) (Frame, error)
 }

@@ -1,7 +1,6 @@
-// Package broker is the seam between wsrouter and what joins the routers of many
-// processes into a cluster. Whoever writes handlers does not need it, but for a
-// Broker to put into Options.Broker: [Memory] for tests, or that of module
-// redisbroker for Redis.
+// Package broker is the interface between wsrouter and what joins the routers of
+// many processes into a cluster. To write handlers you only need a Broker for
+// Options.Broker: [Memory] in tests, or the one for Redis in module redisbroker.
 package broker
 
 import (
@@ -15,96 +14,97 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Broker joins routers, mostly those of several processes, into a cluster: with
-// one in Options.Broker, Target, Router.Emit and Router.Find reach the
-// connections of all nodes, unless the Target is Local. A node is a namespace of
-// one router. A Broker may be shared by several routers, its methods are called
-// concurrently.
+// Broker joins routers, usually of several processes, into a cluster. With a Broker
+// in Options.Broker, Target, Router.Emit and Router.Find reach the connections of
+// all nodes, unless the Target is Local. A node is one namespace of one router. A
+// Broker must be safe for concurrent use and may be shared by several routers.
 //
-// Every Broker promises what follows; wsroutertest.TestBroker holds it to that.
+// Every Broker promises the following; wsroutertest.TestBroker checks it.
 //
-//  1. Delivery. What a node publishes reaches every other node of the same
-//     namespace name that is subscribed, at most once, and none of another name.
-//  2. Own messages. Nothing comes back to the node that published it: the router
-//     has done its own part before.
-//  3. Order. What one goroutine publishes for the same rooms arrives in that
-//     order. Between publishers, or sets of rooms, there is none.
-//  4. No wait. Publish returns at once. What cannot be handed on yet waits in a
-//     queue that is bounded in bytes; what does not fit is dropped, and counted.
-//  5. Bytes. An Operation is shared and read-only from Publish on: a Broker may
-//     keep it, and neither side ever writes to it. Text arrives as it was; numbers
-//     may be written differently, as 1.0 for 1; bytes arrive as bytes.
-//  6. Subscribe returns when what other nodes publish from then on arrives. It
-//     waits for the network a few seconds at most: if that is away it returns nil,
-//     and the node joins as soon as it is back. An error means that the node never
-//     joins. The router's emits do not wait for Subscribe: what is emitted meanwhile
-//     is kept, up to 1 MiB.
-//  7. Away. While the network is away nothing arrives, and what others published
-//     meanwhile is lost. The Broker comes back by itself. Emits that are published
-//     may wait in the queue until then; operations on rooms are not kept, and
-//     Publish says [ErrUnreached].
-//  8. Close of a Subscription ends its node: after it has returned nothing more is
-//     begun, and Publish says ErrUnreached. It waits for the network a few seconds
-//     at most, and Shutdown for it until its ctx ends. The Broker itself belongs to
-//     whoever made it, and is closed after the routers have been shut down.
-//  9. Garbage. What is no Operation is dropped and counted. Nothing that comes in
-//     panics, blocks forever or grows without a bound.
+//  1. Delivery. What a node publishes reaches every other subscribed node with the
+//     same namespace name at most once, and no node with another name.
+//  2. Own messages. A node never receives what it has published itself; the router
+//     has already done its own part.
+//  3. Order. What one goroutine publishes for the same rooms arrives in that order.
+//     There is no order between publishers, nor between different sets of rooms.
+//  4. No blocking. Publish returns at once. What cannot be sent yet waits in a
+//     queue bounded in bytes; what does not fit is dropped and counted.
+//  5. Bytes. An Operation is shared and read-only once it is published: the Broker
+//     may keep it, and neither side ever modifies it. Strings arrive unchanged;
+//     numbers may be written differently, such as 1.0 for 1; bytes arrive as bytes.
+//  6. Subscribe. When Subscribe returns, whatever other nodes publish from then on
+//     arrives. Subscribe waits for the network for a few seconds at most. If the
+//     network is down it returns nil, and the node joins as soon as the network is
+//     back. An error means that the node will never join. The router's emits do not
+//     wait for Subscribe: up to 1 MiB of them is kept until it returns.
+//  7. Outages. While the network is down nothing arrives, and what others publish
+//     meanwhile is lost. The Broker reconnects on its own. Published emits may wait
+//     in the queue until then. Operations on rooms are not queued; Publish returns
+//     [ErrUnreached] for them.
+//  8. Close. Closing a Subscription ends its node: after Close has returned no
+//     further delivery begins, and Publish returns ErrUnreached. Close waits for
+//     the network for a few seconds at most, and Shutdown waits for Close until its
+//     ctx ends. The Broker itself belongs to whoever made it, and is closed after
+//     the routers have shut down.
+//  9. Malformed input. What is not an Operation is dropped and counted. No input
+//     makes a Broker panic, block forever, or grow without bound.
 type Broker interface {
-	// Subscribe makes a namespace a node. It is called once for each namespace
-	// when serving begins, or before its first operation. When ctx ends it
-	// returns soon: the namespace is to be no node any more. A Subscription that it
-	// returns then, or at any time, is closed.
+	// Subscribe makes a namespace a node. It is called once for each namespace,
+	// when serving begins or before the namespace's first operation. When ctx ends
+	// the namespace no longer wants to be a node, and Subscribe returns soon. Every
+	// Subscription that it returns is closed, even one it returns after that.
 	Subscribe(ctx context.Context, n Node) (Subscription, error)
 }
 
-// Node is a namespace of a router as a Broker sees it. Its methods may be called
-// concurrently, act on the connections of this process only, and wait for nobody.
+// Node is a namespace of a router as a Broker sees it. Its methods are safe for
+// concurrent use and act on the connections of this process only. Apart from the
+// answers of Call, none blocks.
 type Node interface {
 	// Name returns the namespace's full name.
 	Name() string
 
-	// Apply does what another node has published. It only reads the operation.
-	// The error says what is wrong with that, or which connections could not
-	// join.
+	// Apply executes what another node has published. It does not modify op. The
+	// error says what is wrong with op, or which connections could not join.
 	Apply(op *Operation) error
 
-	// HasRoom reports whether any connection is in the room, or has that id. What
-	// is for rooms that are not here need not be decoded.
+	// HasRoom reports whether any connection is in the room, or has it as its id. A
+	// Broker need not decode an operation whose rooms are not here.
 	HasRoom(room string) bool
 
 	// Rooms iterates over the rooms that any connection is in, as they were when
-	// the loop began, in no order and without the connections' own.
+	// the loop began, in no particular order. Rooms named by a connection's id are
+	// left out.
 	Rooms() iter.Seq[string]
 
 	// Members returns the connections of a selection.
 	Members(s Selection) []Member
 
 	// Call sends a request to each connection of a selection, and returns how many
-	// there are now. They are asked when answers is ranged over, which may be done
-	// once. It yields the answers that come before ctx ends, as they come, and leaves
-	// out connections that fail to answer. Of an answer of several values it yields
-	// the first, as Socket.IO's servers do. At most 4096 connections of a node are
-	// asked at a time, by all Calls together; further ones wait for their turn.
+	// there are now. The requests are sent when answers is ranged over, which may
+	// be done only once. answers yields each answer as it arrives, until ctx ends,
+	// and skips connections that fail to answer. If an answer has several values it
+	// yields the first, as Socket.IO servers do. At most 4096 connections of a node
+	// are asked at a time, by all Calls together; the others wait for their turn.
 	Call(ctx context.Context, s Selection, event string, args []payload.Value) (asked int, answers iter.Seq[payload.Value])
 }
 
-// Member is a connection.
+// Member describes a connection.
 type Member struct {
 	ID    string
-	Rooms []string        // sorted, without its own
+	Rooms []string        // sorted, without the room named by its ID
 	Data  json.RawMessage // what Conn.SetData has set; nil if nothing
-	Away  bool            // its client is lost and may come back; a Broker may have no word for that
+	Away  bool            // the client is lost and may come back; a Broker may be unable to transmit this
 
-	// Request is what the client came with, if it is one of this process; else
-	// nil.
+	// Request is the request that the client came with if it is connected to this
+	// process, otherwise nil.
 	Request *http.Request `json:"-"`
 }
 
-// Subscription is one node's end of a [Broker]. Its methods are called
-// concurrently.
+// Subscription is one node's end of a [Broker]. Its methods must be safe for
+// concurrent use.
 type Subscription interface {
-	// Publish hands an operation to all other nodes. An error wraps ErrUnreached,
-	// or says what cannot be encoded.
+	// Publish hands an operation to all other nodes. An error wraps ErrUnreached or
+	// says what cannot be encoded.
 	Publish(op *Operation) error
 
 	// Close ends the node. It does not close the Broker.
@@ -113,35 +113,37 @@ type Subscription interface {
 
 // Finder is implemented by Subscriptions that can ask other nodes.
 type Finder interface {
-	// Find returns the connections of all other nodes that s selects. Nodes that
-	// do not answer before ctx ends, or after a time of the Broker's own, are
-	// left out, and then the error, which wraps ErrUnreached, says so.
+	// Find returns the connections on all other nodes that s selects. Nodes that do
+	// not answer before ctx ends, or within a limit of the Broker's own, are left
+	// out; the error then wraps ErrUnreached.
 	Find(ctx context.Context, s Selection) ([]Member, error)
 }
 
-// Reporter is implemented by Brokers that can tell how they are.
+// Reporter is implemented by Brokers that report their state. BrokerStats must be
+// safe for concurrent use.
 type Reporter interface {
 	BrokerStats() Stats
 }
 
-// Stats says how a Broker is. All counts are since the Broker was made.
+// Stats is the state of a Broker. Counts are since the Broker was made.
 type Stats struct {
-	Away      time.Duration // for how long it has not reached the others; zero if it does
-	Queued    int           // bytes that wait to be published
+	Away      time.Duration // how long it has not reached the others; zero if it does
+	Queued    int           // bytes waiting to be published
 	Published int64         // operations
-	Received  int64         // operations and questions of others
-	Dropped   int64         // operations not published, as the queue was full or the network away
+	Received  int64         // operations, and requests of other nodes
+	Dropped   int64         // operations not published because the queue was full or the network down
 	Malformed int64         // messages that could not be decoded
 }
 
 // ErrUnreached is wrapped by the errors of cluster-wide operations that did not
-// reach other nodes, or not all of them. Those of this process are done.
+// reach some or all of the other nodes. On this process such an operation has taken
+// effect.
 var ErrUnreached = errors.New("wsrouter: other nodes were not reached")
 
 // Selection is what a Target selects.
 type Selection struct {
-	Rooms  []string // the connections in any of them; none selects all
-	Except []string // but for those in any of these
+	Rooms  []string // the connections in any of these; empty selects all
+	Except []string // except those in any of these
 }
 
 // OpKind says what an [Operation] does.
@@ -155,24 +157,24 @@ const (
 	OpDisconnect
 )
 
-// Operation is what a node has the others do with the connections that To
-// selects. It is plain data, which encoding/json and the like carry.
+// Operation is what a node asks the others to do with the connections that To
+// selects. It is plain data that encoding/json and similar packages can encode.
 type Operation struct {
 	Kind OpKind
 	To   Selection
 
-	Event    string          // of OpEmit
-	Args     []payload.Value // of OpEmit
-	Volatile bool            // of OpEmit, see Target.Volatile
+	Event    string          // OpEmit
+	Args     []payload.Value // OpEmit
+	Volatile bool            // OpEmit, see Target.Volatile
 
-	Rooms []string // of OpJoin and OpLeave
+	Rooms []string // OpJoin and OpLeave
 
-	Code      int // of OpDisconnect; zero is 1000
+	Code      int // OpDisconnect; zero means 1000
 	Reason    string
-	Transport bool // of OpDisconnect: what they are connected over ends, too, with all their namespaces
+	Transport bool // OpDisconnect: also end their transports, with all namespaces on them
 }
 
-// What an operation, and each of its parts, holds besides names and bytes.
+// What an operation and each of its parts cost besides names and bytes.
 const (
 	opOverhead         = 256
 	nameOverhead       = 16
@@ -180,8 +182,8 @@ const (
 	attachmentOverhead = 48
 )
 
-// Size returns how many bytes of memory the operation holds, about, with what it
-// shares with others: what a Broker's queue charges for it.
+// Size returns roughly how many bytes of memory the operation holds, including what
+// it shares with others. Brokers charge this much to their queues.
 func (op *Operation) Size() int {
 	size := opOverhead + len(op.Event) + len(op.Reason)
 	for _, names := range [][]string{op.To.Rooms, op.To.Except, op.Rooms} {

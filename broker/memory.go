@@ -6,9 +6,10 @@ import (
 	"sync"
 )
 
-// Memory is a Broker that joins routers of one process, for tests of what happens in a
-// cluster. The zero value is ready for use. It delivers before Publish returns,
-// starts no goroutine, and works in a testing/synctest bubble.
+// Memory is a Broker that joins the routers of one process, for testing what
+// happens in a cluster. The zero value is ready for use. It delivers before Publish
+// returns, starts no goroutine, and works in a testing/synctest bubble. Its methods
+// are safe for concurrent use.
 type Memory struct {
 	mu    sync.Mutex // guards nodes
 	nodes []*membership
@@ -28,7 +29,8 @@ func (b *Memory) Subscribe(_ context.Context, node Node) (Subscription, error) {
 	return m, nil
 }
 
-// others returns the nodes of the same namespace; false if n is none any more.
+// others returns the other nodes of the same namespace, and whether n itself is
+// still subscribed.
 func (n *membership) others() (others []Node, subscribed bool) {
 	n.broker.mu.Lock()
 	defer n.broker.mu.Unlock()

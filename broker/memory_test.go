@@ -9,7 +9,7 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// node notes what is applied to it.
+// node records what is applied to it.
 type node struct {
 	broker.Node
 	name string
@@ -56,8 +56,8 @@ func TestMemory(t *testing.T) {
 	require.Equal(t, []string{"b"}, nodes[0].applied)
 }
 
-// TestMemoryRace: nodes come and go while others publish; whoever stays gets all of
-// what the others publish.
+// TestMemoryRace checks that a node which stays receives everything while others
+// come, publish and go.
 func TestMemoryRace(t *testing.T) {
 	var b broker.Memory
 	stays := &node{name: "/"}

@@ -1,5 +1,5 @@
-// Package clientjs is the client for browsers, wsrouter.js, and the handler that serves
-// it.
+// Package clientjs contains the client for browsers, wsrouter.js, and a handler
+// that serves it.
 package clientjs
 
 import (
@@ -16,13 +16,13 @@ import (
 //go:embed wsrouter.js wsrouter.d.ts
 var files embed.FS
 
-// Handler returns a handler that serves the browser client, an ES module without
-// dependencies, as wsrouter.js, and its types as wsrouter.d.ts: whatever path they
-// are asked for under. With
+// Handler returns a handler that serves the browser client: wsrouter.js, an ES
+// module without dependencies, and its types, wsrouter.d.ts. Only the last element
+// of the request's path matters. With
 //
 //	http.Handle("/wsrouter/", clientjs.Handler())
 //
-// a page connects to a router mounted at /ws so:
+// a page connects to a router mounted at /ws like this:
 //
 //	import { connect } from "/wsrouter/wsrouter.js";
 //
@@ -31,16 +31,16 @@ var files embed.FS
 //	await client.ready();
 //	console.log(await client.call("sum", [1, 2]));
 //
-// The types are the manual. Browsers keep the files, and ask each time whether
-// they have changed, so page and server are of one version. Other names are 404,
-// and methods other than GET and HEAD are 405.
+// The types document the client. Browsers cache the files and ask each time whether
+// they have changed, so that page and server always have the same version. Other
+// names get 404, and methods other than GET and HEAD get 405.
 func Handler() http.Handler {
 	served := make(map[string]servedFile)
 	for name, contentType := range map[string]string{
 		"wsrouter.js":   "text/javascript; charset=utf-8",
-		"wsrouter.d.ts": "text/plain; charset=utf-8", // TypeScript has no type of its own
+		"wsrouter.d.ts": "text/plain; charset=utf-8", // TypeScript has no media type
 	} {
-		text, _ := fs.ReadFile(files, name) // there, or this did not compile
+		text, _ := fs.ReadFile(files, name) // embedded, so it is there
 		sum := sha256.Sum256(text)
 		served[name] = servedFile{string(text), contentType, `"` + hex.EncodeToString(sum[:12]) + `"`}
 	}

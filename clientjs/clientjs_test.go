@@ -15,7 +15,7 @@ func TestClientJS(t *testing.T) {
 		method, path string
 		status       int
 		contentType  string
-		file         string // that is the body; "" is not looked at
+		file         string // expected body; "" skips the check
 	}{
 		{"GET", "/wsrouter/wsrouter.js", 200, "text/javascript; charset=utf-8", "wsrouter.js"},
 		{"GET", "/wsrouter.js", 200, "text/javascript; charset=utf-8", "wsrouter.js"},
@@ -52,7 +52,7 @@ func TestClientJS(t *testing.T) {
 	}
 }
 
-// TestClientJSCaching holds that a browser which has a file is not sent it again.
+// TestClientJSCaching checks that a browser which has a file is not sent it again.
 func TestClientJSCaching(t *testing.T) {
 	handler := clientjs.Handler()
 	etags := make(map[string]bool)

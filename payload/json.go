@@ -13,11 +13,12 @@ import (
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
-// AppendJSON appends v as encoding/json writes it, but without escaping HTML; a
-// [json.RawMessage] and a [Value], its bytes as base64, go through as they are.
-// All arguments are encoded this way. The error says why v cannot be encoded. JSON
-// that is not UTF-8, from a json.RawMessage or a MarshalJSON, is an error at any
-// depth; in a string such bytes become U+FFFD, as with encoding/json.
+// AppendJSON appends v as encoding/json writes it, but without escaping HTML. A
+// [json.RawMessage] goes through as it is, and so does a [Value], with its bytes as
+// base64. All arguments are encoded this way. The error says why v cannot be
+// encoded. JSON that is not UTF-8, from a json.RawMessage or a MarshalJSON, is an
+// error at any depth; invalid bytes in a string become U+FFFD, as with
+// encoding/json.
 func AppendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
@@ -72,7 +73,7 @@ func appendString(b []byte, s string) ([]byte, error) {
 	return append(append(append(b, '"'), s...), '"'), nil
 }
 
-// plainString reports whether encoding/json puts quotes around s and is done.
+// plainString reports whether encoding/json would just put quotes around s.
 func plainString(s string) bool {
 	ascii := true
 	for i := range len(s) {
@@ -86,7 +87,7 @@ func plainString(s string) bool {
 	return ascii || utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029")
 }
 
-// encoder is one of encoding/json's, and what it writes to.
+// encoder is a json.Encoder and the buffer it writes to.
 type encoder struct {
 	buf bytes.Buffer
 	enc *json.Encoder
@@ -99,11 +100,11 @@ var encoders = sync.Pool{New: func() any {
 	return e
 }}
 
-// maxEncoder is the size in bytes of a buffer that is kept for the next value.
+// maxEncoder is the largest buffer, in bytes, that is kept for the next value.
 const maxEncoder = 64 << 10
 
-// origin tells whether encoding/json has made all of a text, or has taken over parts
-// whose characters it did not look at.
+// origin says whether encoding/json has produced a whole text, or has copied parts
+// of it without checking their characters.
 type origin uint8
 
 const (
@@ -111,8 +112,8 @@ const (
 	loose
 )
 
-// appendEncoded leaves it to encoding/json. An encoder in which user code
-// panicked is not used again.
+// appendEncoded leaves the encoding to encoding/json. An encoder in which user code
+// has panicked is not reused.
 func appendEncoded(b []byte, v any, from origin) ([]byte, error) {
 	e := encoders.Get().(*encoder)
 	e.buf.Reset()

@@ -59,7 +59,7 @@ func TestAppendJSON(t *testing.T) {
 	for _, v := range []any{make(chan int), math.NaN(), func() {}, json.RawMessage("{")} {
 		_, err := payload.AppendJSON(nil, v)
 		require.Error(t, err, "%T", v)
-		got, err := payload.AppendJSON(nil, []int{1}) // encoders are used again
+		got, err := payload.AppendJSON(nil, []int{1}) // encoders are reused
 		require.NoError(t, err)
 		require.Equal(t, "[1]", string(got))
 	}

@@ -14,25 +14,25 @@ import (
 
 // This file finds the bytes in a value that is to be encoded, see Encode.
 //
-// A []byte may be anywhere in a value that encoding/json encodes by its own
-// rules, which are not to be written again here. So a copy of the value is
-// encoded in which every []byte is replaced by a mark, bytes that nobody else can
-// have: encoding/json makes a base64 string of it, which is then found in the
-// JSON.
+// A []byte may be anywhere in a value, and encoding/json has rules for finding it
+// that we do not want to repeat. So we encode a copy of the value in which every
+// []byte is replaced by a mark: bytes that occur nowhere else. encoding/json turns
+// the mark into a base64 string, which we then find in the JSON.
 
-// markPrefix is drawn once per process; a mark is the prefix and a number.
+// markPrefix is drawn at random once per process. A mark is the prefix and a
+// number.
 var markPrefix = func() (p [12]byte) { rand.Read(p[:]); return p }()
 
 const markBytes = len(markPrefix) + 6 // a multiple of 3, so that its base64 has no padding
 
 type marks struct {
 	found [][]byte
-	path  map[uintptr]bool // the pointers and maps around, from trackBelow on
-	cycle bool             // encoding/json will say so
+	path  map[uintptr]bool // the pointers and maps around the current value, from trackBelow on
+	cycle bool             // encoding/json will report it
 }
 
 func (m *marks) mark(data []byte) []byte {
-	m.found = append(m.found, bytes.Clone(data)) // the caller may change it once it is encoded
+	m.found = append(m.found, bytes.Clone(data)) // the caller may change it afterwards
 	return newMark(len(m.found) - 1)
 }
 
@@ -53,11 +53,11 @@ func (m *marks) replace(arg any) any {
 	return v.Interface()
 }
 
-// trackBelow is the depth from which on cycles are looked for.
+// trackBelow is the depth from which on we look for cycles.
 const trackBelow = 100
 
-// enter notes that what v refers to is walked into, and reports false if that
-// is going on already.
+// enter notes that the walk enters what v refers to. It reports false if the walk
+// is inside it already.
 func (m *marks) enter(v reflect.Value, depth int) (leave func(), ok bool) {
 	if depth < trackBelow {
 		return func() {}, true
@@ -79,8 +79,8 @@ var (
 	valueType = reflect.TypeFor[Value]()
 )
 
-// walk replaces the bytes in v, which is a copy; what v refers to is copied on
-// the way.
+// walk replaces the bytes in v, which is a copy. What v refers to is copied on the
+// way.
 func (m *marks) walk(v reflect.Value, depth int) {
 	if m.cycle || !holdsBytes(v.Type()) {
 		return
@@ -140,9 +140,9 @@ func (m *marks) walkValue(v reflect.Value) {
 	})}))
 }
 
-// walkStruct looks into the fields that encoding/json encodes. Those of an
-// embedded pointer to an unexported struct cannot be set: bytes in there stay
-// what encoding/json makes of them, base64.
+// walkStruct walks the fields that encoding/json encodes. Fields of an embedded
+// pointer to an unexported struct cannot be set; bytes in them stay base64, as
+// encoding/json writes them.
 func (m *marks) walkStruct(v reflect.Value, depth int) {
 	for i := range v.NumField() {
 		f, field := v.Field(i), v.Type().Field(i)
@@ -156,7 +156,7 @@ func (m *marks) walkStruct(v reflect.Value, depth int) {
 	}
 }
 
-// walkCopies walks what cannot be set where it is, in copies.
+// walkCopies walks copies of what cannot be set in place.
 func (m *marks) walkCopies(v reflect.Value, depth int) {
 	if v.IsNil() || !v.CanSet() {
 		return
@@ -209,13 +209,13 @@ func (m *marks) gaps(b []byte) (Value, error) {
 var (
 	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
 	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	plans         sync.Map // of reflect.Type: bool
+	plans         sync.Map // reflect.Type → bool
 )
 
-// holdsBytes reports whether a value of the type can have a []byte in it that
-// encoding/json would encode. The answer is kept for each type.
+// holdsBytes reports whether a value of the type can contain a []byte that
+// encoding/json would encode. Results are cached.
 func holdsBytes(t reflect.Type) bool {
-	if k := t.Kind(); k <= reflect.Complex128 || k == reflect.String { // most are: no look-up for them
+	if k := t.Kind(); k <= reflect.Complex128 || k == reflect.String { // the common case needs no lookup
 		return false
 	}
 	if known, ok := plans.Load(t); ok {
@@ -226,15 +226,15 @@ func holdsBytes(t reflect.Type) bool {
 	return holds
 }
 
-// marshals reports whether a type may encode itself: then what is in it is its
-// own, and must not be changed.
+// marshals reports whether a type may encode itself. What it contains is then its
+// own business and must not be changed.
 func marshals(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return p.Implements(jsonMarshaler) || p.Implements(textMarshaler)
 }
 
-// plan looks into a type. A recursive type is taken to have none where it
-// recurs: then the answer depends on its other parts.
+// plan examines a type. Where a recursive type recurs it counts as having no bytes,
+// so that the result depends on its other parts.
 func plan(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if t == bytesType || t == valueType {
 		return true

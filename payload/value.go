@@ -1,8 +1,8 @@
-// Package payload is the data of events on its way between Go values and wire
-// formats: JSON with the bytes that were in it beside it.
+// Package payload represents the data of events between Go values and wire formats:
+// as JSON, with any []byte kept beside it.
 //
-// Whoever writes handlers meets it as [Value] only, which forwards data as it
-// came. Adapters and brokers are written against the rest.
+// To write handlers you only need [Value], which forwards data unchanged. The rest
+// is for adapters and brokers.
 package payload
 
 import (
@@ -15,37 +15,37 @@ import (
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
-// Value is an argument that has been encoded, but for no wire format yet: JSON
-// with a gap for each []byte that was in it. Each wire format fills the gaps in
-// its own way: as base64, or as messages beside the text. The zero Value is no
-// data, which is written as null.
+// Value is an argument encoded as JSON, but not for a particular wire format yet:
+// it has a gap for each []byte that was in the argument. Each wire format fills the
+// gaps in its own way, with base64 or with messages beside the text. The zero Value
+// is no data, which is written as null.
 //
-// A Value is never written to, so it may be shared and used concurrently. It may be
-// a part of another value that is encoded or bound here, and keeps its bytes there.
-// By itself encoding/json writes base64 for them.
+// A Value is never modified, so it may be shared and used concurrently. It may be
+// part of another value that this package encodes or that is bound, and keeps its
+// bytes there. encoding/json on its own writes base64 for them.
 type Value struct {
-	JSON        []byte // has no whitespace but what a json.RawMessage had
+	JSON        []byte // without whitespace, except in what a json.RawMessage supplied
 	Attachments []Attachment
 }
 
 // Attachment is a []byte in a [Value].
 type Attachment struct {
-	At   int // where in the JSON, in bytes; ascending
+	At   int // byte offset in the JSON; ascending
 	Data []byte
 }
 
-// MarshalJSON implements [json.Marshaler], with base64 in the gaps.
+// MarshalJSON implements [json.Marshaler]. It writes base64 into the gaps.
 func (v Value) MarshalJSON() ([]byte, error) { return v.appendBase64(nil), nil }
 
-// UnmarshalJSON implements [json.Unmarshaler]: the Value has no bytes.
+// UnmarshalJSON implements [json.Unmarshaler]. The Value then has no Attachments.
 func (v *Value) UnmarshalJSON(data []byte) error {
 	*v = Value{JSON: bytes.Clone(data)}
 	return nil
 }
 
-// Encode encodes an argument as [AppendJSON] does, but takes out each value in it
-// of exactly type []byte. Those behind an embedded pointer to an unexported struct
-// stay base64, as do those of a type with a MarshalJSON of its own.
+// Encode encodes an argument like [AppendJSON], but takes out each value of exactly
+// type []byte. Values behind an embedded pointer to an unexported struct stay
+// base64, and so do those in a type with its own MarshalJSON.
 func Encode(v any) (Value, error) {
 	if e, ok := v.(Value); ok {
 		return e, nil
@@ -61,7 +61,7 @@ func Encode(v any) (Value, error) {
 	return m.gaps(b)
 }
 
-// EncodeAll encodes several arguments.
+// EncodeAll encodes several arguments with [Encode].
 func EncodeAll(args []any) (list []Value, err error) {
 	for _, arg := range args {
 		v, err := Encode(arg)
@@ -73,7 +73,7 @@ func EncodeAll(args []any) (list []Value, err error) {
 	return list, nil
 }
 
-// Args returns the values as arguments that can be encoded.
+// Args returns the values as arguments to encode.
 func Args(list []Value) []any {
 	args := make([]any, len(list))
 	for i, v := range list {
@@ -82,8 +82,8 @@ func Args(list []Value) []any {
 	return args
 }
 
-// AppendArg appends an argument's JSON to b as [AppendJSON] does, but for each
-// []byte that [Encode] would take out it appends what attach does.
+// AppendArg appends an argument's JSON to b like [AppendJSON], but for each []byte
+// that [Encode] would take out it calls attach to append something in its place.
 func AppendArg(b []byte, v any, attach func(b, data []byte) []byte) ([]byte, error) {
 	e, ok := v.(Value)
 	if t := reflect.TypeOf(v); !ok && (t == nil || !holdsBytes(t)) {
@@ -101,7 +101,8 @@ func AppendArg(b []byte, v any, attach func(b, data []byte) []byte) ([]byte, err
 	return e.Append(b, func(b []byte, i int) []byte { return attach(b, e.Attachments[i].Data) }), nil
 }
 
-// Join returns the only value, the array of several, or no data.
+// Join returns the only value, an array of several, or the zero Value if there are
+// none.
 func Join(list []Value) (v Value) {
 	switch len(list) {
 	case 0:
@@ -134,8 +135,7 @@ func (v Value) appendGaps(b []byte) []byte {
 	return append(b, v.JSON...)
 }
 
-// Append appends the JSON to b, and into each gap what fill appends for the
-// attachment of that index.
+// Append appends the JSON to b. For the gap of attachment i it calls fill.
 func (v Value) Append(b []byte, fill func(b []byte, i int) []byte) []byte {
 	if v.IsZero() {
 		return append(b, "null"...)
@@ -149,7 +149,7 @@ func (v Value) Append(b []byte, fill func(b []byte, i int) []byte) []byte {
 	return append(b, v.JSON[from:]...)
 }
 
-// Raw returns the JSON with base64 in its gaps, nil if there is no data. It must
+// Raw returns the JSON with base64 in its gaps, or nil if there is no data. It must
 // not be modified.
 func (v Value) Raw() json.RawMessage {
 	if len(v.Attachments) == 0 {
@@ -167,7 +167,7 @@ func appendBytes(b, data []byte) []byte {
 }
 
 // Elements returns the first n elements of an array, or all if there are fewer,
-// with the bytes that are in each. It reports false if the value is no array.
+// each with its own bytes. It reports false if the value is not an array.
 func (v Value) Elements(n int) (list []Value, ok bool) {
 	raw, m := v.marked()
 	i := scan.Space(raw, 0)
@@ -184,9 +184,9 @@ func (v Value) Elements(n int) (list []Value, ok bool) {
 	return list, true
 }
 
-// Member returns the member of an object by its name, which is case-sensitive,
-// with the bytes that are in it; no data if there is none. Of several of one name
-// it is the last. It reports false if the value is no object.
+// Member returns the member of an object with that name, which is case-sensitive,
+// with its bytes; the zero Value if there is none. If several have the name it
+// returns the last. It reports false if the value is not an object.
 func (v Value) Member(name string) (member Value, ok bool) {
 	raw, m := v.marked()
 	i := scan.Space(raw, 0)
@@ -207,8 +207,8 @@ func (v Value) Member(name string) (member Value, ok bool) {
 	return m.unmark(found), true
 }
 
-// marked returns the JSON with marks in its gaps, to be taken apart: unmark makes
-// a Value of each part.
+// marked returns the JSON with marks in its gaps, to be split; unmark turns each
+// part back into a Value.
 func (v Value) marked() (json.RawMessage, *marks) {
 	m := &marks{}
 	for _, a := range v.Attachments {
@@ -224,6 +224,6 @@ func (m *marks) unmark(raw json.RawMessage) Value {
 	if len(m.found) == 0 {
 		return Value{JSON: raw}
 	}
-	v, _ := m.gaps(raw) // which are marks of ours
+	v, _ := m.gaps(raw) // cannot fail: the marks are ours
 	return v
 }

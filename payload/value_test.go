@@ -54,7 +54,7 @@ func TestEncodeLeavesAGapForEachByteSlice(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// What a caller does to its bytes after Encode is not seen by anybody.
+// What a caller does to its bytes after Encode has no effect.
 func TestEncodeCopiesBytes(t *testing.T) {
 	data := []byte("before")
 	e, err := payload.Encode(data)
@@ -63,7 +63,7 @@ func TestEncodeCopiesBytes(t *testing.T) {
 	assert.Equal(t, "before", string(e.Attachments[0].Data))
 }
 
-// TestValueInsideOthers: a Value that is a part of another value keeps its bytes,
+// TestValueInsideOthers checks that a Value inside another value keeps its bytes,
 // and its numbers their digits.
 func TestValueInsideOthers(t *testing.T) {
 	type said struct {

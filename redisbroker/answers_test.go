@@ -11,7 +11,7 @@ import (
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
-// Of two nodes each answers in its own manner, and each understands the other.
+// Each of two nodes answers in its own way and understands the other.
 func TestAnswersForTheAskerAlone(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	all := newNode(t, newBroker(t, addr, nil))

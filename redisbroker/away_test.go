@@ -14,9 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
-// What is emitted while Redis is away may come late, but nobody is moved or
-// disconnected late: that is forgotten even if it was accepted before anybody
-// knew.
+// An emit made while Redis is unreachable may arrive late, but nobody is moved or
+// disconnected late: such an operation is forgotten even if it was accepted before
+// anybody noticed.
 func TestRoomOperationsAreNotKept(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := server.NewProxy(t)
@@ -26,7 +26,7 @@ func TestRoomOperationsAreNotKept(t *testing.T) {
 	client := connect(t, b)
 
 	proxy.Hold()
-	text := strings.Repeat("x", 300<<10) // what comes after it is in no batch with it
+	text := strings.Repeat("x", 300<<10) // too large to share a batch with what follows
 	require.NoError(t, a.To("room").Emit("in flight", text))
 	require.NoError(t, a.To("room").Join("late"))
 	require.NoError(t, a.To("room").Emit("kept"))
@@ -38,7 +38,8 @@ func TestRoomOperationsAreNotKept(t *testing.T) {
 	eventually(t, func() bool { return a.Stats().Broker.Queued == 0 })
 }
 
-// Subscribe gives Redis 3 s, but not for a namespace that is to be no node any more.
+// Subscribe waits for Redis for 3 s, but not for a namespace that no longer wants
+// to be a node.
 func TestSubscribeReturnsWhenItsContextEnds(t *testing.T) {
 	proxy := redistest.Start(t).NewProxy(t)
 	proxy.Hold()
@@ -54,7 +55,7 @@ func TestSubscribeReturnsWhenItsContextEnds(t *testing.T) {
 	assert.ErrorIs(t, sub.Publish(&broker.Operation{Kind: broker.OpEmit, Event: "late"}), broker.ErrUnreached)
 }
 
-// The log is told of a change, not of each message.
+// The log reports a change, not each message.
 func TestRefusedMessagesAreLoggedOnce(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	admin := newClient(t, addr)
@@ -82,19 +83,19 @@ func TestRefusedMessagesAreLoggedOnce(t *testing.T) {
 		eventually(t, func() bool { return broker.BrokerStats().Queued == 0 })
 	}
 	assert.EqualValues(t, 400, broker.BrokerStats().Dropped)
-	assert.Equal(t, 1, log.count("refused"))
+	assert.Equal(t, 1, log.count("refuses messages"))
 	acl("+publish")
 	require.NoError(t, r.Emit("secret"))
 	eventually(t, func() bool { return broker.BrokerStats().Published > before })
 	acl("-publish")
 	require.NoError(t, r.Emit("secret"))
-	eventually(t, func() bool { return log.count("refused") == 2 })
+	eventually(t, func() bool { return log.count("refuses messages") == 2 })
 	assert.Zero(t, log.count("secret"), "no content in logs")
 	acl("+publish")
 }
 
-// Redis may end connections, as it does with those that read too slowly. All comes
-// back, and questions do not trip over a connection that is gone.
+// Redis may end connections, for example those that read too slowly. Everything
+// recovers, and requests do not fail because of a connection that is gone.
 func TestRedisEndsConnections(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	states := make(chan error, 100)
@@ -108,7 +109,7 @@ func TestRedisEndsConnections(t *testing.T) {
 		kill := admin.B().Arbitrary("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes").Build()
 		require.NoError(t, admin.Do(t.Context(), kill).Error())
 		away := 0
-		for range 4 { // both go, and come back
+		for range 4 { // both end, and reconnect
 			if err := <-states; err != nil {
 				away++
 			}
@@ -122,11 +123,11 @@ func TestRedisEndsConnections(t *testing.T) {
 	}
 }
 
-// A network that swallows everything does not keep a service from ending, nor from
-// beginning.
+// A network that swallows everything keeps a service neither from ending nor from
+// starting.
 func TestCloseWhileTheNetworkHangs(t *testing.T) {
 	proxy := redistest.Start(t).NewProxy(t)
-	for range 2 { // the second begins while it hangs
+	for range 2 { // the second starts while the network hangs
 		broker := newBroker(t, proxy.Addr, &redisbroker.Options{RequestTimeout: 300 * time.Millisecond})
 		r := newNode(t, broker)
 		connect(t, r)

@@ -15,17 +15,17 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// patient is a RequestTimeout that no machine exceeds, however busy it is: what takes
-// longer passes for a network that is away, and what is under way then is lost.
+// patient is a RequestTimeout that no machine exceeds, however busy it is: whatever
+// exceeds it counts as a network that is down, and what is under way is lost.
 const patient = time.Minute
 
-// TestBroker runs the suite of all brokers, with a network that is cut, which is
+// TestBroker runs the suite for all brokers with a network that is cut, which is
 // noticed at once.
 func TestBroker(t *testing.T) {
 	conform(t, (*redistest.Proxy).Cut, func(testing.TB) time.Duration { return patient })
 }
 
-// TestBrokerInSilence runs it with a network that says nothing any more, which is
+// TestBrokerInSilence runs the suite with a network that falls silent, which is
 // noticed after RequestTimeout.
 func TestBrokerInSilence(t *testing.T) {
 	conform(t, (*redistest.Proxy).Hold, func(tb testing.TB) time.Duration {
@@ -33,12 +33,12 @@ func TestBrokerInSilence(t *testing.T) {
 		case "NoWait", "SubscribeWhileAway", "Unreached", "FindWhileAway", "Back", "CloseWhileAway":
 			return 5 * time.Second // the default
 		}
-		return patient // nothing is held in other cases
+		return patient // other cases do not silence the network
 	})
 }
 
-// conform gives each broker a proxy of its own before Redis, and the RequestTimeout
-// of the case.
+// conform gives each broker its own proxy to Redis, and the RequestTimeout of the
+// case.
 func conform(t *testing.T, cut func(*redistest.Proxy), timeout func(testing.TB) time.Duration) {
 	t.Parallel()
 	redis := redistest.Start(t)
@@ -71,8 +71,8 @@ func conform(t *testing.T, cut func(*redistest.Proxy), timeout func(testing.TB) 
 	})
 }
 
-// publishEverywhere publishes on each channel that anybody is subscribed to, and
-// on some that match a pattern.
+// publishEverywhere publishes on every channel that has a subscriber, and on some
+// that match a pattern.
 func publishEverywhere(tb testing.TB, client rueidis.Client, message []byte) {
 	tb.Helper()
 	channels, err := client.Do(tb.Context(), client.B().PubsubChannels().Build()).AsStrSlice()

@@ -14,19 +14,19 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file turns MessagePack into JSON. What comes in may be anything: nothing is
-// reserved for a length that is merely announced, and keys stay in their order.
+// This file turns MessagePack into JSON. Input may be anything: memory is not
+// allocated for a length that is merely announced. Keys keep their order.
 
-// maxReadDepth is how deep what comes in is nested at most; encoding/json has the
-// same limit.
+// maxReadDepth is how deeply input may be nested; encoding/json has the same limit.
 const maxReadDepth = 10_000
 
 var (
 	errMalformed = errors.New("redisbroker: malformed message")
-	errTooBig    = errors.New("redisbroker: message beyond Options.MaxMessage")
+	errTooBig    = errors.New("redisbroker: message exceeds Options.MaxMessage")
 )
 
-// smallMessage is what is read without measuring it first: it cannot become much.
+// smallMessage is the size up to which input is read without measuring it first: it
+// cannot expand much.
 const smallMessage = 4 << 10
 
 // reader reads arguments, one after another.
@@ -35,12 +35,12 @@ type reader struct {
 	limit   int
 	scratch [64]byte
 
-	dry               bool // nothing is built, but counted here
+	dry               bool // nothing is built, only counted
 	text, attachments int
 }
 
-// read reads one value as an argument. Its attachments are parts of b. What does
-// not fit into limit is not built.
+// read reads one value as an argument. Its attachments are slices of b. What
+// exceeds limit is not built.
 func (r *reader) read(b []byte, limit int) (e payload.Value, rest []byte, err error) {
 	r.out, r.limit, r.text, r.attachments = payload.Value{}, limit, 0, 0
 	if len(b) > smallMessage {
@@ -59,7 +59,7 @@ func (r *reader) read(b []byte, limit int) (e payload.Value, rest []byte, err er
 	return r.out, rest, err
 }
 
-// reserve makes room for what was counted.
+// reserve allocates what was counted.
 func (r *reader) reserve() {
 	if r.text > 0 {
 		r.out.JSON = make([]byte, 0, r.text)
@@ -72,7 +72,7 @@ func (r *reader) reserve() {
 // attachmentSize is what an attachment holds besides its bytes.
 const attachmentSize = int(unsafe.Sizeof(payload.Attachment{}))
 
-// sizeOfValue is what an argument that was read holds besides the message.
+// sizeOfValue is what an argument holds besides the message it was read from.
 func sizeOfValue(e payload.Value) int { return cap(e.JSON) + cap(e.Attachments)*attachmentSize }
 
 func (r *reader) size() int { return r.text + r.attachments*attachmentSize }
@@ -87,7 +87,7 @@ func (r *reader) putBytes(b []byte) {
 	r.out.JSON = append(r.out.JSON, b...)
 }
 
-// attach puts bytes, which stay where they are.
+// attach appends bytes, without copying them.
 func (r *reader) attach(data []byte) {
 	if r.dry {
 		r.attachments++
@@ -140,8 +140,8 @@ func (r *reader) value(b []byte, depth int) (rest []byte, err error) {
 	return nil, errMalformed
 }
 
-// float puts a number as encoding/json does; what is none is null, as of
-// JSON.stringify.
+// float appends a number as encoding/json does; NaN and infinities become null, as
+// in JSON.stringify.
 func (r *reader) float(f float64) {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		r.put("null")
@@ -153,12 +153,12 @@ func (r *reader) float(f float64) {
 	}
 	text := strconv.AppendFloat(r.scratch[:0], f, format, -1, 64)
 	if n := len(text); format == 'e' && n >= 4 && text[n-4] == 'e' && text[n-3] == '-' && text[n-2] == '0' {
-		text = append(text[:n-2], text[n-1]) // e-09 is e-9
+		text = append(text[:n-2], text[n-1]) // e-09 becomes e-9
 	}
 	r.putBytes(text)
 }
 
-// quoted puts a string as encoding/json does.
+// quoted appends a string as encoding/json does.
 func (r *reader) quoted(s []byte) {
 	r.put(`"`)
 	from := 0
@@ -179,7 +179,7 @@ func (r *reader) quoted(s []byte) {
 	r.put(`"`)
 }
 
-// escape returns what a character of that size is written as; nil is as it is.
+// escape returns how a character of that size is written; nil means as it is.
 func (r *reader) escape(c rune, size int) []byte {
 	const hex = "0123456789abcdef"
 	b := r.scratch[:0]
@@ -234,14 +234,14 @@ func (r *reader) object(b []byte, depth int) ([]byte, error) {
 	return rest, err
 }
 
-// readMap calls field for each value of a map, with a key that is valid until it
-// returns; it returns what follows the value.
+// readMap calls field for each value of a map. The key is only valid during the
+// call. field returns what follows the value.
 func readMap(b []byte, field func(key, b []byte) ([]byte, error)) ([]byte, error) {
 	if msgp.NextType(b) != msgp.MapType {
 		return nil, errMalformed
 	}
 	n, b, err := msgp.ReadMapHeaderBytes(b)
-	var number []byte // what a key that is one is written into
+	var number []byte // buffer for keys that are numbers
 	for i := uint32(0); i < n && err == nil; i++ {
 		var key []byte
 		if msgp.NextType(b) == msgp.StrType {
@@ -257,8 +257,7 @@ func readMap(b []byte, field func(key, b []byte) ([]byte, error)) ([]byte, error
 	return b, err
 }
 
-// readKey reads a key: in JavaScript a number is one, too, and is appended to
-// buf.
+// readKey reads a key. In JavaScript it may be a number, which is appended to buf.
 func readKey(b, buf []byte) (key, rest []byte, err error) {
 	switch msgp.NextType(b) {
 	case msgp.StrType:
@@ -277,7 +276,7 @@ func readKey(b, buf []byte) (key, rest []byte, err error) {
 }
 
 // Extension types: the standard's timestamp, and the one that older notepacks used
-// for what JavaScript has and MessagePack has not.
+// for what JavaScript has and MessagePack lacks.
 const (
 	extTimestamp = -1
 	extOld       = 0
@@ -287,7 +286,7 @@ func isExtension(b []byte) bool {
 	return len(b) > 0 && (b[0] >= 0xd4 && b[0] <= 0xd8 || b[0] >= 0xc7 && b[0] <= 0xc9)
 }
 
-// isUndefined reports whether an old undefined is at hand: of a map it is left out.
+// isUndefined reports whether an old undefined comes next; in a map it is left out.
 func isUndefined(b []byte) bool {
 	return len(b) >= 3 && b[0] == 0xd4 && b[1] == extOld && b[2] == 0
 }
@@ -336,12 +335,12 @@ func (r *reader) extension(b []byte) (rest []byte, err error) {
 		ms := int64(binary.BigEndian.Uint64(data))
 		r.date(ms/1000, ms%1000*1e6)
 	default:
-		r.put("null") // undefined, or what nobody here knows
+		r.put("null") // undefined, or an unknown type
 	}
 	return rest, nil
 }
 
-// date puts what a Date is in JSON, by JavaScript's toISOString.
+// date appends a Date as JSON has it, in the form of JavaScript's toISOString.
 func (r *reader) date(seconds, nanos int64) {
 	t := time.Unix(seconds, nanos).UTC()
 	if year := t.Year(); year < 0 || year > 9999 || nanos > 999_999_999 {

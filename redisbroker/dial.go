@@ -17,24 +17,24 @@ import (
 //	Subscription.Close              RequestTimeout to send, leaveWait to leave
 //	Broker.Close                    the same, for all nodes together; then sockets are closed
 //	Emitter                         its context, and the client's timeouts
-//	dialling, and the handshake     Dialer.Timeout (rueidis: 5 s), Broker.Close
+//	dialing, and the handshake      Dialer.Timeout (rueidis: 5 s), Broker.Close
 //	PING, SUBSCRIBE, confirmation   RequestTimeout, the node's end
 //	PUBLISH                         RequestTimeout, Broker.Close
-//	giving a connection back        ConnWriteTimeout (RequestTimeout if unset), Broker.Close
-//	a connection that says nothing  Dialer.KeepAlive (rueidis: 1 s), then a PING of ConnWriteTimeout
-//	clients that are asked          RequestTimeout, or the asker's timeout, the node's end
+//	returning a connection          ConnWriteTimeout (RequestTimeout if unset), Broker.Close
+//	a connection that falls silent  Dialer.KeepAlive (rueidis: 1 s), then a PING of ConnWriteTimeout
+//	asking clients                  RequestTimeout, or the requester's timeout, the node's end
 //
-// A client that is the caller's has sockets of its own, and its BlockingPoolSize
-// (rueidis: 1024) has to be above the number of nodes: what it waits for ends with
-// its timeouts, beside, and not with Broker.Close.
+// If the caller supplies the client, its sockets are not ours: what it waits for
+// ends with its own timeouts, not with Broker.Close. Its BlockingPoolSize (rueidis:
+// 1024) must exceed the number of nodes.
 
-// sockets are the connections of a broker's client, which end with the broker
-// whatever that client waits for.
+// sockets are the connections of a broker's own client. They end with the broker,
+// whatever that client is waiting for.
 type sockets struct {
-	ctx   context.Context // ends dialling
+	ctx   context.Context // ends dialing
 	ofCtx func(context.Context, string, *net.Dialer, *tls.Config) (net.Conn, error)
 	of    func(string, *net.Dialer, *tls.Config) (net.Conn, error)
-	nagle bool // as option.DisableTCPNoDelay, which rueidis sets at a *net.TCPConn only
+	nagle bool // option.DisableTCPNoDelay, which rueidis only applies to a *net.TCPConn
 
 	mu     sync.Mutex // guards what follows
 	open   map[*socket]struct{}
@@ -47,7 +47,7 @@ type socket struct {
 	all *sockets
 }
 
-// track has the client's connections made by s, as option says.
+// track makes the client dial through s, as option says.
 func (s *sockets) track(option *rueidis.ClientOption) {
 	s.ofCtx, s.of, s.open = option.DialCtxFn, option.DialFn, make(map[*socket]struct{})
 	s.nagle = option.DisableTCPNoDelay
@@ -106,7 +106,7 @@ func (c *socket) Close() error {
 	return c.Conn.Close()
 }
 
-// close ends all sockets, and lets there be no more.
+// close ends all sockets and prevents new ones.
 func (s *sockets) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,18 +10,20 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Emitter publishes to a cluster without being a node of it, as
-// @socket.io/redis-emitter does: for cron jobs, workers and command lines. It is a
-// value that selects, as a wsrouter.Target does: its methods return changed
-// copies, and it may be used concurrently. A new one selects everyone in the
-// namespace "/".
+// Emitter publishes to a cluster without being one of its nodes, as
+// @socket.io/redis-emitter does: for cron jobs, workers and command-line tools.
+// Like a wsrouter.Target it is a value: its methods return changed copies, and it
+// is safe for concurrent use. Make one with [NewEmitter]. A new Emitter selects
+// everyone in the namespace "/".
 //
 //	emitter := redisbroker.NewEmitter(client, nil)
 //	err := emitter.To("user:7").Emit(ctx, "paid", invoice)
 //
-// Its operations wait for Redis until it has taken them, or ctx ends; the client's
-// ConnWriteTimeout and Dialer.Timeout bound that, too. That it has taken them says
-// nothing of whether any node, or client, was there.
+// Emit, Join, Leave, Disconnect and DisconnectTransport wait until Redis has
+// accepted the operation or ctx ends; the client's ConnWriteTimeout and
+// Dialer.Timeout bound the wait, too. Their error says that Redis did not confirm
+// it, or that the arguments are invalid. A nil error does not mean that any node or
+// client has received the operation.
 type Emitter struct {
 	client    rueidis.Client
 	key       string
@@ -31,13 +33,13 @@ type Emitter struct {
 	volatile  bool
 }
 
-// NewEmitter returns an Emitter that uses a client, which stays the caller's. Of
-// the options only Key counts; nil is the default.
+// NewEmitter returns an Emitter that uses the given client. The caller keeps
+// ownership of the client. opts may be nil; only Key is used.
 func NewEmitter(client rueidis.Client, opts *Options) Emitter {
 	return Emitter{client: client, key: opts.withDefaults().Key, namespace: "/"}
 }
 
-// Of selects a namespace by its full name, as "/chat".
+// Of selects a namespace by its full name, such as "/chat".
 func (e Emitter) Of(namespace string) Emitter {
 	e.namespace = namespace
 	return e
@@ -50,21 +52,21 @@ func (e Emitter) To(rooms ...string) Emitter {
 	return e
 }
 
-// Except takes out the connections that are in any of the rooms.
+// Except excludes the connections in any of the rooms.
 func (e Emitter) Except(rooms ...string) Emitter {
 	e.to.Except = append(slices.Clip(e.to.Except), rooms...)
 	return e
 }
 
 // Volatile makes nodes drop an Emit for a client that reads too slowly, instead of
-// closing it.
+// closing the client as slow.
 func (e Emitter) Volatile() Emitter {
 	e.volatile = true
 	return e
 }
 
-// Emit sends an event to the selected connections. Event and arguments are as of
-// wsrouter.Target.Emit.
+// Emit sends an event to the selected connections. See wsrouter.Target.Emit for
+// event and args.
 func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
 	if isReserved(event) {
 		return fmt.Errorf("redisbroker: event name %q is reserved", event)
@@ -87,7 +89,8 @@ func (e Emitter) Emit(ctx context.Context, event string, args ...any) error {
 	return e.publish(ctx, channelsOf(e.key, e.namespace, emitterUID).of(e.to), data)
 }
 
-// isReserved reports whether clients would take the event for garbage, and close.
+// isReserved reports whether clients would treat the event as a violation of the
+// protocol and close.
 func isReserved(event string) bool {
 	switch event {
 	case "", "connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener":
@@ -101,7 +104,7 @@ func (e Emitter) Join(ctx context.Context, rooms ...string) error {
 	return e.operate(ctx, &broker.Operation{Kind: broker.OpJoin, Rooms: rooms})
 }
 
-// Leave takes the selected connections out of rooms.
+// Leave removes the selected connections from rooms.
 func (e Emitter) Leave(ctx context.Context, rooms ...string) error {
 	return e.operate(ctx, &broker.Operation{Kind: broker.OpLeave, Rooms: rooms})
 }
@@ -111,8 +114,8 @@ func (e Emitter) Disconnect(ctx context.Context) error {
 	return e.operate(ctx, &broker.Operation{Kind: broker.OpDisconnect})
 }
 
-// DisconnectTransport closes them and what they are connected over, with all their
-// namespaces, as wsrouter.Target's does.
+// DisconnectTransport closes the selected connections and their transports, with
+// all namespaces on them, like the method of wsrouter.Target.
 func (e Emitter) DisconnectTransport(ctx context.Context) error {
 	return e.operate(ctx, &broker.Operation{Kind: broker.OpDisconnect, Transport: true})
 }
@@ -134,7 +137,7 @@ func (e Emitter) operate(ctx context.Context, op *broker.Operation) error {
 
 func (e Emitter) publish(ctx context.Context, channel string, data []byte) error {
 	if e.some && len(e.to.Rooms) == 0 {
-		return nil // nobody
+		return nil // selects nobody
 	}
 	command := e.client.B().Publish().Channel(channel).Message(rueidis.BinaryString(data)).Build()
 	if err := e.client.Do(ctx, command).Error(); err != nil {

@@ -16,21 +16,21 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file turns JSON into MessagePack as notepack writes it, which is what the
-// nodes on Node.js read: integers in their smallest form, unsigned from zero on,
-// all other numbers as float64, bytes as bin. What they read must be faultless: a
-// message that their decoder throws at ends their process.
+// This file turns JSON into MessagePack as notepack writes it, which is what nodes
+// on Node.js read: integers in their smallest form, unsigned from zero on, all
+// other numbers as float64, bytes as bin. The result must be flawless: a message at
+// which their decoder throws ends their process.
 
-// maxDepth is how deep arrays and objects are nested at most in what is sent. The
-// decoder of Node.js runs out of stack some way above it.
+// maxDepth is how deeply arrays and objects may be nested in what is sent. The
+// decoder of Node.js runs out of stack somewhat above it.
 const maxDepth = 512
 
-var errNoJSON = errors.New("redisbroker: an argument is no JSON")
+var errNoJSON = errors.New("redisbroker: an argument is not JSON")
 
 var errDepth = fmt.Errorf("redisbroker: arguments nested deeper than %d", maxDepth)
 
-// appendValue appends an argument. An empty one, which is what broker.Node
-// has of an answer without data, is null.
+// appendValue appends an argument. An empty Value, which broker.Node returns for an
+// answer without data, becomes null.
 func appendValue(b []byte, e payload.Value) ([]byte, error) {
 	if len(e.JSON) == 0 && len(e.Attachments) == 0 {
 		return msgp.AppendNil(b), nil
@@ -39,14 +39,14 @@ func appendValue(b []byte, e payload.Value) ([]byte, error) {
 	if len(e.Attachments) > 0 {
 		w.json = e.Append(make([]byte, 0, len(e.JSON)+len(e.Attachments)), func(b []byte, _ int) []byte {
 			w.gaps = append(w.gaps, len(b))
-			return append(b, '0') // so that it is JSON
+			return append(b, '0') // makes it JSON
 		})
 	}
 	return w.append(b, math.MaxInt)
 }
 
-// append appends the whole text, if that, and what it takes to know how, may be
-// within limit.
+// append appends the whole text if that, and what is needed to do it, stays within
+// limit.
 func (w *writer) append(b []byte, limit int) ([]byte, error) {
 	if !json.Valid(w.json) {
 		return nil, errNoJSON
@@ -68,10 +68,10 @@ func (w *writer) append(b []byte, limit int) ([]byte, error) {
 	return w.value(slices.Grow(b, size)), nil
 }
 
-// measure looks ahead into a valid JSON text: how many arrays and objects are in
-// it, and how many bytes it becomes at most.
+// measure looks ahead in a valid JSON text: how many arrays and objects it has, and
+// how many bytes it becomes at most.
 func measure(text []byte) (containers, size int, err error) {
-	size = len(text) + len(text)/128 + 8 // that much the lengths of long strings and lists add
+	size = len(text) + len(text)/128 + 8 // what the lengths of long strings and lists may add
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -86,13 +86,14 @@ func measure(text []byte) (containers, size int, err error) {
 		case ']', '}':
 			depth--
 		case '.', 'e', 'E':
-			size += 6 // a number of three bytes may take nine
+			size += 6 // a number of three bytes may become nine
 		}
 	}
 	return containers, size, nil
 }
 
-// mayBeDeep reports whether one of the arguments may be too deep, at no cost.
+// mayBeDeep reports whether one of the arguments may be nested too deeply. It is
+// cheap.
 func mayBeDeep(args []payload.Value) bool {
 	for _, e := range args {
 		if bytes.Count(e.JSON, []byte("["))+bytes.Count(e.JSON, []byte("{")) > maxDepth {
@@ -102,16 +103,16 @@ func mayBeDeep(args []payload.Value) bool {
 	return false
 }
 
-// writer goes through a valid JSON text.
+// writer walks a valid JSON text.
 type writer struct {
 	json        []byte
 	at          int
-	counts      []uint32 // of the elements of each array and object, in the order in which they begin
-	gaps        []int    // where in json the attachments belong
+	counts      []uint32 // number of elements of each array and object, in order of appearance
+	gaps        []int    // where the attachments belong in json
 	attachments []payload.Attachment
 }
 
-// count looks ahead: in MessagePack the count comes first.
+// count looks ahead, because in MessagePack the count comes first.
 func (w *writer) count(containers int) {
 	w.counts = make([]uint32, 0, containers)
 	var open []int // indices into counts
@@ -212,7 +213,8 @@ func (w *writer) container(b []byte, kind byte) []byte {
 	return b
 }
 
-// string takes the string at hand. It is always valid UTF-8: others throw there.
+// string consumes the next string. The result is always valid UTF-8: other nodes
+// throw at anything else.
 func (w *writer) string(b []byte) []byte {
 	end := stringEnd(w.json, w.at)
 	raw := w.json[w.at:end]
@@ -231,7 +233,7 @@ func (w *writer) string(b []byte) []byte {
 func validText(s string) string { return strings.ToValidUTF8(s, string(utf8.RuneError)) }
 
 func appendNumber(b []byte, text string) []byte {
-	if !strings.ContainsAny(text, ".eE") { // of a failure the error costs more than the number
+	if !strings.ContainsAny(text, ".eE") { // creating an error would cost more than the number
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return appendInt(b, n)
 		}
@@ -239,9 +241,9 @@ func appendNumber(b []byte, text string) []byte {
 			return msgp.AppendUint64(b, n)
 		}
 	}
-	f, _ := strconv.ParseFloat(text, 64) // beyond its range that is an infinity, as in JavaScript
+	f, _ := strconv.ParseFloat(text, 64) // out of range is an infinity, as in JavaScript
 	if f == math.Trunc(f) && math.Abs(f) <= 1<<53 {
-		return appendInt(b, int64(f)) // JavaScript knows no difference
+		return appendInt(b, int64(f)) // the same to JavaScript
 	}
 	return msgp.AppendFloat64(b, f)
 }

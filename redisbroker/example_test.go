@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// One line more than a single server has. Servers on Node.js with Socket.IO's Redis
-// adapter, or NestJS's RedisIoAdapter, may be in the same cluster.
+// It takes one line more than a single server. Servers on Node.js with Socket.IO's
+// Redis adapter or NestJS's RedisIoAdapter may be in the same cluster.
 func ExampleNew() {
 	broker, err := redisbroker.New(rueidis.ClientOption{InitAddress: []string{"localhost:6379"}}, nil)
 	if err != nil {
@@ -36,7 +36,7 @@ func ExampleNew() {
 	log.Println(errors.Join(router.Shutdown(ctx), server.Shutdown(ctx), broker.Close()))
 }
 
-// A cron job tells clients something, without being a server itself.
+// A cron job tells clients something without being a server itself.
 func ExampleNewEmitter() {
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{"localhost:6379"}})
 	if err != nil {

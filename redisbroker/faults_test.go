@@ -25,7 +25,7 @@ import (
 )
 
 // nodeEnv makes this test program a node instead: it has one client, in the room
-// "room", and prints each event that it gets. What it reads are commands, see
+// "room", and prints each event that the client receives. It reads commands, see
 // runNode.
 const nodeEnv = "WSROUTER_TEST_NODE"
 
@@ -105,7 +105,7 @@ func (p *process) kill() {
 	p.cmd.Wait()
 }
 
-// expect waits for an event, and passes over those that begin with skip.
+// expect waits for an event and skips those that begin with skip.
 func (p *process) expect(event, skip string) {
 	p.t.Helper()
 	for {
@@ -123,8 +123,8 @@ func (p *process) expect(event, skip string) {
 	}
 }
 
-// reach emits until the process has got one: what was emitted while a node was away
-// is lost.
+// reach emits until the process has received one: what was emitted while a node was
+// unreachable is lost.
 func reach(t *testing.T, r *wsrouter.Router, p *process) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -153,7 +153,7 @@ func TestRedisIsRestarted(t *testing.T) {
 	require.Error(t, <-states)
 	require.NoError(t, r.To("room").Emit("meanwhile"))
 	for name := client.Next(nil); name != "meanwhile"; name = client.Next(nil) {
-		require.Equal(t, "probe", name, "local delivery goes on")
+		require.Equal(t, "probe", name, "local delivery continues")
 	}
 	eventually(t, func() bool { // one connection may notice before the other
 		return errors.Is(r.To("room").Join("x"), wsrouter.ErrUnreached)
@@ -172,8 +172,8 @@ func TestRedisIsRestarted(t *testing.T) {
 	assert.Zero(t, r.Stats().Broker.Away)
 }
 
-// A network that swallows everything for 10 s is noticed, waited for and come back
-// to; whoever publishes meanwhile does not wait, and fills a queue, not the memory.
+// A network that swallows everything for 10 s is noticed and recovered from. Those
+// who publish meanwhile do not wait; they fill a queue, not the memory.
 func TestTheNetworkIsGoneFor10Seconds(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := server.NewProxy(t)
@@ -194,7 +194,7 @@ func TestTheNetworkIsGoneFor10Seconds(t *testing.T) {
 		longest = max(longest, time.Since(start))
 		emits++
 		if emits%1000 == 0 {
-			time.Sleep(100 * time.Millisecond) // 100 MB/s would be another test
+			time.Sleep(100 * time.Millisecond) // 100 MB/s would be a different test
 		}
 	}
 	stats := r.Stats().Broker
@@ -240,7 +240,7 @@ func TestSlowRedis(t *testing.T) {
 	assert.Zero(t, r.Stats().Broker.Dropped)
 }
 
-// A node that is killed is not waited for: Redis knows that it is gone.
+// Nobody waits for a node that is killed: Redis knows that it is gone.
 func TestANodeDiesWithoutAWord(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	r := newNode(t, newBroker(t, addr, nil))
@@ -264,7 +264,7 @@ func TestANodeDiesWithoutAWord(t *testing.T) {
 	assert.Equal(t, 1, find(), "a node that leaves has left when its Shutdown has returned")
 }
 
-// What a broker closed in the middle of everything leaves behind is nothing; see
+// A broker that is closed in the middle of everything leaves nothing behind; see
 // TestMain.
 func TestClose(t *testing.T) {
 	server := redistest.Start(t)

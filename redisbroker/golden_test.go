@@ -82,7 +82,7 @@ func TestMessagePackIsThatOfNotepack(t *testing.T) {
 	} {
 		assert.Equal(t, test.want, packed(t, test.in), "%v", test.in)
 	}
-	b, err := appendValue(nil, payload.Value{JSON: []byte("\"\xff\"")}) // which payload.Encode refuses
+	b, err := appendValue(nil, payload.Value{JSON: []byte("\"\xff\"")}) // payload.Encode refuses this
 	require.NoError(t, err)
 	assert.Equal(t, "a3efbfbd", hex.EncodeToString(b))
 }
@@ -97,7 +97,7 @@ func TestWhatIsTooDeepForNodeIsNotSent(t *testing.T) {
 	assert.ErrorIs(t, err, errDepth)
 }
 
-// Such arguments come from calls without an answer's data, or from mistakes: they
+// Such arguments come from calls whose answer has no data, or from mistakes. They
 // must not become messages that nobody can read.
 func TestWhatIsNoJSONIsNotSent(t *testing.T) {
 	assert.Equal(t, "c0", packed(t, payload.Value{}))
@@ -111,9 +111,9 @@ func TestReadValue(t *testing.T) {
 	for _, test := range []struct{ in, want string }{
 		{"d6ff6553f100", `"2023-11-14T22:13:20.000Z"`},
 		{"d7ff1d5353006553f100", `"2023-11-14T22:13:20.123Z"`},
-		{"c70cff40000000000000006553f100", "null"}, // more than a second of nanoseconds
+		{"c70cff40000000000000006553f100", "null"}, // more nanoseconds than a second has
 		{"c70cff0754d4c0000000006553f100", `"2023-11-14T22:13:20.123Z"`},
-		{"d7000000018bcfe56800", `"2023-11-14T22:13:20.000Z"`}, // of an older notepack
+		{"d7000000018bcfe56800", `"2023-11-14T22:13:20.000Z"`}, // from an older notepack
 		{"d40000", "null"},
 		{"82a16101a162d40000", `{"a":1}`}, // undefined
 		{"92d4000001", "[null,1]"},
@@ -173,7 +173,8 @@ func TestReadRefusesWhatIsMalformed(t *testing.T) {
 	}
 }
 
-// What is announced costs nothing, and what comes costs little more than its bytes.
+// What is merely announced costs nothing, and what arrives costs little more than
+// its bytes.
 func TestBombsCostLittle(t *testing.T) {
 	const size = 1 << 18
 	many := func(n int, value string) string {
@@ -279,8 +280,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// FuzzWrite holds the writer to what others read: all of JSON is written as
-// MessagePack that has the same meaning, and nothing else is written at all.
+// FuzzWrite checks the writer against what others read: all JSON is written as
+// MessagePack with the same meaning, and nothing else is written at all.
 func FuzzWrite(f *testing.F) {
 	for _, seed := range []string{
 		`null`, ` { "b" : [ ] , "a\"" : { } , "c":[1, {"d":"]"}] } `, `-0`, `1e999`, `[1.5,-129,18446744073709551615]`,
@@ -292,22 +293,22 @@ func FuzzWrite(f *testing.F) {
 		b, err := appendValue(nil, payload.Value{JSON: text})
 		if err != nil {
 			if json.Valid(text) && !errors.Is(err, errDepth) {
-				t.Fatalf("%q is refused: %v", text, err)
+				t.Fatalf("%q was refused: %v", text, err)
 			}
 			return
 		}
 		if len(text) > 0 && !json.Valid(text) {
-			t.Fatalf("%q is written", text)
+			t.Fatalf("%q was written", text)
 		}
 		if rest, err := msgp.Skip(b); err != nil || len(rest) > 0 {
-			t.Fatalf("%q is written as %x", text, b)
+			t.Fatalf("%q was written as %x", text, b)
 		}
 		e, _, err := new(reader).read(b, testLimit)
 		if err != nil {
 			t.Fatalf("%q cannot be read back: %v", text, err)
 		}
 		var want, got any
-		if utf8.Valid(text) && json.Unmarshal(text, &want) == nil { // it knows no number beyond float64
+		if utf8.Valid(text) && json.Unmarshal(text, &want) == nil { // it knows no numbers beyond float64
 			if err := json.Unmarshal(e.JSON, &got); err != nil || !assert.ObjectsAreEqual(want, got) {
 				t.Fatalf("%q comes back as %q", text, e.JSON)
 			}

@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// health knows which parts of a broker cannot reach Redis: while one of them
-// cannot, the broker is away.
+// health knows which parts of a broker cannot reach Redis. While any cannot, Redis
+// counts as unreachable.
 type health struct {
 	opts *Options
 
-	telling sync.Mutex // held while the user is told, so that news come in order
+	telling sync.Mutex // held while the user is told, so that reports arrive in order
 
 	mu    sync.Mutex // guards what follows
 	parts map[any]error
-	since time.Time // when the first of them went down
+	since time.Time // when the first of them failed
 }
 
-// The parts besides the nodes.
+// The parts other than nodes.
 const (
 	connecting = "connecting"
 	publishing = "publishing"
@@ -49,10 +49,10 @@ func (h *health) change(part any, err error) {
 	h.mu.Unlock()
 	switch {
 	case is && !was:
-		h.opts.Logger.Warn("redisbroker: Redis is away, other nodes are not reached", "err", err)
+		h.opts.Logger.Warn("redisbroker: Redis is unreachable, and so are other nodes", "err", err)
 		h.tell(err)
 	case was && !is:
-		h.opts.Logger.Info("redisbroker: Redis is back", "after", away)
+		h.opts.Logger.Info("redisbroker: Redis is reachable again", "after", away)
 		h.tell(nil)
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// hostile are messages of some size which become much where nobody counts: a value
-// for each element of an array, and texts of JSON.
+// hostile returns messages of about that size which expand if nobody counts: a
+// value for each element of an array, and texts of JSON.
 func hostile(size int) map[string]string {
 	many := func(value string) string {
 		n := size / len(value)
@@ -72,8 +72,8 @@ func hostileJSON(size int) map[string]string {
 	return messages
 }
 
-// What a message costs while it is read is bounded by what the limit allows, itself
-// included, whatever it consists of.
+// Whatever a message consists of, reading it costs no more than the limit allows,
+// including the message itself.
 func TestAMessageCostsLessThanFourTimesTheLimit(t *testing.T) {
 	const limit = 256 << 10
 	for _, size := range []int{limit / 8, limit - 1000} {
@@ -100,8 +100,8 @@ func TestWhatIsLargerThanMaxMessageIsNotRead(t *testing.T) {
 	}
 }
 
-// What is large but honest is read: the same bytes out, and twice as much for
-// texts in which half of the characters are escaped.
+// Large but honest messages are read. They may expand to the same number of bytes,
+// and to twice as many for texts in which half of the characters are escaped.
 func TestLargeMessagesAreRead(t *testing.T) {
 	const limit = 256 << 10
 	for _, arg := range []any{

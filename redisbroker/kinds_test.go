@@ -28,7 +28,7 @@ import (
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
-// reaches checks that two nodes reach each other by way of the options.
+// reaches checks that two nodes reach each other with these options.
 func reaches(t *testing.T, a, b rueidis.ClientOption) {
 	t.Helper()
 	node := func(option rueidis.ClientOption) *wsrouter.Router {
@@ -62,7 +62,7 @@ func reaches(t *testing.T, a, b rueidis.ClientOption) {
 	cb.Expect("joined", nil)
 }
 
-// Two masters with a replica each. Nodes subscribe at masters: that is where all of
+// Two masters with a replica each. Nodes subscribe at masters, where all of
 // Node.js's clients count.
 func TestRedisCluster(t *testing.T) {
 	type server struct {
@@ -93,7 +93,7 @@ func TestRedisCluster(t *testing.T) {
 	}
 	for i, replica := range servers[2:] {
 		id := do(servers[i], "CLUSTER", "MYID")
-		eventually(t, func() bool { // it has to hear of its master first
+		eventually(t, func() bool { // it must learn of its master first
 			_, err := command(replica, "CLUSTER", "REPLICATE", id)
 			return err == nil
 		})
@@ -105,7 +105,7 @@ func TestRedisCluster(t *testing.T) {
 			}
 			slots, err := s.client.Do(t.Context(), s.client.B().ClusterSlots().Build()).ToArray()
 			return err == nil && !slices.ContainsFunc(slots, func(part rueidis.RedisMessage) bool {
-				nodes, _ := part.ToArray() // two numbers before them
+				nodes, _ := part.ToArray() // two numbers precede them
 				return len(nodes) != 4
 			})
 		})
@@ -159,7 +159,7 @@ func TestTLSAndPassword(t *testing.T) {
 	reaches(t, option, option)
 }
 
-// certificate makes one that signs itself.
+// certificate makes a self-signed certificate.
 func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

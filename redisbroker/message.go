@@ -14,15 +14,15 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file reads what is said on the channels, outgoing.go writes it. Broadcasts
-// are MessagePack, requests and answers JSON unless they carry arguments.
+// This file reads what arrives on the channels; outgoing.go writes it. Broadcasts
+// are MessagePack. Requests and answers are JSON unless they carry arguments.
 
 // channels are the names of one namespace's channels.
 type channels struct {
-	broadcast string // and, with a room and # behind it, that of the room
+	broadcast string // followed by the room and # for that of a room
 	request   string
 	response  string
-	own       string // where nodes answer that speak to the asker alone
+	own       string // for nodes that answer the requester alone
 }
 
 func channelsOf(key, namespace, uid string) channels {
@@ -35,10 +35,10 @@ func channelsOf(key, namespace, uid string) channels {
 	return c
 }
 
-// responseTo is the channel that only the node with this uid hears.
+// responseTo returns the channel that only the node with this uid hears.
 func (c channels) responseTo(uid string) string { return c.response + uid + "#" }
 
-// of is the channel of a broadcast: those for one room have one of their own.
+// of returns the channel of a broadcast. A single room has its own.
 func (c channels) of(s broker.Selection) string {
 	if len(s.Rooms) == 1 {
 		return c.broadcast + s.Rooms[0] + "#"
@@ -47,16 +47,16 @@ func (c channels) of(s broker.Selection) string {
 }
 
 const (
-	packetEvent = 2 // Socket.IO's, with attachments or without
+	packetEvent = 2 // Socket.IO's, with or without attachments
 	emitterUID  = "emitter"
-	maxArgs     = 1 << 16  // of an event that comes in: each costs much more than its byte
+	maxArgs     = 1 << 16  // of a received event: each costs much more than its byte
 	maxNames    = 10_000   // in To and Except of a selection together, and in a list of rooms
 	maxName     = 64 << 10 // bytes of a name
 )
 
 var errNames = fmt.Errorf("redisbroker: more than %d rooms", maxNames)
 
-// checkNames refuses what no node would take.
+// checkNames refuses what no node would accept.
 func checkNames(op *broker.Operation) error {
 	if len(op.To.Rooms)+len(op.To.Except) > maxNames || len(op.Rooms) > maxNames {
 		return errNames
@@ -64,29 +64,28 @@ func checkNames(op *broker.Operation) error {
 	return nil
 }
 
-// messageOverhead is what a message, and the goroutine that answers it, cost
-// besides.
+// messageOverhead is what a message and the goroutine that answers it cost besides.
 const messageOverhead = 8 << 10
 
-// What is built of a message for each element of a list, besides texts.
+// What each element of a list costs, besides texts.
 const (
 	nameSize   = int(unsafe.Sizeof(""))
 	argSize    = int(unsafe.Sizeof(payload.Value{}))
 	memberSize = int(unsafe.Sizeof(broker.Member{}))
 )
 
-// message is anything that comes in. Which fields there are depends on the kind.
-// Its attachments are parts of the bytes that were read.
+// message is anything received. Which fields are set depends on the kind. Its
+// attachments are slices of the bytes that were read.
 type message struct {
-	size   int // bytes that it holds, about
-	left   int // bytes that may still be built
+	size   int // roughly how many bytes it holds
+	left   int // how many bytes may still be built
 	reader reader
 
 	uid       string
 	requestID string
 	kind      int
 
-	namespace string          // of a packet; empty is "/"
+	namespace string          // of a packet; empty means "/"
 	args      []payload.Value // of a packet, or the data of a serverSideEmit; the first is the event
 
 	hasOpts  bool
@@ -95,7 +94,7 @@ type message struct {
 	timeout  time.Duration
 
 	rooms     []string
-	sid, room string // of old nodes
+	sid, room string // used by old nodes
 	close     bool
 
 	sockets []broker.Member // of an answer
@@ -116,8 +115,8 @@ const (
 	answerAck             = 9
 )
 
-// readBroadcast reads what appendBroadcast wrote. Neither the message nor what is
-// built of it may be beyond limit.
+// readBroadcast reads what appendBroadcast writes. Neither the message nor what is
+// built from it may exceed limit.
 func readBroadcast(b []byte, limit int) (m *message, err error) {
 	if len(b) > limit {
 		return nil, errTooBig
@@ -149,13 +148,14 @@ func readBroadcast(b []byte, limit int) (m *message, err error) {
 }
 
 // readMessage reads a request or an answer. Neither the message nor what is built
-// of it may be beyond limit, nor what JSON becomes meanwhile beyond 1.5 times that.
+// from it may exceed limit, and JSON, which is converted first, may not become more
+// than 1.5 times that.
 func readMessage(data []byte, limit int) (m *message, err error) {
 	if len(data) > limit {
 		return nil, errTooBig
 	}
 	if len(data) > 0 && data[0] == '{' {
-		if data, err = packRequest(data, limit+limit/2); err != nil { // one reader is enough
+		if data, err = packRequest(data, limit+limit/2); err != nil { // so that one reader is enough
 			return nil, err
 		}
 	}
@@ -171,7 +171,7 @@ func readMessage(data []byte, limit int) (m *message, err error) {
 	return m, nil
 }
 
-// packRequest turns JSON into MessagePack, unless that takes more than limit.
+// packRequest turns JSON into MessagePack unless that takes more than limit.
 func packRequest(text []byte, limit int) ([]byte, error) {
 	if !utf8.Valid(text) {
 		return nil, errMalformed
@@ -188,7 +188,7 @@ func (m *message) charge(size int) error {
 	return nil
 }
 
-// name reads an event's or a room's name, or an id.
+// name reads the name of an event or a room, or an id.
 func (m *message) name(b []byte) (name string, rest []byte, err error) {
 	var number [32]byte
 	key, rest, err := readKey(b, number[:0])
@@ -204,8 +204,8 @@ func (m *message) name(b []byte) (name string, rest []byte, err error) {
 	return validText(string(key)), rest, nil
 }
 
-// array reads the head of an array whose elements take that many bytes each, and
-// charges for them. No element is smaller than a byte.
+// array reads the head of an array whose elements cost that many bytes each, and
+// charges for them. No element is smaller than one byte.
 func (m *message) array(b []byte, each int) (n int, rest []byte, err error) {
 	if msgp.NextType(b) != msgp.ArrayType {
 		return 0, nil, errMalformed
@@ -218,7 +218,7 @@ func (m *message) array(b []byte, each int) (n int, rest []byte, err error) {
 	return n, rest, m.charge(n * each)
 }
 
-// names reads an array of at most that many; nil is an empty one.
+// names reads an array of at most that many names; nil counts as empty.
 func (m *message) names(b []byte, most int) (list []string, rest []byte, err error) {
 	if msgp.NextType(b) == msgp.NilType {
 		rest, err = msgp.ReadNilBytes(b)
@@ -259,7 +259,7 @@ func (m *message) field(key, b []byte) (rest []byte, err error) {
 	case "opts":
 		rest, err = m.opts(b)
 	case "packet":
-		if msgp.NextType(b) != msgp.MapType { // an ack's argument
+		if msgp.NextType(b) != msgp.MapType { // the argument of an ack
 			return msgp.Skip(b)
 		}
 		rest, err = m.packet(b)
@@ -393,7 +393,7 @@ func (m *message) member(b []byte) (found broker.Member, rest []byte, err error)
 	return found, rest, err
 }
 
-// data reads what a client's owner has set; nil is nothing.
+// data reads what the owner of a client has set; nil means nothing.
 func (m *message) data(b []byte) (data json.RawMessage, rest []byte, err error) {
 	e, rest, err := m.value(b)
 	if err != nil {
@@ -409,13 +409,13 @@ func (m *message) data(b []byte) (data json.RawMessage, rest []byte, err error) 
 		}
 		data, _ = payload.AppendJSON(make([]byte, 0, size), e)
 	}
-	if string(data) == "{}" { // Socket.IO's nothing
+	if string(data) == "{}" { // Socket.IO's way to say nothing
 		return nil, rest, nil
 	}
 	return data, rest, nil
 }
 
-// event is the packet's event and its arguments.
+// event returns the packet's event and its arguments.
 func (m *message) event() (name string, args []payload.Value, ok bool) {
 	if len(m.args) == 0 || len(m.args[0].Attachments) > 0 || len(m.args[0].JSON) > maxName {
 		return "", nil, false

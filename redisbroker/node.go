@@ -14,7 +14,7 @@ import (
 )
 
 // node is one namespace of one router in the cluster. It has a connection of its
-// own: the others count them.
+// own, because other nodes count connections.
 type node struct {
 	b        *Broker
 	of       broker.Node
@@ -26,8 +26,8 @@ type node struct {
 	ended    chan struct{} // closed when its goroutine has ended
 	working  sync.WaitGroup
 
-	telling, emitting, calling slots         // the kinds of questions, see serve
-	making                     chan struct{} // has one while an answer of tell is made
+	telling, emitting, calling slots         // the kinds of requests, see serve
+	making                     chan struct{} // holds one token while tell makes an answer
 
 	mu        sync.Mutex // guards what follows
 	questions map[string]*question
@@ -59,18 +59,18 @@ func (b *Broker) Subscribe(ctx context.Context, of broker.Node) (broker.Subscrip
 	select {
 	case <-n.up:
 	case <-patience.C:
-	case <-ctx.Done(): // whoever ends it closes what it gets
+	case <-ctx.Done(): // the caller closes what it gets
 	case <-n.ctx.Done():
 	}
 	return n, nil
 }
 
-// leaveWait is how long nodes that leave wait for Redis to say that they have, and
-// for questions that are being answered.
+// leaveWait is how long nodes that leave wait for Redis to confirm it, and for
+// requests that are being answered.
 const leaveWait = time.Second
 
-// Close implements [broker.Subscription]: what has been published is sent before,
-// for at most RequestTimeout, and then Redis has leaveWait to confirm.
+// Close implements [broker.Subscription]. What has been published is sent first,
+// for at most RequestTimeout; then Redis has leaveWait to confirm.
 func (n *node) Close() error {
 	n.b.drain()
 	n.b.mu.Lock()
@@ -81,7 +81,7 @@ func (n *node) Close() error {
 	return nil
 }
 
-// within waits until fn returns, but not longer than d.
+// within waits until fn returns, but at most for d.
 func within(d time.Duration, fn func()) {
 	done := make(chan struct{})
 	go func() {
@@ -101,7 +101,7 @@ func (n *node) run() {
 	defer close(n.ended)
 	defer func() {
 		if n.b.ctx.Err() == nil {
-			n.b.health.up(n) // it is nobody's concern any more
+			n.b.health.up(n) // it no longer matters to anybody
 		}
 	}()
 	n.b.retry(n.ctx, n, func() error {
@@ -117,12 +117,12 @@ func (n *node) run() {
 	})
 }
 
-// subscribed subscribes, and returns when the connection is lost, or ctx ends.
+// subscribed subscribes, and returns when the connection is lost or ctx ends.
 func (n *node) subscribed(client rueidis.Client) (err error) {
 	conn, release := client.Dedicate()
 	defer func() {
 		if n.ctx.Err() == nil {
-			n.b.health.down(n, err) // before release, which may have to wait for Redis
+			n.b.health.down(n, err) // before release, which may wait for Redis
 		}
 		release()
 	}()
@@ -141,7 +141,8 @@ func (n *node) subscribed(client rueidis.Client) (err error) {
 	})
 	ctx, cancel := context.WithTimeout(n.ctx, n.b.opts.RequestTimeout)
 	defer cancel()
-	// The key makes it a master in a Redis Cluster: some nodes count at masters only.
+	// The key selects a master in a Redis Cluster: some nodes count at masters
+	// only.
 	if err := conn.Do(ctx, conn.B().Arbitrary("PING").Keys(n.channels.request).Build()).Error(); err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func gone(err error) error {
 	return err
 }
 
-// escapePattern makes a pattern that matches just that text.
+// escapePattern returns a pattern that matches exactly that text.
 func escapePattern(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }
@@ -197,7 +198,7 @@ func (n *node) Publish(op *broker.Operation) error {
 	}
 	if op.Kind == broker.OpEmit {
 		encode := func() ([]byte, error) { return appendBroadcast(nil, n.uid, n.of.Name(), op) }
-		if mayBeDeep(op.Args) { // whoever emits is told
+		if mayBeDeep(op.Args) { // tells the emitter at once
 			if _, err := encode(); err != nil {
 				return err
 			}
@@ -210,7 +211,7 @@ func (n *node) Publish(op *broker.Operation) error {
 	return n.b.enqueueJSON(request, n.channels.request, operationRequest(n.uid, op))
 }
 
-// enqueueJSON hands a request or an answer to the queue.
+// enqueueJSON puts a request or an answer into the queue.
 func (b *Broker) enqueueJSON(kind itemKind, channel string, v any) error {
 	data, err := payload.AppendJSON(nil, v)
 	if err != nil {
@@ -224,7 +225,7 @@ func (b *Broker) enqueueBytes(kind itemKind, channel string, data []byte) error 
 	return b.enqueue(item{channel: channel, size: cap(data), kind: kind, encode: encode})
 }
 
-// receive is called for each message, one after another. It waits for nobody.
+// receive is called for each message, one after another. It does not block.
 func (n *node) receive(msg rueidis.PubSubMessage) {
 	if n.ctx.Err() != nil {
 		return

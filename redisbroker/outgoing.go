@@ -8,7 +8,7 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file has what this node says on the channels.
+// This file writes what this node sends on the channels.
 
 // appendBroadcast appends [uid, packet, opts].
 func appendBroadcast(b []byte, uid, namespace string, op *broker.Operation) ([]byte, error) {
@@ -35,7 +35,7 @@ func appendBroadcast(b []byte, uid, namespace string, op *broker.Operation) ([]b
 	return msgp.AppendBool(msgp.AppendString(msgp.AppendMapHeader(b, 1), "volatile"), true), nil
 }
 
-// opts are what a request selects, and the flags that Node.js expects there.
+// requestOpts is what a request selects, and the flags that Node.js expects there.
 type requestOpts struct {
 	Rooms  []string `json:"rooms"`
 	Except []string `json:"except"`
@@ -45,11 +45,11 @@ func optsOf(s broker.Selection) *requestOpts {
 	return &requestOpts{Rooms: list(s.Rooms), Except: list(s.Except)}
 }
 
-// list is never nil, which would be null.
+// list never returns nil, which would be null.
 func list(names []string) []string { return append([]string{}, names...) }
 
-// ourRequest is what a node asks of the others. What a kind needs is always there: Node.js does not
-// check.
+// ourRequest is a request to the other nodes. The fields that a kind needs are
+// always set: Node.js does not check.
 type ourRequest struct {
 	UID       string       `json:"uid,omitempty"`
 	RequestID string       `json:"requestId,omitempty"`
@@ -59,8 +59,8 @@ type ourRequest struct {
 	Close     *bool        `json:"close,omitempty"`
 }
 
-// operationRequest is a room operation for the other nodes. Code and reason of a
-// disconnect have no place in it.
+// operationRequest is a room operation for the other nodes. It has no place for the
+// code and reason of a disconnect.
 func operationRequest(uid string, op *broker.Operation) *ourRequest {
 	r := &ourRequest{UID: uid, Opts: optsOf(op.To)}
 	switch op.Kind {
@@ -69,7 +69,7 @@ func operationRequest(uid string, op *broker.Operation) *ourRequest {
 	case broker.OpLeave:
 		r.Type, r.Rooms = requestLeave, list(op.Rooms)
 	case broker.OpDisconnect:
-		r.Type, r.Close = requestDisconnect, &op.Transport // false has to be said
+		r.Type, r.Close = requestDisconnect, &op.Transport // false must be explicit
 	}
 	return r
 }

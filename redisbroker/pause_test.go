@@ -15,8 +15,9 @@ import (
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
-// A Redis that is there, and says nothing, is waited for as long as the context
-// of Shutdown allows, and a second by Close, however patient the broker is.
+// A Redis that accepts connections but says nothing is waited for as long as
+// Shutdown's context allows, and for one second by Close, however patient the
+// broker is.
 func TestShutdownWhileRedisIsPaused(t *testing.T) {
 	server := redistest.Start(t)
 	broker := newBroker(t, server.Addr, &redisbroker.Options{RequestTimeout: time.Minute})
@@ -34,8 +35,8 @@ func TestShutdownWhileRedisIsPaused(t *testing.T) {
 	assert.Less(t, time.Since(begin), 10*time.Second)
 }
 
-// What could not be sent is waited for, too, but not after RequestTimeout, however
-// patient the client is.
+// Close also waits for what could not be sent, but not longer than RequestTimeout,
+// however patient the client is.
 func TestCloseWhileRedisIsPaused(t *testing.T) {
 	server := redistest.Start(t)
 	option := optionFor(server.Addr)
@@ -65,7 +66,7 @@ func TestTheFirstEmitDoesNotWaitForRedis(t *testing.T) {
 	client.Expect("first", nil)
 }
 
-// The queue's limit counts what it holds, names of rooms among it.
+// The queue's limit counts everything it holds, including names of rooms.
 func TestTheQueueChargesWhatItHolds(t *testing.T) {
 	const limit = 1 << 20
 	server := redistest.Start(t)
@@ -96,7 +97,7 @@ func TestTheQueueChargesWhatItHolds(t *testing.T) {
 	assert.Positive(t, r.Stats().Broker.Dropped)
 }
 
-// What is larger than MaxMessage is counted, and what follows arrives.
+// What exceeds MaxMessage is counted, and what follows arrives.
 func TestMaxMessage(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	a := newNode(t, newBroker(t, addr, nil))

@@ -16,16 +16,18 @@ import (
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
-// askAll is a broadcast with acknowledgements that clients are silent about, of
-// somebody who waits an hour:
-// {uid, requestId, type: 7, packet: {data: ["silence"]}, opts: {flags: {timeout: 3600000}}}
+// askAll is a broadcast with acknowledgments that clients do not answer, from a
+// node that waits an hour:
+//
+// {uid, requestId, type: 7, packet: {data: ["silence"]}, opts: {flags: {timeout:
+// 3600000}}}
 func askAll(t *testing.T, id int) string {
 	return unhex(t, "85a3756964a175a9726571756573744964"+fmt.Sprintf("cd%04x", id)+"a47479706507"+
 		"a67061636b657481a46461746191a773696c656e6365a46f70747381a5666c61677381a774696d656f7574ce0036ee80")
 }
 
-// flooded returns a node with clients, which has heard so many questions of each
-// kind that no answer ends, and all that is said in answer.
+// flooded returns a node with clients that has received so many requests of each
+// kind that the answers never end, and everything that is sent in answer.
 func flooded(t *testing.T, opts *redisbroker.Options, clients, questions int) (*wsrouter.Router, *wire) {
 	addr := redistest.Start(t).Addr
 	r := newNode(t, newBroker(t, addr, opts))
@@ -40,8 +42,8 @@ func flooded(t *testing.T, opts *redisbroker.Options, clients, questions int) (*
 	return r, w
 }
 
-// Whatever is asked, no more than 4096 clients are at once. Each is a goroutine
-// here, and one more where it is silent.
+// Whatever is asked, at most 4096 clients are asked at once. Each is a goroutine
+// here, and another one if it is silent.
 func TestQuestionsTimesClientsAreBounded(t *testing.T) {
 	const clients, questions = 50, 256
 	before := runtime.NumGoroutine()
@@ -51,7 +53,7 @@ func TestQuestionsTimesClientsAreBounded(t *testing.T) {
 	require.NoError(t, r.Close())
 }
 
-// One who waits an hour does not make this node wait as long.
+// A requester that waits an hour does not make this node wait as long.
 func TestClientsHaveRequestTimeoutToAnswer(t *testing.T) {
 	before := runtime.NumGoroutine()
 	r, _ := flooded(t, &redisbroker.Options{RequestTimeout: time.Second}, 10, 100)
@@ -60,7 +62,7 @@ func TestClientsHaveRequestTimeoutToAnswer(t *testing.T) {
 	assert.Equal(t, 10, r.Stats().Connections)
 }
 
-// A flood of one kind of question leaves the others to a friend.
+// A flood of one kind of request leaves the other kinds usable.
 func TestAFloodOfOneKindLeavesTheOthers(t *testing.T) {
 	stop := make(chan struct{})
 	opts := &redisbroker.Options{
@@ -89,7 +91,7 @@ func TestAFloodOfOneKindLeavesTheOthers(t *testing.T) {
 	assert.Greater(t, r.Stats().Broker.Dropped, int64(300))
 }
 
-// Questions that nobody can answer hold their arguments: those are bounded, too.
+// Requests that nobody can answer hold their arguments; those are bounded, too.
 func TestWhatQuestionsHoldIsBounded(t *testing.T) {
 	const limit = 256 << 10
 	stop := make(chan struct{})

@@ -9,23 +9,23 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// queue holds what is to be published, in order. Whoever publishes never waits.
+// queue holds what is to be published, in order. Publishers never wait.
 type queue struct {
 	limit int
 
 	mu    sync.Mutex // guards what follows
 	items []item
-	bytes int           // of items, and of those that are being sent
+	bytes int           // of items, including those being sent
 	idle  chan struct{} // closed when there are none; nil if nobody waits
 
-	filled chan struct{} // has something when items were added
+	filled chan struct{} // holds a token when items were added
 }
 
-// item is one message. What costs time to encode is encoded by the goroutine that
+// item is one message. What is expensive to encode is encoded by the goroutine that
 // sends it.
 type item struct {
 	channel string
-	size    int // what is held by encode, in bytes
+	size    int // bytes that encode holds
 	kind    itemKind
 	encode  func() ([]byte, error)
 }
@@ -33,9 +33,9 @@ type item struct {
 type itemKind uint8
 
 const (
-	emit    itemKind = iota // is kept while Redis is away
-	request                 // is not: nobody is moved, or asked, late
-	answer                  // neither, and leaves half of the queue to others
+	emit    itemKind = iota // kept while Redis is unreachable
+	request                 // not kept: nobody is moved, or asked, late
+	answer                  // not kept either, and leaves half of the queue to others
 )
 
 // itemOverhead is what an item costs besides its bytes.
@@ -69,8 +69,8 @@ func (q *queue) add(it item) bool {
 // maxBatch is how many bytes are sent to Redis at once.
 const maxBatch = 256 << 10
 
-// take returns the next items, and waits for them until ctx is over, or the
-// connection is lost.
+// take returns the next items. It waits for them until ctx ends or the connection
+// is lost.
 func (q *queue) take(ctx context.Context, lost <-chan error) ([]item, error) {
 	for {
 		select {
@@ -106,7 +106,7 @@ func (q *queue) next() []item {
 	return batch
 }
 
-// forget drops what is not kept, and returns how many that were.
+// forget drops what is not kept, and returns how many items that were.
 func (q *queue) forget() (dropped int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -123,7 +123,7 @@ func (q *queue) forget() (dropped int64) {
 	return dropped
 }
 
-// sent frees the room of a batch.
+// sent frees the space of a batch.
 func (q *queue) sent(batch []item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -145,7 +145,8 @@ func (q *queue) size() int {
 	return q.bytes
 }
 
-// drain waits until there is nothing left, or ctx ends, and reports which.
+// drain waits until the queue is empty or ctx ends, and reports whether it is
+// empty.
 func (q *queue) drain(ctx context.Context) bool {
 	q.mu.Lock()
 	if q.bytes == 0 {
@@ -166,7 +167,7 @@ func (q *queue) drain(ctx context.Context) bool {
 }
 
 // drain waits until what is queued has been sent, for at most RequestTimeout. It
-// reports whether Redis seems to be there.
+// reports whether Redis seems to be reachable.
 func (b *Broker) drain() bool {
 	if b.health.isDown(publishing) {
 		return false
@@ -176,14 +177,14 @@ func (b *Broker) drain() bool {
 	return b.queue.drain(ctx)
 }
 
-// enqueue hands a message to the queue.
+// enqueue puts a message into the queue.
 func (b *Broker) enqueue(it item) error {
 	if b.ctx.Err() != nil {
 		return broker.ErrUnreached
 	}
 	if it.kind != emit && b.health.isDown(publishing) {
 		b.dropped.Add(1)
-		return fmt.Errorf("%w: Redis is away", broker.ErrUnreached)
+		return fmt.Errorf("%w: Redis is unreachable", broker.ErrUnreached)
 	}
 	if !b.queue.add(it) {
 		b.dropped.Add(1)
@@ -192,7 +193,7 @@ func (b *Broker) enqueue(it item) error {
 	return nil
 }
 
-// publish sends what is in the queue, on one connection so that order is kept.
+// publish sends what is in the queue, over one connection to keep the order.
 func (b *Broker) publish() {
 	b.retry(b.ctx, publishing, func() (err error) {
 		client := b.conn(b.ctx)
@@ -202,12 +203,12 @@ func (b *Broker) publish() {
 		conn, release := client.Dedicate()
 		defer func() {
 			if err != errDone {
-				b.health.down(publishing, err) // before release, which may have to wait for Redis
+				b.health.down(publishing, err) // before release, which may wait for Redis
 			}
 			release()
 		}()
-		// Nothing is subscribed: the hooks tell when the connection is lost, before
-		// something is that was to be sent on it.
+		// Nothing is subscribed. The hooks report a lost connection before
+		// something is sent on it.
 		lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: func(rueidis.PubSubMessage) {}})
 		if err := b.ping(b.ctx, conn); err != nil {
 			return err
@@ -233,8 +234,8 @@ func (b *Broker) ping(ctx context.Context, conn rueidis.DedicatedClient) error {
 	return conn.Do(ctx, conn.B().Ping().Build()).Error()
 }
 
-// send publishes a batch. An error means that the connection is of no more use,
-// and that nobody knows how much of the batch has arrived: it is not sent again.
+// send publishes a batch. An error means that the connection is unusable and that
+// it is unknown how much of the batch has arrived; it is not sent again.
 func (b *Broker) send(ctx context.Context, conn rueidis.DedicatedClient, batch []item) (lost error) {
 	var refused error
 	commands := make(rueidis.Commands, 0, len(batch))
@@ -266,10 +267,10 @@ func (b *Broker) send(ctx context.Context, conn rueidis.DedicatedClient, batch [
 	return lost
 }
 
-// tellRefused logs the first refusal only, until a batch was published whole.
+// tellRefused logs only the first refusal, until a whole batch has been published.
 func (b *Broker) tellRefused(err error) {
 	if err != nil && !b.refused {
-		b.opts.Logger.Error("redisbroker: messages are refused, and dropped", "err", err)
+		b.opts.Logger.Error("redisbroker: Redis refuses messages, they are dropped", "err", err)
 	}
 	b.refused = err != nil
 }

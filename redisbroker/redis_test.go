@@ -47,8 +47,8 @@ func newNode(t *testing.T, b broker.Broker) *wsrouter.Router {
 	return r
 }
 
-// connect returns a client that has been let in, knows how to double, and is silent
-// when asked to be.
+// connect returns a client that has been let in. It can double numbers, and stays
+// silent when asked to.
 func connect(t *testing.T, r *wsrouter.Router) *wsroutertest.Client {
 	t.Helper()
 	before := r.Stats().Connects
@@ -64,10 +64,10 @@ func connect(t *testing.T, r *wsrouter.Router) *wsroutertest.Client {
 	return client
 }
 
-// hasRoom reports whether anybody of the node is in a room.
+// hasRoom reports whether any connection of the node is in a room.
 func hasRoom(r *wsrouter.Router, room string) bool { return r.To(room).Count() > 0 }
 
-// capture is a Broker that hands out its node, and reaches nobody.
+// capture is a Broker that hands its node to the test and reaches nobody.
 type capture chan broker.Node
 
 func (c capture) Subscribe(_ context.Context, n broker.Node) (broker.Subscription, error) {
@@ -80,7 +80,7 @@ type alone struct{}
 func (alone) Publish(*broker.Operation) error { return nil }
 func (alone) Close() error                    { return nil }
 
-// bystander returns a node that is of no cluster.
+// bystander returns a node outside any cluster.
 func bystander(t *testing.T) broker.Node {
 	t.Helper()
 	nodes := make(capture, 1)
@@ -190,7 +190,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// count returns how many lines hold the words.
+// count returns how many lines contain the words.
 func (l *lines) count(words string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -202,7 +202,7 @@ func (l *lines) count(words string) (n int) {
 	return n
 }
 
-// A client that is shared stays its owner's.
+// A shared client stays with its owner.
 func TestNewWithClient(t *testing.T) {
 	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{redistest.Start(t).Addr}})
 	require.NoError(t, err)

@@ -1,6 +1,6 @@
-// Package redisbroker joins wsrouter's routers through Redis, in the format of
-// the classic @socket.io/redis-adapter: nodes in Go and nodes on Node.js, with
-// Socket.IO's server or NestJS's RedisIoAdapter, make one cluster, in which each
+// Package redisbroker joins wsrouter's routers through Redis, in the format of the
+// classic @socket.io/redis-adapter. Nodes in Go and nodes on Node.js, with
+// Socket.IO's server or NestJS's RedisIoAdapter, form one cluster in which each
 // reaches the clients of all.
 //
 //	broker, err := redisbroker.New(rueidis.ClientOption{InitAddress: []string{"redis:6379"}}, nil)
@@ -8,31 +8,33 @@
 //	…
 //	errors.Join(router.Shutdown(ctx), server.Shutdown(ctx), broker.Close())
 //
-// The service starts, and serves its own clients, while Redis is away: the nodes
-// join when it is there. See [broker.Broker] for what is promised then.
+// A service starts and serves its own clients even while Redis is unreachable; its
+// nodes join as soon as Redis can be reached. See [broker.Broker] for what is
+// promised until then.
 //
 // # Trust
 //
-// Whoever may publish in this Redis may send to every client, read what is sent,
-// move clients into rooms and disconnect them: use an ACL and TLS where others
-// have access. What comes in is read as hostile: it ends no process and grows
-// without bound nowhere, see [Options.MaxMessage]; how large a message Redis itself
-// takes is its proto-max-bulk-len, 512 MiB unless it is set. Of a client others see id, rooms, what wsrouter.Conn.SetData
-// has set, address, and the headers Host, Origin and User-Agent: neither cookies,
-// nor authorization, nor the connect payload.
+// Whoever may publish in this Redis can send to every client, read what is sent,
+// move clients between rooms and disconnect them. Use an ACL and TLS if others have
+// access. Input is treated as hostile: none ends a process or grows without bound,
+// see [Options.MaxMessage]. The size of a message within Redis is limited by its
+// proto-max-bulk-len, 512 MiB by default. Other nodes see of a client its id,
+// rooms, address, what wsrouter.Conn.SetData has set, and the headers Host, Origin
+// and User-Agent. They see neither cookies, nor authorization, nor the connect
+// payload.
 //
 // # With Node.js
 //
-// All nodes have the same [Options.Key], and their servers use createAdapter (not
-// createShardedAdapter, which speaks another language); the RedisIoAdapter of
-// NestJS's documentation does, and stays as it is. Close codes and reasons
-// do not travel, and the JSON of numbers may change (1.0 becomes 1). A date of
-// Node.js arrives as its ISO string, bytes as bytes. Rooms are texts: a room that
-// Node.js names by a number is found here, but not the other way round.
+// All nodes use the same [Options.Key]. Servers on Node.js use createAdapter (not
+// createShardedAdapter, which uses another format); so does the RedisIoAdapter of
+// NestJS's documentation, unchanged. Close codes and reasons are not transmitted,
+// and the JSON of numbers may change (1.0 becomes 1). A Date from Node.js arrives
+// as its ISO string, bytes arrive as bytes. Room names are strings: a room that
+// Node.js names with a number is found here, but not the other way round.
 //
-// A node counts the others by asking Redis who is subscribed to its request
-// channel: whoever subscribes to that for other purposes makes every question in
-// the cluster wait for its timeout.
+// A node counts the others by asking Redis how many subscribe to its request
+// channel. If anything else subscribes to that channel, every request in the
+// cluster waits for its timeout.
 package redisbroker
 
 import (
@@ -49,46 +51,47 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// Options configure a [Broker], and an [Emitter]. The zero value is what
-// @socket.io/redis-adapter has.
+// Options configure a [Broker] and an [Emitter]. The zero value has the defaults of
+// @socket.io/redis-adapter.
 type Options struct {
-	// Key is what all channels begin with; empty is "socket.io". Clusters with
-	// different keys share one Redis and know nothing of each other.
+	// Key is the prefix of all channels; empty means "socket.io". Clusters with
+	// different keys can share one Redis without noticing each other.
 	Key string
 
-	// Logger is told when Redis goes away and comes back, and of what it refuses.
-	// Nil is slog.Default().
+	// Logger logs when Redis becomes unreachable or reachable again, and what it
+	// refuses. Nil means slog.Default().
 	Logger *slog.Logger
 
-	// OnState is called when Redis has gone away, with the reason, and with nil
-	// when it is back. It is called from one goroutine at a time, should be quick
-	// and must not close the broker.
+	// OnState is called with the reason when Redis has become unreachable, and with
+	// nil when it is reachable again. Calls do not overlap. OnState should return
+	// quickly and must not close the broker.
 	OnState func(away error)
 
-	// QueueBytes is how much memory what waits to be published may hold, rooms and
-	// arguments included; zero is 8 MiB. What does not fit is dropped, and counted.
+	// QueueBytes is how many bytes of memory may be held by what waits to be
+	// published, including rooms and arguments; zero means 8 MiB. What does not fit
+	// is dropped and counted.
 	QueueBytes int
 
-	// MaxMessage is how large a message of another node may be, and what is built
-	// of it in memory, each in bytes; zero is 8 MiB. What is larger is dropped, and
+	// MaxMessage limits, in bytes, a message from another node, and also what is
+	// built from it in memory; zero means 8 MiB. A larger message is dropped and
 	// counted as malformed. The largest are answers to a Find: some 350 bytes for
 	// each connection of a node.
 	MaxMessage int
 
-	// RequestTimeout is how long a question waits for the answers of other nodes,
-	// a command for Redis, and a question of another node for the clients of this
-	// one, unless that node waits for a shorter time; zero is 5 s.
+	// RequestTimeout is how long a request waits for the answers of other nodes, a
+	// command for Redis, and a request from another node for the clients of this
+	// one, unless that node waits for less; zero means 5 s.
 	RequestTimeout time.Duration
 
-	// PublishOnSpecificResponseChannel has answers go to the node that asked, alone.
-	// Nodes understand it whether they do so themselves or not; those on Node.js
-	// have an option of the same name.
+	// PublishOnSpecificResponseChannel sends answers only to the node that asked.
+	// Nodes understand such answers whether they use the option or not. Nodes on
+	// Node.js have an option with the same name.
 	PublishOnSpecificResponseChannel bool
 
-	// ServerSideEmit answers a serverSideEmit of a node on Node.js, in a namespace of
-	// that full name; its result is encoded as JSON. If it is nil the answer is null,
-	// at once. An error is logged, and the asker gets no answer until its time is over.
-	// Calls run concurrently.
+	// ServerSideEmit answers a serverSideEmit from Node.js in the namespace with
+	// that full name; its result is encoded as JSON. If it is nil, the answer is
+	// null, at once. If it returns an error, the error is logged, and the requester
+	// gets no answer until its timeout. It may be called concurrently.
 	ServerSideEmit func(namespace, event string, args []json.RawMessage) (any, error)
 }
 
@@ -115,18 +118,19 @@ func (o *Options) withDefaults() Options {
 	return c
 }
 
-// Broker is a [broker.Broker] on Redis. Each namespace of each router that uses
-// it has a connection of its own, and all share one to publish.
+// Broker is a [broker.Broker] on Redis. Make one with [New] or [NewWithClient]; all
+// methods are safe for concurrent use. Each namespace of each router that uses it
+// has its own connection, and all share one for publishing.
 type Broker struct {
 	opts   Options
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	dial   func() (rueidis.Client, error) // nil if the client is the caller's
+	dial   func() (rueidis.Client, error) // nil if the caller supplied the client
 	wg     sync.WaitGroup
 	queue  *queue
 	health *health
 
-	sockets sockets // of the client, unless that is the caller's
+	sockets sockets // of our own client
 
 	connected chan struct{} // closed when client is set
 	client    rueidis.Client
@@ -134,26 +138,26 @@ type Broker struct {
 	mu    sync.Mutex // guards nodes
 	nodes map[*node]struct{}
 
-	refused bool // used by publish's goroutine alone
+	refused bool // used by publish's goroutine only
 
 	published, received, dropped, malformed atomic.Int64
 }
 
-// New returns a broker that connects as option says: to a single Redis, by
-// Sentinel, or to a Cluster, with TLS or without. It does not wait for Redis; the
-// error says that option is wrong.
+// New returns a broker that connects as option says: to a single Redis, through
+// Sentinel, or to a Redis Cluster, with or without TLS. opts may be nil. New does
+// not wait for Redis; an error means that option is invalid.
 func New(option rueidis.ClientOption, opts *Options) (*Broker, error) {
 	if len(option.InitAddress) == 0 {
 		return nil, errors.New("redisbroker: no address in ClientOption.InitAddress")
 	}
-	option.DisableRetry = true // nothing is to arrive twice
-	option.DisableCache = true // nothing is read, and old servers do not know it
+	option.DisableRetry = true // nothing may arrive twice
+	option.DisableCache = true // nothing is read, and old servers do not support it
 	b := newBroker(opts)
 	if option.ConnWriteTimeout == 0 {
 		option.ConnWriteTimeout = b.opts.RequestTimeout
 	}
 	if option.BlockingPoolSize == 0 {
-		option.BlockingPoolSize = 1 << 20 // each node keeps one: nobody is to wait for that
+		option.BlockingPoolSize = 1 << 20 // each node keeps one connection: nobody must wait for one
 	}
 	b.sockets.track(&option)
 	b.dial = func() (rueidis.Client, error) { return rueidis.NewClient(option) }
@@ -162,8 +166,8 @@ func New(option rueidis.ClientOption, opts *Options) (*Broker, error) {
 	return b, nil
 }
 
-// NewWithClient returns a broker that uses a client, which stays the caller's: it
-// is closed after the broker.
+// NewWithClient returns a broker that uses the given client. The caller keeps
+// ownership of the client and closes it after the broker. opts may be nil.
 func NewWithClient(client rueidis.Client, opts *Options) *Broker {
 	b := newBroker(opts)
 	b.client = client
@@ -181,7 +185,7 @@ func newBroker(opts *Options) *Broker {
 	return b
 }
 
-// connect makes the client, when Redis is there.
+// connect makes the client once Redis can be reached.
 func (b *Broker) connect() {
 	b.retry(b.ctx, connecting, func() error {
 		client, err := b.dial()
@@ -205,7 +209,7 @@ func (b *Broker) conn(ctx context.Context) rueidis.Client {
 	}
 }
 
-// Times between attempts to reach Redis.
+// Waits between attempts to reach Redis.
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 2 * time.Second
@@ -214,8 +218,8 @@ const (
 // errDone ends a retry.
 var errDone = errors.New("redisbroker: done")
 
-// retry calls attempt until it returns errDone, or ctx is over. An attempt that
-// went well for a while is followed by the next one soon.
+// retry calls attempt until it returns errDone or ctx ends. After an attempt that
+// went well for a while the next one follows soon.
 func (b *Broker) retry(ctx context.Context, part any, attempt func() error) {
 	for pause := firstRetry; ctx.Err() == nil; pause = min(2*pause, lastRetry) {
 		begin := time.Now()
@@ -250,10 +254,10 @@ func (b *Broker) BrokerStats() broker.Stats {
 }
 
 // Close sends what waits, for at most RequestTimeout, ends all nodes, and gives
-// Redis a second to confirm that they have left. Then it ends all connections, and
-// returns when nothing of the broker is left but calls of ServerSideEmit that do
-// not return, and what a client that is the caller's still waits for. Shut the
-// routers down before. It returns nil.
+// Redis one second to confirm that they have left. Then it ends all connections.
+// When it returns, nothing of the broker is left, except calls of ServerSideEmit
+// that have not returned and whatever a client supplied by the caller still waits
+// for. Shut the routers down first. Close returns nil.
 func (b *Broker) Close() error {
 	b.drain()
 	b.mu.Lock()
@@ -282,7 +286,7 @@ func (b *Broker) Close() error {
 	return nil
 }
 
-// newID returns six characters, as the uids and request ids of Node.js are.
+// newID returns six characters, like the uids and request ids of Node.js.
 func newID() string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	var b [6]byte

@@ -18,14 +18,14 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file answers what other nodes ask. A node that is subscribed must answer,
-// with nothing if it has nothing: whoever asks counts the answers.
+// This file answers requests from other nodes. Every subscribed node must answer,
+// even if it has nothing: the requester counts the answers.
 
-// The questions that take time are answered off the goroutine that reads, each
-// kind in slots of its own: a flood of one leaves those of the others alone.
+// Requests that take time are answered off the goroutine that reads. Each kind has
+// its own slots, so that a flood of one kind does not affect the others.
 const (
-	maxServing = 128 // questions of one kind at once; what they hold is within MaxMessage, too
-	askedSize  = 8   // bytes that a question holds for each client that it is for
+	maxServing = 128 // requests of one kind at once; what they hold is also bounded by MaxMessage
+	askedSize  = 8   // bytes that a request holds for each client it is for
 )
 
 // slots are those of one kind.
@@ -34,7 +34,7 @@ type slots struct {
 	count, bytes int
 }
 
-// take reports false if there is none for a question that holds so many bytes.
+// take reports false if there is no slot for a request that holds that many bytes.
 func (s *slots) take(size, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +58,7 @@ func (n *node) receiveRequest(data []byte) error {
 	if err != nil {
 		return err
 	}
-	if m.uid == n.uid { // the router has done, or found, its part already
+	if m.uid == n.uid { // the router has already done or found its part
 		return nil
 	}
 	n.b.received.Add(1)
@@ -72,11 +72,11 @@ func (n *node) receiveRequest(data []byte) error {
 	case requestBroadcast:
 		return n.callAll(m)
 	}
-	return nil // of a newer version
+	return nil // from a newer version
 }
 
-// tell answers who, and what, is here. One such answer is made at a time: it is
-// large where there are many clients.
+// tell answers who and what is here. Only one such answer is made at a time: with
+// many clients it is large.
 func (n *node) tell(m *message) error {
 	if m.kind == requestFetch && !m.hasOpts {
 		return errMalformed
@@ -100,23 +100,23 @@ func (n *node) tell(m *message) error {
 	return nil
 }
 
-// answer publishes one. Requests without an id want none.
+// answer publishes an answer. Requests without an id want none.
 func (n *node) answer(m *message, v any) {
 	if m.requestID != "" {
-		n.b.enqueueJSON(answer, n.answersTo(m), v) // the asker has a timeout
+		n.b.enqueueJSON(answer, n.answersTo(m), v) // the requester has a timeout
 	}
 }
 
-// answersTo is the channel for the answers to a request.
+// answersTo returns the channel for the answers to a request.
 func (n *node) answersTo(m *message) string {
 	if n.b.opts.PublishOnSpecificResponseChannel && m.uid != "" && m.kind != requestServerSideEmit {
 		return n.channels.responseTo(m.uid)
 	}
-	return n.channels.response // of a serverSideEmit always
+	return n.channels.response // always used for a serverSideEmit
 }
 
-// operate does what a request says, or one of the form that old nodes send: for
-// one socket, which is answered by whoever has it.
+// operate does what a request says, including the form that old nodes send: for a
+// single socket, which is answered by the node that has it.
 func (n *node) operate(m *message) error {
 	op := &broker.Operation{To: m.to, Rooms: m.rooms}
 	if !m.hasOpts {
@@ -136,7 +136,7 @@ func (n *node) operate(m *message) error {
 	case requestDisconnect:
 		op.Kind, op.Transport = broker.OpDisconnect, m.close
 	}
-	n.of.Apply(op) // that some cannot join is theirs
+	n.of.Apply(op) // if some cannot join, that is their problem
 	return nil
 }
 
@@ -148,8 +148,8 @@ func (n *node) ids(s broker.Selection) []string {
 	return ids
 }
 
-// rooms are those of this node; in Socket.IO that has the ids. It is never nil:
-// Node.js takes null for no answer.
+// rooms returns the rooms of this node, including ids, as in Socket.IO. It never
+// returns nil: Node.js takes null for no answer.
 func (n *node) rooms() []string {
 	return append(slices.AppendSeq([]string{}, n.of.Rooms()), n.ids(broker.Selection{})...)
 }
@@ -162,7 +162,8 @@ type remoteSocket struct {
 	Data      json.RawMessage `json:"data"`
 }
 
-// handshake is what is told of the HTTP request: nothing that lets one in.
+// handshake is what they see of the HTTP request: nothing that could authorize
+// anybody.
 type handshake struct {
 	Headers map[string]string `json:"headers"`
 	Time    string            `json:"time"`
@@ -181,7 +182,7 @@ func (n *node) sockets(s broker.Selection) []remoteSocket {
 	for _, m := range members {
 		socket := remoteSocket{ID: m.ID, Handshake: handshakeOf(m.Request), Rooms: append([]string{m.ID}, m.Rooms...), Data: m.Data}
 		if socket.Data == nil {
-			socket.Data = json.RawMessage("{}") // as Socket.IO has it
+			socket.Data = json.RawMessage("{}") // as in Socket.IO
 		}
 		sockets = append(sockets, socket)
 	}
@@ -212,8 +213,8 @@ func handshakeOf(req *http.Request) handshake {
 	return h
 }
 
-// serve runs what takes time, off the goroutine that reads. What finds no slot is
-// not answered, and counted: then it reports false.
+// serve runs what takes time off the goroutine that reads. If there is no slot, it
+// counts the request, does not answer it, and reports false.
 func (n *node) serve(kind *slots, m *message, fn func()) bool {
 	if !kind.take(m.size, n.b.opts.MaxMessage) {
 		n.b.dropped.Add(1)
@@ -265,7 +266,7 @@ func (n *node) askServer(event string, args []payload.Value) (answer json.RawMes
 }
 
 // callAll sends a request to each selected client, says how many there are, and
-// hands on each answer as it comes.
+// passes on each answer as it arrives.
 func (n *node) callAll(m *message) error {
 	event, args, ok := m.event()
 	if !ok || !m.hasOpts || m.requestID == "" || !m.isFor(n.of.Name()) {
@@ -287,8 +288,8 @@ func (n *node) callAll(m *message) error {
 	return nil
 }
 
-// patience is how long clients have for their answers: as long as the asker waits,
-// but not longer than we would.
+// patience returns how long clients have to answer: as long as the requester waits,
+// but no longer than we would.
 func (n *node) patience(m *message) time.Duration {
 	if m.timeout == 0 {
 		return n.b.opts.RequestTimeout
@@ -298,16 +299,16 @@ func (n *node) patience(m *message) time.Duration {
 
 func (n *node) ack(m *message, given payload.Value) {
 	data, err := appendAck(nil, m.requestID, given)
-	if err != nil { // the client's answer is not for Node.js
+	if err != nil { // Node.js cannot take the client's answer
 		data, _ = appendAck(nil, m.requestID, payload.Value{})
 	}
 	n.b.enqueueBytes(answer, n.answersTo(m), data)
 }
 
-// question is one of ours that waits for answers.
+// question is a request of ours that waits for answers.
 type question struct {
 	members []broker.Member
-	left    int           // answers that are still to come
+	left    int           // answers still to come
 	all     chan struct{} // closed when there are none
 }
 
@@ -316,7 +317,7 @@ func (n *node) Find(ctx context.Context, s broker.Selection) ([]broker.Member, e
 	ctx, cancel := context.WithTimeout(ctx, n.b.opts.RequestTimeout)
 	defer cancel()
 	if n.ctx.Err() != nil || n.b.health.isDown(publishing) || n.b.health.isDown(n) {
-		return nil, fmt.Errorf("%w: Redis is away", broker.ErrUnreached)
+		return nil, fmt.Errorf("%w: Redis is unreachable", broker.ErrUnreached)
 	}
 	others, uncounted := n.others(ctx)
 	if others == 0 {
@@ -349,15 +350,15 @@ func (n *node) Find(ctx context.Context, s broker.Selection) ([]broker.Member, e
 	return q.members, uncounted
 }
 
-// others counts the other nodes of the namespace: in a Redis Cluster each of its
-// servers knows its own subscribers. Servers that do not answer are left out, and
-// the error says so.
+// others counts the other nodes of the namespace. In a Redis Cluster each server
+// knows only its own subscribers. Servers that do not answer are left out; the
+// error then says so.
 func (n *node) others(ctx context.Context) (count int, err error) {
 	client := n.b.conn(ctx)
 	if client == nil {
 		return 0, broker.ErrUnreached
 	}
-	deadline, _ := ctx.Deadline() // some of it is for the answers
+	deadline, _ := ctx.Deadline() // some of the time is for the answers
 	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/2)
 	defer cancel()
 	type result struct {
@@ -380,14 +381,15 @@ func (n *node) others(ctx context.Context) (count int, err error) {
 		case r := <-results:
 			count += r.count
 			err = errors.Join(err, r.err)
-		case <-ctx.Done(): // those that do not heed it either
+		case <-ctx.Done(): // servers that do not heed it either
 			return max(count-1, 0), errors.Join(err, broker.ErrUnreached)
 		}
 	}
 	return max(count-1, 0), err // without this one
 }
 
-// countSubscribers tries twice: a connection may have been lost since it was used.
+// countSubscribers tries twice: the connection may have been lost since its last
+// use.
 func countSubscribers(ctx context.Context, server rueidis.Client, channel string) (int, error) {
 	counts, err := server.Do(ctx, server.B().PubsubNumsub().Channel(channel).Build()).ToArray()
 	if _, refused := rueidis.IsRedisErr(err); err != nil && !refused {
@@ -403,7 +405,7 @@ func countSubscribers(ctx context.Context, server rueidis.Client, channel string
 	return int(count), err
 }
 
-// receiveAnswer hands an answer to the question. One to nothing is nobody's.
+// receiveAnswer passes an answer to its question. Answers to nothing are ignored.
 func (n *node) receiveAnswer(data []byte) error {
 	n.mu.Lock()
 	asking := len(n.questions) > 0

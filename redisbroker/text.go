@@ -8,10 +8,10 @@ import (
 	"unsafe"
 )
 
-// This file has strings as JSON and MessagePack write them. They are not handed to
-// encoding/json, which holds a large one several times.
+// This file handles strings as JSON and MessagePack write them. encoding/json would
+// hold a large one several times.
 
-// bytesOf returns the bytes of s, not to be written to.
+// bytesOf returns the bytes of s, which must not be modified.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // unquote returns the text of a valid JSON string, as valid UTF-8.
@@ -34,7 +34,7 @@ func appendUnquoted(b, raw []byte) []byte {
 	return b
 }
 
-// unescape returns the character of the escape that raw begins with, and its size.
+// unescape returns the character of the escape at the start of raw, and its size.
 func unescape(raw []byte) (r rune, size int) {
 	switch c := raw[1]; c {
 	case 'b':
@@ -53,7 +53,7 @@ func unescape(raw []byte) (r rune, size int) {
 	}
 	r = hex4(raw[2:6])
 	if !utf16.IsSurrogate(r) || len(raw) < 12 || raw[6] != '\\' || raw[7] != 'u' {
-		return r, 6 // a half of a pair is appended as U+FFFD
+		return r, 6 // half of a surrogate pair is appended as U+FFFD
 	}
 	if pair := utf16.DecodeRune(r, hex4(raw[8:12])); pair != utf8.RuneError {
 		return pair, 12
@@ -74,7 +74,7 @@ func hex4(digits []byte) (r rune) {
 	return r
 }
 
-// stringHeader is what MessagePack has before a string of n bytes.
+// stringHeader returns what precedes a string of n bytes in MessagePack.
 func stringHeader(n int) []byte {
 	switch {
 	case n < 32:

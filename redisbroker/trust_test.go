@@ -20,7 +20,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// usersOfThePage writes the users that docs/scaling.md recommends into a file.
+// usersOfThePage writes the users that docs/scaling.md recommends to a file.
 func usersOfThePage(t *testing.T) (path string) {
 	t.Helper()
 	page, err := os.ReadFile("../docs/scaling.md")
@@ -42,7 +42,8 @@ func as(addr, user, password string) rueidis.ClientOption {
 	return option
 }
 
-// TestUsersOfThePage: what docs/scaling.md allows is enough, and no more.
+// TestUsersOfThePage checks that what docs/scaling.md allows is enough, and no more
+// than that.
 func TestUsersOfThePage(t *testing.T) {
 	redis := redistest.Start(t, "--aclfile", usersOfThePage(t))
 	var chats []*wsrouter.Router
@@ -94,7 +95,7 @@ func TestUsersOfThePage(t *testing.T) {
 	require.Error(t, err, "who has no name may do nothing")
 }
 
-// What lets a client in is not told to other nodes, and stays out of the log.
+// What authorizes a client is neither sent to other nodes nor logged.
 func TestSecretsStayHere(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	log := new(lines)

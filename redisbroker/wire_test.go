@@ -20,15 +20,15 @@ import (
 	"github.com/wsrouter/wsrouter/redisbroker"
 )
 
-// wire is somebody who speaks to a cluster in bytes.
+// wire talks to a cluster in bytes.
 type wire struct {
 	t      *testing.T
 	client rueidis.Client
 	heard  chan rueidis.PubSubMessage
 }
 
-// listen hears what is said on the channels, which must not be one on which nodes
-// count each other.
+// listen hears what is sent on the channels. They must not include one on which
+// nodes count each other.
 func listen(t *testing.T, addr string, channels ...string) *wire {
 	t.Helper()
 	w := &wire{t: t, client: newClient(t, addr), heard: make(chan rueidis.PubSubMessage, 1000)}
@@ -63,7 +63,7 @@ func (w *wire) next() rueidis.PubSubMessage {
 	}
 }
 
-// expect is the next thing said, with the text id in place of a client's id.
+// expect returns the next message, with the text id in place of a client's id.
 func (w *wire) expect(want, id string) {
 	w.t.Helper()
 	assert.Equal(w.t, want, strings.ReplaceAll(w.next().Message, id, "<id>"))
@@ -148,8 +148,8 @@ func unhex(t *testing.T, s string) string {
 	return string(b)
 }
 
-// Whatever is said on the channels, a node goes on, and what is said properly
-// after it arrives.
+// Whatever is sent on the channels, a node keeps running, and valid messages that
+// follow arrive.
 func TestGarbageOnEveryChannel(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	r := newNode(t, newBroker(t, addr, nil))
@@ -170,7 +170,7 @@ func TestGarbageOnEveryChannel(t *testing.T) {
 		`{"type":2,"opts":{"rooms":[],"except":[]},"rooms":[""]}`,
 		`{"requestId":"never asked","sockets":[{"id":"x"}]}`, `{"requestId":7,"sockets":null}`,
 		hello[:len(hello)-1], hello + "\x00",
-		strings.Replace(hello, "\xa5hello", "\xaadisconnect", 1), // no event
+		strings.Replace(hello, "\xa5hello", "\xaadisconnect", 1), // not an event
 	}
 	for _, channel := range []string{broadcasts, broadcasts + "room#", requests, responses} {
 		for _, message := range garbage {
@@ -207,15 +207,15 @@ func TestTwoClustersOnOneRedis(t *testing.T) {
 	cb.Expect("to b", nil)
 }
 
-// A node whose answers never come costs the others the time of a question, no more,
-// and they say what they have found.
+// A node whose answers never arrive costs the others one timeout and nothing more,
+// and they return what they have found.
 func TestPartialAnswers(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	a := newNode(t, newBroker(t, addr, &redisbroker.Options{RequestTimeout: 500 * time.Millisecond}))
 	b := newNode(t, newBroker(t, addr, nil))
 	connect(t, a)
 	connect(t, b)
-	listen(t, addr, "x") // a connection that counts for nothing
+	listen(t, addr, "x") // another connection, which does not count
 	silent, release := newClient(t, addr).Dedicate()
 	defer release()
 	subscribed := make(chan struct{}, 1)
@@ -244,7 +244,7 @@ func TestBytesDatesAndKeysFromNode(t *testing.T) {
 	assert.Equal(t, `{"z":"AQID","a":"2023-11-14T22:13:20.000Z","n":1.5}`, string(bytes.TrimSpace(raw)))
 }
 
-// JavaScript's names may be numbers. Here they are their text.
+// In JavaScript names may be numbers. Here they are strings.
 func TestNumbersAreNames(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	r := newNode(t, newBroker(t, addr, nil))
@@ -258,7 +258,7 @@ func TestNumbersAreNames(t *testing.T) {
 	}
 }
 
-// Questions that clients never answer cost a bound, and keep nothing else waiting.
+// Requests that clients never answer cost a bounded amount, and block nothing else.
 func TestAFloodOfQuestions(t *testing.T) {
 	addr := redistest.Start(t).Addr
 	broker := newBroker(t, addr, nil)

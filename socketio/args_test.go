@@ -13,8 +13,8 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// TestAckOfSeveral: what a client's callback gets are the values of Args, with
-// bytes, wherever a value may be given.
+// TestAckOfSeveral: a client's callback gets the values of Args, including bytes,
+// wherever a value may be given.
 func TestAckOfSeveral(t *testing.T) {
 	router := newRouter(nil)
 	several := wsrouter.Args{"a", []byte{1}, map[string]any{"b": []byte{2}}, nil}
@@ -56,7 +56,7 @@ func TestAckOfSeveral(t *testing.T) {
 	}
 }
 
-// TestAckOfSeveralPolled is one of them over polling.
+// TestAckOfSeveralPolled does one of these over polling.
 func TestAckOfSeveralPolled(t *testing.T) {
 	router := newRouter(nil)
 	router.On("reply", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args{"a", []byte{1}}) })
@@ -66,8 +66,8 @@ func TestAckOfSeveralPolled(t *testing.T) {
 	require.Equal(t, "461-1[\"a\",{\"_placeholder\":true,\"num\":0}]\x1ebAQ==", p.get())
 }
 
-// TestCallOfSeveral: a call takes Args to a client, and its answer of several
-// values back, both with bytes.
+// TestCallOfSeveral: a call sends Args to a client, and receives its answer of several
+// values, both with bytes.
 func TestCallOfSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -88,8 +88,8 @@ func TestCallOfSeveral(t *testing.T) {
 	})
 }
 
-// TestArgsThatWereSent: Args leaves alone what has not been sent, and one array is
-// one argument.
+// TestArgsThatWereSent: arguments that were not sent leave their pointers unchanged,
+// and one array is one argument.
 func TestArgsThatWereSent(t *testing.T) {
 	router := newRouter(nil)
 	router.On("args", func(c *wsrouter.Context) error {
@@ -127,7 +127,8 @@ func TestArgsThatWereSent(t *testing.T) {
 	}
 }
 
-// nodes is a Broker that hands out the nodes that subscribe, and reaches nobody.
+// nodes is a Broker that hands the nodes that subscribe to the test, and reaches
+// nobody.
 type nodes chan broker.Node
 
 func (n nodes) Subscribe(_ context.Context, node broker.Node) (broker.Subscription, error) {
@@ -135,8 +136,8 @@ func (n nodes) Subscribe(_ context.Context, node broker.Node) (broker.Subscripti
 	return nil, nil
 }
 
-// TestNodeCallOfSeveral: other nodes, which may be Node's, get the first value of an
-// ack of several, as from Node's; one array is one value.
+// TestNodeCallOfSeveral: other nodes, which may run on Node.js, get the first value of
+// an ack of several, as from a node on Node.js. One array is one value.
 func TestNodeCallOfSeveral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		subscribed := make(nodes, 1)

@@ -7,15 +7,16 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// tooManyAttachments is why a packet with more than n is refused, either way.
+// tooManyAttachments is the error for a packet, in either direction, with more than
+// n attachments.
 type tooManyAttachments int
 
 func (n tooManyAttachments) Error() string { return fmt.Sprintf("more than %d attachments", int(n)) }
 
-// encodeArgs appends arguments, behind what is in b already, as the elements of a
-// JSON array. Bytes in them are binary messages of their own on the wire: they
-// are returned as attachments, and where they were stands
-// {"_placeholder":true,"num":0}. There may be most of them.
+// encodeArgs appends arguments to b, which already has content, as elements of a
+// JSON array. On the wire bytes are binary messages of their own: they are returned
+// as attachments and replaced by {"_placeholder":true,"num":0}. There may be at
+// most that many.
 func encodeArgs(b []byte, args []any, most int) (_ []byte, attachments [][]byte, err error) {
 	attach := func(b, data []byte) []byte {
 		b = append(b, `{"_placeholder":true,"num":`...)

@@ -39,7 +39,7 @@ func (p *pointed) MarshalJSON() ([]byte, error)  { return json.Marshal(hex.Encod
 
 func num(n int) string { return fmt.Sprintf(`{"_placeholder":true,"num":%d}`, n) }
 
-// TestEncodeArgs: where bytes are found, and where encoding/json keeps its say.
+// TestEncodeArgs: where bytes are found, and where encoding/json decides.
 func TestEncodeArgs(t *testing.T) {
 	a, b := []byte("a"), []byte("b")
 	for name, test := range map[string]struct {
@@ -85,7 +85,7 @@ func TestEncodeArgs(t *testing.T) {
 	}
 }
 
-// TestEncodeArgsFails: too many attachments, and what JSON has no word for; a
+// TestEncodeArgsFails: too many attachments, and values that JSON cannot represent. A
 // cycle is found however it branches.
 func TestEncodeArgsFails(t *testing.T) {
 	_, _, err := encodeArgs([]byte("["), []any{[11][]byte{{1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}}}, usualAttachments)
@@ -104,7 +104,8 @@ func TestEncodeArgsFails(t *testing.T) {
 	}
 }
 
-// TestPutBack: placeholders in any order of keys, and what only looks alike.
+// TestPutBack: placeholders with their keys in any order, and what merely looks like
+// one.
 func TestPutBack(t *testing.T) {
 	parts := [][]byte{[]byte("a"), {}}
 	for data, want := range map[string]string{
@@ -132,7 +133,7 @@ func TestPutBack(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// withBase64 is what those are bound who take no bytes.
+// withBase64 returns what is bound by those that take no bytes.
 func withBase64(arg any) string {
 	e, ok := arg.(payload.Value)
 	if !ok {

@@ -18,8 +18,8 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// attack is a client's bad behavior. What it leaves open is cut only when the
-// server has had its time; a victim beside it is served all the while.
+// attack is what a misbehaving client does. What it leaves open is cut only after the
+// server has had its time; a victim beside it is served throughout.
 type attack struct {
 	name string
 	do   func(s *site, dial func() net.Conn)
@@ -172,13 +172,13 @@ func trickle(one func([]byte) (int, error)) {
 	}
 }
 
-// rawSocket is a WebSocket whose client does nothing by itself.
+// rawSocket is a WebSocket whose client does nothing on its own.
 func rawSocket(s *site, dial func() net.Conn, extra string) net.Conn {
 	conn := dial()
 	fmt.Fprintf(conn, "GET /socket.io/?EIO=4&transport=websocket%s%sConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", extra, head)
 	buf, end := make([]byte, 1), ""
-	for end != "\r\n\r\n" { // of the answer's head
+	for end != "\r\n\r\n" { // end of the answer's head
 		if _, err := conn.Read(buf); err != nil {
 			return conn
 		}
@@ -189,8 +189,8 @@ func rawSocket(s *site, dial func() net.Conn, extra string) net.Conn {
 	return conn
 }
 
-// TestNothingIsLeft: after each attack, when its client has gone or its time is up,
-// there is no session, connection, goroutine or timer of it, and others were served.
+// TestNothingIsLeft: after each attack, once its client has gone or its time is up, it
+// has left no session, connection, goroutine or timer, and others have been served.
 func TestNothingIsLeft(t *testing.T) {
 	for _, attack := range attacks {
 		t.Run(attack.name, func(t *testing.T) {
@@ -200,7 +200,7 @@ func TestNothingIsLeft(t *testing.T) {
 				victim := s.connected()
 				go func() {
 					for p := <-victim.received; p.err == nil; p = <-victim.received {
-						victim.Conn.Write(t.Context(), websocket.MessageText, []byte("3")) // it is pinged
+						victim.Conn.Write(t.Context(), websocket.MessageText, []byte("3")) // answers the ping
 					}
 				}()
 				s.client.CloseIdleConnections()
@@ -220,7 +220,7 @@ func TestNothingIsLeft(t *testing.T) {
 				for _, conn := range conns {
 					conn.Close()
 				}
-				time.Sleep(time.Second) // net/http lingers for half of it where a body has not come
+				time.Sleep(time.Second) // net/http lingers for half of that if a body has not arrived
 				s.client.CloseIdleConnections()
 				synctest.Wait()
 				require.Equal(t, 1, socketio.Sessions(s.handler))

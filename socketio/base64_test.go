@@ -8,7 +8,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// aBinary is three bytes in an event that wants an ack, and what follows it.
+// aBinary is three bytes in an event that asks for an ack, and what follows it.
 const (
 	aBinary    = `451-7["echo",{"_placeholder":true,"num":0}]`
 	itsAck     = `461-7[{"_placeholder":true,"num":0}]`
@@ -16,8 +16,8 @@ const (
 	theirText  = "bAQID"
 )
 
-// TestBase64OverWebSocket: bytes may come as text, with binary messages between
-// them, and are answered as binary where the client has not asked otherwise.
+// TestBase64OverWebSocket: bytes may come as text, with binary messages in between, and
+// are answered in binary unless the client has asked for text.
 func TestBase64OverWebSocket(t *testing.T) {
 	ws := serve(t, newRouter(nil), nil).connected()
 	for _, sent := range []string{theirText, threeBytes} {
@@ -30,8 +30,7 @@ func TestBase64OverWebSocket(t *testing.T) {
 	ws.reads(`452-["echo",[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]]`, "\x00\x02", "\x00\x01")
 }
 
-// TestBadBase64: what is no base64, or comes where no bytes are due, ends the
-// session.
+// TestBadBase64: invalid base64, or bytes where none are expected, end the session.
 func TestBadBase64(t *testing.T) {
 	for _, packets := range [][]string{
 		{aBinary, "bAQI"}, {aBinary, "b!!!!"}, {aBinary, "bAQ==AQ=="}, {"bAQID"}, {"b"},
@@ -42,9 +41,9 @@ func TestBadBase64(t *testing.T) {
 	}
 }
 
-// TestTextOnly: a client that asks for it with b64 gets no binary message, over a
-// WebSocket that it has opened at once, or has upgraded to; what waited for a poll
-// until then is sent so, too.
+// TestTextOnly: a client that sends b64 gets no binary message over a WebSocket,
+// whether it has opened that at once or upgraded to it. That includes what had been
+// waiting for a poll.
 func TestTextOnly(t *testing.T) {
 	router := newRouter(nil)
 	s := serve(t, router, nil)
@@ -66,14 +65,14 @@ func TestTextOnly(t *testing.T) {
 	ws.reads(itsAck, theirText)
 }
 
-// TestTextOnlyLimit: MaxMessage bounds the text that bytes come as.
+// TestTextOnlyLimit: MaxMessage limits the text in which bytes arrive.
 func TestTextOnlyLimit(t *testing.T) {
 	ws := serve(t, newRouter(&wsrouter.Options{MaxMessage: 100}), nil).connected()
 	text := "b"
 	for range 6 {
 		text += "AQIDAQIDAQID"
 	}
-	ws.write(aBinary, text) // 73 bytes, for 54
+	ws.write(aBinary, text) // 73 bytes that stand for 54
 	require.Equal(t, itsAck, ws.read())
 	require.Len(t, ws.read(), 1+54)
 	ws.write(aBinary, text+text[1:])

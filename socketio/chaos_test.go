@@ -25,8 +25,8 @@ var chaosPackets = []string{
 	`451-["echo",{"_placeholder":true,"num":0}]`, "3", "6", "5", "430[]", `42["close"]`,
 }
 
-// TestChaos: requests of every kind at once, several on each session, end in
-// order: nothing of them is left, and nothing races.
+// TestChaos: requests of every kind at once, several on each session, end in order.
+// Nothing is left of them, and there are no races.
 func TestChaos(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newChaosRouter()
@@ -59,7 +59,7 @@ func TestChaos(t *testing.T) {
 	})
 }
 
-// misbehave does a few things of those that a session can do.
+// misbehave does some of the things that a session allows.
 func (p *poller) misbehave() {
 	packet := func() string { return chaosPackets[rand.IntN(len(chaosPackets))] }
 	for range rand.IntN(15) {

@@ -18,9 +18,9 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// Clients that connect and leave as fast as they can, over both wires, while
-// everything that looks at connections and rooms is called: nothing waits forever,
-// and nobody is left in a room.
+// Clients connect and leave as fast as they can, over both wires, while everything that
+// looks at connections and rooms is called. Nothing waits forever, and nobody is left
+// in a room.
 func TestConnectingAndLeavingAgainstAllOperations(t *testing.T) {
 	for name, nodes := range map[string]int{"one node": 1, "through a broker": 2} {
 		t.Run(name, func(t *testing.T) { newChurn(t, nodes).run() })
@@ -32,7 +32,7 @@ type churn struct {
 	t     *testing.T
 	nodes []*wsrouter.Router
 	sites []*site
-	conns [64]atomic.Pointer[wsrouter.Conn] // some that have come, of which most have gone
+	conns [64]atomic.Pointer[wsrouter.Conn] // some that have come, most of which have gone
 }
 
 func newChurn(t *testing.T, nodes int) *churn {
@@ -54,7 +54,7 @@ func newChurn(t *testing.T, nodes int) *churn {
 }
 
 func (c *churn) run() {
-	late := time.AfterFunc(2*time.Minute, func() { // only a deadlock takes as long
+	late := time.AfterFunc(2*time.Minute, func() { // only a deadlock takes that long
 		debug.SetTraceback("all")
 		panic("churn hangs")
 	})
@@ -101,7 +101,7 @@ func (c *churn) socketIO(s *site) {
 	ws.CloseNow()
 }
 
-// memory connects and leaves with a link each time.
+// memory connects and leaves with a new link each time.
 func (c *churn) memory(router *wsrouter.Router) {
 	for range 200 {
 		handlers := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.DiscardHandler)})

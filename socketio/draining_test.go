@@ -11,9 +11,9 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// TestJoinWhileDraining: a client comes back by itself when its session ends, but
-// not when it is refused. So one whose CONNECT comes after Shutdown has begun sees
-// the end only: at once where it has no namespace yet, else at its turn.
+// TestJoinWhileDraining: a client comes back on its own when its session ends, but not
+// when it is refused. So a client whose CONNECT comes after Shutdown has begun only
+// sees the end: at once if it has no namespace yet, otherwise at its turn.
 func TestJoinWhileDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(&wsrouter.Options{ShutdownSpread: 4 * time.Minute, PingInterval: -1, ConnectTimeout: -1})
@@ -43,7 +43,7 @@ func TestJoinWhileDraining(t *testing.T) {
 	})
 }
 
-// TestNode: every way into a session names the server in its id.
+// TestNode: every way to open a session puts the server's name into its id.
 func TestNode(t *testing.T) {
 	s := serve(t, newRouter(nil), &socketio.Options{Node: "eu-1_a"})
 	p := s.open()

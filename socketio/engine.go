@@ -8,10 +8,10 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// This file is Engine.IO's packets: the layer that Socket.IO's packets travel
-// on. Over WebSocket a packet is one message: a text message begins with the
-// type, a binary one is the content of a message packet, and so is one that begins
-// with b, in base64, for clients that can send or take text only. Over polling the
+// This file is about Engine.IO's packets, which carry Socket.IO's packets. Over
+// WebSocket a packet is one message. A text message begins with the type. A binary
+// message is the content of a message packet; so is a text message that begins with
+// b, in base64, for clients that can only send or receive text. Over polling the
 // packets of one request body or response are joined:
 //
 //	4hello \x1e bAQID      a message "hello", and three bytes in base64
@@ -25,12 +25,12 @@ const (
 	engineMessage = '4'
 	engineUpgrade = '5'
 	engineNoop    = '6'
-	engineBase64  = 'b' // a message packet's content
+	engineBase64  = 'b' // content of a message packet
 
 	separator = 0x1e
 )
 
-// enginePacket is one packet; the content of a binary one is always a message.
+// enginePacket is one packet. A binary packet is always a message.
 type enginePacket struct {
 	kind   byte
 	data   []byte
@@ -39,7 +39,7 @@ type enginePacket struct {
 
 var errEngine = errors.New("parse error")
 
-// parseEngine reads a text packet, whose content stays a part of text, unless it is
+// parseEngine parses a text packet. The content stays a slice of text unless it is
 // base64.
 func parseEngine(text []byte) (enginePacket, error) {
 	switch {
@@ -58,7 +58,7 @@ func parseEngine(text []byte) (enginePacket, error) {
 // appendText appends a text packet.
 func (p enginePacket) appendText(b []byte) []byte { return append(append(b, p.kind), p.data...) }
 
-// appendPayload appends packets to a poll's response.
+// appendPayload appends packets to the response to a poll.
 func appendPayload(b []byte, packets []enginePacket) []byte {
 	for i, p := range packets {
 		if i > 0 {
@@ -74,15 +74,15 @@ func appendPayload(b []byte, packets []enginePacket) []byte {
 }
 
 // nextInPayload takes the first packet off a request body, and reports whether a
-// separator says that there are more.
+// separator announces more.
 func nextInPayload(body []byte) (p enginePacket, rest []byte, more bool, err error) {
 	text, rest, more := bytes.Cut(body, []byte{separator})
 	p, err = parseEngine(text)
 	return p, rest, more, err
 }
 
-// frame is what the link counts of a packet: without a content unless it is a
-// message.
+// frame returns what the link counts for a packet. It has no content unless the
+// packet is a message.
 func (p enginePacket) frame() adapter.Frame {
 	switch {
 	case p.binary:
@@ -93,7 +93,7 @@ func (p enginePacket) frame() adapter.Frame {
 	return adapter.Frame{}
 }
 
-// enginePackets lists the messages of frames.
+// enginePackets appends the messages of frames to list.
 func enginePackets(list []enginePacket, batch []adapter.Frame) []enginePacket {
 	for _, f := range batch {
 		list = append(list, enginePacket{kind: engineMessage, data: f.Text})

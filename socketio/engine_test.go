@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// TestErrors: the bodies, statuses and content types of the errors 0 to 5, and
-// which of two mistakes is told.
+// TestErrors: the bodies, statuses and content types of the errors 0 to 5, and which of
+// two mistakes is reported.
 func TestErrors(t *testing.T) {
 	s := serve(t, newRouter(nil), nil)
 	p := s.open()
@@ -71,7 +71,7 @@ func TestErrors(t *testing.T) {
 	p.post("1")
 }
 
-// TestScript: who looks for the client here is told in words where it is.
+// TestScript: a page that looks for the client here is told where it is.
 func TestScript(t *testing.T) {
 	s := serve(t, newRouter(nil), nil)
 	mount := s.url
@@ -91,8 +91,8 @@ func TestScript(t *testing.T) {
 	}
 }
 
-// TestRefusedUpgrades: a refused upgrade has the bare text and 400, also where a
-// poll has another status.
+// TestRefusedUpgrades: a refused upgrade gets the bare text and 400, even if a poll
+// would get another status.
 func TestRefusedUpgrades(t *testing.T) {
 	s := serve(t, newRouter(nil), nil)
 	p := s.open()
@@ -135,14 +135,14 @@ func TestHandshake(t *testing.T) {
 	require.Equal(t, 2, socketio.Sessions(s.handler))
 }
 
-// TestHandshakeForever: a heartbeat that is switched off stays within what a
-// JavaScript timer can take.
+// TestHandshakeForever: a heartbeat that is switched off stays within what a JavaScript
+// timer supports.
 func TestHandshakeForever(t *testing.T) {
 	s := serve(t, newRouter(&wsrouter.Options{PingInterval: -1, PongTimeout: -1}), nil)
 	require.Contains(t, s.do("GET", polling, "").body, `"pingInterval":1073741823,"pingTimeout":1073741823,`)
 }
 
-// TestPaths: the mount decides on the path, with and without a slash.
+// TestPaths: the mount decides about the path, with and without a slash.
 func TestPaths(t *testing.T) {
 	h := socketio.New(newRouter(nil), nil)
 	mux := http.NewServeMux()
@@ -162,8 +162,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// TestCORS: an origin that the router names may read everything, errors and the
-// 101 included; another gets no header, and no session.
+// TestCORS: an origin named by the router may read everything, including errors and the
+// 101. Another origin gets no header and no session.
 func TestCORS(t *testing.T) {
 	router := newRouter(&wsrouter.Options{Origins: []string{"http://good.example"}})
 	s := serve(t, router, &socketio.Options{Credentials: true})
@@ -186,8 +186,7 @@ func TestCORS(t *testing.T) {
 	require.Empty(t, resp.Header.Get("Sec-WebSocket-Extensions"))
 }
 
-// TestPreflight: OPTIONS is answered where CORS is on, and is a bad handshake
-// where it is not.
+// TestPreflight: OPTIONS is answered if CORS is on, and otherwise is a bad handshake.
 func TestPreflight(t *testing.T) {
 	on := serve(t, newRouter(&wsrouter.Options{Origins: []string{"*"}}), nil)
 	ask := []string{"Origin", "http://any.example", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "x-mine"}
@@ -200,7 +199,7 @@ func TestPreflight(t *testing.T) {
 	require.Equal(t, "x-mine", a.header.Get("Access-Control-Allow-Headers"))
 	require.Equal(t, []string{"Origin", "Access-Control-Request-Headers"}, a.header.Values("Vary"))
 
-	for _, query := range []string{polling, polling + "&sid=" + on.open().sid, ""} { // what some proxies have taken off
+	for _, query := range []string{polling, polling + "&sid=" + on.open().sid, ""} { // what some proxies have removed
 		a = on.do("OPTIONS", query, "", "Origin", "http://any.example")
 		require.Equal(t, 204, a.status)
 		require.Empty(t, a.body)
@@ -215,14 +214,14 @@ func TestPreflight(t *testing.T) {
 	require.Empty(t, a.header.Values("Access-Control-Allow-Methods"))
 }
 
-// TestCredentials: cookies for every origin are a mistake that New tells.
+// TestCredentials: cookies for every origin are a mistake for which New panics.
 func TestCredentials(t *testing.T) {
 	router := newRouter(&wsrouter.Options{Origins: []string{"http://good.example", "*"}})
-	require.PanicsWithValue(t, "socketio: credentials for every origin: name the origins",
+	require.PanicsWithValue(t, "socketio: Options.Credentials needs Origins that name their hosts",
 		func() { socketio.New(router, &socketio.Options{Credentials: true}) })
 	for _, pattern := range []string{"*", "*://*", "http*://*", "?*", "https://*:*", "*.*", "null", "file://", "10.*"} {
 		router := newRouter(&wsrouter.Options{Origins: []string{"http://good.example", pattern}})
-		require.PanicsWithValue(t, "socketio: credentials for every origin: name the origins",
+		require.PanicsWithValue(t, "socketio: Options.Credentials needs Origins that name their hosts",
 			func() { socketio.New(router, &socketio.Options{Credentials: true}) }, pattern)
 	}
 	router = newRouter(&wsrouter.Options{Origins: []string{"https://*.example.com:*", "localhost:*"}})
@@ -231,7 +230,7 @@ func TestCredentials(t *testing.T) {
 	require.Empty(t, s.do("GET", polling, "", "Origin", "https://evil.example").header.Get("Access-Control-Allow-Credentials"))
 }
 
-// TestAllowOriginCORS: pages that AllowOrigin lets connect can read the answers.
+// TestAllowOriginCORS: pages that AllowOrigin accepts can read the answers.
 func TestAllowOriginCORS(t *testing.T) {
 	s := serve(t, newRouter(&wsrouter.Options{AllowOrigin: func(r *http.Request) bool {
 		return r.Header.Get("Origin") == "http://good.example"
@@ -246,8 +245,8 @@ func TestAllowOriginCORS(t *testing.T) {
 	require.Empty(t, a.header.Values("Access-Control-Allow-Origin"))
 }
 
-// TestImagesOpenNoSessions: a foreign page's <img> has its browser ask without an
-// Origin. It uses up nobody's MaxConnsPerClient.
+// TestImagesOpenNoSessions: for a foreign page's <img> the browser sends a request
+// without an Origin. It does not use up anybody's MaxConnsPerClient.
 func TestImagesOpenNoSessions(t *testing.T) {
 	router := newRouter(&wsrouter.Options{MaxConnsPerClient: 1})
 	s := serve(t, router, nil)
@@ -261,8 +260,8 @@ func TestImagesOpenNoSessions(t *testing.T) {
 	require.Equal(t, 200, s.do("GET", polling, "", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "same-origin").status)
 }
 
-// TestFullWhileInit: those without room are told so while the others wait, over both
-// transports, and a handshake that fails gives its place back.
+// TestFullWhileInit: clients without room are told so while the others wait, over both
+// transports, and a failed handshake gives its place back.
 func TestFullWhileInit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(&wsrouter.Options{MaxConns: 1})
@@ -287,7 +286,7 @@ func TestFullWhileInit(t *testing.T) {
 	})
 }
 
-// TestCookie: it is set by the polling handshake alone, with the session's id.
+// TestCookie: only the polling handshake sets it, to the session's id.
 func TestCookie(t *testing.T) {
 	opts := &socketio.Options{Cookie: &http.Cookie{Name: "io", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}}
 	s := serve(t, newRouter(nil), opts)
@@ -303,7 +302,7 @@ func TestCookie(t *testing.T) {
 	require.Empty(t, resp.Header.Values("Set-Cookie"))
 }
 
-// TestCrowded: a mount without room says so, and when to come again.
+// TestCrowded: a mount without room says so, and when to retry.
 func TestCrowded(t *testing.T) {
 	s := serve(t, newRouter(&wsrouter.Options{MaxConns: 1}), nil)
 	p := s.open()
@@ -318,14 +317,14 @@ func TestCrowded(t *testing.T) {
 	require.Eventually(t, func() bool { return s.do("GET", polling, "").status == 200 }, waitLong, waitStep)
 }
 
-// TestCrowdedMeanwhile: when the room is gone after a client has been admitted,
-// it is told so over either transport.
+// TestCrowdedMeanwhile: if the last place is taken after a client has been admitted,
+// the client is told so over either transport.
 func TestCrowdedMeanwhile(t *testing.T) {
 	for _, transport := range []string{"polling", "websocket"} {
 		var router *wsrouter.Router
 		calls := 0
 		router = newRouter(&wsrouter.Options{MaxConnsPerClient: 10, ClientKey: func(*http.Request) string {
-			if calls++; calls == 2 { // the first is Admit's, the second NewLink's
+			if calls++; calls == 2 { // the first call is Admit's, the second NewLink's
 				router.Close()
 			}
 			return ""

@@ -9,7 +9,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// On is New for a host that may be none of a router's.
+// On is New for a host that need not be a router's.
 func On(host adapter.Host) http.Handler { return serve(host, nil) }
 
 // Sessions returns how many sessions a mount has.
@@ -22,8 +22,8 @@ func sessions(h http.Handler) []*session {
 	return slices.Collect(maps.Values(m.sessions))
 }
 
-// Timers returns a function that stops the timers of the sessions that a mount has
-// now, and reports how many of them were still running.
+// Timers returns a function that stops the timers of the current sessions of a mount,
+// and reports how many of them were still running.
 func Timers(h http.Handler) (running func() int) {
 	list := sessions(h)
 	return func() (n int) {

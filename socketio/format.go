@@ -9,11 +9,12 @@ import (
 type ErrorMode uint8
 
 const (
-	// ErrorsBoth emits "exception", and acks with the same body if the client
-	// asked for an ack, so that no caller waits for its timeout.
+	// ErrorsBoth emits "exception". If the client asked for an ack it also acks
+	// with the same body, so that no caller has to wait for its timeout.
 	ErrorsBoth ErrorMode = iota
 
-	// ErrorsAck acks alone where an ack was asked for, and emits otherwise.
+	// ErrorsAck only acks if the client asked for an ack, and emits "exception"
+	// otherwise.
 	ErrorsAck
 
 	// ErrorsException emits "exception" and never acks a failure, as NestJS does.
@@ -44,11 +45,11 @@ func (f format) Encode(m *adapter.Message) (adapter.Frame, error) {
 	case adapter.KindDisconnect:
 		return f.plain(typeDisconnect, nil)
 	}
-	return adapter.Frame{}, nil // there is no cancel and no credit here
+	return adapter.Frame{}, nil // Socket.IO has no cancel and no credit
 }
 
-// reply acks, or emits where no ack was asked for. The items of a stream, and a
-// Response, are always emitted; the ack that was asked for follows them.
+// reply acks, or emits if no ack was asked for. The items of a stream and a
+// Response are always emitted; if an ack was asked for, it follows them.
 func (f format) reply(m *adapter.Message) (adapter.Frame, error) {
 	switch {
 	case m.ID == "":
@@ -105,11 +106,11 @@ func (f format) ack(id string, args []any) (adapter.Frame, error) {
 	return p.frame(append(b, '['), len(b), args, f.maxAttachments)
 }
 
-// sizeHint is about what a packet with little data needs.
+// sizeHint is roughly what a packet with little data needs.
 const sizeHint = 96
 
-// frame completes an event or ack whose array has been begun in b, behind the
-// packet's head. That is another one if there are attachments, which most have not.
+// frame completes an event or ack whose array has been begun in b, after the
+// packet's head. If there are attachments, which is rare, the head is rewritten.
 func (p *packet) frame(b []byte, head int, args []any, most int) (adapter.Frame, error) {
 	b, attachments, err := encodeArgs(b, args, most)
 	if err != nil {
@@ -124,7 +125,7 @@ func (p *packet) frame(b []byte, head int, args []any, most int) (adapter.Frame,
 	return adapter.Frame{Text: b, Attachments: attachments}, nil
 }
 
-// plain encodes a packet with an object, or nothing.
+// plain encodes a packet with an object or without data.
 func (f format) plain(kind byte, v any) (adapter.Frame, error) {
 	p := packet{kind: kind, namespace: f.namespace}
 	if v != nil {
@@ -136,7 +137,7 @@ func (f format) plain(kind byte, v any) (adapter.Frame, error) {
 	return adapter.Frame{Text: p.append(nil)}, nil
 }
 
-// welcome tells the client its connection's id, and how to come back to it.
+// welcome tells the client its connection's id, and how to resume the connection.
 func (f format) welcome(m *adapter.Message) (adapter.Frame, error) {
 	w := struct {
 		SID string `json:"sid"`
@@ -148,8 +149,9 @@ func (f format) welcome(m *adapter.Message) (adapter.Frame, error) {
 	return f.plain(typeConnect, w)
 }
 
-// Number implements [adapter.Numbering]: an event without an ack's id gets its offset
-// as one more argument. All others are lost with the transport, as with Node.
+// Number implements [adapter.Numbering]: an event without an ack id gets its offset
+// as one more argument. All other packets are lost with the transport, as with
+// Node's server.
 func (f format) Number(frame adapter.Frame, secret string, n uint64) (adapter.Frame, bool) {
 	if _, ok := numbered(frame.Text); !ok {
 		return frame, false
@@ -167,7 +169,7 @@ type connectError struct {
 	Data    any    `json:"data,omitempty"`
 }
 
-// refusal says why the client is not let in, as far as it may know.
+// refusal tells the client why it is not let in, as far as it may know.
 func (f format) refusal(told adapter.Told) (adapter.Frame, error) {
 	return f.plain(typeConnectError, connectError{told.Message, told.Data})
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzPayload: whatever a body is, its packets are taken one by one to its end
-// or to a bad one, and what is encoded again is the same.
+// FuzzPayload: whatever a body is, its packets are taken one by one up to its end or to
+// a bad one, and encoding them again gives the same.
 func FuzzPayload(f *testing.F) {
 	for _, seed := range []string{"", "4hello", "4hello\x1ebAQIDBA==", "b", "b!", "1", "2probe", "\x1e", "4\x1e", "7", "4a\x1ex\x1e4b"} {
 		f.Add([]byte(seed))
@@ -25,13 +25,13 @@ func FuzzPayload(f *testing.F) {
 			packets = append(packets, p)
 		}
 		again := appendPayload(nil, packets)
-		if !bytes.ContainsAny(body, "\r\nb") { // base64 may have line breaks and loose bits
+		if !bytes.ContainsAny(body, "\r\nb") { // base64 may have line breaks and stray bits
 			require.Equal(t, string(body), string(again))
 		}
 	})
 }
 
-// FuzzPacket: a packet that is accepted means the same when it is written again.
+// FuzzPacket: an accepted packet means the same when it is written again.
 func FuzzPacket(f *testing.F) {
 	for _, seed := range []string{
 		"0", `0{"a":1}`, "0/chat,", "0/chat", "1", "1/chat,", `2["a"]`, `2/chat,7["a",{}]`, "2[1]", `37["b"]`, "4{}",
@@ -79,7 +79,7 @@ func FuzzPutBack(f *testing.F) {
 	})
 }
 
-// FuzzClaim: what is left of a connect payload is the user's, as it was sent.
+// FuzzClaim: what is left of a connect payload is the user's, unchanged.
 func FuzzClaim(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"pid":"a"}`, `{"pid":"a","offset":"~1.2"}`, `{"pid":"a","offset":null,"t":[{"pid":1}]}`, `{ "t" : "pid" , "pid" : "a" }`,
@@ -94,7 +94,7 @@ func FuzzClaim(f *testing.F) {
 		}
 		var want, got map[string]json.RawMessage
 		if json.Unmarshal(auth, &want) != nil {
-			return // deeper than encoding/json goes
+			return // deeper than encoding/json allows
 		}
 		users, lost := takeClaim(auth)
 		if lost.Secret == "" {
@@ -103,7 +103,7 @@ func FuzzClaim(f *testing.F) {
 		if users != nil {
 			require.NoError(t, json.Unmarshal(users, &got), "%s", users)
 		}
-		if !bytes.ContainsRune(auth, '\\') { // else a key may be written in other ways
+		if !bytes.ContainsRune(auth, '\\') { // otherwise a key may be written in other ways
 			delete(want, "pid")
 			delete(want, "offset")
 			require.Len(t, got, len(want))
@@ -114,7 +114,8 @@ func FuzzClaim(f *testing.F) {
 	})
 }
 
-// FuzzOffset: what is taken for an offset is one, and all that is written is taken.
+// FuzzOffset: what is accepted as an offset is one, and everything that is written is
+// accepted.
 func FuzzOffset(f *testing.F) {
 	f.Add(uint64(1), uint64(2), "~1.2")
 	f.Add(fenceOf("x"), uint64(1<<63), "~.~")

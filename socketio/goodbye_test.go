@@ -13,8 +13,9 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// TestGoodbyeOvertakesPoll: a poll that comes just after the goodbye of its client is
-// released, as one that was waiting; only one, not late, and of nobody else.
+// TestGoodbyeOvertakesPoll: a poll that arrives just after its client's goodbye is
+// released like one that was waiting, but only one, not a late one, and not somebody
+// else's.
 func TestGoodbyeOvertakesPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -36,14 +37,14 @@ func TestGoodbyeOvertakesPoll(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		late.gone()
 
-		bad := s.open() // it has broken a rule, and gets no kind word
+		bad := s.open() // it has broken a rule, and gets no such answer
 		bad.post("x")
 		bad.gone()
 	})
 }
 
-// TestLeavingEndsOnConnect: a client that leaves a namespace while its OnConnect runs
-// ends that one's context, and no other's; it may join anew meanwhile.
+// TestLeavingEndsOnConnect: if a client leaves a namespace while its OnConnect runs,
+// that one's context ends and no other's. The client may join again meanwhile.
 func TestLeavingEndsOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -77,7 +78,7 @@ func TestLeavingEndsOnConnect(t *testing.T) {
 	})
 }
 
-// twoNodes are a router with a client's two namespaces, and another node of its
+// twoNodes returns a router with a client's two namespaces, and another node of its
 // cluster.
 func twoNodes(t *testing.T) (router, elsewhere *wsrouter.Router, ends chan *wsrouter.CloseError) {
 	cluster := new(broker.Memory)
@@ -92,8 +93,8 @@ func twoNodes(t *testing.T) (router, elsewhere *wsrouter.Router, ends chan *wsro
 }
 
 // TestCloseTransport: the client leaves all its namespaces, what was sent before
-// arrives, and the transport ends; from here, and from another node. Close leaves the
-// transport alone.
+// arrives, and the transport ends, whether it is called here or on another node. Close
+// leaves the transport alone.
 func TestCloseTransport(t *testing.T) {
 	want := &wsrouter.CloseError{Code: 4001, Reason: "out", Cause: wsrouter.CauseLocal}
 	for name, end := range map[string]func(c *wsrouter.Conn, elsewhere *wsrouter.Router) error{
@@ -127,7 +128,7 @@ func TestCloseTransport(t *testing.T) {
 				require.Equal(t, "42[\"before\"]\x1e41\x1e41/other,", polled)
 				synctest.Wait() // a poll that had to wait would get no noop, as with the reference
 				require.Equal(t, "6\x1e1", p.get())
-				synctest.Wait() // until it is gone, a poll gets a goodbye of its own
+				synctest.Wait() // until it is gone, a poll gets its own goodbye
 				p.gone()
 				for range 4 {
 					require.Equal(t, want, <-ends)
@@ -137,7 +138,7 @@ func TestCloseTransport(t *testing.T) {
 	}
 }
 
-// TestCloseTransportWhileConnecting: who is still being asked after is refused.
+// TestCloseTransportWhileConnecting: a client whose OnConnect still runs is refused.
 func TestCloseTransportWhileConnecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -157,7 +158,7 @@ func TestCloseTransportWhileConnecting(t *testing.T) {
 	})
 }
 
-// TestDisconnectLeavesTransport: from another node, too.
+// TestDisconnectLeavesTransport: even if it comes from another node.
 func TestDisconnectLeavesTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, elsewhere, _ := twoNodes(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// watched is a router that tells how connections end.
+// watched returns a router that reports how connections end.
 func watched(opts *wsrouter.Options) (*wsrouter.Router, <-chan error) {
 	router := newRouter(opts)
 	gone := make(chan error, 10)
@@ -27,8 +27,8 @@ func requireCause(t *testing.T, want wsrouter.CloseCause, err error) {
 	require.Equal(t, want, ce.Cause, "%v", ce)
 }
 
-// TestHeartbeatWebSocket: a ping comes PingInterval after the handshake and
-// after each pong; without a pong the client is gone after PongTimeout.
+// TestHeartbeatWebSocket: a ping comes PingInterval after the handshake and after each
+// pong. Without a pong the client is gone after PongTimeout.
 func TestHeartbeatWebSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(nil)
@@ -51,8 +51,8 @@ func TestHeartbeatWebSocket(t *testing.T) {
 	})
 }
 
-// TestHeartbeatPolling: the ping waits for the next poll, or answers one; a poll
-// that is held without a pong ends with the session.
+// TestHeartbeatPolling: the ping waits for the next poll, or answers one. A poll that
+// is held without a pong ends with the session.
 func TestHeartbeatPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(nil)
@@ -76,7 +76,7 @@ func TestHeartbeatPolling(t *testing.T) {
 	})
 }
 
-// TestClientPings: only servers ping; an unasked pong is no harm.
+// TestClientPings: only servers ping, and an unexpected pong does no harm.
 func TestClientPings(t *testing.T) {
 	for _, ping := range []string{"2", "2probe"} {
 		s := serve(t, newRouter(nil), nil)
@@ -92,8 +92,8 @@ func TestClientPings(t *testing.T) {
 	}
 }
 
-// TestConnectTimeout: a client that no namespace lets in is closed; one that has
-// been let in and left is not.
+// TestConnectTimeout: a client that no namespace lets in is closed. One that was let in
+// and has left is not.
 func TestConnectTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -117,8 +117,8 @@ func TestConnectTimeout(t *testing.T) {
 	})
 }
 
-// TestAttachmentsNeverSent: a message has MessageTimeout, its attachments
-// included, and is not kept alive by pongs.
+// TestAttachmentsNeverSent: a message, including its attachments, has MessageTimeout;
+// pongs do not extend that.
 func TestAttachmentsNeverSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(nil)

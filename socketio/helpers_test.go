@@ -20,14 +20,14 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// site is a Socket.IO mount that is served to clients of tests.
+// site is a Socket.IO mount for the clients of tests.
 type site struct {
 	t       *testing.T
 	router  *wsrouter.Router
 	handler http.Handler
 	url     string // http://host/socket.io/
 	client  *http.Client
-	opened  func() // called for each session of open and direct; nil does nothing
+	opened  func() // called for each session of open and direct; nil means nothing
 }
 
 // serve serves a router on a loopback port.
@@ -43,7 +43,7 @@ func serve(t *testing.T, router *wsrouter.Router, opts *socketio.Options) *site 
 	return s
 }
 
-// serveInBubble serves a router over connections in memory, in fake time.
+// serveInBubble serves a router over in-memory connections, in fake time.
 func serveInBubble(t *testing.T, router *wsrouter.Router, opts *socketio.Options) *site {
 	t.Helper()
 	return serveWith(t, &http.Server{}, router, opts)
@@ -68,7 +68,7 @@ type answer struct {
 	body   string
 }
 
-// do sends a request; query begins behind the question mark.
+// do sends a request; query is what follows the question mark.
 func (s *site) do(method, query, body string, header ...string) answer {
 	s.t.Helper()
 	a, err := s.try(method, query, body, header...)
@@ -114,7 +114,7 @@ func (s *site) open() *poller {
 
 func (p *poller) query() string { return polling + "&sid=" + p.sid }
 
-// get polls once, post sends a payload.
+// get polls once; post sends a payload.
 func (p *poller) get() string {
 	p.t.Helper()
 	a := p.do("GET", p.query(), "")
@@ -128,7 +128,7 @@ func (p *poller) post(payload string) {
 	require.Equal(p.t, "ok", a.body)
 }
 
-// waiting starts a poll, whose body comes in the channel; "" is any failure.
+// waiting starts a poll, whose body is sent to the channel; "" stands for any failure.
 func (p *poller) waiting() <-chan string {
 	body := make(chan string, 1)
 	go func() {
@@ -141,7 +141,7 @@ func (p *poller) waiting() <-chan string {
 	return body
 }
 
-// gone tells that the session is not known any more.
+// gone requires that the session is not known any longer.
 func (p *poller) gone() {
 	p.t.Helper()
 	a := p.do("GET", p.query(), "")
@@ -163,15 +163,15 @@ func joined(t *testing.T, packet, got string) string {
 	return got[len(got)-22 : len(got)-2]
 }
 
-// socket is a client over WebSocket. It always reads, as connections in memory
-// hold nothing.
+// socket is a client over WebSocket. It always reads, because in-memory connections
+// have no buffer.
 type socket struct {
 	*websocket.Conn
 	t        *testing.T
 	received chan packet
 }
 
-// packet is what was read: a binary one has a NUL before it.
+// packet is what was read; a binary packet has a NUL in front.
 type packet struct {
 	text string
 	err  error
@@ -191,7 +191,7 @@ func (ws *socket) receive() {
 	}
 }
 
-// dial opens a WebSocket, for a session of its own or with &sid=.
+// dial opens a WebSocket, for a new session or with &sid= for an existing one.
 func (s *site) dial(extra string) *socket {
 	s.t.Helper()
 	ctx := s.t.Context()
@@ -205,7 +205,7 @@ func (s *site) dial(extra string) *socket {
 	return ws
 }
 
-// direct opens a session over WebSocket alone.
+// direct opens a session over WebSocket only.
 func (s *site) direct() *socket {
 	s.t.Helper()
 	ws := s.dial("")
@@ -246,7 +246,7 @@ func (ws *socket) write(packets ...string) {
 	}
 }
 
-// read returns the next packet, a binary one with a NUL before it.
+// read returns the next packet; a binary packet has a NUL in front.
 func (ws *socket) read() string {
 	ws.t.Helper()
 	p := <-ws.received
@@ -262,7 +262,7 @@ func (ws *socket) reads(packets ...string) {
 	}
 }
 
-// closed requires the close frame without a code, with nothing before it.
+// closed requires a close frame without a code, and nothing before it.
 func (ws *socket) closed() {
 	ws.t.Helper()
 	p := <-ws.received
@@ -270,8 +270,7 @@ func (ws *socket) closed() {
 	require.Equal(ws.t, websocket.StatusNoStatusRcvd, websocket.CloseStatus(p.err), "%v", p.err)
 }
 
-// raw sends one request as it stands and returns the response's head and the
-// connection.
+// raw sends one request unchanged, and returns the response's head and the connection.
 func (s *site) raw(request string) (*http.Response, net.Conn) {
 	s.t.Helper()
 	host, _, _ := strings.Cut(strings.TrimPrefix(s.url, "http://"), "/")
@@ -289,7 +288,7 @@ func (s *site) raw(request string) (*http.Response, net.Conn) {
 	return resp, conn
 }
 
-// newRouter answers what most tests ask for.
+// newRouter returns a router that answers what most tests ask for.
 func newRouter(opts *wsrouter.Options) *wsrouter.Router {
 	router := wsrouter.New(opts)
 	router.On("echo", func(c *wsrouter.Context) error {
@@ -304,7 +303,7 @@ func newRouter(opts *wsrouter.Options) *wsrouter.Router {
 	return router
 }
 
-// waitLong and waitStep are for what another goroutine is about to do.
+// waitLong and waitStep are for things that another goroutine is about to do.
 const (
 	waitLong = 10 * time.Second
 	waitStep = time.Millisecond

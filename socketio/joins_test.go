@@ -13,8 +13,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestJoinsAreBounded: a client that joins and leaves in a loop writes no more log
-// than traffic, and is closed when it goes on.
+// TestJoinsAreBounded: a client that joins and leaves in a loop causes no more log than
+// traffic, and is closed if it goes on.
 func TestJoinsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -42,7 +42,8 @@ func TestJoinsAreBounded(t *testing.T) {
 	})
 }
 
-// TestManyNamespacesAreLogged: a client that joins a few is not bounded by that.
+// TestManyNamespacesAreLogged: a client that joins a few namespaces is not limited by
+// that.
 func TestManyNamespacesAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -2,12 +2,12 @@ package socketio
 
 import "time"
 
-// leavers are sessions whose clients have said goodbye with a POST a moment ago,
-// which may have overtaken their last poll. The zero value has none. The lock of
-// whoever owns it guards it.
+// leavers remembers sessions whose clients have just said goodbye with a POST that
+// may have overtaken their last poll. The zero value is empty. The lock of its
+// owner guards it.
 type leavers struct {
 	ids   map[string]struct{}
-	queue []leaver // from the first; it may have some that are not in ids any more
+	queue []leaver // oldest first; some may no longer be in ids
 }
 
 type leaver struct {
@@ -16,11 +16,11 @@ type leaver struct {
 }
 
 const (
-	// overtaken is how long a poll may come after the goodbye.
+	// overtaken is how long after the goodbye a poll may still arrive.
 	overtaken = 5 * time.Second
 
-	// maxLeavers is how many are remembered. The polls of those who left before are
-	// answered that there is no such session, as all others.
+	// maxLeavers is how many are remembered. If there are more, the polls of the
+	// oldest are told that there is no such session, like any others.
 	maxLeavers = 4096
 )
 
@@ -36,7 +36,7 @@ func (l *leavers) add(sid string, now time.Time) {
 	l.queue = append(l.queue, leaver{sid, now})
 }
 
-// take reports whether it is there, and takes it out.
+// take reports whether sid is remembered, and forgets it.
 func (l *leavers) take(sid string, now time.Time) bool {
 	l.forget(now)
 	_, ok := l.ids[sid]

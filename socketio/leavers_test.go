@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLeavers: they are remembered once, for a moment, and within a bound.
+// TestLeavers: they are remembered once, briefly, and up to a limit.
 func TestLeavers(t *testing.T) {
 	var l leavers
 	begin := time.Now()

@@ -14,7 +14,7 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// zipped is what middleware makes of a ResponseWriter to compress what is written.
+// zipped is the ResponseWriter of middleware that compresses.
 type zipped struct {
 	http.ResponseWriter
 	gz *gzip.Writer
@@ -22,7 +22,7 @@ type zipped struct {
 
 func (z zipped) Write(b []byte) (int, error) { return z.gz.Write(b) }
 
-// flushing is one that can do what the server's own can.
+// flushing can also do what the server's own ResponseWriter can.
 type flushing struct{ zipped }
 
 func (f flushing) Unwrap() http.ResponseWriter { return f.ResponseWriter }
@@ -57,8 +57,8 @@ func compress(next http.Handler, wrap func(zipped) http.ResponseWriter) http.Han
 	})
 }
 
-// TestCompressedPolls: what is answered goes through middleware that compresses it,
-// also through one that knows of no Content-Length.
+// TestCompressedPolls: responses pass through middleware that compresses, even if that
+// does not know their Content-Length.
 func TestCompressedPolls(t *testing.T) {
 	for name, wrap := range map[string]func(zipped) http.ResponseWriter{
 		"simple":  func(z zipped) http.ResponseWriter { return z },

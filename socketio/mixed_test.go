@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// TestMixedRoom: plain and Socket.IO clients in one room see each other's
-// events, bytes included.
+// TestMixedRoom: plain and Socket.IO clients in one room see each other's events,
+// including bytes.
 func TestMixedRoom(t *testing.T) {
 	router := wsrouter.New(nil)
 	router.OnConnect(func(c *wsrouter.Conn) error { return c.Join("room") })
@@ -46,7 +46,7 @@ func TestMixedRoom(t *testing.T) {
 	ws.reads(`451-["said",{"text":"b","data":{"_placeholder":true,"num":0}}]`, "\x00\x03\x04")
 }
 
-// TestGuard: OnConnect stands before every adapter and transport.
+// TestGuard: OnConnect guards every adapter and transport.
 func TestGuard(t *testing.T) {
 	router := newRouter(nil)
 	router.OnConnect(func(*wsrouter.Conn) error { return wsrouter.NewError("closed") })
@@ -86,8 +86,8 @@ func TestBinaryCounts(t *testing.T) {
 	}
 }
 
-// TestSlowPoller: 3,000 x 64 KiB to a client that never polls stays bounded; it
-// is closed as slow, which is counted and told.
+// TestSlowPoller: 3,000 x 64 KiB to a client that never polls stay within the limit.
+// The client is closed as slow, which is counted and reported.
 func TestSlowPoller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(nil)
@@ -105,8 +105,8 @@ func TestSlowPoller(t *testing.T) {
 	})
 }
 
-// TestSlowReader: a poll whose response is read a byte a second is bounded by
-// WriteTimeout.
+// TestSlowReader: WriteTimeout limits a poll whose response is read at one byte a
+// second.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(nil)
@@ -129,8 +129,8 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// TestRelay: what was bound to an any goes out as it came, and so does a field,
-// and an argument; a text is never taken for the attachment beside it.
+// TestRelay: what was bound to an any is sent on as it came, and so are a field and an
+// argument. Text is never mistaken for the attachment beside it.
 func TestRelay(t *testing.T) {
 	router := wsrouter.New(nil)
 	router.On("all", func(c *wsrouter.Context) error {
@@ -171,12 +171,12 @@ func TestRelay(t *testing.T) {
 	}
 	ws.write(`451-["field",{"a":[`+zero+`]}]`, "\x00")
 	ws.reads(`451-["field",[`+zero+`]]`, "\x00")
-	ws.write(`451-["args",["AQ==",`+zero+`]]`, "\x00\x01") // one array is one argument: this wire tells them apart
+	ws.write(`451-["args",["AQ==",`+zero+`]]`, "\x00\x01") // one array is one argument: this wire distinguishes them
 	ws.reads(`451-["args",["AQ==",`+zero+`],null]`, "\x00\x01")
 }
 
-// TestCallMixedRoom: a call to a room takes bytes to Socket.IO clients, and base64
-// to plain ones, and an answer's bytes are bytes.
+// TestCallMixedRoom: a call to a room sends bytes to Socket.IO clients and base64 to
+// plain ones, and bytes in an answer stay bytes.
 func TestCallMixedRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)

@@ -8,21 +8,21 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// client is what a session's packets mean: the namespaces it has joined, and the
-// event whose attachments are still to come. It belongs to whoever reads: the
-// post that is being handled, or the WebSocket's read loop.
+// client interprets the packets of a session: it knows the namespaces that the
+// client has joined, and the event whose attachments are still to come. It belongs
+// to whoever reads: the post being handled, or the read loop of the WebSocket.
 type client struct {
 	session *session
-	joined  map[string]adapter.Conn // asked for by the client, and not left by it; nil if it was refused
+	joined  map[string]adapter.Conn // the client has asked for it and has not left it; nil if it was refused
 	pending *packet
 	parts   [][]byte
-	size    int // of the pending packet and its parts
+	size    int // of the pending packet and its attachments
 }
 
-// Mistakes of clients, which are logged.
+// Mistakes of clients, for the log.
 var (
-	errNotJoined = errors.New("namespace not joined") // a packet for one that the client is not in
-	errBinary    = errors.New("binary message without a packet: another parser, as msgpack?")
+	errNotJoined = errors.New("namespace not joined") // a packet for a namespace that the client is not in
+	errBinary    = errors.New("binary message without a packet (does the client use another parser, such as msgpack?)")
 	errTooBig    = errors.New("message too big")
 )
 
@@ -32,7 +32,7 @@ func (c *client) receive(m enginePacket) (adapter.Flow, adapter.Turn, error) {
 		return c.attachment(m.data)
 	}
 	if c.pending != nil {
-		return 0, nil, errPacket // text where an attachment has to come
+		return 0, nil, errPacket // text in place of an attachment
 	}
 	h := c.session.handler
 	p, err := parsePacket(m.data, h.limits.MaxName, h.opts.MaxAttachments)
@@ -49,15 +49,15 @@ func (c *client) receive(m enginePacket) (adapter.Flow, adapter.Turn, error) {
 
 const attachmentOverhead = 64
 
-// attachment takes one of the pending packet's. All together are one message,
-// with its limits of size and time.
+// attachment takes one attachment of the pending packet. Together they are one
+// message, subject to its limits of size and time.
 func (c *client) attachment(data []byte) (adapter.Flow, adapter.Turn, error) {
 	if c.pending == nil {
 		return 0, nil, errBinary
 	}
 	c.parts, c.size = append(c.parts, data), c.size+len(data)
 	if len(c.parts) > usualAttachments {
-		c.size += attachmentOverhead // empty ones hold memory, too
+		c.size += attachmentOverhead // empty ones cost memory, too
 	}
 	if c.size > c.session.handler.limits.MaxMessage {
 		return 0, nil, errTooBig
@@ -71,7 +71,7 @@ func (c *client) attachment(data []byte) (adapter.Flow, adapter.Turn, error) {
 	return c.handle(p, parts, c.size)
 }
 
-// handle does what a complete packet says.
+// handle executes a complete packet.
 func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow, adapter.Turn, error) {
 	if p.kind == typeConnect {
 		return adapter.Go, nil, c.connect(p)
@@ -91,14 +91,14 @@ func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow
 	if p.kind == typeDisconnect {
 		delete(c.joined, p.namespace)
 	}
-	if conn == nil { // it was refused, which the client did not know
+	if conn == nil { // it was refused, which the client did not know yet
 		return adapter.Go, nil, nil
 	}
 	flow, turn := adapter.Take(conn, m)
 	return flow, turn, nil
 }
 
-// connect joins a namespace. Whether the client is let in the link will say.
+// connect joins a namespace. The link tells the client whether it is let in.
 func (c *client) connect(p *packet) error {
 	h, link := c.session.handler, c.session.link
 	ns := h.host.Lookup(p.namespace)
@@ -112,14 +112,14 @@ func (c *client) connect(p *packet) error {
 	}
 	f := format{namespace: p.namespace, errors: h.opts.Errors, maxAttachments: h.opts.MaxAttachments}
 	conn, err := c.join(ns, f, auth)
-	if err == adapter.ErrJoined { // a client that connects twice: it has been, or will be, answered
+	if err == adapter.ErrJoined { // the client connects twice; the first CONNECT is, or will be, answered
 		return nil
 	}
 	c.joined[p.namespace] = conn
-	// A client that is refused does not come back by itself: so where all are about
-	// to be sent away, this one is not told, and comes back with them.
+	// A client that is refused does not reconnect on its own. So if all clients are
+	// about to be sent away this one is not told, and reconnects with the others.
 	if refused := new(adapter.Refusal); errors.As(err, &refused) {
-		told, _ := f.refusal(adapter.Told{Message: refused.Text}) // this namespace is closing
+		told, _ := f.refusal(adapter.Told{Message: refused.Text}) // only this namespace is closing
 		link.Send(told)
 	}
 	return nil
@@ -143,8 +143,8 @@ func (c *client) invalidNamespace(name string) error {
 	return nil
 }
 
-// arrived forgets what needs not be sent again. The client may have left a namespace
-// and joined it anew since then.
+// arrived forgets what need not be sent again. The client may have left a namespace
+// and joined it again since then.
 func (c *client) arrived(last map[string]offset) {
 	for namespace, o := range last {
 		if conn, ok := c.joined[namespace].(adapter.Recoverable); ok && fenceOf(conn.Secret()) == o.fence {

@@ -18,7 +18,7 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// TestConnect: who is let in, with what payload, and how others are told.
+// TestConnect: who is let in, with what payload, and what others are told.
 func TestConnect(t *testing.T) {
 	router := newRouter(nil)
 	auths := make(chan string, 10)
@@ -55,11 +55,11 @@ func TestConnect(t *testing.T) {
 		ws.write(packet)
 		ws.reads(want)
 	}
-	ws.join("40") // a refusal keeps the session
+	ws.join("40") // the session survives a refusal
 }
 
-// TestNamespaces: several on one session, each with its own handlers; one is
-// left and joined again, and one that our side closes harms no other.
+// TestNamespaces: several on one session, each with its own handlers. One is left and
+// joined again; closing one on our side does not affect the others.
 func TestNamespaces(t *testing.T) {
 	router := newRouter(nil)
 	chat := router.Namespace("/chat")
@@ -82,13 +82,13 @@ func TestNamespaces(t *testing.T) {
 
 	require.NoError(t, conn.Close(4001, "lost"))
 	ws.reads("41/chat,")
-	ws.write(`42/chat,["echo"]`, "41/chat,") // were on their way
+	ws.write(`42/chat,["echo"]`, "41/chat,") // were under way
 	ws.join("40/chat,")
 	ws.write(`422["echo",2]`)
 	ws.reads("432[2]")
 }
 
-// TestDisconnectRoot: leaving the root keeps the session.
+// TestDisconnectRoot: the session survives leaving the root.
 func TestDisconnectRoot(t *testing.T) {
 	router, gone := watched(nil)
 	s := serve(t, router, nil)
@@ -98,8 +98,8 @@ func TestDisconnectRoot(t *testing.T) {
 	ws.join("40")
 }
 
-// TestLeavesBehindEvents: what came before the client left is handled and answered,
-// also late; nothing of it goes to the same client's next connection.
+// TestLeavesBehindEvents: what was sent before the client left is handled and answered,
+// even late. None of it goes to the same client's next connection.
 func TestLeavesBehindEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(nil)
@@ -121,8 +121,8 @@ func TestLeavesBehindEvents(t *testing.T) {
 	})
 }
 
-// TestLeavesStream: who leaves during a stream ends it at once, hears no more of
-// it, and it is no error.
+// TestLeavesStream: leaving during a stream ends it at once; the client gets nothing
+// more of it, and it is not an error.
 func TestLeavesStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -161,7 +161,7 @@ func TestLeavesStream(t *testing.T) {
 	})
 }
 
-// TestClosesWebSocket: the ends of a WebSocket session, by either side.
+// TestClosesWebSocket: how a WebSocket session ends, by either side.
 func TestClosesWebSocket(t *testing.T) {
 	router, gone := watched(nil)
 	s := serve(t, router, nil)
@@ -179,7 +179,7 @@ func TestClosesWebSocket(t *testing.T) {
 	requireCause(t, wsrouter.CauseShutdown, <-gone)
 }
 
-// TestMessageTooBig: 1009 without a reason, as the reference; the limit itself
+// TestMessageTooBig: 1009 without a reason, like the reference; a message at the limit
 // passes.
 func TestMessageTooBig(t *testing.T) {
 	router, gone := watched(&wsrouter.Options{MaxMessage: 100})
@@ -199,8 +199,7 @@ func TestMessageTooBig(t *testing.T) {
 	requireCause(t, wsrouter.CauseProtocol, <-gone)
 }
 
-// TestClosingNamespace: a namespace that shuts down refuses, and the session
-// goes on.
+// TestClosingNamespace: a namespace that shuts down refuses, and the session stays.
 func TestClosingNamespace(t *testing.T) {
 	router := newRouter(nil)
 	chat := router.Namespace("/chat")
@@ -272,7 +271,7 @@ func TestEvents(t *testing.T) {
 	require.Regexp(t, `^439\[\{"status":"error",`, ws.read())
 }
 
-// TestErrorModes: how a failed event is told, with and without an ack.
+// TestErrorModes: how a client is told about a failed event, with and without an ack.
 func TestErrorModes(t *testing.T) {
 	const body = `{"status":"error","message":"no"}`
 	emit, ack := `42["exception",`+body+`]`, `431[`+body+`]`
@@ -288,7 +287,7 @@ func TestErrorModes(t *testing.T) {
 	}
 }
 
-// TestCalls: a Call is an event with an ack; every client's ack is data.
+// TestCalls: a Call is an event with an ack, and every client's ack is its data.
 func TestCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -346,8 +345,8 @@ var oddInput = [][]string{
 	{"40", "2"}, {"40", "x"}, {"40", ""}, {"40", "7"}, {"40", "1"},
 }
 
-// TestOddInput is the table 1.12 of the reference: what closes the session, and
-// what is ignored.
+// TestOddInput is table 1.12 of the reference: what closes the session, and what is
+// ignored.
 func TestOddInput(t *testing.T) {
 	router := newRouter(nil)
 	router.Namespace("/chat")

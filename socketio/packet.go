@@ -12,12 +12,13 @@ import (
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
-// This file is Socket.IO's packets, each the content of one Engine.IO message:
+// This file is about Socket.IO's packets, each of which is the content of one
+// Engine.IO message:
 //
 //	<type>[<attachments>-][<namespace>,][<ack id>][<json>]
 //
-//	2["hello",1]            an event of the namespace /
-//	2/chat,7["hello",1]     one of /chat that wants an ack, whose id is 7
+//	2["hello",1]            an event in the namespace /
+//	2/chat,7["hello",1]     one in /chat that asks for an ack with the id 7
 //	51-["file",{"_placeholder":true,"num":0}]    one binary message follows
 
 // The packet types of Socket.IO v5.
@@ -32,25 +33,25 @@ const (
 )
 
 const (
-	usualAttachments = 10 // as the reference
+	usualAttachments = 10 // like the reference
 	maxAckID         = 15 // digits: more than 2^49 acks
 	rootNamespace    = "/"
 )
 
-// packet is a Socket.IO packet. The data of an event is its arguments with the
-// event's name as the first.
+// packet is a Socket.IO packet. The data of an event is an array of its name and
+// its arguments.
 type packet struct {
 	kind        byte
 	namespace   string
-	id          string // digits; empty is none
+	id          string // digits; empty means none
 	data        json.RawMessage
-	attachments int // that follow as binary messages
+	attachments int // how many follow as binary messages
 }
 
 var errPacket = errors.New("invalid packet")
 
-// parsePacket reads a packet's text. The data is checked to be the JSON that the
-// type wants, and stays a part of text.
+// parsePacket parses the text of a packet. It checks that the data is the JSON that
+// the type requires; the data stays a slice of text.
 func parsePacket(text []byte, maxName, maxAttachments int) (packet, error) {
 	if len(text) == 0 || !utf8.Valid(text) {
 		return packet{}, errPacket
@@ -61,7 +62,7 @@ func parsePacket(text []byte, maxName, maxAttachments int) (packet, error) {
 		digits, after, ok := bytes.Cut(rest, []byte("-"))
 		n, err := strconv.Atoi(string(digits))
 		switch {
-		case ok && n > maxAttachments: // of a number beyond any Atoi returns the largest
+		case ok && n > maxAttachments: // Atoi returns the largest number if n is out of range
 			return packet{}, tooManyAttachments(maxAttachments)
 		case !ok, err != nil, n < 1:
 			return packet{}, errPacket
@@ -83,7 +84,7 @@ func parsePacket(text []byte, maxName, maxAttachments int) (packet, error) {
 	return p, p.check()
 }
 
-// cutID takes the digits of an ack's id off. It is a number: 007 is 7.
+// cutID cuts off the digits of an ack id. The id is a number: 007 is 7.
 func cutID(text []byte) (id string, rest []byte, err error) {
 	n := 0
 	for n < len(text) && text[n] >= '0' && text[n] <= '9' {
@@ -137,8 +138,8 @@ func (p *packet) append(b []byte) []byte {
 	return append(append(b, p.id...), p.data...)
 }
 
-// message is the packet as its Conn takes it, with the attachments that came
-// behind it.
+// message returns the packet as a Conn receives it, with the attachments that
+// followed.
 func (p *packet) message(attachments [][]byte) (*adapter.Message, error) {
 	m := &adapter.Message{ID: p.id}
 	if p.kind == typeDisconnect {
@@ -167,9 +168,8 @@ func (p *packet) message(attachments [][]byte) (*adapter.Message, error) {
 	return m, err
 }
 
-// arguments returns the elements of a JSON array, which is known to be valid, from
-// the one at i on: that alone if it is the last, else as an array. There may be very
-// many.
+// arguments returns the elements of a valid JSON array from index i on: the element
+// itself if it is the last, otherwise an array. There may be very many.
 func arguments(array json.RawMessage, i int) (arg json.RawMessage, arity adapter.Arity) {
 	end := scan.Value(array, i)
 	if array[scan.Space(array, end)] == ']' {
@@ -178,8 +178,8 @@ func arguments(array json.RawMessage, i int) (arg json.RawMessage, arity adapter
 	return append(json.RawMessage{'['}, array[i:]...), adapter.ArityMany
 }
 
-// takeName returns the event's name, the element at i of an event's data, and where
-// the next one begins, or the array ends.
+// takeName returns the event's name, which is the element at i of an event's data,
+// and where the next element begins or the array ends.
 func takeName(data json.RawMessage, i int) (event string, next int, err error) {
 	if data[i] == ']' {
 		return "", 0, errPacket
@@ -192,7 +192,7 @@ func takeName(data json.RawMessage, i int) (event string, next int, err error) {
 	return event, i, err
 }
 
-// eventName is the first element of an event's data: a string that is not
+// eventName returns the first element of an event's data: a string that is not
 // reserved, or a number.
 func eventName(first json.RawMessage) (event string, err error) {
 	switch {

@@ -10,8 +10,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestNamespaceClosesWhileReadingIsPaused: a client whose inbox is full of events for
-// one namespace is served in the others when that one closes.
+// TestNamespaceClosesWhileReadingIsPaused: if a client's inbox is full of events for
+// one namespace, it is served in the others when that one closes.
 func TestNamespaceClosesWhileReadingIsPaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(&wsrouter.Options{InboxBytes: 1000})
@@ -27,7 +27,7 @@ func TestNamespaceClosesWhileReadingIsPaused(t *testing.T) {
 			ws.write(`42/chat,["wait","` + strings.Repeat("x", 1000) + `"]`)
 		}
 		written := make(chan struct{})
-		go func() { // which is not read yet
+		go func() { // not read yet
 			defer close(written)
 			ws.write(`421["echo",1]`)
 		}()

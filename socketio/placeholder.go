@@ -14,8 +14,8 @@ var errPlaceholder = errors.New("invalid placeholder")
 
 // putBack takes the placeholders out of an argument, which is valid JSON, and says
 // which attachments belong there. A placeholder is an object with
-// "_placeholder":true, whatever else it has, and in whatever order. Each attachment
-// is used at most once: otherwise few bytes could become many.
+// "_placeholder":true, whatever else it has, in any order. Each attachment is used
+// at most once; otherwise a few bytes could become many.
 func putBack(arg json.RawMessage, attachments [][]byte, used []bool) (payload.Value, error) {
 	if len(attachments) == 0 || !bytes.Contains(arg, placeholderKey) {
 		return payload.Value{JSON: arg}, nil
@@ -45,22 +45,23 @@ func putBack(arg json.RawMessage, attachments [][]byte, used []bool) (payload.Va
 	return r.out, nil
 }
 
-// restorer is putBack on its way through the JSON. It looks at each byte once: an
-// object may be in an object, thousands deep.
+// restorer does the work of putBack. It looks at each byte once, because objects
+// may be nested thousands deep.
 type restorer struct {
 	attachments [][]byte
 	used        []bool
-	open        []object // around the current byte, from the outermost
+	open        []object // around the current byte, outermost first
 	out         payload.Value
 }
 
 type object struct {
 	out         int  // where it begins in the result
 	placeholder bool // it has "_placeholder":true
-	num         int  // what it has as "num"; -1 is nothing that can be one
+	num         int  // the value of "num"; -1 if there is no usable one
 }
 
-// string sees each string; before a colon it is a key of the innermost object.
+// string is called for each string; before a colon it is a key of the innermost
+// object.
 func (r *restorer) string(text, rest []byte) {
 	isPlaceholder := bytes.Equal(text, placeholderKey)
 	if !isPlaceholder && !bytes.Equal(text, numKey) {
@@ -92,7 +93,7 @@ var (
 
 const maxNum = 3 // digits
 
-// close sees the end of each object.
+// close is called at the end of each object.
 func (r *restorer) close() (replaced bool, err error) {
 	top := r.open[len(r.open)-1]
 	r.open = r.open[:len(r.open)-1]
@@ -105,7 +106,7 @@ func (r *restorer) close() (replaced bool, err error) {
 	r.used[top.num] = true
 	r.out.JSON = r.out.JSON[:top.out]
 	for n := len(r.out.Attachments); n > 0 && r.out.Attachments[n-1].At > top.out; n-- {
-		r.out.Attachments = r.out.Attachments[:n-1] // was in this one
+		r.out.Attachments = r.out.Attachments[:n-1] // it was in this object
 	}
 	r.out.Attachments = append(r.out.Attachments, payload.Attachment{At: top.out, Data: r.attachments[top.num]})
 	return true, nil

@@ -14,9 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// This file is the transport of clients that cannot, or not yet, use a WebSocket.
-// What the client sends are bodies of POSTs, what it gets are responses to GETs;
-// it always keeps one GET waiting, and may have one POST under way beside it.
+// This file is the transport of clients that cannot use a WebSocket, or not yet. A
+// client sends in the bodies of POSTs and receives in the responses to GETs. It
+// always keeps one GET waiting, and may have one POST under way beside it.
 
 func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 	s, err := h.newSession(r, nil)
@@ -32,13 +32,14 @@ func (h *handler) handshakePolling(w http.ResponseWriter, r *http.Request) {
 	s.respondPayload(w, []enginePacket{s.openPacket("websocket")})
 }
 
-// respondPayload answers with packets; the error is that of a client that does not
-// get them, and its session ends. So it does where a ResponseWriter of middleware's
-// panics, or the link would wait forever for what has become of its frames.
+// respondPayload answers with packets. The error says that the client does not get
+// them; its session then ends. The session also ends if the ResponseWriter of some
+// middleware panics; otherwise the link would wait forever to learn what became of
+// its frames.
 func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) (err error) {
 	err = net.ErrClosed // in a panic
 	defer func() {
-		switch { // what the packets said is lost
+		switch { // the packets are lost
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			s.end(adapter.End{Code: wsrouter.ClosePolicy, Reason: "slow client", Cause: adapter.CauseSlow})
 		case err != nil:
@@ -50,8 +51,8 @@ func (s *session) respondPayload(w http.ResponseWriter, packets []enginePacket) 
 	return err
 }
 
-// pollOfLeaver answers a poll that its client's goodbye has overtaken, as one that
-// was waiting then.
+// pollOfLeaver answers a poll that was overtaken by its client's goodbye, as if it
+// had been waiting then.
 func pollOfLeaver(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -59,15 +60,15 @@ func pollOfLeaver(w http.ResponseWriter) {
 	w.Write([]byte{engineNoop})
 }
 
-// respond writes a response to the network. The server's own timeouts are not
-// meant for requests that wait. Ours is taken away again, as the server would
-// leave it in place for the connection's next request.
+// respond writes a response to the network. The server's own timeouts are not meant
+// for requests that wait. Ours is removed afterwards, because the server would
+// leave it in place for the next request on the connection.
 func (s *session) respond(w http.ResponseWriter, contentType string, body []byte) error {
 	rc := http.NewResponseController(w)
 	rc.SetWriteDeadline(time.Now().Add(s.handler.limits.WriteTimeout))
 	defer rc.SetWriteDeadline(time.Time{})
 	w.Header().Set("Content-Type", contentType)
-	if w.Header().Get("Content-Encoding") == "" { // else middleware compresses what we write
+	if w.Header().Get("Content-Encoding") == "" { // otherwise middleware compresses it
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	if _, err := w.Write(body); err != nil {
@@ -84,7 +85,8 @@ func gone() adapter.End {
 	return adapter.End{Code: wsrouter.CloseAbnormal, Cause: adapter.CausePeer}
 }
 
-// poll answers a GET with what there is to say, and waits until there is.
+// poll answers a GET with what there is to send, and waits until there is
+// something.
 func (s *session) poll(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Time{})
@@ -125,8 +127,8 @@ func (s *session) beginPoll() bool {
 	return true
 }
 
-// nextPoll waits for something to answer a poll with; nil means that the client
-// has not waited. The link is told when the answer is written if it waits for that.
+// nextPoll waits for something to answer a poll with; nil means that the client has
+// not waited. If pending, the link must be told when the answer has been written.
 func (s *session) nextPoll(r *http.Request) (packets []enginePacket, pending bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +143,8 @@ func (s *session) nextPoll(r *http.Request) (packets []enginePacket, pending boo
 	}
 }
 
-// answerLocked is what a poll is answered at this moment; nil lets it wait.
+// answerLocked returns what a poll is answered with now; nil means that it must
+// wait.
 func (s *session) answerLocked(waited bool) (packets []enginePacket, pending bool) {
 	noop, bye := enginePacket{kind: engineNoop}, enginePacket{kind: engineClose}
 	switch {
@@ -162,12 +165,13 @@ func (s *session) answerLocked(waited bool) (packets []enginePacket, pending boo
 	return packets, pending
 }
 
-// probeRelease is how long a poll waits while a WebSocket probes. All such polls
-// have to be released, but not in a circle without a pause.
+// probeRelease is how long a poll waits while a WebSocket is probing. All such
+// polls must be released, but not in a busy loop.
 const probeRelease = 100 * time.Millisecond
 
-// waitLocked gives up the lock until there may be an answer; false means that
-// the client has gone. PingInterval bounds it: then there is a ping to answer with.
+// waitLocked releases the lock until there may be an answer; false means that the
+// client has gone. PingInterval bounds the wait: after that there is a ping to
+// answer with.
 func (s *session) waitLocked(r *http.Request) bool {
 	changed := s.changed.Next()
 	var release <-chan time.Time
@@ -187,15 +191,15 @@ func (s *session) waitLocked(r *http.Request) bool {
 	return true
 }
 
-// pollAgain is how long a client may take from the answer to a poll to its next:
-// the time for the answer to arrive, and one way back. It is what a WebSocket has
-// for its close frame.
+// pollAgain is how long a client may take between the answer to a poll and its next
+// poll: the time for the answer to arrive, and one way back. A WebSocket has as
+// long for its close frame.
 const pollAgain = 5 * time.Second
 
-// sayGoodbye leaves word for the next poll, and waits for it, unless the client
-// should have polled long ago: that one has vanished, and would hear from any
-// later poll that its session is not known. A WebSocket, also one that the client
-// upgrades to meanwhile, has its close frame instead.
+// sayGoodbye leaves the goodbye for the next poll and waits for that. It does not
+// wait if the client should have polled long ago: such a client has vanished, and a
+// later poll would be told that there is no such session. A WebSocket gets a close
+// frame instead, even one to which the client upgrades in the meantime.
 func (s *session) sayGoodbye() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,9 +230,9 @@ func (s *session) sayGoodbye() {
 	}
 }
 
-// post takes the packets of a request body, for which it has MessageTimeout. It
-// answers when they are in their inboxes: a client that sends more than is handled
-// has to wait, for handlers, not for a network.
+// post takes the packets of a request body, which has MessageTimeout to arrive. It
+// answers when the packets are in their inboxes: a client that sends more than is
+// handled has to wait, for handlers but not for a network.
 func (s *session) post(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Now().Add(s.handler.limits.MessageTimeout))
@@ -253,13 +257,14 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 	s.respond(w, "text/html", []byte("ok"))
 }
 
-// take receives a request body and returns the status to answer. post has set
-// MessageTimeout. The post has ended with it, also where a Body of middleware's
-// panics, and before the client is answered, who may then send the next.
+// take receives a request body and returns the status to answer with. post has set
+// MessageTimeout. When take returns the post has ended, even if the Body of some
+// middleware panics. Only then is the client answered, because it may send the next
+// post at once.
 func (s *session) take(w http.ResponseWriter, r *http.Request) int {
 	defer s.endPost()
 	if r.Header.Get("Content-Type") == "application/octet-stream" {
-		s.fail(errEngine) // it is for older versions of the protocol
+		s.fail(errEngine) // it belongs to older versions of the protocol
 		return http.StatusBadRequest
 	}
 	body, err := io.ReadAll(lively{http.MaxBytesReader(w, r.Body, int64(s.handler.limits.MaxMessage)), s.link.Alive})
@@ -278,7 +283,7 @@ func (s *session) take(w http.ResponseWriter, r *http.Request) int {
 	return http.StatusBadRequest
 }
 
-// lively tells of each arrival of bytes.
+// lively reports each arrival of bytes.
 type lively struct {
 	io.Reader
 	alive func()
@@ -300,7 +305,7 @@ func (s *session) receiveAll(body []byte) {
 			return
 		}
 		if !p.binary {
-			p.data = bytes.Clone(p.data) // a message in an inbox is not to hold the whole body
+			p.data = bytes.Clone(p.data) // so that a message in an inbox does not hold the whole body
 		}
 		flow, turn := s.receive(p)
 		if turn != nil {
@@ -315,7 +320,7 @@ func (s *session) receiveAll(body []byte) {
 	}
 }
 
-// beginPost lets one post at a time in, and none after the upgrade: packets are
+// beginPost admits one post at a time, and none after the upgrade: packets must be
 // received by one goroutine.
 func (s *session) beginPost() (ok, upgraded bool) {
 	s.mu.Lock()

@@ -19,7 +19,8 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// TestPayloads: several packets in one body, both ways, bytes in base64, UTF-8.
+// TestPayloads: several packets in one body, in both directions, bytes in base64,
+// UTF-8.
 func TestPayloads(t *testing.T) {
 	s := serve(t, newRouter(nil), nil)
 	p := s.open()
@@ -32,7 +33,7 @@ func TestPayloads(t *testing.T) {
 	require.Equal(t, []string{`42["echo","é€😀"]`, `451-["echo",{"_placeholder":true,"num":0}]`, "bAQIDBA==", `42["echo","<&>"]`}, got)
 }
 
-// TestPollingHeaders: the statuses and content types within a session.
+// TestPollingHeaders: statuses and content types within a session.
 func TestPollingHeaders(t *testing.T) {
 	s := serve(t, newRouter(nil), nil)
 	p := s.open()
@@ -50,7 +51,7 @@ func TestPollingHeaders(t *testing.T) {
 	p.post("1")
 }
 
-// TestPostTooBig: 413 without a body, and the session goes on; the limit itself
+// TestPostTooBig: 413 without a body, and the session stays. A post at the limit
 // passes.
 func TestPostTooBig(t *testing.T) {
 	s := serve(t, newRouter(&wsrouter.Options{MaxMessage: 100}), nil)
@@ -64,7 +65,7 @@ func TestPostTooBig(t *testing.T) {
 	require.Equal(t, packet, p.get())
 }
 
-// TestOctetStream: bodies of older versions end the session.
+// TestOctetStream: bodies of older protocol versions end the session.
 func TestOctetStream(t *testing.T) {
 	s := serve(t, newRouter(nil), nil)
 	p := s.open()
@@ -76,7 +77,7 @@ func TestOctetStream(t *testing.T) {
 	p.gone()
 }
 
-// TestTwoPolls: a second poll beside one that waits ends the session, and both.
+// TestTwoPolls: a second poll while one waits ends the session, and both polls.
 func TestTwoPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -91,7 +92,7 @@ func TestTwoPolls(t *testing.T) {
 	})
 }
 
-// TestTwoPosts: the same of posts.
+// TestTwoPosts: likewise for posts.
 func TestTwoPosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -132,7 +133,7 @@ func TestGetBesidePost(t *testing.T) {
 	})
 }
 
-// TestAbortedPoll: a client that does not wait for its poll is gone.
+// TestAbortedPoll: a client that gives up its poll is gone.
 func TestAbortedPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -155,7 +156,7 @@ func TestAbortedPoll(t *testing.T) {
 	})
 }
 
-// TestAbortedPost: so is one that does not finish what it posts.
+// TestAbortedPost: so is one that does not finish a post.
 func TestAbortedPost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -170,7 +171,7 @@ func TestAbortedPost(t *testing.T) {
 	})
 }
 
-// TestPostTrickles: a body has MessageTimeout; until then its bytes are life.
+// TestPostTrickles: a body has MessageTimeout; until then its bytes are signs of life.
 func TestPostTrickles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -196,13 +197,13 @@ func TestPostTrickles(t *testing.T) {
 		require.Contains(t, p.get(), "2")
 		begin := time.Now()
 		trickle(100, strings.Repeat(" ", 100))
-		require.LessOrEqual(t, time.Since(begin), 80*time.Second) // and its answer WriteTimeout
+		require.LessOrEqual(t, time.Since(begin), 80*time.Second) // and its answer has WriteTimeout
 		p.gone()
 	})
 }
 
-// TestBadPacketInPayload: what is before it has been taken; the answer is still
-// ok, then the session is closed.
+// TestBadPacketInPayload: what comes before it has been taken. The answer is still ok,
+// then the session is closed.
 func TestBadPacketInPayload(t *testing.T) {
 	for _, bad := range []string{"9", "x", "", "b!!", "bAQI", "2", "4abc", "bAQID", "42[", "\x1e"} {
 		router := newRouter(nil)
@@ -216,8 +217,8 @@ func TestBadPacketInPayload(t *testing.T) {
 	}
 }
 
-// TestManyPackets: 100,000 packets in one payload are all handled, in order,
-// while the inbox holds few of them.
+// TestManyPackets: 100,000 packets in one payload are all handled, in order, while the
+// inbox holds only a few.
 func TestManyPackets(t *testing.T) {
 	const n = 100_000
 	router := wsrouter.New(&wsrouter.Options{MaxMessage: 10 << 20, InboxBytes: 10_000})
@@ -277,8 +278,8 @@ func TestClientCloses(t *testing.T) {
 	})
 }
 
-// TestShutdownPolling: known sessions get their last packets and the close, new
-// ones are refused.
+// TestShutdownPolling: existing sessions get their last packets and the close, new ones
+// are refused.
 func TestShutdownPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -314,8 +315,8 @@ func TestShutdownPolling(t *testing.T) {
 	})
 }
 
-// TestServerTimeouts: a server's own ReadTimeout and WriteTimeout, far below the
-// time that a poll waits, change nothing.
+// TestServerTimeouts: a server's own ReadTimeout and WriteTimeout, much shorter than a
+// poll waits, change nothing.
 func TestServerTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -341,8 +342,8 @@ func TestServerTimeouts(t *testing.T) {
 	})
 }
 
-// TestDeadlinesEnd: the next request on the same connection, of whatever
-// handler, does not inherit the write deadline of a poll.
+// TestDeadlinesEnd: the next request on the same connection, whatever its handler, does
+// not inherit the write deadline of a poll.
 func TestDeadlinesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -368,8 +369,8 @@ func TestDeadlinesEnd(t *testing.T) {
 	})
 }
 
-// TestShutdownVanished: one that has not polled for long is not waited for, one
-// that has just been answered is for pollAgain, and one that comes is told.
+// TestShutdownVanished: it does not wait for a client that has not polled for long,
+// waits pollAgain for one that has just been answered, and tells one that comes.
 func TestShutdownVanished(t *testing.T) {
 	for _, test := range []struct {
 		away, want time.Duration
@@ -407,8 +408,8 @@ func TestShutdownVanished(t *testing.T) {
 	})
 }
 
-// TestShutdownVanishedWithFrames: what is queued waits for WriteTimeout from when
-// it could first be taken, as over WebSocket.
+// TestShutdownVanishedWithFrames: what is queued waits for WriteTimeout from when it
+// could first be taken, as over WebSocket.
 func TestShutdownVanishedWithFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(nil)
@@ -424,8 +425,8 @@ func TestShutdownVanishedWithFrames(t *testing.T) {
 	})
 }
 
-// TestManyPosts: a flood of posts, one after the other, is so many packets, each
-// answered; beyond FrameRate it ends the session.
+// TestManyPosts: a flood of posts, one after another, is a flood of packets, each
+// answered. Beyond FrameRate it ends the session.
 func TestManyPosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, gone := watched(&wsrouter.Options{FrameRate: 1000})

@@ -11,46 +11,45 @@ import (
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
-// This file is what lets a client come back to a connection, as socket.io-client does
-// since 4.6:
+// This file lets a client resume a connection, as socket.io-client does since 4.6:
 //
 //	server    40{"sid":"…","pid":"…"}              the pid is the connection's secret
-//	          42["hello",1,"~1q0v3k9d.1"]          each event has an offset behind it
-//	          2                                    the pong to this ping proves that it has come
+//	          42["hello",1,"~1q0v3k9d.1"]          each event ends with an offset
+//	          2                                    the pong to this ping proves that it arrived
 //
 //	client    40{"pid":"…","offset":"~1q0v3k9d.1","token":"the user's"}
-//	server    40{"sid":"…","pid":"…"}              as before, so the client knows that it is back
+//	server    40{"sid":"…","pid":"…"}              as before: the client has resumed
 //	          42["hello",2,"~1q0v3k9d.2"]          what it has missed
 //
-// A client takes the last argument of every event for the offset, if that is a string.
-// What is kept has one, so an application's string can be none, but for events that
-// other servers have sent.
+// A client takes the last argument of every event for the offset if it is a string.
+// Every event that we keep has an offset, so a string of the application is not
+// mistaken for one, except in events from other servers.
 
 // offset is the number of an event of one connection.
 type offset struct {
-	fence uint64 // the connection's
+	fence uint64 // of the connection
 	n     uint64
 }
 
-// seed makes fences that tell nothing of the secrets.
+// seed makes fences that reveal nothing about the secrets.
 var seed = maphash.MakeSeed()
 
-// fenceOf keeps the offsets of a connection apart from all other strings.
+// fenceOf distinguishes the offsets of a connection from all other strings.
 func fenceOf(secret string) uint64 { return maphash.String(seed, secret) >> 24 }
 
 const (
 	offsetMark = '~'
 	offsetBase = 36
-	offsetHint = 32 // bytes of all, as an argument
+	offsetHint = 32 // bytes of an offset, as an argument
 )
 
-// append appends the offset as it stands in an event, without quotes.
+// append appends the offset as it appears in an event, without quotes.
 func (o offset) append(b []byte) []byte {
 	b = strconv.AppendUint(append(b, offsetMark), o.fence, offsetBase)
 	return strconv.AppendUint(append(b, '.'), o.n, offsetBase)
 }
 
-// parseOffset reports false for what is no offset of this or any other connection.
+// parseOffset reports false if text is not an offset of any connection.
 func parseOffset(text []byte) (o offset, ok bool) {
 	if len(text) == 0 || text[0] != offsetMark {
 		return offset{}, false
@@ -59,14 +58,14 @@ func parseOffset(text []byte) (o offset, ok bool) {
 	var err1, err2 error
 	o.fence, err1 = strconv.ParseUint(string(fence), offsetBase, 64)
 	o.n, err2 = strconv.ParseUint(string(n), offsetBase, 64)
-	ok = err1 == nil && err2 == nil && bytes.Equal(text, o.append(make([]byte, 0, offsetHint))) // 1Z and 01z are none
+	ok = err1 == nil && err2 == nil && bytes.Equal(text, o.append(make([]byte, 0, offsetHint))) // 1Z and 01z are not offsets
 	return o, ok
 }
 
 var root = []byte(rootNamespace)
 
-// numbered reports whether a packet of ours is an event that has, or gets, an offset,
-// and in which namespace.
+// numbered reports whether a packet of ours is an event that has, or gets, an
+// offset, and in which namespace.
 func numbered(text []byte) (namespace []byte, ok bool) {
 	i := 1
 	switch text[0] {
@@ -83,8 +82,8 @@ func numbered(text []byte) (namespace []byte, ok bool) {
 	return namespace, rest[0] == '['
 }
 
-// takeClaim takes what a client says of a connection that it has lost out of its
-// connect payload: what is left is the user's. Without a pid nothing is taken.
+// takeClaim removes from a connect payload what the client says about a lost
+// connection. What remains is the user's. Without a pid it removes nothing.
 func takeClaim(auth json.RawMessage) (users json.RawMessage, claim adapter.Recovery) {
 	if !bytes.Contains(auth, []byte(`"pid"`)) {
 		return auth, adapter.Recovery{}
@@ -119,11 +118,12 @@ func takeClaim(auth json.RawMessage) (users json.RawMessage, claim adapter.Recov
 	return users, claim
 }
 
-// received returns how many events a client has got that shows an offset: so many as
-// were never sent, if that is a string of an application's, as it cannot be known then.
+// received returns how many events a client that shows an offset has received. If
+// the "offset" is a string of the application, that is unknown, and received
+// returns more than can have been sent.
 func received(pid string, shown json.RawMessage) uint64 {
 	if shown == nil {
-		return 0 // it has never got one
+		return 0 // it has never received one
 	}
 	if shown[0] != '"' {
 		return math.MaxUint64
@@ -132,17 +132,17 @@ func received(pid string, shown json.RawMessage) uint64 {
 	switch {
 	case !ok:
 		return math.MaxUint64
-	case o.fence != fenceOf(pid): // it is of a connection that the client had before, and has got none of this
+	case o.fence != fenceOf(pid): // it is of an earlier connection; the client has received nothing of this one
 		return 0
 	}
 	return o.n
 }
 
-// arrivals is what is known to have come to the client, of each namespace: what was
-// handed to the network before a ping is there when its pong comes.
+// arrivals knows what has reached the client in each namespace: what was handed to
+// the network before a ping has arrived when the pong comes.
 type arrivals struct {
-	handed map[string]*offset // the last
-	pinged map[string]offset  // and what that was before the last ping
+	handed map[string]*offset // the last one
+	pinged map[string]offset  // and the last one before the last ping
 }
 
 // sent notes a packet that was handed to the network.
@@ -164,8 +164,9 @@ func (a *arrivals) sent(text []byte) {
 	*last = o
 }
 
-// ping is called before a ping is handed to the network. There is one at a time, but
-// for clients that answer what they have not got, and can harm themselves only.
+// ping is called before a ping is handed to the network. There is one at a time,
+// except with clients that answer pings they have not received, who only harm
+// themselves.
 func (a *arrivals) ping() {
 	if len(a.handed) == 0 {
 		return

@@ -13,8 +13,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestRecoveryChaos: wherever and however often a client is lost, it gets every event, in
-// order and once.
+// TestRecoveryChaos: wherever and however often a client is lost, it gets every event,
+// in order and once.
 func TestRecoveryChaos(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -52,13 +52,13 @@ func chaos(t *testing.T, random *rand.Rand) {
 		if random.IntN(2) == 0 {
 			time.Sleep(time.Duration(random.IntN(20)) * time.Second)
 		}
-		if ws != nil && random.IntN(3) > 0 { // else it comes back too fast
+		if ws != nil && random.IntN(3) > 0 { // otherwise it comes back too fast
 			ws.CloseNow()
 		}
 	}
 }
 
-// chaosJoin joins, and lets the events begin the first time.
+// chaosJoin joins, and the first time starts the events.
 func chaosJoin(t *testing.T, w wire, l lost, router *recovering, events int) lost {
 	t.Helper()
 	back := join(t, w, l, "")
@@ -77,7 +77,7 @@ func chaosJoin(t *testing.T, w wire, l lost, router *recovering, events int) los
 	return back
 }
 
-// chaosTake takes so many packets and returns which event is next.
+// chaosTake takes that many packets and returns which event is next.
 func chaosTake(t *testing.T, w wire, l *lost, next, packets int) int {
 	t.Helper()
 	for range packets {

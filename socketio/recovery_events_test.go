@@ -14,8 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// TestRecoveryOfAnyEvent: volatile events, strings as last argument, bytes, answers, and
-// events without arguments have an offset, so none of them harms the next recovery.
+// TestRecoveryOfAnyEvent: volatile events, strings as last argument, bytes, answers,
+// and events without arguments have an offset, so that none of them harms the next
+// recovery.
 func TestRecoveryOfAnyEvent(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -64,9 +65,9 @@ func TestRecoveryOfAnyEvent(t *testing.T) {
 	})
 }
 
-// TestRecoveryAcks: what has an ack's id has no offset and goes with the transport. A
-// question that was asked before is still answered after, and what is asked meanwhile
-// waits for its context; a client forgets what it has asked when it is lost.
+// TestRecoveryAcks: packets with an ack id have no offset and are lost with the
+// transport. A request from before a loss is still answered after it, and one made
+// meanwhile waits for its context. A lost client forgets what it has asked.
 func TestRecoveryAcks(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -113,8 +114,8 @@ func TestRecoveryAcks(t *testing.T) {
 	})
 }
 
-// TestRecoveryOfNamespaces: each of one transport has a fate of its own, also where the
-// client comes back to them by different transports.
+// TestRecoveryOfNamespaces: each namespace of a transport recovers on its own, even if
+// the client comes back to them over different transports.
 func TestRecoveryOfNamespaces(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -148,7 +149,7 @@ func TestRecoveryOfNamespaces(t *testing.T) {
 		wrong := at["/new,"]
 		wrong.offset = "no"
 		isNew(t, w, wrong)
-		time.Sleep(2 * time.Minute) // no pongs: those that are back are away and gone as well
+		time.Sleep(2 * time.Minute) // no pongs: those that have resumed are lost and expire as well
 		router.requireEmpty(t)
 		require.EqualValues(t, 3, router.Stats().Resumed)
 	})
@@ -202,8 +203,8 @@ func TestRecoveryUpgrade(t *testing.T) {
 	}
 }
 
-// TestRecoveryOfMany: a broadcast comes to who is there and who is away, each with its
-// own offsets.
+// TestRecoveryOfMany: a broadcast reaches connected clients and those that are away,
+// each with its own offsets.
 func TestRecoveryOfMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRecovering(wsrouter.Options{})
@@ -245,8 +246,8 @@ func TestRecoveryOfMany(t *testing.T) {
 	})
 }
 
-// TestRecoveryOfLongLives: a pong proves what has come before its ping, so that a client
-// which is sent more than MaxBytes may still come back; without pongs it may not.
+// TestRecoveryOfLongLives: a pong proves what has arrived before its ping, so that a
+// client that is sent more than MaxBytes may still resume. Without pongs it may not.
 func TestRecoveryOfLongLives(t *testing.T) {
 	for _, answers := range []bool{true, false} {
 		eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
@@ -277,8 +278,8 @@ func TestRecoveryOfLongLives(t *testing.T) {
 	}
 }
 
-// TestRecoveryPongOfAnother: what a pong proves of a connection that the client has left
-// says nothing of the one that it has joined since then.
+// TestRecoveryPongOfAnother: what a pong proves about a connection that the client has
+// left says nothing about the one it has joined since.
 func TestRecoveryPongOfAnother(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -302,8 +303,8 @@ func TestRecoveryPongOfAnother(t *testing.T) {
 	})
 }
 
-// TestCloseResumeOverSocketIO: the transport ends, so that the client comes back by
-// itself, with what it knows then, and nothing is lost; for all its namespaces.
+// TestCloseResumeOverSocketIO: the transport ends, so that the client comes back on its
+// own with new auth, and nothing is lost, in all its namespaces.
 func TestCloseResumeOverSocketIO(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -335,8 +336,9 @@ func TestCloseResumeOverSocketIO(t *testing.T) {
 	})
 }
 
-// TestRecoveryUndecided: until OnResume has decided nothing is taken from the client; if
-// it has left meanwhile its connection ends, and if it is refused it has a new one.
+// TestRecoveryUndecided: until OnResume has decided nothing is taken from the client.
+// If the client has left meanwhile its connection ends, and if it is refused it gets a
+// new one.
 func TestRecoveryUndecided(t *testing.T) {
 	for name, verdict := range map[string]error{"let in": nil, "refused": wsrouter.NewError("no")} {
 		t.Run(name, func(t *testing.T) {
@@ -379,8 +381,8 @@ func TestRecoveryUndecided(t *testing.T) {
 	}
 }
 
-// TestRecoveryTwiceAtOnce: a client that asks for what it has, or has asked for, gets
-// that, and goes on.
+// TestRecoveryTwiceAtOnce: a client that asks for a connection which it has, or has
+// already asked for, gets that, and goes on.
 func TestRecoveryTwiceAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRecovering(wsrouter.Options{})
@@ -399,7 +401,7 @@ func TestRecoveryTwiceAtOnce(t *testing.T) {
 		require.Contains(t, welcome, l.pid)
 		ws.write(`422["echo",2]`)
 		answer := ws.read()
-		if answer == welcome { // to the second, if the first had been let in before it came
+		if answer == welcome { // to the second one, if the first had been let in before
 			answer = ws.read()
 		}
 		require.Equal(t, `432[2]`, answer)
@@ -416,7 +418,7 @@ func TestRecoveryTwiceAtOnce(t *testing.T) {
 	})
 }
 
-// TestOffsetsCost: an event costs each connection one copy.
+// TestOffsetsCost: an event costs one copy per connection.
 func TestOffsetsCost(t *testing.T) {
 	for _, text := range []string{`2["news",1]`, `2/chat,["news",1]`, `51-["news",{"_placeholder":true,"num":0}]`} {
 		require.InDelta(t, 1, testing.AllocsPerRun(100, socketio.Numberer(text)), 0, text)

@@ -48,8 +48,8 @@ func (r *recovering) watch(ns *wsrouter.Router) {
 	ns.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, _ *wsrouter.CloseError) { tell("-", c) })
 }
 
-// requireTold tells what has happened, one of several: + is OnConnect, ? away, ! back,
-// - OnDisconnect.
+// requireTold compares what has happened with one of several: + is OnConnect, ? away, !
+// back, - OnDisconnect.
 func (r *recovering) requireTold(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
@@ -58,7 +58,7 @@ func (r *recovering) requireTold(t *testing.T, want ...string) {
 	require.Contains(t, want, strings.Join(r.told, " "))
 }
 
-// requireEmpty: of connections that have gone nothing is held.
+// requireEmpty requires that nothing is held for connections that have ended.
 func (r *recovering) requireEmpty(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
@@ -71,13 +71,13 @@ func (r *recovering) only() *wsrouter.Conn {
 	return slices.Collect(r.Conns())[0]
 }
 
-// wire is a transport, either.
+// wire is either of the transports.
 type wire interface {
 	write(packets ...string)
 	read() string
 }
 
-// pollWire is polling as if it were a socket.
+// pollWire uses polling as if it were a socket.
 type pollWire struct {
 	*poller
 	left []string
@@ -98,7 +98,7 @@ func (p *pollWire) read() string {
 	return first
 }
 
-// lost is what a client keeps of a namespace, as socket.io-client does.
+// lost is what a client remembers about a namespace, like socket.io-client.
 type lost struct {
 	namespace string // "/chat,", or empty
 	sid, pid  string
@@ -165,7 +165,7 @@ func join(t *testing.T, w wire, l lost, users string) lost {
 	return l
 }
 
-// takes reads an event of those values, and keeps its offset as a client does.
+// takes reads an event with those values, and keeps its offset like a client.
 func (l *lost) takes(t *testing.T, w wire, want string) {
 	t.Helper()
 	got := w.read()
@@ -175,13 +175,13 @@ func (l *lost) takes(t *testing.T, w wire, want string) {
 	l.offset = got[at+2 : len(got)-2]
 }
 
-// comesBack requires that the client gets its connection.
+// comesBack requires that the client gets its connection back.
 func comesBack(t *testing.T, w wire, l lost) {
 	t.Helper()
 	require.Equal(t, l, join(t, w, l, ""))
 }
 
-// isNew requires that it gets another.
+// isNew requires that it gets another one.
 func isNew(t *testing.T, w wire, l lost) lost {
 	t.Helper()
 	fresh := join(t, w, l, "")
@@ -200,8 +200,8 @@ func (p *poller) tryUntil(ctx context.Context) {
 	}
 }
 
-// TestRecovery: a client that was lost gets what it has missed, in order and once, also
-// the second time, with the same ids; the hooks are those of one connection.
+// TestRecovery: a lost client gets what it has missed, in order and once, also the
+// second time, with the same ids. The hooks are those of one connection.
 func TestRecovery(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -237,8 +237,8 @@ func TestRecovery(t *testing.T) {
 	})
 }
 
-// TestRecoveryBeforeTheFirstEvent: a client that has got no event comes back, also if it
-// still shows the offset of an earlier connection, as socket.io-client does.
+// TestRecoveryBeforeTheFirstEvent: a client that has received no event comes back, even
+// if it still shows the offset of an earlier connection, as socket.io-client does.
 func TestRecoveryBeforeTheFirstEvent(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -263,13 +263,13 @@ func TestRecoveryBeforeTheFirstEvent(t *testing.T) {
 	})
 }
 
-// TestRecoveryOffsets: what a client shows has to be an offset of the connection, no
-// more than was sent, and no less than it is known to have got. Else it connects anew,
-// and the old connection ends.
+// TestRecoveryOffsets: a client must show an offset of the connection, not more than
+// was sent, and not less than it is known to have received. Otherwise it gets a new
+// connection, and the old one ends.
 func TestRecoveryOffsets(t *testing.T) {
 	shown := map[string]func(good string) string{
 		"an application's":  func(string) string { return "hello" },
-		"like one":          func(string) string { return "~1.2" }, // of another, so nothing was got of this one
+		"like one":          func(string) string { return "~1.2" }, // of another connection, so nothing of this one was received
 		"beyond":            func(good string) string { return good[:len(good)-1] + "z" },
 		"far beyond":        func(good string) string { return good + "zzzzzzzzzzz" },
 		"acknowledged past": func(good string) string { return good[:len(good)-1] + "1" },
@@ -311,8 +311,8 @@ func TestRecoveryOffsets(t *testing.T) {
 	})
 }
 
-// TestRecoveryOfOthers: a pid that is of nothing, of what has gone, or of another
-// namespace, gets a new connection, and harms nobody.
+// TestRecoveryOfOthers: a pid that is unknown, has expired, or belongs to another
+// namespace gets a new connection, and affects nobody.
 func TestRecoveryOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRecovering(wsrouter.Options{})
@@ -332,7 +332,7 @@ func TestRecoveryOfOthers(t *testing.T) {
 }
 
 // TestRecoveryAuth: what the client adds is not the user's, who sees what was sent with
-// the last CONNECT; and without a pid, or a string as such, all is the user's.
+// the last CONNECT. Without a pid, or if it is not a string, everything is the user's.
 func TestRecoveryAuth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRecovering(wsrouter.Options{})
@@ -370,8 +370,8 @@ func TestRecoveryAuth(t *testing.T) {
 	})
 }
 
-// TestRecoveryTooFast: a client that comes back before the server has missed it gets its
-// connection, and the old transport ends.
+// TestRecoveryTooFast: a client that comes back before the server has noticed the loss
+// gets its connection, and the old transport ends.
 func TestRecoveryTooFast(t *testing.T) {
 	eachWire(t, func(t *testing.T, open func(s *site) (wire, func())) {
 		router := newRecovering(wsrouter.Options{})
@@ -384,7 +384,7 @@ func TestRecoveryTooFast(t *testing.T) {
 		w, _ := open(s)
 		comesBack(t, w, l)
 		l.takes(t, w, `42["news",2]`)
-		old.read() // on its way already
+		old.read() // under way already
 		old.closed()
 		require.NoError(t, router.Emit("news", 3))
 		l.takes(t, w, `42["news",3]`)
@@ -392,8 +392,9 @@ func TestRecoveryTooFast(t *testing.T) {
 	})
 }
 
-// TestRecoveryGoodbyes: a client that leaves is not waited for; one whose transport
-// ends is, also if it is the client who ended it, as when it has heard nothing.
+// TestRecoveryGoodbyes: nobody waits for a client that leaves. A client whose transport
+// ends may come back, even if it has ended the transport itself because it had heard
+// nothing.
 func TestRecoveryGoodbyes(t *testing.T) {
 	ends := map[string]struct {
 		end  func(ws *socket)
@@ -426,8 +427,8 @@ func TestRecoveryGoodbyes(t *testing.T) {
 	}
 }
 
-// TestRecoveryOfPollers: a client that polls no more is lost, whether there is
-// something to tell it or not, and one that closes its Engine.IO session may come back.
+// TestRecoveryOfPollers: a client that no longer polls is lost, whether there is
+// something to send or not, and one that closes its Engine.IO session may come back.
 func TestRecoveryOfPollers(t *testing.T) {
 	for name, end := range map[string]func(r *recovering, p *pollWire){
 		"silence":  func(*recovering, *pollWire) { time.Sleep(46 * time.Second) },

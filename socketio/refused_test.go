@@ -17,7 +17,7 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// refused are clients that are not let in, with the reason that is counted and what
+// refused lists clients that are not let in, with the reason that is counted and what
 // the log says.
 var refused = []struct {
 	name   string
@@ -62,8 +62,8 @@ func joins(namespace, told string) func(*site) {
 	}
 }
 
-// TestRefusalsAreSeen: each client that is refused is counted once, logged once, and
-// told to Trace once.
+// TestRefusalsAreSeen: each refused client is counted once, logged once, and reported
+// to Trace once.
 func TestRefusalsAreSeen(t *testing.T) {
 	for _, test := range refused {
 		t.Run(test.name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestRefusalsAreSeen(t *testing.T) {
 }
 
 // TestUpgradesThatFailAreSeen: a wrapper that hides Hijack keeps clients on polling,
-// which the log says.
+// and the log says so.
 func TestUpgradesThatFailAreSeen(t *testing.T) {
 	var log bytes.Buffer
 	router := newRouter(&wsrouter.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -113,7 +113,7 @@ func TestUpgradesThatFailAreSeen(t *testing.T) {
 	p.join("40")
 }
 
-// attachments is an event with n of them, of a byte each.
+// attachments returns an event with n of them, of one byte each.
 func attachments(n int) (packets []string) {
 	places := make([]string, n)
 	packets = []string{""}
@@ -125,8 +125,8 @@ func attachments(n int) (packets []string) {
 	return packets
 }
 
-// TestMaxAttachments: the limit holds both ways, may be changed, and the log names
-// it. Without one MaxMessage bounds what they cost.
+// TestMaxAttachments: the limit applies in both directions and can be changed, and the
+// log names it. Without one MaxMessage limits what they cost.
 func TestMaxAttachments(t *testing.T) {
 	for _, test := range []struct {
 		option, allowed int

@@ -15,9 +15,9 @@ import (
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
-// session is one client's Engine.IO connection, and the [adapter.Transport] of
-// its Link. It begins over polling or WebSocket, and may change from the first to
-// the second once.
+// session is one client's Engine.IO connection, and the [adapter.Transport] of its
+// Link. It begins over polling or WebSocket, and may change once from polling to
+// WebSocket.
 type session struct {
 	adapter.Gate
 	handler *handler
@@ -27,26 +27,26 @@ type session struct {
 	ready   lazy.Latch // it has its link
 	done    lazy.Latch // everything of it is gone
 
-	delivery sync.Mutex // held while a packet is delivered, or the link told of the end
-	over     bool       // it was; guarded by delivery
+	delivery sync.Mutex // held while a packet is delivered, or the link is told of the end
+	over     bool       // the link has been told of the end; guarded by delivery
 
 	mu        sync.Mutex     // guards everything below
 	heartbeat *time.Timer    // until the next ping
 	connect   *time.Timer    // until a namespace has let the client in
-	partial   *time.Timer    // until the attachments of a message are there; nil if none are awaited
+	partial   *time.Timer    // until the attachments of a message have arrived; nil if none are awaited
 	ws        *socket.Conn   // nil while polling
 	probing   *socket.Conn   // wants to become ws; nil if none does
 	base64    bool           // the WebSocket's client takes text only
-	probed    bool           // and has been told that it may: polls are released
+	probed    bool           // probing has been told that it may: polls are released
 	out       []enginePacket // for the next poll
-	pending   *time.Timer    // until the link's frames in out have to be taken; nil if there are none
+	pending   *time.Timer    // until the link's frames in out must have been taken; nil if there are none
 	changed   lazy.Signal    // those who wait shall look again
 	polling   bool           // a poll is waiting
 	posting   bool           // a post is being handled
-	polled    time.Time      // when a poll, or the handshake, was answered last
+	polled    time.Time      // when a poll, or the handshake, was last answered
 	goodbye   bool           // our side closes: the next poll is told
 	ended     bool
-	byClient  bool // it was the client who ended it
+	byClient  bool // the client has ended it
 	arrivals  arrivals
 }
 
@@ -64,7 +64,7 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 	if err != nil {
 		return nil, err
 	}
-	defer s.ready.Happen() // who closes it may have been waiting for that
+	defer s.ready.Happen() // whoever closes the session may be waiting for this
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.link = link
@@ -74,10 +74,10 @@ func (h *handler) newSession(r *http.Request, ws *socket.Conn) (*session, error)
 }
 
 // maxHeartbeat is the longest interval that a client is told, about 12 days. A
-// JavaScript timer takes the sum of two of them, and none beyond 2^31 ms.
+// JavaScript timer takes the sum of two intervals, and must stay below 2^31 ms.
 const maxHeartbeat = 1<<30 - 1
 
-// openPacket is the first packet of a session.
+// openPacket returns the first packet of a session.
 func (s *session) openPacket(upgrades ...string) enginePacket {
 	limits := &s.handler.limits
 	data, _ := json.Marshal(struct {
@@ -95,15 +95,16 @@ func (s *session) openPacket(upgrades ...string) enginePacket {
 	return enginePacket{kind: engineOpen, data: data}
 }
 
-// ping is the heartbeat: the client answers it, and closes where none comes. The
+// ping is the heartbeat: the client answers it, and closes if none arrives. The
 // Link watches for the answer.
 func (s *session) ping() { s.put(enginePacket{kind: enginePing}) }
 
-// Ping implements [adapter.Transport]: the heartbeat pings at the right time.
+// Ping implements [adapter.Transport]. It does nothing: the heartbeat pings at the
+// right time.
 func (s *session) Ping() {}
 
-// pong sets the heartbeat: the next ping comes PingInterval after this answer. It
-// returns what the answer proves to have arrived.
+// pong restarts the heartbeat: the next ping comes PingInterval after this answer.
+// It returns what the answer proves to have arrived.
 func (s *session) pong() (arrived map[string]offset) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +118,7 @@ func (s *session) noNamespace() {
 	s.end(adapter.End{Code: wsrouter.ClosePolicy, Reason: "no namespace joined", Cause: adapter.CauseTimeout})
 }
 
-// awaitParts begins, or ends, the time for the attachments of a message.
+// awaitParts starts or stops the timer for the attachments of a message.
 func (s *session) awaitParts(some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,10 +159,10 @@ func (s *session) receive(p enginePacket) (adapter.Flow, adapter.Turn) {
 	return flow, turn
 }
 
-// deliver hands a packet to the link, and a message to its namespace; not while the
-// link is told of the end, and not after that.
+// deliver hands a packet to the link, and a message to its namespace, unless the
+// link is being told of the end or has been.
 func (s *session) deliver(p enginePacket) (flow adapter.Flow, turn adapter.Turn, err error) {
-	s.delivery.Lock() // nobody waits who has it
+	s.delivery.Lock() // its holders never wait
 	defer s.delivery.Unlock()
 	if s.over || !s.link.Arrived(p.frame()) {
 		return adapter.Closed, nil, nil
@@ -183,13 +184,13 @@ func (s *session) tellEnd(e adapter.End) (gone <-chan struct{}) {
 	return s.link.End(e)
 }
 
-// fail ends the session for a mistake of the client's.
+// fail ends the session because of a mistake of the client.
 func (s *session) fail(err error) {
 	s.end(adapter.End{Code: wsrouter.CloseProtocol, Reason: err.Error(), Cause: adapter.CauseProtocol})
 }
 
-// end ends the session: polls are released, a WebSocket is closed, and the link
-// is told. It does not wait for that; done is closed then.
+// end ends the session: polls are released, a WebSocket is closed, and the link is
+// told. It does not wait for that; done is closed afterwards.
 func (s *session) end(e adapter.End) {
 	s.mu.Lock()
 	if s.ended {
@@ -208,7 +209,7 @@ func (s *session) end(e adapter.End) {
 	polls := s.ws == nil && !s.polling && s.byClient && e.Code == wsrouter.CloseNormal
 	s.mu.Unlock()
 	s.handler.removeSession(s, polls)
-	code := noStatus // Socket.IO has no codes, but for one; its clients look for none
+	code := noStatus // apart from one, Socket.IO has no codes, and its clients look for none
 	if e.Code == wsrouter.CloseTooBig {
 		code = e.Code
 	}
@@ -227,10 +228,10 @@ func (s *session) end(e adapter.End) {
 	}()
 }
 
-// asLoss makes a loss of the end of a transport whose client may come back. A goodbye
-// is a DISCONNECT, and 1001, when a page is left. The end of the Engine.IO session is
-// none, nor is a WebSocket's: socket.io-client ends them, too, when it has heard
-// nothing for too long, and then comes back.
+// asLoss turns the end of a transport into a loss if the client may come back. A
+// goodbye is a DISCONNECT, or 1001 when a page is left. Ending the Engine.IO
+// session or the WebSocket is not a goodbye: socket.io-client does both when it has
+// heard nothing for too long, and then comes back.
 func (s *session) asLoss(e adapter.End) adapter.End {
 	if s.handler.limits.Window > 0 && e.Cause == adapter.CausePeer && (e.Code == wsrouter.CloseNormal || e.Code == noStatus) {
 		return adapter.End{Code: wsrouter.CloseAbnormal, Reason: e.Reason, Cause: e.Cause}
@@ -241,7 +242,7 @@ func (s *session) asLoss(e adapter.End) adapter.End {
 // noStatus makes a close frame without a code.
 const noStatus = 1005
 
-// put sends a packet of the session's own, beside those of the link.
+// put sends a packet of the session's own, in addition to those of the link.
 func (s *session) put(p enginePacket) {
 	s.mu.Lock()
 	w := s.writerLocked()
@@ -260,12 +261,12 @@ func (s *session) put(p enginePacket) {
 }
 
 // waitsLocked reports whether a packet of that kind waits for a poll. A client may
-// answer pings that it has not got, and never poll: more than one ping does not wait.
+// answer pings that it has not received, and never poll; so at most one ping waits.
 func (s *session) waitsLocked(kind byte) bool {
 	return slices.ContainsFunc(s.out, func(p enginePacket) bool { return p.kind == kind })
 }
 
-// writerLocked writes to the WebSocket, if there is one.
+// writerLocked returns a writer for the WebSocket, if there is one.
 func (s *session) writerLocked() writer { return writer{s.ws, s.base64} }
 
 // Write implements [adapter.Transport].
@@ -305,7 +306,8 @@ func (s *session) push(w writer, batch []adapter.Frame) (pending bool, err error
 	return pending, err
 }
 
-// sentFrames notes frames that were handed to the network, sentPackets packets.
+// sentFrames notes frames that were handed to the network; sentPackets notes
+// packets.
 func (s *session) sentFrames(batch []adapter.Frame) {
 	if s.handler.limits.Window == 0 {
 		return
@@ -330,8 +332,8 @@ func (s *session) sentPackets(packets []enginePacket) {
 	}
 }
 
-// takePendingLocked reports whether frames of the link's were in out: whoever takes
-// them tells it what has become of them.
+// takePendingLocked reports whether out had frames of the link. Whoever takes them
+// must tell the link what became of them.
 func (s *session) takePendingLocked() bool {
 	if s.pending == nil {
 		return false
@@ -341,8 +343,8 @@ func (s *session) takePendingLocked() bool {
 	return true
 }
 
-// notPolled is called when no poll has taken what was put out: the client is slow, or
-// lost, and may come back then.
+// notPolled is called when no poll has taken what was put out: the client is slow,
+// or it is lost and may come back.
 func (s *session) notPolled() {
 	if s.handler.limits.Window > 0 {
 		s.end(adapter.End{Code: wsrouter.CloseAbnormal, Reason: "no poll", Cause: adapter.CauseTimeout})
@@ -356,8 +358,8 @@ func (s *session) notPolled() {
 	}
 }
 
-// hasWelcome reports whether a namespace lets the client in: a server sends
-// CONNECT for nothing else.
+// hasWelcome reports whether a namespace lets the client in; a server sends CONNECT
+// for nothing else.
 func hasWelcome(batch []adapter.Frame) bool {
 	for _, f := range batch {
 		if len(f.Text) > 0 && f.Text[0] == typeConnect {
@@ -378,7 +380,7 @@ func (s *session) Close(e adapter.End) {
 
 // Abort implements [adapter.Transport].
 func (s *session) Abort() {
-	go func() { // over TLS it may have to wait
+	go func() { // over TLS this may wait
 		<-s.ready.Done()
 		s.mu.Lock()
 		sockets := [...]*socket.Conn{s.ws, s.probing}

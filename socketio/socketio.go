@@ -1,58 +1,63 @@
-// Package socketio serves Socket.IO clients with a wsrouter router: the same
-// handlers, rooms and hooks as over plain WebSocket, for an unmodified
+// Package socketio serves Socket.IO clients with a wsrouter router. Handlers, rooms
+// and hooks are the same as over plain WebSocket; the client is an unmodified
 // socket.io-client v4.
 //
 //	http.Handle("/ws", router)                            // plain WebSocket
 //	http.Handle("/socket.io/", socketio.New(router, nil)) // Socket.IO
 //
-// It speaks Socket.IO v5 over Engine.IO v4: long-polling, WebSocket, and the
-// upgrade from one to the other. A Socket.IO namespace is the router's of the
-// same name; the connect payload is [wsrouter.Conn.Auth]; an ack is a request,
-// which [wsrouter.Context.Reply] answers and [wsrouter.Conn.Call] sends. The
-// arguments of an event are what [wsrouter.Context.Args] binds. A []byte travels
-// as a binary attachment, in both directions: an any gets a []byte, and Raw shows
-// base64 in its place. Only behind an embedded pointer to an unexported struct, and
-// in what a MarshalJSON makes, bytes are sent as base64.
+// The package speaks Socket.IO v5 over Engine.IO v4: long-polling, WebSocket, and
+// the upgrade from one to the other. Socket.IO's terms have these counterparts:
 //
-// What Socket.IO cannot do: cancel a request other than by leaving, pull a
-// stream with credit, and tell a close code. The items of a stream are emitted,
-// and an ack that was asked for comes at its end.
+//   - A namespace is the router's namespace with the same name.
+//   - The auth payload is [wsrouter.Conn.Auth].
+//   - An event with an ack is a request: [wsrouter.Context.Reply] answers the
+//     client's, and [wsrouter.Conn.Call] sends one.
+//   - Several arguments are what [wsrouter.Context.Args] binds.
 //
-// The router's limits hold here, too. MaxMessage is what a request's body or a
-// WebSocket message may have, and an event together with its attachments, of
-// which there may be [Options.MaxAttachments]. ConnectTimeout is also the time until
-// a client without a namespace is closed. A client joins MaxOpen namespaces at once,
-// and as many a minute; then it is closed.
+// A []byte travels as a binary attachment, in both directions. Bound to an any it
+// is a []byte; Raw shows base64 in its place. Bytes behind an embedded pointer to
+// an unexported struct, and in what a MarshalJSON produces, are sent as base64.
 //
-// A client that is told CONNECT_ERROR or DISCONNECT does not come back by itself,
-// one whose transport ends does. So the transport ends, with all its namespaces,
-// for a client that shall come back: when OnConnect refuses with 1011, 1012 or 1013
-// or takes longer than ConnectTimeout, and after Close and Disconnect with one of
-// these codes. A second CONNECT for a namespace is not answered before OnConnect has
-// decided about the first, then as that was.
+// Socket.IO cannot cancel a request (other than by leaving the namespace), cannot
+// pull a stream with credit, and cannot transmit a close code. The items of a
+// stream are emitted; if the client asked for an ack it comes after the last item.
 //
-// With [wsrouter.Options.Recovery] a client from version 4.6 on comes back to each of
-// its namespaces by itself, and gets the events that it has missed. Events that want an
-// ack, and acks, are not kept: they go with the transport, as with Node's server. A
-// goodbye is a DISCONNECT, or a WebSocket's code 1001, by which browsers leave a page;
-// any other end that the client's side brings about is a loss, also that of the
-// Engine.IO session, and polls that stop. The keys pid and offset of a payload that has
-// a pid are the client's own, and Auth does not show them. After Close with
-// [wsrouter.CloseResume] the transport ends, and the client comes back with a new
+// # Limits
+//
+// The router's limits apply. MaxMessage bounds the body of a request and a
+// WebSocket message, and also an event together with its attachments, of which
+// there may be [Options.MaxAttachments]. A client that is in no namespace after
+// ConnectTimeout is closed. A client may join MaxOpen namespaces at once, and as
+// many a minute; beyond that it is closed.
+//
+// # Which clients reconnect
+//
+// A client that receives CONNECT_ERROR or DISCONNECT does not reconnect on its own;
+// a client whose transport ends does. Therefore the whole transport ends, with all
+// its namespaces, if the client should come back: when OnConnect refuses with 1011,
+// 1012 or 1013 or takes longer than ConnectTimeout, and after Close and Disconnect
+// with one of these codes. A second CONNECT for a namespace is answered like the
+// first, once OnConnect has decided about that.
+//
+// # Recovery
+//
+// With [wsrouter.Options.Recovery] a client from version 4.6 on resumes each of its
+// namespaces on its own, and gets the events it has missed. Events that ask for an
+// ack, and acks, are lost with the transport, as with Node's server. A goodbye is a
+// DISCONNECT, or a WebSocket's code 1001, which browsers send when a page is left.
+// Any other end that the client's side brings about is a loss, including the end of
+// the Engine.IO session and polls that stop. In a payload with a pid, the keys pid
+// and offset belong to the client, and Auth does not show them. After Close with
+// [wsrouter.CloseResume] the transport ends and the client comes back with a new
 // payload.
 //
-// What is refused is counted and logged as [wsrouter.Refusal] says: Engine.IO's
-// errors by the reasons below, a client that breaks the protocol before it is in a
-// namespace, for example as it has another parser, as wsrouter.RefusedProtocol, one
-// without a CONNECT in time as wsrouter.RefusedTimeout.
+// # Refusals
 //
-// The package is written against what wsrouter exports for adapters, from the
-// bottom up: engine.go and packet.go are the two layers of packets; attachment.go
-// takes bytes out of what is sent, placeholder.go puts them back into what comes;
-// format.go turns messages into packets; recovery.go numbers them, for clients that
-// come back; session.go is one client's connection over polling.go and websocket.go;
-// namespace.go lets it into namespaces and hands its events to them; this file finds
-// the session.
+// Refused clients are counted and logged, see [wsrouter.Refusal]: Engine.IO's
+// errors with the reasons below; a client that breaks the protocol before it is in
+// a namespace, for example because it uses another parser, as
+// wsrouter.RefusedProtocol; and one that sends no CONNECT in time as
+// wsrouter.RefusedTimeout.
 package socketio
 
 import (
@@ -73,39 +78,41 @@ import (
 	"github.com/wsrouter/wsrouter/internal/origin"
 )
 
-// Options are the choices of one Socket.IO mount. The limits, times and origins
-// are the router's.
+// Options configure one Socket.IO mount. Limits, timeouts and origins are those of
+// the router.
 type Options struct {
-	// Namespaces are those that can be reached through this mount; nil is all.
+	// Namespaces are the full names of the namespaces that can be reached through
+	// this mount; nil means all.
 	Namespaces []string
 
-	// Errors says how a failed event is told; the zero value emits "exception"
-	// and acks.
+	// Errors says how a client is told that an event failed. The zero value is
+	// ErrorsBoth.
 	Errors ErrorMode
 
-	// MaxAttachments is how many attachments an event or ack may have; zero is 10, as
-	// in Node's parser, negative is no limit but MaxMessage, of which each beyond ten
-	// then takes 64 bytes more. A client that sends more is closed, and the log
-	// says so; what a handler sends with more is an error.
+	// MaxAttachments is how many attachments an event or ack may have. Zero means
+	// 10, as in Node's parser. Negative means that only MaxMessage limits them;
+	// each attachment beyond ten then counts 64 bytes more. A client that sends
+	// more is closed, and the log says so. A handler that sends more gets an error.
 	MaxAttachments int
 
-	// Cookie is set on the polling handshake with the session's id as its value,
-	// for load balancers that stick to a server by it. Nil sets none.
+	// Cookie is set by the polling handshake, with the session's id as its value,
+	// for load balancers that use it for sticky sessions. Nil sets none.
 	Cookie *http.Cookie
 
-	// Node names this server in the ids of its sessions, as a in "a.…", for a proxy
-	// that finds the server of a request by the sid in its query: letters, digits,
-	// "-" and "_", or New panics. Clients can read it. Empty leaves it out.
+	// Node names this server in the ids of its sessions, like the a in "a.…", for a
+	// proxy that finds the server of a request by the sid in its query. It may
+	// contain letters, digits, "-" and "_"; otherwise New panics. Clients can read
+	// it. Empty leaves it out.
 	Node string
 
 	// Detach makes the handler of a WebSocket return once the client is in a namespace,
 	// as [wsrouter.WSOptions.Detach] does.
 	Detach bool
 
-	// Credentials lets pages of the router's Origins, and those that its AllowOrigin
-	// lets connect, send cookies with their requests. New panics for an origin that
-	// anybody's page may have: of a pattern the end of the host, behind the last
-	// dot, has to be named.
+	// Credentials lets pages of the router's Origins, and those that its
+	// AllowOrigin accepts, send cookies with their requests. New panics if an
+	// origin may be anybody's: a pattern must name the end of the host, after the
+	// last dot.
 	Credentials bool
 }
 
@@ -121,9 +128,10 @@ type handler struct {
 }
 
 // New returns a handler that serves Socket.IO clients of the router's tree. opts
-// may be nil and is copied. Mount it at any path that ends in a slash, and tell
-// the client where it is not "/socket.io/"; for clients with addTrailingSlash:
-// false mount it at "/socket.io", too.
+// may be nil and is copied. Mount the handler at any path that ends in a slash;
+// tell the client the path unless it is "/socket.io/". For clients with
+// addTrailingSlash: false mount it at "/socket.io", too. New panics if an option is
+// invalid. The handler is safe for concurrent use.
 func New(router *wsrouter.Router, opts *Options) http.Handler { return serve(router.Adapter(), opts) }
 
 func serve(host adapter.Host, opts *Options) *handler {
@@ -138,7 +146,7 @@ func serve(host adapter.Host, opts *Options) *handler {
 		h.opts.MaxAttachments = math.MaxInt
 	}
 	if h.opts.Credentials && slices.ContainsFunc(h.limits.Origins, isOpen) {
-		panic("socketio: credentials for every origin: name the origins")
+		panic("socketio: Options.Credentials needs Origins that name their hosts")
 	}
 	if strings.Trim(h.opts.Node, nodeLetters) != "" {
 		panic(fmt.Sprintf("socketio: invalid Options.Node %q", h.opts.Node))
@@ -146,32 +154,32 @@ func serve(host adapter.Host, opts *Options) *handler {
 	return h
 }
 
-// isOpen reports whether anybody may have a page of that pattern.
+// isOpen reports whether anybody may have a page that matches the pattern.
 func isOpen(pattern string) bool {
-	p, err := origin.ParsePattern(pattern) // which the router has seen
+	p, err := origin.ParsePattern(pattern) // the router has checked it
 	return err != nil || p.Open()
 }
 
-// Reasons for which requests are refused, besides the router's: Engine.IO's errors.
-// Code 4, Forbidden, is wsrouter.RefusedOrigin.
+// Reasons for which requests are refused, in addition to the router's. They are
+// Engine.IO's errors; code 4, Forbidden, is wsrouter.RefusedOrigin.
 const (
-	RefusedTransport wsrouter.Refusal = "transport"   // code 0: there is no such transport, or none is named
-	RefusedSession   wsrouter.Refusal = "session"     // code 1: the sid is not known, as after a restart or on another server
-	RefusedMethod    wsrouter.Refusal = "method"      // code 2: a handshake that is no GET
-	RefusedRequest   wsrouter.Refusal = "bad_request" // code 3: what does not fit the session or the transport
-	RefusedVersion   wsrouter.Refusal = "version"     // code 5: EIO is not 4, as of clients before version 3
-	RefusedNamespace wsrouter.Refusal = "namespace"   // a CONNECT for a namespace that is not there
+	RefusedTransport wsrouter.Refusal = "transport"   // code 0: no transport is named, or an unknown one
+	RefusedSession   wsrouter.Refusal = "session"     // code 1: the sid is unknown, for example after a restart or on another server
+	RefusedMethod    wsrouter.Refusal = "method"      // code 2: a handshake that is not a GET
+	RefusedRequest   wsrouter.Refusal = "bad_request" // code 3: the request does not fit the session or the transport
+	RefusedVersion   wsrouter.Refusal = "version"     // code 5: EIO is not 4, for example with clients before version 3
+	RefusedNamespace wsrouter.Refusal = "namespace"   // a CONNECT for a namespace that does not exist
 )
 
-// The errors of Engine.IO, which a client knows by their code.
+// The errors of Engine.IO. Clients know them by their code.
 type engineError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 	status  int
-	reason  wsrouter.Refusal // empty where the router has counted it
+	reason  wsrouter.Refusal // empty if the router has counted it
 }
 
-// Error is for logs.
+// Error returns the code and the message, for logs.
 func (e *engineError) Error() string {
 	return fmt.Sprintf("Engine.IO code %d: %s", e.Code, e.Message)
 }
@@ -186,8 +194,9 @@ var (
 	errVersion     = &engineError{5, "Unsupported protocol version", http.StatusBadRequest, RefusedVersion}
 )
 
-// refuse answers a request with an error, and makes that known. The read deadline is
-// for a body, for which net/http waits; the server sets its own for what comes next.
+// refuse answers a request with an error and reports it. The read deadline is for a
+// body that net/http waits for; the server sets its own deadline for the next
+// request.
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, e *engineError) {
 	if r.ContentLength != 0 {
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.limits.WriteTimeout))
@@ -198,9 +207,9 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, e *engineError)
 	e.write(w, isUpgrade(r))
 }
 
-// write answers a request. One for an upgrade gets the bare text with 400, as
-// from the reference; but what is no mistake of the client's, and may be tried
-// again, keeps its status.
+// write answers a request. An upgrade is answered with the bare text and 400, as by
+// the reference; but errors that are not the client's mistake, after which it may
+// retry, keep their status.
 func (e *engineError) write(w http.ResponseWriter, upgrade bool) {
 	header := w.Header()
 	status, body := e.status, []byte(e.Message)
@@ -221,7 +230,7 @@ func (e *engineError) write(w http.ResponseWriter, upgrade bool) {
 }
 
 // ServeHTTP answers one request of a client: a handshake, a poll, a post, or a
-// WebSocket. The order of the checks is the reference's.
+// WebSocket. The order of the checks is that of the reference.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.allowOrigin(w, r)
 	q := r.URL.Query()
@@ -252,8 +261,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isScript reports whether a page asks for the client, which Node's server has at
-// this path: socket.io.js, and variants and source maps of it.
+// isScript reports whether a page asks for the client script, which Node's server
+// has at this path: socket.io.js, its variants, and their source maps.
 func isScript(path string) bool {
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	return strings.HasPrefix(name, "socket.io.") && (strings.HasSuffix(name, ".js") || strings.HasSuffix(name, ".js.map"))
@@ -302,7 +311,7 @@ func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid strin
 	case r.Method == http.MethodPost:
 		s.post(w, r)
 	default:
-		w.WriteHeader(http.StatusInternalServerError) // as the reference
+		w.WriteHeader(http.StatusInternalServerError) // like the reference
 	}
 }
 
@@ -312,11 +321,11 @@ func (h *handler) session(sid string) *session {
 	return h.sessions[sid]
 }
 
-// crowd is how many sessions are so many that their heartbeats are spread.
+// crowd is the number of sessions from which on heartbeats are spread.
 const crowd = 1000
 
-// addSession returns when the session is first pinged: of many that come at the
-// same moment, some earlier.
+// addSession returns when the session is first pinged. Of many that come at once,
+// some are pinged earlier.
 func (h *handler) addSession(s *session) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -328,8 +337,8 @@ func (h *handler) addSession(s *session) time.Duration {
 	return first
 }
 
-// removeSession forgets a session, all but its id if a poll of its client may be on
-// the way.
+// removeSession forgets a session, except for its id if a poll of its client may be
+// under way.
 func (h *handler) removeSession(s *session, polls bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -339,8 +348,8 @@ func (h *handler) removeSession(s *session, polls bool) {
 	}
 }
 
-// hasLeft reports, once, whether the client of a session that is gone has said
-// goodbye a moment ago.
+// hasLeft reports, once, whether the client of a session that is gone has just said
+// goodbye.
 func (h *handler) hasLeft(sid string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -349,8 +358,8 @@ func (h *handler) hasLeft(sid string) bool {
 
 const nodeLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// newSID returns 20 random characters, behind Options.Node. A session's id is a
-// secret of its client: whoever has it can speak for it.
+// newSID returns 20 random characters, preceded by Options.Node. A session's id is
+// a secret of its client: whoever knows it can speak for the client.
 func (h *handler) newSID() string {
 	var b [15]byte
 	rand.Read(b[:])
@@ -361,8 +370,8 @@ func (h *handler) newSID() string {
 	return sid
 }
 
-// allowOrigin sets the CORS headers for a page of another origin that may
-// connect; they stand on errors, too, or the page could not read them.
+// allowOrigin sets the CORS headers for a page of another origin that may connect.
+// Errors have them, too; otherwise the page could not read them.
 func (h *handler) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	page := r.Header.Get("Origin")
 	if !h.limits.CrossOrigin || page == "" {

@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// bursting is a ResponseWriter of middleware's that panics, as gin's Flush does where
-// there is nothing to flush beneath it.
+// bursting is some middleware's ResponseWriter that panics, like gin's Flush if there
+// is nothing to flush beneath it.
 type bursting struct {
 	http.ResponseWriter
 	armed bool
@@ -30,8 +30,8 @@ func (b bursting) Write(p []byte) (int, error) {
 	return b.ResponseWriter.Write(p)
 }
 
-// TestWriterOfPollPanics: what a poll was to carry is lost, and so its session ends,
-// at once; it does not go on with a link that sends nothing any more.
+// TestWriterOfPollPanics: what the poll was to carry is lost, and so the session ends
+// at once. It does not go on with a link that sends nothing any more.
 func TestWriterOfPollPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
@@ -54,8 +54,8 @@ func TestWriterOfPollPanics(t *testing.T) {
 	})
 }
 
-// TestPollWithBody: a poll has no body. The server would wait for what is announced
-// of it before it answers, forever, as a poll has no read deadline.
+// TestPollWithBody: a poll has no body. Otherwise the server would wait for the
+// announced body before it answers, forever, because a poll has no read deadline.
 func TestPollWithBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -70,7 +70,7 @@ func TestPollWithBody(t *testing.T) {
 		answered := make(chan struct{})
 		go func() {
 			defer close(answered)
-			io.Copy(io.Discard, conn) // to the end: nothing is read after the body that has not come
+			io.Copy(io.Discard, conn) // to the end: nothing is read after the body that has not arrived
 		}()
 		select {
 		case <-answered:
@@ -83,12 +83,12 @@ func TestPollWithBody(t *testing.T) {
 	})
 }
 
-// torn is a body of middleware's that panics.
+// torn is some middleware's body that panics.
 type torn struct{ io.ReadCloser }
 
 func (torn) Read([]byte) (int, error) { panic("middleware") }
 
-// TestBodyOfPostPanics: the post is over, and the next one is taken.
+// TestBodyOfPostPanics: the post has ended, and the next one is accepted.
 func TestBodyOfPostPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &http.Server{ErrorLog: log.New(io.Discard, "", 0)}
@@ -112,7 +112,7 @@ func TestBodyOfPostPanics(t *testing.T) {
 }
 
 // TestRefusedPostStalls: a post to no session is answered, and its connection is not
-// kept for a body that does not come.
+// kept for a body that does not arrive.
 func TestRefusedPostStalls(t *testing.T) {
 	for _, length := range []string{"Content-Length: 100", "Transfer-Encoding: chunked"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -135,8 +135,8 @@ func TestRefusedPostStalls(t *testing.T) {
 	}
 }
 
-// TestPongsWithoutPolls: a client that answers pings without having got them, and
-// does not poll, has one of them waiting.
+// TestPongsWithoutPolls: a client that answers pings it has not received, and does not
+// poll, has only one of them waiting.
 func TestPongsWithoutPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)

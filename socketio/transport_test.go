@@ -25,7 +25,7 @@ import (
 
 const eventHead = `42["e",`
 
-// TestTransport holds both transports to what adapters promise.
+// TestTransport checks that both transports keep their promises.
 func TestTransport(t *testing.T) {
 	for name, connect := range map[string]func(testing.TB, *memnet.Network) *wsroutertest.TransportPeer{
 		"websocket": socketPeer, "polling": pollingPeer,
@@ -39,13 +39,13 @@ func TestTransport(t *testing.T) {
 				Bubble:      true,
 				Parts:       true,
 				Overhead:    len(eventHead) + 1,
-				TooBigStays: name == "polling", // the request is answered 413, as by the reference
+				TooBigStays: name == "polling", // the request gets 413, like from the reference
 			})
 		})
 	}
 }
 
-// partOf takes a packet that was read; a heartbeat is answered with pong.
+// partOf parses a packet that was read; a heartbeat is answered with pong.
 func partOf(packet []byte, binary bool, pong func()) wsroutertest.TransportPart {
 	switch {
 	case binary:
@@ -131,8 +131,8 @@ func pollingPeer(tb testing.TB, network *memnet.Network) *wsroutertest.Transport
 		Send: func(data string) error { _, err := c.do("POST", eventHead+data+"]"); return err },
 		Read: c.read,
 		Cut: func() {
-			time.Sleep(time.Millisecond) // in a bubble: a poll that is to wait does
-			if !c.isPolling() {          // else nobody knows
+			time.Sleep(time.Millisecond) // in a bubble: makes a poll wait that is to wait
+			if !c.isPolling() {          // otherwise nobody knows
 				c.raw("GET %s HTTP/1.1\r\nHost: memory\r\n\r\n", c.query)
 			}
 			cancel()
@@ -171,7 +171,7 @@ func (c *pollingClient) beSlow() {
 	}
 }
 
-// raw writes to a connection of its own, and closes it.
+// raw writes to a separate connection, and closes it.
 func (c *pollingClient) raw(format string, args ...any) {
 	conn, err := c.network.Dial(c.ctx, "", "")
 	if err == nil {

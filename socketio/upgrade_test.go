@@ -23,8 +23,8 @@ func (p *poller) probe() *socket {
 	return ws
 }
 
-// TestUpgrade: every poll is released, what no poll has taken is flushed, and
-// polling is over.
+// TestUpgrade: every poll is released, what no poll has taken is flushed, and polling
+// is over.
 func TestUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -59,8 +59,8 @@ func TestUpgrade(t *testing.T) {
 	})
 }
 
-// TestTransportName: a connection's transport is named, and changes with the upgrade; a
-// plain client on the same router has its own.
+// TestTransportName: a connection's transport has a name, which changes with the
+// upgrade. A plain client on the same router has its own.
 func TestTransportName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter(nil)
@@ -96,8 +96,8 @@ func TestUpgradePipelined(t *testing.T) {
 	})
 }
 
-// TestProbeFails: the WebSocket alone is closed, and polling goes on: after
-// something else than a probe, after no upgrade for 10 s, or when it goes away.
+// TestProbeFails: only the WebSocket is closed, and polling goes on: after something
+// other than a probe, without an upgrade within 10 s, or when the WebSocket ends.
 func TestProbeFails(t *testing.T) {
 	for name, fail := range map[string]func(ws *socket){
 		"no probe":       func(ws *socket) { ws.write("2"); ws.closed() },
@@ -117,7 +117,7 @@ func TestProbeFails(t *testing.T) {
 				p.join("40")
 				fail(p.dial("&sid=" + p.sid))
 				synctest.Wait()
-				poll := p.waiting() // is not released any more
+				poll := p.waiting() // no longer released
 				time.Sleep(time.Second)
 				p.post(`421["echo",1]`)
 				require.Equal(t, "431[1]", <-poll)
@@ -129,7 +129,7 @@ func TestProbeFails(t *testing.T) {
 	}
 }
 
-// TestSecondProbe: while one probes, another is closed, and harms nobody.
+// TestSecondProbe: while one probes another is closed, which affects nobody.
 func TestSecondProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -142,14 +142,14 @@ func TestSecondProbe(t *testing.T) {
 	})
 }
 
-// pollOn polls to the end of the session.
+// pollOn polls until the session ends.
 func (p *poller) pollOn() {
 	for a, err := p.try("GET", p.query(), ""); err == nil && a.status == 200; {
 		a, err = p.try("GET", p.query(), "")
 	}
 }
 
-// TestCloseWhileProbing: the end of the session is the end of the probe.
+// TestCloseWhileProbing: when the session ends, so does the probe.
 func TestCloseWhileProbing(t *testing.T) {
 	for name, end := range map[string]func(p *poller){
 		"client":   func(p *poller) { p.post("1") },
@@ -174,8 +174,8 @@ func TestCloseWhileProbing(t *testing.T) {
 	}
 }
 
-// TestPostWhileUpgrading: a post that is under way is received before what the
-// WebSocket brings.
+// TestPostWhileUpgrading: a post under way is received before what arrives over the
+// WebSocket.
 func TestPostWhileUpgrading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serveInBubble(t, newRouter(nil), nil)
@@ -195,8 +195,8 @@ func TestPostWhileUpgrading(t *testing.T) {
 	})
 }
 
-// TestUpgradeLosesNothing: events that are emitted all the while arrive once, in
-// order, wherever the upgrade falls.
+// TestUpgradeLosesNothing: events that are emitted all the time arrive once and in
+// order, wherever the upgrade happens.
 func TestUpgradeLosesNothing(t *testing.T) {
 	const n = 2000
 	for round := range 5 {

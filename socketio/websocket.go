@@ -20,10 +20,10 @@ func isUpgrade(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
-// accept makes a WebSocket of a request; if it cannot it has answered, and made that
-// known: a client whose upgrade fails stays with polling, which nobody may notice. The first subprotocol that the client
-// offers is accepted, as by the reference. of returns whose WebSocket it is, nil if
-// that is not known yet.
+// accept makes a WebSocket of a request. If it cannot, it has answered and reported
+// that: a client whose upgrade fails stays with polling, which might go unnoticed.
+// The first subprotocol that the client offers is accepted, as by the reference. of
+// returns whose WebSocket it is, or nil if that is not known yet.
 func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *session) (*socket.Conn, error) {
 	first, _, _ := strings.Cut(r.Header.Get("Sec-WebSocket-Protocol"), ",")
 	ws, err := socket.Accept(w, r, socket.Options{
@@ -51,7 +51,7 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *sess
 
 // handshakeWebSocket begins a session without polling first.
 func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
-	var taken atomic.Pointer[session] // nil until the client is
+	var taken atomic.Pointer[session] // nil until there is a session
 	ws, err := h.accept(w, r, taken.Load)
 	if err != nil {
 		return
@@ -123,8 +123,8 @@ type writer struct {
 	base64 bool // the client takes text only
 }
 
-// write sends packets in one batch: the heartbeat and the upgrade do, beside the
-// link's writer.
+// write sends packets in one batch. The heartbeat and the upgrade use it, beside
+// the link's writer.
 func (w writer) write(packets ...enginePacket) error {
 	w.ws.Begin()
 	var failed error
@@ -132,7 +132,7 @@ func (w writer) write(packets ...enginePacket) error {
 		if p.binary {
 			failed = w.addBinary(p.data)
 		} else {
-			failed = w.ws.Write(string([]byte{p.kind}), p.data, true) // one byte is not allocated
+			failed = w.ws.Write(string([]byte{p.kind}), p.data, true) // a single byte does not allocate
 		}
 		if failed != nil {
 			break
@@ -141,7 +141,7 @@ func (w writer) write(packets ...enginePacket) error {
 	return errors.Join(failed, w.ws.End())
 }
 
-// addBinary adds a message packet that is binary to a batch.
+// addBinary adds a binary message packet to a batch.
 func (w writer) addBinary(data []byte) error {
 	if w.base64 {
 		const prefix = string(engineBase64)
@@ -168,7 +168,8 @@ func (w writer) add(batch []adapter.Frame) error {
 	return nil
 }
 
-// upgradeTimeout is how long a WebSocket may probe, all that it reads and writes.
+// upgradeTimeout is how long a WebSocket may probe, including everything it reads
+// and writes.
 const upgradeTimeout = 10 * time.Second
 
 // upgrade moves a polling session to a WebSocket:
@@ -178,7 +179,7 @@ const upgradeTimeout = 10 * time.Second
 //	                        ←   3probe, and a noop to every poll
 //	5                       →   from here on the WebSocket carries all
 //
-// A probe that fails closes the WebSocket alone.
+// A probe that fails closes only the WebSocket.
 func (s *session) upgrade(w http.ResponseWriter, r *http.Request) {
 	ws, err := s.handler.accept(w, r, func() *session { return s })
 	if err != nil {
@@ -230,9 +231,9 @@ func (s *session) failUpgrade() {
 	s.probing, s.probed = nil, false
 }
 
-// endUpgrade takes up the WebSocket, when the last post is through, which has
-// MessageTimeout, and sends on it what no poll has taken. It reports false if the
-// session has ended.
+// endUpgrade switches to the WebSocket once the last post, which has
+// MessageTimeout, is through, and sends on it what no poll has taken. It reports
+// false if the session has ended.
 func (s *session) endUpgrade(ws *socket.Conn) bool {
 	s.mu.Lock()
 	for s.posting && !s.ended {

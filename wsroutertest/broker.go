@@ -15,31 +15,31 @@ import (
 	"github.com/wsrouter/wsrouter/broker"
 )
 
-// BrokerCluster is where the nodes of one case of [TestBroker] meet.
+// BrokerCluster is the network on which the nodes of one case of [TestBroker] meet.
 type BrokerCluster struct {
-	// Join returns the broker of one more process: one with connections of its
-	// own, where there are such. It is closed by tb's cleanup, which runs after
-	// its routers have been closed.
+	// Join returns the broker of one more process, with connections of its own if
+	// brokers of this kind have any. Close it in tb's cleanup, which runs after its
+	// routers have been closed.
 	Join func(tb testing.TB) broker.Broker
 
-	// Cut parts all brokers from each other, as a network that is down, and Heal
-	// mends that. Brokers may take a minute to notice either. Nil if that cannot
-	// be done; then what is promised for it is not tested.
+	// Cut separates all brokers from each other, like a network that is down; Heal
+	// undoes that. Brokers may take a minute to notice either. If they are nil,
+	// promises about outages are not tested.
 	Cut, Heal func()
 
-	// Garbage has every broker receive a message of these bytes wherever it
-	// receives any. Nil if there is no such way.
+	// Garbage makes every broker receive a message of these bytes wherever it
+	// receives any. If it is nil, promises about malformed input are not tested.
 	Garbage func(message []byte)
 
-	// Bubble runs the case in a testing/synctest bubble, begun after the cluster
-	// was made: for brokers that use no network.
+	// Bubble runs the case in a testing/synctest bubble that starts after the
+	// cluster was made. Set it for brokers that use no network.
 	Bubble bool
 }
 
-// TestBroker holds a [broker.Broker] to what its documentation promises. Each
-// case is a subtest with a cluster of its own, and logs the promise that it
-// checks: -v shows them. Times only say when it gives up: that something does not
-// arrive it concludes from what was sent after it and has arrived.
+// TestBroker checks that a [broker.Broker] keeps the promises in its documentation.
+// Each case is a subtest with its own cluster and logs the promise it checks: -v
+// shows them. Timeouts only decide when to give up; that something does not arrive
+// is concluded from what was sent after it and has arrived.
 //
 //	func TestBroker(t *testing.T) {
 //		wsroutertest.TestBroker(t, func(tb testing.TB) *wsroutertest.BrokerCluster {
@@ -80,7 +80,7 @@ func (c brokerCase) test(tb testing.TB, cluster *BrokerCluster) {
 	c.run(&stage{TB: tb, BrokerCluster: cluster})
 }
 
-// stage is where one case plays.
+// stage is where one case runs.
 type stage struct {
 	testing.TB
 	*BrokerCluster
@@ -94,13 +94,13 @@ type node struct {
 	broker broker.Broker
 }
 
-// join adds a node of a process of its own, with namespaces below "/".
+// join adds a node in a process of its own, with namespaces below "/".
 func (s *stage) join(namespaces ...string) *node {
 	s.Helper()
 	return s.nodeOf(s.Join(s), namespaces...)
 }
 
-// nodes adds n.
+// nodes adds n nodes.
 func (s *stage) nodes(n int) (all []*node) {
 	s.Helper()
 	for range n {
@@ -127,8 +127,8 @@ func (s *stage) must(err error) {
 	}
 }
 
-// until waits for a condition that nothing announces. What reaches for a network
-// looks from time to time.
+// until waits for a condition that nothing announces. It polls if a network is
+// involved.
 func (s *stage) until(what string, condition func() bool) {
 	s.Helper()
 	deadline := time.NewTimer(time.Minute)
@@ -136,13 +136,13 @@ func (s *stage) until(what string, condition func() bool) {
 	for pause := time.Millisecond; !condition(); pause = min(2*pause, 100*time.Millisecond) {
 		select {
 		case <-deadline.C:
-			s.Fatalf("waited in vain until %s", what)
+			s.Fatalf("gave up waiting until %s", what)
 		case <-time.After(pause):
 		}
 	}
 }
 
-// returns runs fn, which must return in time, and fails the test if it does not.
+// returns runs fn and fails the test if fn does not return in time.
 func (s *stage) returns(what string, within time.Duration, fn func()) {
 	s.Helper()
 	done := make(chan struct{})
@@ -155,12 +155,12 @@ func (s *stage) returns(what string, within time.Duration, fn func()) {
 	select {
 	case <-done:
 	case <-timeout.C:
-		s.Fatalf("%s takes longer than %v", what, within)
+		s.Fatalf("%s took longer than %v", what, within)
 	}
 }
 
 // silence proves that the listeners, all of one namespace, are not about to hear
-// anything: each node there says something, which is what they hear next.
+// anything: each node emits something, which must be what they hear next.
 func (s *stage) silence(from []*wsrouter.Router, listeners ...*listener) {
 	s.Helper()
 	s.rest()
@@ -175,14 +175,14 @@ func (s *stage) silence(from []*wsrouter.Router, listeners ...*listener) {
 	}
 }
 
-// rest lets all arrive that is under way, where that can be known.
+// rest lets everything under way arrive, if there is a bubble to tell when.
 func (s *stage) rest() {
 	if s.Bubble {
 		synctest.Wait()
 	}
 }
 
-// routers are the nodes' namespaces of a name; "" is "/".
+// routers returns the nodes' namespaces of that name; "" means "/".
 func routers(name string, nodes ...*node) (rs []*wsrouter.Router) {
 	for _, n := range nodes {
 		rs = append(rs, n.at(name))
@@ -190,7 +190,7 @@ func routers(name string, nodes ...*node) (rs []*wsrouter.Router) {
 	return rs
 }
 
-// at returns a namespace of the node; "" is "/".
+// at returns a namespace of the node; "" means "/".
 func (n *node) at(name string) *wsrouter.Router {
 	if name == "" || name == "/" {
 		return n.Router
@@ -198,7 +198,7 @@ func (n *node) at(name string) *wsrouter.Router {
 	return n.Namespace(name)
 }
 
-// stats returns what the broker tells of itself, if it does.
+// stats returns the broker's Stats, if it reports any.
 func (n *node) stats() (broker.Stats, bool) {
 	reporter, ok := n.broker.(broker.Reporter)
 	if !ok {
@@ -207,13 +207,13 @@ func (n *node) stats() (broker.Stats, bool) {
 	return reporter.BrokerStats(), true
 }
 
-// away waits until the node knows that the network is away.
+// away waits until the node knows that the network is down.
 func (n *node) away() {
 	n.stage.Helper()
-	n.stage.until("the node knows that the network is away", func() bool { return n.To("nobody").Leave("nothing") != nil })
+	n.stage.until("the node knows that the network is down", func() bool { return n.To("nobody").Leave("nothing") != nil })
 }
 
-// listen connects somebody to a namespace, in these rooms.
+// listen connects a client to a namespace, in these rooms.
 func listen(s *stage, r *wsrouter.Router, rooms ...string) *listener {
 	s.Helper()
 	l := &listener{tb: s, in: make(chan string, 1), heard: make(chan string, 1<<16), closing: make(chan struct{})}
@@ -241,8 +241,8 @@ func listen(s *stage, r *wsrouter.Router, rooms ...string) *listener {
 	return l
 }
 
-// bystander is a router whose node belongs to whoever calls: its own Broker reaches
-// nobody, so what arrives at it comes from a subscription of that node.
+// bystander returns a router and its node, for the caller to subscribe. Its own
+// Broker reaches nobody, so whatever arrives at it comes from that subscription.
 func (s *stage) bystander() (*wsrouter.Router, broker.Node) {
 	s.Helper()
 	nodes := make(capture, 1)
@@ -252,7 +252,7 @@ func (s *stage) bystander() (*wsrouter.Router, broker.Node) {
 	return r, <-nodes
 }
 
-// capture is a Broker that hands out its node.
+// capture is a Broker that hands its node to the test.
 type capture chan broker.Node
 
 func (c capture) Subscribe(_ context.Context, n broker.Node) (broker.Subscription, error) {
@@ -260,14 +260,14 @@ func (c capture) Subscribe(_ context.Context, n broker.Node) (broker.Subscriptio
 	return alone{}, nil
 }
 
-// alone is a Subscription without others.
+// alone is a Subscription without other nodes.
 type alone struct{}
 
 func (alone) Publish(*broker.Operation) error { return nil }
 func (alone) Close() error                    { return nil }
 
-// goroutines returns how many there are, once those that are about to end had
-// their chance.
+// goroutines returns how many there are, after giving those that are about to end a
+// chance to do so.
 func goroutines() int {
 	for range 100 {
 		runtime.Gosched()

@@ -14,15 +14,15 @@ import (
 
 // awayCases are about a network that is down. They need a cluster that can be cut.
 var awayCases = []brokerCase{
-	{"NoWait", 4, "Publish returns at once while the network is away. A bounded queue keeps what it can, the rest is dropped and counted.", cut(testNoWait)},
-	{"SubscribeWhileAway", 6, "Subscribe returns nil within seconds while the network is away, and the node joins when it is back.", cut(testSubscribeWhileAway)},
-	{"Unreached", 7, "While the network is away operations say ErrUnreached, have been done here, and are not made up for.", cut(testUnreached)},
-	{"FindWhileAway", 7, "Find finds those of this process then, and says ErrUnreached.", cut(testFindWhileAway)},
-	{"Back", 7, "Nodes come back by themselves. Nothing arrives twice or out of order.", cut(testBack)},
-	{"CloseWhileAway", 8, "Nodes can be closed while the network is away.", cut(testCloseWhileAway)},
+	{"NoWait", 4, "Publish returns at once while the network is down. A bounded queue keeps what fits; the rest is dropped and counted.", cut(testNoWait)},
+	{"SubscribeWhileAway", 6, "Subscribe returns nil within seconds while the network is down, and the node joins when it is back.", cut(testSubscribeWhileAway)},
+	{"Unreached", 7, "While the network is down, operations on rooms return ErrUnreached, take effect on this process, and are not repeated later.", cut(testUnreached)},
+	{"FindWhileAway", 7, "Find then returns the connections of this process, and ErrUnreached.", cut(testFindWhileAway)},
+	{"Back", 7, "Nodes reconnect on their own. Nothing arrives twice or out of order.", cut(testBack)},
+	{"CloseWhileAway", 8, "Nodes can be closed while the network is down.", cut(testCloseWhileAway)},
 }
 
-// cut runs a case where the network can be cut.
+// cut wraps a case that needs to cut the network.
 func cut(run func(s *stage)) func(s *stage) {
 	return func(s *stage) {
 		if s.Cut == nil || s.Heal == nil {
@@ -56,18 +56,18 @@ func testNoWait(s *stage) {
 		here.wants(spell("here", i))
 	}
 	if stats, ok := a.stats(); ok && (stats.Dropped == before.Dropped || most > megabytes/2*1_000_000) {
-		s.Fatalf("%d bytes were queued and %d emits dropped of %d MB, want a bound", most, stats.Dropped-before.Dropped, megabytes)
+		s.Fatalf("%d bytes were queued and %d emits dropped of %d MB, want a bounded queue", most, stats.Dropped-before.Dropped, megabytes)
 	}
 	s.Heal()
 	s.backAgain(a, there, "here")
 }
 
-// backAgain waits until what the node says is heard again, but for events of the
-// other name that may come before.
+// backAgain waits until what the node emits is heard again. Events of the other
+// name may come before that.
 func (s *stage) backAgain(n *node, l *listener, other string) {
 	s.Helper()
 	tries := 0
-	s.until("nodes are back", func() bool {
+	s.until("nodes have reconnected", func() bool {
 		tries++
 		s.must(n.Emit("back", tries))
 		for {
@@ -115,7 +115,7 @@ func testUnreached(s *stage) {
 	s.Cut()
 	a.away()
 	if stats, ok := a.stats(); ok && stats.Away <= 0 {
-		s.Fatal("BrokerStats.Away is zero while the network is away")
+		s.Fatal("BrokerStats.Away is zero while the network is down")
 	}
 	room := a.To("room")
 	for what, err := range map[string]error{
@@ -124,23 +124,23 @@ func testUnreached(s *stage) {
 		"Disconnect": a.To("nobody").Disconnect(wsrouter.CloseNormal, ""),
 	} {
 		if !errors.Is(err, wsrouter.ErrUnreached) {
-			s.Fatalf("%s returns %v while the network is away, want ErrUnreached", what, err)
+			s.Fatalf("%s returned %v while the network is down, want ErrUnreached", what, err)
 		}
 	}
 	if rooms := here.Rooms(); !slices.Equal(rooms, []string{"joined", "room"}) {
-		s.Fatalf("the connection of this process is in %q, want joined and room", rooms)
+		s.Fatalf("the connection on this process is in %q, want joined and room", rooms)
 	}
 	s.must(room.Emit("here"))
 	here.wants("here")
 	if err := room.Disconnect(4001, "out"); !errors.Is(err, wsrouter.ErrUnreached) {
-		s.Fatalf("Disconnect returns %v while the network is away, want ErrUnreached", err)
+		s.Fatalf("Disconnect returned %v while the network is down, want ErrUnreached", err)
 	}
 	here.wantsEnd()
 	s.Heal()
 	s.until("room operations reach others again", func() bool { return a.To("room").Leave("nothing") == nil })
 	s.backAgain(a, there, "here")
 	if rooms := there.Rooms(); !slices.Equal(rooms, []string{"room"}) {
-		s.Fatalf("the connection of the other node is in %q, want room: operations were not to be kept", rooms)
+		s.Fatalf("the connection on the other node is in %q, want room: operations must not be queued", rooms)
 	}
 	s.until("BrokerStats.Away is zero again", func() bool {
 		stats, _ := a.stats()
@@ -160,10 +160,10 @@ func testFindWhileAway(s *stage) {
 	var err error
 	s.returns("Find", 15*time.Second, func() { members, err = a.Find(ctx) })
 	if !errors.Is(err, wsrouter.ErrUnreached) || len(members) != 1 || members[0].ID != here.ID() {
-		s.Fatalf("found %d connections and %v, want the one of this process and ErrUnreached", len(members), err)
+		s.Fatalf("found %d connections and %v, want the one on this process and ErrUnreached", len(members), err)
 	}
 	s.Heal()
-	s.until("Find finds all", func() bool {
+	s.until("Find returns all connections", func() bool {
 		members, err = a.Find(s.Context())
 		return err == nil && len(members) == 2
 	})
@@ -187,7 +187,7 @@ func testBack(s *stage) {
 		}
 		s.Heal()
 		heard, before := 0, said
-		s.until("what is said arrives", func() bool {
+		s.until("an emit arrives", func() bool {
 			say()
 			for {
 				select {
@@ -199,19 +199,19 @@ func testBack(s *stage) {
 			}
 		})
 		for heard < said {
-			heard = s.later(lb.next("what was said last"), round, heard)
+			heard = s.later(lb.next("the last emit"), round, heard)
 		}
 		s.backAgain(b, la, "none")
-		lb.forget() // what its own node has said
+		lb.forget() // what its own node has emitted
 	}
 }
 
-// later returns the number in what was said, which is higher than the last.
+// later returns the number in what was heard, which must be higher than the last.
 func (s *stage) later(got string, round, last int) int {
 	s.Helper()
 	var r, n int
 	if _, err := fmt.Sscanf(got, "said %d %d", &r, &n); err != nil || r != round || n <= last {
-		s.Fatalf("heard %s, want what was said after %d in round %d", got, last, round)
+		s.Fatalf("heard %s, want what was emitted after %d in round %d", got, last, round)
 	}
 	return n
 }
@@ -228,10 +228,10 @@ func testCloseWhileAway(s *stage) {
 	s.must(a.Emit("queued"))
 	s.returns("Shutdown", 30*time.Second, func() { a.Shutdown(s.Context()) })
 	if err := a.To("room").Join("wrong"); !errors.Is(err, wsrouter.ErrUnreached) {
-		s.Fatalf("Join returns %v after Shutdown, want ErrUnreached", err)
+		s.Fatalf("Join returned %v after Shutdown, want ErrUnreached", err)
 	}
 	s.Heal()
-	select { // it may have been handed on already, or not
+	select { // it may have been delivered already
 	case got := <-l.heard:
 		if got != "queued" {
 			s.Fatalf("heard %s, want nothing, or what was queued", got)

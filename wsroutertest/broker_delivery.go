@@ -11,19 +11,20 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// deliveryCases are about who gets what another node says, and in which order.
+// deliveryCases are about who receives what another node publishes, and in which
+// order.
 var deliveryCases = []brokerCase{
 	{"Delivery", 1, "What a node publishes reaches every other node once, and its own connections once.", testDelivery},
-	{"ManyNodes", 1, "It does so among eight nodes that all talk.", testManyNodes},
-	{"SharedBroker", 1, "Several routers with the same Broker are nodes as any others.", testSharedBroker},
-	{"Namespaces", 1, "Nothing reaches a namespace of another name, however similar.", testNamespaces},
-	{"Rooms", 1, "An emit reaches whoever is in any of the rooms once, without those that are excepted.", testRooms},
-	{"RoomNames", 1, "Any text is a room's name.", testRoomNames},
-	{"Volatile", 1, "What is volatile arrives where there is space.", testVolatile},
+	{"ManyNodes", 1, "So it does among eight nodes that all publish.", testManyNodes},
+	{"SharedBroker", 1, "Several routers with the same Broker are nodes like any others.", testSharedBroker},
+	{"Namespaces", 1, "Nothing reaches a namespace with another name, however similar.", testNamespaces},
+	{"Rooms", 1, "An emit reaches each connection in any of the rooms once, except the excluded ones.", testRooms},
+	{"RoomNames", 1, "Any text may be the name of a room.", testRoomNames},
+	{"Volatile", 1, "A volatile emit arrives where there is space.", testVolatile},
 	{"JoinAndLeave", 1, "Connections of other nodes join and leave rooms.", testJoinAndLeave},
-	{"Disconnect", 1, "Connections of other nodes are ended, and no others.", testDisconnect},
-	{"Find", 1, "Find sees the connections of all nodes with their rooms and data, each once.", testFind},
-	{"OwnMessages", 2, "A node is not told what it has published itself.", testOwnMessages},
+	{"Disconnect", 1, "Disconnect ends connections of other nodes, and only those selected.", testDisconnect},
+	{"Find", 1, "Find returns the connections of all nodes with their rooms and data, each once.", testFind},
+	{"OwnMessages", 2, "A node does not receive what it has published itself.", testOwnMessages},
 	{"Order", 3, "What one goroutine publishes for the same rooms arrives in that order.", testOrder},
 	{"OrderOfOperations", 3, "That holds for emits among joins and leaves.", testOrderOfOperations},
 }
@@ -213,14 +214,14 @@ func testDisconnect(s *stage) {
 func testFind(s *stage) {
 	nodes := append(s.nodes(3), s.join())
 	want := make(map[string]string)
-	for i, n := range nodes[:3] { // the last has nobody
+	for i, n := range nodes[:3] { // the last node has no connection
 		for k := range 2 {
 			l := listen(s, n.Router, "room", fmt.Sprint("of ", i))
 			s.must(l.SetData(map[string]any{"user": k, "text": "ž<>&", "list": []any{nil, true, 1.5}}))
 			want[l.ID()] = fmt.Sprintf(`[of %d room] {"list":[null,true,1.5],"text":"ž<>&","user":%d}`, i, k)
 		}
 	}
-	silent := listen(s, nodes[0].Router) // has neither rooms nor data
+	silent := listen(s, nodes[0].Router) // without rooms or data
 	for i, n := range nodes {
 		members, err := n.To("room").Find(s.Context())
 		s.must(err)
@@ -240,7 +241,7 @@ func testFind(s *stage) {
 	}
 }
 
-// found fails the test unless the members are those.
+// found fails the test unless these are the members.
 func (s *stage) found(members []wsrouter.Member, want map[string]string) {
 	s.Helper()
 	if len(members) != len(want) {
@@ -314,14 +315,14 @@ func testOrder(s *stage) {
 	for _, sp := range speakers {
 		want[spell(sp.name, 0)] = true
 	}
-	next := make(map[string]string) // what is to come after what was heard
+	next := make(map[string]string) // what must come after what was heard
 	for _, sp := range speakers {
 		for k := range each {
 			next[spell(sp.name, k)] = spell(sp.name, k+1)
 		}
 	}
 	for range len(speakers) * each {
-		got := l.next("the next of one of the speakers")
+		got := l.next("the next event of one of the publishers")
 		if !want[got] {
 			s.Fatalf("heard %s out of order", got)
 		}
@@ -331,8 +332,8 @@ func testOrder(s *stage) {
 	s.silence(routers("", a, b), l)
 }
 
-// The one in the room hears what is for those who are not in "flag" only when it
-// has been taken out of it.
+// The listener in the room hears what is for connections that are not in "flag"
+// only once it has been taken out of "flag".
 func testOrderOfOperations(s *stage) {
 	a, b := s.join(), s.join()
 	l := listen(s, b.Router, "room")

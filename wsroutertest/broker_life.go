@@ -16,19 +16,19 @@ import (
 
 // contentCases are about what arrives.
 var contentCases = []brokerCase{
-	{"Arguments", 5, "Arguments arrive as they were: their number, text, numbers, structure.", testArguments},
+	{"Arguments", 5, "Arguments arrive unchanged: how many there are, text, numbers, structure.", testArguments},
 	{"ByteArguments", 5, "Bytes arrive as bytes, wherever they are in an argument.", testByteArguments},
 	{"Big", 5, "A message of 500,000 bytes arrives.", testBig},
-	{"OperationsAreReadOnly", 5, "An Operation is not written to, by neither side.", testOperationsAreReadOnly},
-	{"Garbage", 9, "What is no Operation is dropped and counted, and what follows arrives.", testGarbage},
+	{"OperationsAreReadOnly", 5, "Neither side modifies an Operation.", testOperationsAreReadOnly},
+	{"Garbage", 9, "What is not an Operation is dropped and counted, and what follows arrives.", testGarbage},
 }
 
 // lifeCases are about how nodes come and go.
 var lifeCases = []brokerCase{
-	{"Subscribe", 6, "What is published from Subscribe's return on arrives.", testSubscribe},
-	{"Close", 8, "A closed subscription neither publishes nor hears; others go on.", testClose},
-	{"Shutdown", 8, "A router that is shut down leaves the cluster; others go on.", testShutdown},
-	{"Leaks", 8, "Nothing is left of subscriptions that were closed.", testLeaks},
+	{"Subscribe", 6, "What is published once Subscribe has returned arrives.", testSubscribe},
+	{"Close", 8, "A closed subscription neither publishes nor receives; others go on.", testClose},
+	{"Shutdown", 8, "A router that has shut down leaves the cluster; others go on.", testShutdown},
+	{"Leaks", 8, "Nothing is left of a closed subscription.", testLeaks},
 }
 
 func testArguments(s *stage) {
@@ -85,7 +85,7 @@ func testBig(s *stage) {
 	text, data := strings.Repeat("0123456789", 50_000), bytes.Repeat([]byte{0, 255}, 250_000)
 	s.must(a.Emit("big", text))
 	l.wants(spell("big", text))
-	s.must(b.To("nobody").Emit("small")) // while the other is on its way
+	s.must(b.To("nobody").Emit("small")) // while the subscription is under way
 	s.must(a.To("room").Emit("big", data))
 	l.wants(spell("big", data))
 	s.silence(routers("", a), l)
@@ -117,13 +117,13 @@ func testOperationsAreReadOnly(s *stage) {
 	far.wants("last")
 	for i, want := range ops() {
 		if !reflect.DeepEqual(published[i], want) {
-			s.Fatalf("the operation is %+v after it was published, want %+v", published[i], want)
+			s.Fatalf("after being published the operation is %+v, want %+v", published[i], want)
 		}
 	}
 }
 
-// bare returns a subscription without a router that uses it, the connection of
-// its namespace, and one on another node. Both are in "room".
+// bare returns a subscription that no router uses, a connection of its namespace,
+// and one on another node. Both connections are in "room".
 func (s *stage) bare() (sub broker.Subscription, near, far *listener) {
 	s.Helper()
 	r, n := s.bystander()
@@ -135,7 +135,7 @@ func (s *stage) bare() (sub broker.Subscription, near, far *listener) {
 
 func testGarbage(s *stage) {
 	if s.BrokerCluster.Garbage == nil {
-		s.Log("this cluster has no way to say that, so it is not tested")
+		s.Log("this cluster has no Garbage, so that is not tested")
 		return
 	}
 	a, b := s.join(), s.join()
@@ -159,8 +159,8 @@ func testGarbage(s *stage) {
 	}
 }
 
-// garbage is what no broker takes for an operation: nothing, texts, beginnings of
-// JSON and msgpack, announced sizes and depths that are not there, and noise.
+// garbage returns what no broker takes for an operation: nothing, text, truncated
+// JSON and msgpack, lengths and depths that do not match, and noise.
 func garbage() [][]byte {
 	list := [][]byte{
 		nil, []byte("x"), []byte("garbage"), []byte("{"), []byte("{}"), []byte("[]"), []byte("null"), []byte("0"), []byte(`""`),
@@ -207,15 +207,15 @@ func testClose(s *stage) {
 	s.returns("Close", time.Minute, func() { s.must(sub.Close()) })
 	for _, op := range []*broker.Operation{hello, {Kind: broker.OpJoin, Rooms: []string{"wrong"}}} {
 		if err := sub.Publish(op); !errors.Is(err, wsrouter.ErrUnreached) {
-			s.Fatalf("Publish after Close returns %v, want ErrUnreached", err)
+			s.Fatalf("Publish after Close returned %v, want ErrUnreached", err)
 		}
 	}
 	if finder, ok := sub.(broker.Finder); ok {
 		if _, err := finder.Find(s.Context(), broker.Selection{}); !errors.Is(err, wsrouter.ErrUnreached) {
-			s.Fatalf("Find after Close returns %v, want ErrUnreached", err)
+			s.Fatalf("Find after Close returned %v, want ErrUnreached", err)
 		}
 	}
-	for i := range 10 { // near has no fence: it is to hear nothing
+	for i := range 10 { // near has no fence: it must hear nothing
 		s.must(other.To("room").Emit("who is there?", i))
 		far.wants(spell("who is there?", i))
 		third.wants(spell("who is there?", i))
@@ -227,7 +227,7 @@ func testClose(s *stage) {
 		s.Fatalf("heard %s after Close", got)
 	default:
 	}
-	sub.Close() // as often as one likes
+	sub.Close() // may be closed repeatedly
 }
 
 func testShutdown(s *stage) {
@@ -244,12 +244,12 @@ func testShutdown(s *stage) {
 	if err != nil || len(members) != 2 {
 		s.Fatalf("found %d connections, want 2 (%v)", len(members), err)
 	}
-	s.must(c.at("/chat").Shutdown(s.Context())) // a part of its node
+	s.must(c.at("/chat").Shutdown(s.Context())) // one namespace of its node
 	s.must(c.Emit("partly"))
 	lb.wants("partly")
 	lc.wants("partly")
 	if err := c.at("/chat").To("room").Join("wrong"); !errors.Is(err, wsrouter.ErrUnreached) {
-		s.Fatalf("Join of a closed namespace returns %v, want ErrUnreached", err)
+		s.Fatalf("Join on a closed namespace returned %v, want ErrUnreached", err)
 	}
 	s.silence(routers("/chat", b), chat)
 }
@@ -264,7 +264,7 @@ func testLeaks(s *stage) {
 		s.must(sub.Publish(&broker.Operation{Kind: broker.OpEmit, Event: "hello"}))
 		s.must(sub.Close())
 	}
-	around() // what the broker makes but once
+	around() // what the broker creates only once
 	before := goroutines()
 	for range times {
 		around()

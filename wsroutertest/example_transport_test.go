@@ -20,11 +20,11 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// ServeLines is an adapter: clients over TCP, whose protocol is lines of JSON.
+// ServeLines is an adapter for clients over TCP whose protocol is lines of JSON.
 //
 //	["event", argument]    both ways
 //	{"ping":1} {"pong":1}  from the server, from the client
-//	{"close":1000}         both ways, and then the end
+//	{"close":1000}         both ways, followed by the end
 func ServeLines(l net.Listener, host adapter.Host) error {
 	for {
 		conn, err := l.Accept()
@@ -56,7 +56,7 @@ func serveLine(conn net.Conn, host adapter.Host) {
 	end := t.read(blocking, link, ns)
 	if end.Cause == adapter.CauseProtocol {
 		link.Close(end)             // tells the peer
-		io.Copy(io.Discard, t.conn) // until that has been done
+		io.Copy(io.Discard, t.conn) // until the client has been told
 	}
 	conn.Close()
 	<-link.End(end)
@@ -68,7 +68,7 @@ type lineTransport struct {
 	limits adapter.Limits
 }
 
-// read reads until the connection ends, and returns how.
+// read reads until the connection ends, and returns how it ended.
 func (t *lineTransport) read(gate *adapter.Blocking, link adapter.Link, conn adapter.Conn) adapter.End {
 	lines := bufio.NewReader(lively{t.conn, link})
 	for {
@@ -111,7 +111,7 @@ func (t *lineTransport) line(r *bufio.Reader) (line []byte, err error) {
 	}
 }
 
-// lively tells of each arrival of bytes.
+// lively reports each arrival of bytes.
 type lively struct {
 	io.Reader
 	link adapter.Link
@@ -123,7 +123,7 @@ func (l lively) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// parseLine takes a line apart: into a message, or an end; or neither.
+// parseLine parses a line into a message or an end, or neither.
 func parseLine(line []byte) (*adapter.Message, *adapter.End, error) {
 	if bytes.HasPrefix(line, []byte("{")) {
 		var control struct{ Close, Pong int }
@@ -143,8 +143,8 @@ func parseLine(line []byte) (*adapter.Message, *adapter.End, error) {
 	return m, nil, json.Unmarshal(event[0], &m.Event)
 }
 
-// Write implements [adapter.BlockingTransport]. lineFormat makes frames of text
-// alone.
+// Write implements [adapter.BlockingTransport]. Frames made by lineFormat only have
+// Text.
 func (t *lineTransport) Write(batch []adapter.Frame) error {
 	var b bytes.Buffer
 	for _, f := range batch {
@@ -179,13 +179,13 @@ type lineFormat struct{}
 // Encode implements [adapter.Format].
 func (lineFormat) Encode(m *adapter.Message) (adapter.Frame, error) {
 	if m.Kind != adapter.KindEvent && m.Kind != adapter.KindReply {
-		return adapter.Frame{}, nil // there are no requests
+		return adapter.Frame{}, nil // the protocol has no requests
 	}
 	b, err := json.Marshal(append([]any{m.Event}, m.Args...))
 	return adapter.Frame{Text: b}, err
 }
 
-// An adapter for lines of JSON over TCP. A test of it would be
+// This is an adapter for lines of JSON over TCP. Its test would be
 //
 //	func TestLines(t *testing.T) {
 //		wsroutertest.TestTransport(t, wsroutertest.TransportAdapter{
@@ -230,7 +230,7 @@ func Example_adapter() {
 	// {"close":1001}
 }
 
-// linePeer is the client's end of a line.
+// linePeer is the client's end of a connection.
 func linePeer(tb testing.TB, conn net.Conn) *wsroutertest.TransportPeer {
 	slow := &wsroutertest.SlowConn{Conn: conn}
 	lines := bufio.NewReader(slow)

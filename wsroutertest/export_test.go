@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// RunBrokerCase runs one case of TestBroker, with a TB that may be none.
+// RunBrokerCase runs one case of TestBroker with a TB that need not be a test's.
 func RunBrokerCase(tb testing.TB, name string, cluster *BrokerCluster) {
 	cases := brokerCases()
 	i := slices.IndexFunc(cases, func(c brokerCase) bool { return c.name == name })
@@ -23,7 +23,8 @@ func BrokerCases() (names []string) {
 	return names
 }
 
-// RunTransportCase runs one case of TestTransport, with a TB that may be none.
+// RunTransportCase runs one case of TestTransport with a TB that need not be a
+// test's.
 func RunTransportCase(tb testing.TB, name string, a TransportAdapter) {
 	cases := transportCases()
 	i := slices.IndexFunc(cases, func(c transportCase) bool { return c.name == name })

@@ -20,7 +20,7 @@ func TestAnHonestBrokerPasses(t *testing.T) {
 	wsroutertest.TestBroker(t, func(testing.TB) *wsroutertest.BrokerCluster { return newWire("") })
 }
 
-// faults are what can be wrong with a broker, and the cases that must see it.
+// faults maps what can be wrong with a broker to the cases that must detect it.
 var faults = map[string][]string{
 	"loses some":                      {"Delivery", "ManyNodes", "Order"},
 	"delivers twice":                  {"Delivery", "ManyNodes", "SharedBroker", "Order", "Back"},
@@ -40,7 +40,7 @@ var faults = map[string][]string{
 	"finds no data":                   {"Find"},
 	"finds no rooms":                  {"Find"},
 	"echoes":                          {"Delivery", "OwnMessages"},
-	"swaps neighbours":                {"Order", "OrderOfOperations"},
+	"swaps neighbors":                 {"Order", "OrderOfOperations"},
 	"rooms overtake":                  {"OrderOfOperations"},
 	"Publish waits":                   {"NoWait"},
 	"no bound":                        {"NoWait"},
@@ -80,7 +80,7 @@ func TestFaultsAreFound(t *testing.T) {
 	})
 }
 
-// findFaults requires that each of the cases fails, for the faults that say so.
+// findFaults requires that each case fails for the faults that list it.
 func findFaults(t *testing.T, faults map[string][]string, cases []string, run func(tb testing.TB, fault, name string)) {
 	seen := make(map[string]bool)
 	for _, fault := range slices.Sorted(maps.Keys(faults)) {
@@ -100,7 +100,7 @@ func findFaults(t *testing.T, faults map[string][]string, cases []string, run fu
 	}
 }
 
-// distort is what a faulty node makes of an operation.
+// distort returns what a faulty node makes of an operation.
 func (n *wireNode) distort(op *broker.Operation) []*broker.Operation {
 	switch n.fault {
 	case "loses some":
@@ -109,7 +109,7 @@ func (n *wireNode) distort(op *broker.Operation) []*broker.Operation {
 		}
 	case "delivers twice":
 		return []*broker.Operation{op, op}
-	case "swaps neighbours":
+	case "swaps neighbors":
 		if n.held == nil && op.Event != "fence" {
 			n.held = op
 			return nil

@@ -16,14 +16,14 @@ import (
 )
 
 // listener is a connection, its transport and its wire format in one. It hears
-// what is sent before any wire could change it, several arguments as several and
-// bytes as bytes, and no queue of its own is ever full.
+// everything before a wire could change it: several arguments as several, and bytes
+// as bytes. It never has a full queue.
 type listener struct {
 	*wsrouter.Conn
 	tb    testing.TB
 	link  adapter.Link
-	in    chan string // its id, when it was let in
-	heard chan string // as of spell
+	in    chan string // its id, once it has been let in
+	heard chan string // see spell
 
 	once    sync.Once
 	closing chan struct{} // closed when the router ends the connection
@@ -47,8 +47,8 @@ func (l *listener) Resume()                                         {}
 func (l *listener) Close(adapter.End)                               { l.Abort() }
 func (l *listener) Abort()                                          { l.once.Do(func() { close(l.closing) }) }
 
-// spell writes an event and its arguments so that equal ones are equal strings:
-// bytes as such, numbers as float64, objects with sorted keys.
+// spell writes an event and its arguments as a string, so that equal events are
+// equal strings: bytes as such, numbers as float64, objects with sorted keys.
 func spell(name string, args ...any) string {
 	text := name
 	for _, arg := range args {
@@ -61,7 +61,7 @@ func spell(name string, args ...any) string {
 		})
 		var v any
 		if err := json.Unmarshal(raw, &v); err != nil {
-			return fmt.Sprintf("%s, whose JSON is broken: %q", text, raw)
+			return fmt.Sprintf("%s, which has invalid JSON: %q", text, raw)
 		}
 		raw, _ = json.Marshal(v)
 		text += " " + string(raw)
@@ -69,10 +69,10 @@ func spell(name string, args ...any) string {
 	return text
 }
 
-// named reports whether an event, as of spell, has that name.
+// named reports whether an event, written by spell, has that name.
 func named(event, name string) bool { return event == name || strings.HasPrefix(event, name+" ") }
 
-// next returns what it hears next.
+// next returns what the listener hears next.
 func (l *listener) next(want string) string {
 	l.tb.Helper()
 	timeout := time.NewTimer(patience())
@@ -86,7 +86,7 @@ func (l *listener) next(want string) string {
 	}
 }
 
-// wants fails the test unless it hears these next, in any order.
+// wants fails the test unless the listener hears these next, in any order.
 func (l *listener) wants(events ...string) {
 	l.tb.Helper()
 	for left := slices.Clone(events); len(left) > 0; {
@@ -99,8 +99,8 @@ func (l *listener) wants(events ...string) {
 	}
 }
 
-// wantsFirst fails the test unless it hears this at last, and before it nothing
-// but events of the other names.
+// wantsFirst fails the test unless the listener hears want, and before it only
+// events of the other names.
 func (l *listener) wantsFirst(want string, others ...string) {
 	l.tb.Helper()
 	for {
@@ -114,7 +114,7 @@ func (l *listener) wantsFirst(want string, others ...string) {
 	}
 }
 
-// forget drops what it has heard.
+// forget discards what the listener has heard.
 func (l *listener) forget() {
 	for {
 		select {
@@ -137,7 +137,7 @@ func (l *listener) wantsEnd() {
 	}
 }
 
-// short is what can be printed.
+// short returns s in a form that can be printed.
 func short(s string) string {
 	if len(s) > 300 {
 		return fmt.Sprintf("%s… (%d bytes)", s[:300], len(s))

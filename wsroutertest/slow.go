@@ -5,15 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// SlowConn is a client's connection that can be made slow, for
-// [TransportPeer.Slow].
+// SlowConn is a client's connection that can be slowed down, for
+// [TransportPeer.Slow]. Slow may be called at any time, from any goroutine.
 type SlowConn struct {
 	net.Conn
 	slow atomic.Bool
 }
 
-// Slow lets every call of Read and Write give and take one byte at a time from now
-// on.
+// Slow makes every further Read and Write transfer a single byte at a time.
 func (c *SlowConn) Slow() { c.slow.Store(true) }
 
 // Read implements [net.Conn].

@@ -10,74 +10,74 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// TransportAdapter is an adapter that [TestTransport] tests.
+// TransportAdapter is an adapter for [TestTransport] to test.
 type TransportAdapter struct {
-	// Serve serves the host, until tb's cleanup. connect connects one more client,
-	// up to where the adapter has joined the host's namespace "/" for it, and what
-	// the adapter says before has been read.
+	// Serve serves the host until tb's cleanup. connect connects one more client;
+	// it returns when the adapter has joined the host's namespace "/" for the
+	// client, and the client has read what the adapter sends before that.
 	Serve func(tb testing.TB, host adapter.Host) (connect func() *TransportPeer)
 
-	// Bubble runs each case in a testing/synctest bubble, for adapters that can be
-	// served without a network. Outside it takes some seconds, and cannot prove
-	// what does not happen.
+	// Bubble runs each case in a testing/synctest bubble. Set it for adapters that
+	// can be served without a network. Outside a bubble the test takes some
+	// seconds, and cannot prove that something does not happen.
 	Bubble bool
 
 	// Parts says that the adapter's Format makes frames with Attachments and Next.
 	Parts bool
 
-	// Overhead is how many bytes a message of Send has that count towards
-	// MaxMessage, besides its data.
+	// Overhead is how many bytes of a message sent by Send count towards MaxMessage
+	// besides its data.
 	Overhead int
 
-	// TooBigStays is for protocols in which a message that is too big is refused,
-	// and the connection goes on.
+	// TooBigStays is for protocols in which a message that is too big is refused
+	// but the connection stays open.
 	TooBigStays bool
 }
 
-// TransportPeer is the client's end of one connection, as bare as possible. Read is
-// called by one goroutine, the others by another. Where a function makes no sense
-// for the protocol it is nil, and what needs it is not tested.
+// TransportPeer is the client's end of one connection, as simple as possible. Read
+// is called by one goroutine, the other functions by another. Leave a function nil
+// if it makes no sense for the protocol; what needs it is then not tested.
 type TransportPeer struct {
-	// Send sends an event "e" whose only argument is data, which is JSON. It waits
-	// until the network has it.
+	// Send sends an event "e" whose only argument is data, which is JSON. It
+	// returns when the network has taken it.
 	Send func(data string) error
 
-	// Read returns the next part of a frame that was sent, and answers pings
-	// meanwhile. While nobody calls it nothing is read. The error says that the
+	// Read returns the next part of a frame that was sent, and answers pings on the
+	// way. Nothing is read unless Read is called. An error means that the
 	// connection has ended.
 	Read func() (TransportPart, error)
 
-	// Cut ends the network so that the adapter can know it.
+	// Cut ends the network connection in a way that the adapter can notice.
 	Cut func()
 
-	// Goodbye ends the connection as the protocol wants it, with code 1000 where
-	// it has codes.
+	// Goodbye ends the connection as the protocol prescribes, with code 1000 if it
+	// has codes.
 	Goodbye func()
 
-	// Garbage sends what no client may send.
+	// Garbage sends something that no client may send.
 	Garbage func()
 
-	// Half sends the beginning of a message, and cuts the network.
+	// Half sends the beginning of a message, then cuts the network connection.
 	Half func(data string)
 
-	// Slow lets the network give and take a byte at a time from now on.
+	// Slow makes the network transfer one byte at a time from now on.
 	Slow func()
 }
 
 // TransportPart is Frame.Text or one of Frame.Attachments, as the peer has read it;
 // or, if Own is set, something of the adapter's own, such as a heartbeat. What the
-// layer below has, as the control frames of a WebSocket, is none.
+// layer below sends, such as the control frames of a WebSocket, is not a part.
 type TransportPart struct {
 	Data   []byte
 	Binary bool
 	Own    bool
 }
 
-// TestTransport holds an adapter to what [adapter.Transport] and its neighbors
-// promise. It has a Host of its own, so that it decides when to pause, and sees what
-// the adapter reports. Each case is a subtest with a connection of its own, and logs
-// the promise that it checks: -v shows them. Peers that are sent to send nothing but
-// frames of JSON.
+// TestTransport checks that an adapter keeps the promises of [adapter.Transport]
+// and of the types around it. It has its own Host, so that it decides when to pause
+// and sees what the adapter reports. Each case is a subtest with its own connection
+// and logs the promise it checks: -v shows them. Peers are sent nothing but frames
+// of JSON.
 func TestTransport(t *testing.T, a TransportAdapter) {
 	for _, c := range transportCases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -95,7 +95,7 @@ type transportCase struct {
 	name    string
 	promise int // its number in the documentation of adapter.Transport
 	text    string
-	limits  func(*adapter.Limits) // nil leaves what is usual
+	limits  func(*adapter.Limits) // nil leaves the defaults
 	run     func(s *rig)
 }
 
@@ -116,7 +116,7 @@ func (c transportCase) test(tb testing.TB, a TransportAdapter) {
 	c.run(&rig{TB: tb, TransportAdapter: a, host: host, connect: a.Serve(tb, host)})
 }
 
-// rig is where one case plays.
+// rig is where one case runs.
 type rig struct {
 	testing.TB
 	TransportAdapter
@@ -124,12 +124,12 @@ type rig struct {
 	connect func() *TransportPeer
 }
 
-// wire is a connection: the peer's end, and the link of the adapter's.
+// wire is a connection: the peer's end, and the adapter's link.
 type wire struct {
 	peer *TransportPeer
 	*fakeLink
 	s     *rig
-	parts chan TransportPart // closed at the end, once somebody reads
+	parts chan TransportPart // closed at the end, if somebody reads
 }
 
 // open connects a client.
@@ -139,7 +139,7 @@ func (s *rig) open() *wire {
 	select {
 	case w.fakeLink = <-s.host.links:
 	case <-time.After(patience()):
-		s.Fatal("the adapter has made no link")
+		s.Fatal("the adapter has not made a link")
 	}
 	w.until(s, "the adapter has joined the namespace", func(l *fakeLink) bool { return l.joined && !l.writing })
 	s.Cleanup(func() {
@@ -152,7 +152,7 @@ func (s *rig) open() *wire {
 	return w
 }
 
-// read lets the peer read from now on.
+// read makes the peer read from now on.
 func (w *wire) read() {
 	go func() {
 		defer close(w.parts)
@@ -172,17 +172,17 @@ func (w *wire) next(want string) TransportPart {
 	select {
 	case p, ok := <-w.parts:
 		if !ok {
-			w.s.Fatalf("the peer has read the end, want %s", short(want))
+			w.s.Fatalf("the peer read the end, want %s", short(want))
 		}
 		return p
 	case <-time.After(patience()):
-		w.s.Fatalf("the peer has read nothing, want %s", short(want))
+		w.s.Fatalf("the peer read nothing, want %s", short(want))
 	}
 	panic("unreachable")
 }
 
 // wants fails the test unless the peer reads these frames next. The adapter's own
-// may come between them, but not inside.
+// parts may come between frames, but not inside one.
 func (w *wire) wants(frames ...adapter.Frame) {
 	w.s.Helper()
 	for _, f := range frames {
@@ -194,7 +194,7 @@ func (w *wire) wants(frames ...adapter.Frame) {
 			}
 			inside = true
 			if got.Own || got.Binary != want.Binary || string(got.Data) != string(want.Data) {
-				w.s.Fatalf("the peer has read %s, want %s", got, want)
+				w.s.Fatalf("the peer read %s, want %s", got, want)
 			}
 		}
 	}
@@ -210,15 +210,15 @@ func (w *wire) wantsEnd() {
 				return
 			}
 			if !p.Own {
-				w.s.Fatalf("the peer has read %s, want the end", p)
+				w.s.Fatalf("the peer read %s, want the end", p)
 			}
 		case <-time.After(patience()):
-			w.s.Fatal("the peer has read nothing, want the end")
+			w.s.Fatal("the peer read nothing, want the end")
 		}
 	}
 }
 
-// String returns what can be printed.
+// String returns the part in a form that can be printed.
 func (p TransportPart) String() string {
 	kind := "text"
 	switch {
@@ -230,7 +230,7 @@ func (p TransportPart) String() string {
 	return fmt.Sprintf("%s (%s)", short(string(p.Data)), kind)
 }
 
-// partsOf lists what is sent for a frame.
+// partsOf returns the parts in which a frame is sent.
 func partsOf(f adapter.Frame) (parts []TransportPart) {
 	parts = append(parts, TransportPart{Data: f.Text})
 	for _, a := range f.Attachments {
@@ -242,8 +242,8 @@ func partsOf(f adapter.Frame) (parts []TransportPart) {
 	return parts
 }
 
-// soon fails the test unless fn, one of a Transport's methods, returns without
-// waiting. In a bubble that means: before any time has passed.
+// soon fails the test unless fn, a method of a Transport, returns without blocking.
+// In a bubble that means before any time has passed.
 func (s *rig) soon(method string, fn func()) {
 	s.Helper()
 	done := make(chan struct{})
@@ -262,11 +262,11 @@ func (s *rig) soon(method string, fn func()) {
 	}
 }
 
-// rest lets happen what is about to.
+// rest lets happen what is about to happen.
 func (s *rig) rest() {
 	if s.Bubble {
 		settle()
 		return
 	}
-	time.Sleep(20 * time.Millisecond) // a fault may be missed, none is seen that is not
+	time.Sleep(20 * time.Millisecond) // may miss a fault, but never reports a false one
 }

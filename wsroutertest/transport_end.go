@@ -12,30 +12,30 @@ var endCases = []transportCase{
 	{name: "Close", promise: 8, run: closing,
 		text: "the peer gets what was written before Close, and then the end"},
 	{name: "CloseUnanswered", promise: 8, run: closeUnanswered,
-		text: "after Close the transport ends in some seconds, also if the peer does nothing"},
+		text: "after Close the transport ends within seconds, even if the peer does nothing"},
 	{name: "CloseThenAbort", promise: 9, run: closeThenAbort,
-		text: "Abort ends a transport that closes"},
+		text: "Abort ends a transport that is closing"},
 	{name: "Abort", promise: 9, run: aborting,
 		text: "Abort ends the transport, for both sides"},
 	{name: "AbortWhileWriting", promise: 9, run: abortWhileWriting,
-		text: "what is pending fails at Abort"},
+		text: "Abort makes what is pending fail"},
 	{name: "AbortWhilePaused", promise: 9, run: abortWhilePaused,
-		text: "Abort ends the transport also while it is paused"},
+		text: "Abort ends the transport even while it is paused"},
 	{name: "Goodbye", promise: 10, run: goodbye,
-		text: "at the peer's goodbye the transport ends, with the peer's code"},
+		text: "when the peer says goodbye the transport ends with the peer's code"},
 	{name: "GoodbyeAfterMessages", promise: 10, run: goodbyeAfterMessages,
 		text: "what the peer has sent before its goodbye is received"},
 	{name: "Cut", promise: 10, run: cutOff,
-		text: "at the network's end the transport ends, with 1006"},
+		text: "when the network fails the transport ends with 1006"},
 	{name: "CutWhileWriting", promise: 10, run: cutWhileWriting,
-		text: "the network may end while something is pending"},
+		text: "the network may fail while something is pending"},
 	{name: "Garbage", promise: 10, run: mistake,
-		text: "a mistake of the peer's ends the transport, as such"},
+		text: "a mistake of the peer ends the transport with CauseProtocol"},
 	{name: "Leaks", promise: 12, run: leaks,
-		text: "no goroutine stays behind"},
+		text: "no goroutine is left behind"},
 }
 
-// ends fails the test unless End is called that often, in the end and ever.
+// ends fails the test unless End is called that many times, now and later.
 func (w *wire) ends(times int) {
 	w.s.Helper()
 	w.until(w.s, "End is called", func(l *fakeLink) bool { return l.ends >= times })
@@ -46,7 +46,7 @@ func (w *wire) ends(times int) {
 	look(w.fakeLink, w.s, func(l *fakeLink) int { return l.ends })
 }
 
-// wantsHow fails the test unless the connection ends like that.
+// wantsHow fails the test unless the connection ends with this code and cause.
 func (w *wire) wantsHow(code int, cause adapter.Cause) {
 	w.s.Helper()
 	w.ends(1)
@@ -56,7 +56,7 @@ func (w *wire) wantsHow(code int, cause adapter.Cause) {
 	}
 }
 
-// local is an end of our side's.
+// local is an end that our side asks for.
 var local = adapter.End{Code: 1000, Reason: "bye", Cause: adapter.CauseLocal}
 
 func closing(s *rig) {
@@ -67,7 +67,7 @@ func closing(s *rig) {
 		sent = append(sent, numbered(n, 5000))
 	}
 	if _, err := w.write(s, sent...); err != nil {
-		s.Fatalf("Write fails: %v", err)
+		s.Fatalf("Write failed: %v", err)
 	}
 	w.Close(local)
 	w.wants(sent...)
@@ -94,7 +94,7 @@ func closeThenAbort(s *rig) {
 }
 
 // abortsNow aborts the connection, which must end at once: a peer that does not
-// read would hold up anything else.
+// read would block anything else.
 func (w *wire) abortsNow() {
 	w.s.Helper()
 	began := time.Now()
@@ -186,7 +186,7 @@ func mistake(s *rig) {
 	w.hears(text(0, 0))
 }
 
-// leaks compares with what stays of a first connection, such as a pool's.
+// leaks compares with what a first connection leaves behind, such as a pool.
 func leaks(s *rig) {
 	s.connection(0)
 	before, _ := s.goroutines(0)
@@ -194,11 +194,11 @@ func leaks(s *rig) {
 		s.connection(n)
 	}
 	if n, stacks := s.goroutines(before); n > before {
-		s.Fatalf("%d goroutines have become %d:\n%s", before, n, stacks)
+		s.Fatalf("%d goroutines became %d:\n%s", before, n, stacks)
 	}
 }
 
-// connection has a connection come and go in one of several ways.
+// connection opens a connection and ends it in one of several ways.
 func (s *rig) connection(n int) {
 	w := s.open()
 	if n%2 == 0 {
@@ -222,8 +222,9 @@ func (s *rig) connection(n int) {
 	w.ends(1)
 }
 
-// goroutines returns how many there are, at last: it waits for there to be as few
-// as before, but not forever. In a bubble it counts those of the bubble.
+// goroutines returns how many goroutines there are. It waits until there are no
+// more than before, but not forever. In a bubble it counts only those of the
+// bubble.
 func (s *rig) goroutines(before int) (n int, stacks []byte) {
 	mark := []byte("goroutine ")
 	if s.Bubble {

@@ -12,8 +12,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// transportFaults are what can be wrong with an adapter, and the cases that must see
-// it.
+// transportFaults maps what can be wrong with an adapter to the cases that must
+// detect it.
 var transportFaults = map[string][]string{
 	"swaps batches":              {"Order", "SlowReader"},
 	"swaps frames":               {"Order", "Close"},
@@ -63,12 +63,12 @@ func TestTransportFaultsAreFound(t *testing.T) {
 	})
 }
 
-// TestAFaultlessWrapperPasses: it is the fault that is found, and not what carries
-// it.
+// TestAFaultlessWrapperPasses checks that it is the fault that is found, and not
+// the wrapper that carries it.
 func TestAFaultlessWrapperPasses(t *testing.T) { wsroutertest.TestTransport(t, faulty("")) }
 
-// faulty is the adapter for lines, between a host and a network that distort what
-// goes through.
+// faulty is the adapter for lines between a host and a network that distort what
+// passes through.
 func faulty(fault string) wsroutertest.TransportAdapter {
 	return wsroutertest.TransportAdapter{
 		Serve: func(tb testing.TB, host adapter.Host) func() *wsroutertest.TransportPeer {
@@ -86,7 +86,7 @@ func faulty(fault string) wsroutertest.TransportAdapter {
 	}
 }
 
-// faultyHost hands the adapter a link with a fault, and the link a transport.
+// faultyHost gives the adapter a faulty link, and the link a faulty transport.
 type faultyHost struct {
 	adapter.Host
 	fault string
@@ -121,7 +121,7 @@ type faultyConn struct {
 	net.Conn
 	fault string
 	set   bool
-	had   int // what Read has seen of what it distorts
+	had   int // how many bytes of what it distorts Read has seen
 }
 
 func (c *faultyConn) SetWriteDeadline(t time.Time) error {
@@ -160,5 +160,5 @@ func (c *faultyConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errStrange is no timeout.
+// errStrange is not a timeout.
 var errStrange = errors.New("strange")

@@ -12,7 +12,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// fakeHost is a Host with one namespace, whose links do what a case wants.
+// fakeHost is a Host with one namespace. Its links do what a case wants.
 type fakeHost struct {
 	limits adapter.Limits
 	links  chan *fakeLink
@@ -40,17 +40,17 @@ func (h *fakeHost) NewLink(t adapter.Transport, opts adapter.LinkOptions) (adapt
 	return l, nil
 }
 
-// fakeLink is a Link that records what the adapter reports. As a router's it writes
-// one batch after another, and then, when it closes, says goodbye.
+// fakeLink is a Link that records what the adapter reports. Like a router's link it
+// writes one batch after another, and says goodbye when it closes.
 type fakeLink struct {
 	transport adapter.Transport
 	request   *http.Request
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed when something has changed
-	mistake  string        // the first of the adapter's
+	mistake  string        // the adapter's first
 	joined   bool
-	queue    []adapter.Frame // that the adapter has to send
+	queue    []adapter.Frame // the adapter's frames to send
 	writing  bool
 	reports  int   // calls of Writable
 	writeErr error // the first
@@ -60,19 +60,19 @@ type fakeLink struct {
 	ends     int
 	alive    int // calls of Alive and Arrived
 	arrived  int
-	received []string // data
+	received []string // their data
 	busy     bool     // in Receive
 	paused   bool
-	flow     func() answer // what Receive answers; nil is Go
+	flow     func() answer // what Receive returns; nil means Go
 }
 
-// answer is what Receive answers, and whether Resume was called before.
+// answer is what Receive returns, and whether Resume is called before that.
 type answer struct {
 	flow    adapter.Flow
 	resumed bool
 }
 
-// change lets do something to the link, and wakes those who wait for it.
+// change modifies the link and wakes those who wait for a change.
 func (l *fakeLink) change(do func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,8 +87,8 @@ func (l *fakeLink) blameLocked(format string, args ...any) {
 	}
 }
 
-// until waits until the condition holds, and fails the test if it does not come to
-// that, or the adapter makes a mistake.
+// until waits for the condition. It fails the test if the condition does not become
+// true, or if the adapter makes a mistake.
 func (l *fakeLink) until(tb testing.TB, what string, condition func(l *fakeLink) bool) {
 	tb.Helper()
 	timeout := time.NewTimer(patience())
@@ -106,12 +106,13 @@ func (l *fakeLink) until(tb testing.TB, what string, condition func(l *fakeLink)
 		select {
 		case <-changed:
 		case <-timeout.C:
-			tb.Fatalf("waited in vain until %s", what)
+			tb.Fatalf("gave up waiting until %s", what)
 		}
 	}
 }
 
-// look returns something of the link's, and fails the test for the adapter's mistake.
+// look returns something from the link, and fails the test if the adapter has made
+// a mistake.
 func look[T any](l *fakeLink, tb testing.TB, of func(l *fakeLink) T) T {
 	tb.Helper()
 	l.mu.Lock()
@@ -134,7 +135,7 @@ func (l *fakeLink) Join(_ adapter.Namespace, f adapter.Format, _ []byte) (adapte
 	return (*fakeConn)(l), nil
 }
 
-// Recover implements [adapter.Link]. Nobody may come back: Limits.Window is zero.
+// Recover implements [adapter.Link]. No client may resume: Limits.Window is zero.
 func (l *fakeLink) Recover(ns adapter.Namespace, f adapter.Format, auth []byte, _ adapter.Recovery) (adapter.Conn, error) {
 	return l.Join(ns, f, auth)
 }
@@ -148,7 +149,7 @@ func (l *fakeLink) Send(f adapter.Frame) bool {
 	return true
 }
 
-// flush writes what is queued, unless somebody writes, and then says goodbye.
+// flush writes what is queued, unless somebody is writing, and then says goodbye.
 func (l *fakeLink) flush() {
 	var batch []adapter.Frame
 	var goodbye *adapter.End
@@ -169,7 +170,7 @@ func (l *fakeLink) flush() {
 	}
 }
 
-// put writes a batch; l.writing is set already.
+// put writes a batch; l.writing is already set.
 func (l *fakeLink) put(batch []adapter.Frame) (pending bool, err error) {
 	l.mu.Lock()
 	before := l.reports
@@ -180,14 +181,14 @@ func (l *fakeLink) put(batch []adapter.Frame) (pending bool, err error) {
 	}
 	l.change(func() {
 		if l.reports != before {
-			l.blameLocked("Writable is called for a Write that is not pending")
+			l.blameLocked("Writable was called for a Write that is not pending")
 		}
 	})
 	l.written(err)
 	return pending, err
 }
 
-// write has a batch written that nothing is written beside.
+// write writes a batch, on its own.
 func (l *fakeLink) write(s *rig, batch ...adapter.Frame) (pending bool, err error) {
 	s.Helper()
 	l.until(s, "what is pending is written", func(l *fakeLink) bool { return !l.writing && len(l.queue) == 0 })
@@ -212,13 +213,13 @@ var closedChannel = func() <-chan struct{} {
 func (l *fakeLink) Writable(err error) {
 	l.change(func() {
 		if l.reports++; !l.writing {
-			l.blameLocked("Writable is called, but nothing is pending")
+			l.blameLocked("Writable was called, but nothing is pending")
 		}
 	})
 	l.written(err)
 }
 
-// written goes on when a batch has been written, or has failed.
+// written continues when a batch has been written or has failed.
 func (l *fakeLink) written(err error) {
 	if err == nil {
 		l.change(func() { l.writing = false })
@@ -260,7 +261,7 @@ func (l *fakeLink) Close(e adapter.End) {
 	l.flush()
 }
 
-// resume lets the reader go on if it is paused.
+// resume lets the reader continue if it is paused.
 func (l *fakeLink) resume() {
 	paused := false
 	l.change(func() { paused, l.paused = l.paused, false })
@@ -288,10 +289,10 @@ func (l *fakeLink) End(e adapter.End) (done <-chan struct{}) {
 			l.how = &e
 		}
 		if l.ends++; l.ends > 1 {
-			l.blameLocked("End is called again, with %+v", e)
+			l.blameLocked("End was called again, with %+v", e)
 		}
 		if l.busy {
-			l.blameLocked("End is called while Receive runs")
+			l.blameLocked("End was called while Receive runs")
 		}
 		l.closing, l.goodbye = true, true
 	})
@@ -311,11 +312,11 @@ func (c *fakeConn) Receive(m *adapter.Message) adapter.Flow {
 	l.change(func() {
 		switch {
 		case l.busy:
-			l.blameLocked("Receive is called by two goroutines at a time")
+			l.blameLocked("Receive was called by two goroutines at a time")
 		case l.paused:
-			l.blameLocked("Receive is called after Pause and before Resume")
+			l.blameLocked("Receive was called after Pause and before Resume")
 		case l.ends > 0:
-			l.blameLocked("Receive is called after End")
+			l.blameLocked("Receive was called after End")
 		}
 		l.busy = true
 		l.received = append(l.received, argument(m))

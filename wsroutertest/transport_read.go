@@ -11,36 +11,36 @@ import (
 
 var readCases = []transportCase{
 	{name: "Receive", promise: 6, run: receive,
-		text: "messages are received whole, in order, by one goroutine at a time, and each has arrived"},
+		text: "messages are received whole, in order, by one goroutine at a time, and each is reported by Arrived"},
 	{name: "SlowWriter", promise: 7, run: slowWriter,
-		text: "a message whose bytes come one by one is received whole, and they are a sign of life before"},
+		text: "a message whose bytes come one by one is received whole, and the bytes are reported by Alive before that"},
 	{name: "BothWays", promise: 6, run: bothWays,
-		text: "reading goes on while writing is pending"},
+		text: "reading continues while writing is pending"},
 	{name: "Pause", promise: 6, run: pause,
 		text: "nothing is received after Pause and before Resume, and nothing is lost"},
 	{name: "EarlyResume", promise: 6, run: earlyResume,
-		text: "Resume may be called before Receive has answered Pause"},
+		text: "Resume may be called before Receive has returned Pause"},
 	{name: "WriteWhilePaused", promise: 6, run: writeWhilePaused,
-		text: "writing goes on while reading is paused"},
+		text: "writing continues while reading is paused"},
 	{name: "Ping", promise: 7, run: ping, limits: func(l *adapter.Limits) { l.PingInterval = 50 * time.Millisecond },
-		text: "a peer that is silent gives a sign of life after Ping, which is reported"},
+		text: "a silent peer answers Ping, and that is reported"},
 	{name: "Closed", promise: 6, run: closed,
 		text: "after Closed the adapter reads to the end"},
 	{name: "MaxMessage", promise: 11, run: maxMessage, limits: func(l *adapter.Limits) { l.MaxMessage = 10_000 },
 		text: "a message of MaxMessage bytes is received"},
 	{name: "TooBig", promise: 11, run: tooBig, limits: func(l *adapter.Limits) { l.MaxMessage = 10_000 },
-		text: "a message of one byte more is not, and ends the transport with 1009"},
+		text: "a message of one byte more is not received, and ends the transport with 1009"},
 	{name: "HalfMessage", promise: 11, run: halfMessage,
-		text: "a message that is cut by the network's end is not received"},
+		text: "a message cut off by the end of the network is not received"},
 }
 
-// text makes JSON of just size bytes.
+// text returns JSON of exactly size bytes.
 func text(n, size int) string {
 	s := fmt.Sprintf(`"%d `, n)
 	return s + strings.Repeat("y", max(size-len(s)-1, 0)) + `"`
 }
 
-// tell lets the peer send messages. The channel is closed when all are sent.
+// tell makes the peer send messages. The channel is closed when all have been sent.
 func (w *wire) tell(messages ...string) (done <-chan struct{}) {
 	over := make(chan struct{})
 	go func() {
@@ -54,17 +54,17 @@ func (w *wire) tell(messages ...string) (done <-chan struct{}) {
 	return over
 }
 
-// taken fails the test unless the network takes in the end what tell sends.
+// taken fails the test unless the network takes all that tell sends.
 func (w *wire) taken(done <-chan struct{}) {
 	w.s.Helper()
 	select {
 	case <-done:
 	case <-time.After(patience()):
-		w.s.Fatal("the adapter does not read on")
+		w.s.Fatal("the adapter does not continue to read")
 	}
 }
 
-// hears fails the test unless just these have been received in the end.
+// hears fails the test unless exactly these are received.
 func (w *wire) hears(want ...string) {
 	w.s.Helper()
 	w.until(w.s, fmt.Sprintf("%d messages are received", len(want)),
@@ -95,7 +95,7 @@ func receive(s *rig) {
 	w.tell(list...)
 	w.hears(list...)
 	if n := look(w.fakeLink, s, func(l *fakeLink) int { return l.arrived }) - before; n < len(list) {
-		s.Fatalf("Arrived is called %d times for %d messages", n, len(list))
+		s.Fatalf("Arrived was called %d times for %d messages", n, len(list))
 	}
 }
 
@@ -111,7 +111,7 @@ func slowWriter(s *rig) {
 	w.tell(list...)
 	w.hears(list...)
 	if n := look(w.fakeLink, s, func(l *fakeLink) int { return l.alive }) - before; s.Bubble && n < 100 {
-		s.Fatalf("Alive is called %d times for 600 bytes that come one by one", n)
+		s.Fatalf("Alive was called %d times for 600 bytes that came one by one", n)
 	}
 }
 
@@ -133,7 +133,7 @@ func pause(s *rig) {
 	sent := w.tell(list...)
 	for n := range list {
 		w.until(s, "a message is received and answered", func(l *fakeLink) bool { return l.paused })
-		s.rest() // time to receive what must not be
+		s.rest() // gives time to receive what must not be received
 		w.hears(list[:n+1]...)
 		s.soon("Resume", w.resume)
 	}
@@ -173,7 +173,7 @@ func ping(s *rig) {
 	w.read()
 	for range 3 {
 		before := look(w.fakeLink, s, func(l *fakeLink) int { return l.alive })
-		time.Sleep(s.host.limits.PingInterval) // a Link pings after that silence, and so do heartbeats
+		time.Sleep(s.host.limits.PingInterval) // longer silence makes a Link ping, and so do heartbeats
 		s.soon("Ping", w.transport.Ping)
 		w.until(s, "the peer has given a sign of life", func(l *fakeLink) bool { return l.alive > before })
 		s.rest()

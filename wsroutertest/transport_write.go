@@ -12,37 +12,37 @@ import (
 
 var writeCases = []transportCase{
 	{name: "Order", promise: 2, run: order,
-		text: "batches arrive in the order of Write, frames in the order of their batch"},
+		text: "batches arrive in the order of the Writes, frames in the order of their batch"},
 	{name: "Big", promise: 2, run: big,
-		text: "frames that are larger than any buffer arrive, among small ones"},
+		text: "frames larger than any buffer arrive, among small ones"},
 	{name: "SlowReader", promise: 2, run: slowReader,
-		text: "a peer that reads a byte at a time gets all there is"},
+		text: "a peer that reads one byte at a time gets everything"},
 	{name: "WholeFrames", promise: 3, run: wholeFrames, limits: func(l *adapter.Limits) { l.PingInterval = 10 * time.Millisecond },
-		text: "the parts of a frame follow each other, beside pings and heartbeats too"},
+		text: "the parts of a frame are sent back to back, even with pings and heartbeats due"},
 	{name: "NoWait", promise: 1, run: noWait,
-		text: "no method waits for a peer that does not read"},
+		text: "no method blocks on a peer that does not read"},
 	{name: "Pending", promise: 4, run: pending,
-		text: "what is pending goes on when the peer reads, Writable says so once, and then the next is written"},
+		text: "what is pending is sent when the peer reads, Writable is called once, and then the next batch is written"},
 	{name: "WriteTimeout", promise: 5, run: writeTimeout, limits: func(l *adapter.Limits) { l.WriteTimeout = time.Second },
 		text: "a batch that the peer does not take in time fails with os.ErrDeadlineExceeded"},
 	{name: "TimeoutOfEach", promise: 5, run: timeoutOfEach,
-		text: "WriteTimeout is that of a batch, and begins anew with the next"},
+		text: "WriteTimeout starts anew with each batch"},
 }
 
-// numbered makes a frame of at least size bytes.
+// numbered returns a frame of at least size bytes.
 func numbered(n, size int) adapter.Frame {
 	return adapter.Frame{Text: fmt.Appendf(nil, `["%d","%s"]`, n, strings.Repeat("x", size))}
 }
 
-// sends writes a batch, all of it.
+// sends writes a batch completely.
 func (w *wire) sends(batch ...adapter.Frame) {
 	w.s.Helper()
 	if _, err := w.write(w.s, batch...); err != nil {
-		w.s.Fatalf("Write fails: %v", err)
+		w.s.Fatalf("Write failed: %v", err)
 	}
 	w.until(w.s, "a batch is written", func(l *fakeLink) bool { return !l.writing })
 	if err := look(w.fakeLink, w.s, func(l *fakeLink) error { return l.writeErr }); err != nil {
-		w.s.Fatalf("Writable tells of %v", err)
+		w.s.Fatalf("Writable was called with %v", err)
 	}
 }
 
@@ -101,8 +101,8 @@ func wholeFrames(s *rig) {
 	}
 }
 
-// fill writes until the network takes no more, and returns what was written. In
-// the end it is pending.
+// fill writes until the network takes no more, and returns what was written. After
+// that something is pending.
 func (w *wire) fill() (sent []adapter.Frame) {
 	w.s.Helper()
 	for n := range 250 {
@@ -110,7 +110,7 @@ func (w *wire) fill() (sent []adapter.Frame) {
 		sent = append(sent, f)
 		pending, err := w.write(w.s, f)
 		if err != nil {
-			w.s.Fatalf("Write fails: %v", err)
+			w.s.Fatalf("Write failed: %v", err)
 		}
 		if !pending {
 			continue
@@ -119,12 +119,13 @@ func (w *wire) fill() (sent []adapter.Frame) {
 			return sent
 		}
 	}
-	w.s.Fatal("64 MB are written that nobody reads, and nothing is pending")
+	w.s.Fatal("64 MB were written that nobody reads, and nothing is pending")
 	return nil
 }
 
-// stays reports whether what is pending stays so. Where time is real a few looks have
-// to do, fewer than a WriteTimeout takes: a busy machine may need some of it to write.
+// stays reports whether what is pending stays pending. In real time a few looks
+// must do, taking less than a WriteTimeout: a busy machine may need some of that to
+// write.
 func (w *wire) stays() bool {
 	w.s.Helper()
 	looks := 15
@@ -164,7 +165,7 @@ func pending(s *rig) {
 	s.rest()
 	again := look(w.fakeLink, s, func(l *fakeLink) int { return l.reports })
 	if again > reports+1 {
-		s.Fatalf("Writable is called %d times for one batch", again-reports)
+		s.Fatalf("Writable was called %d times for one batch", again-reports)
 	}
 	more := numbered(len(sent), 10)
 	w.sends(more)
@@ -187,17 +188,17 @@ func writeTimeout(s *rig) {
 	w := s.open()
 	began := time.Now()
 	if err := w.stuck(); !errors.Is(err, os.ErrDeadlineExceeded) {
-		s.Fatalf("Writable tells of %v, want os.ErrDeadlineExceeded", err)
+		s.Fatalf("Writable was called with %v, want os.ErrDeadlineExceeded", err)
 	}
 	if took := time.Since(began); s.Bubble && took > 2*s.host.limits.WriteTimeout {
-		s.Fatalf("Writable is called after %v, WriteTimeout is %v", took, s.host.limits.WriteTimeout)
+		s.Fatalf("Writable was called after %v, WriteTimeout is %v", took, s.host.limits.WriteTimeout)
 	}
 	w.ends(1)
 }
 
 func timeoutOfEach(s *rig) {
 	if !s.Bubble {
-		return // it takes minutes
+		return // it would take minutes
 	}
 	w := s.open()
 	w.fill()
@@ -208,12 +209,13 @@ func timeoutOfEach(s *rig) {
 	}
 }
 
-// flood lets the peer read all that is pending, and makes something pending again.
+// flood makes the peer read all that is pending, then makes something pending
+// again.
 func (w *wire) flood() {
 	w.s.Helper()
 	for look(w.fakeLink, w.s, func(l *fakeLink) bool { return l.writing }) {
 		if _, err := w.peer.Read(); err != nil {
-			w.s.Fatalf("a peer that has read in time is cut: %v", err)
+			w.s.Fatalf("a peer that read in time was cut: %v", err)
 		}
 		settle()
 	}

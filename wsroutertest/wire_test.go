@@ -16,12 +16,12 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// wire is a network of brokers that can be cut and that can have a fault, of
-// those in TestFaultsAreFound.
+// wire is a network of brokers that can be cut and can have one of the faults in
+// TestFaultsAreFound.
 type wire struct {
 	fault string
 
-	mu     sync.Mutex // guards what follows, and what the nodes say
+	mu     sync.Mutex // guards what follows, and the state of the nodes
 	nodes  []*wireNode
 	lastID int
 	away   bool
@@ -36,7 +36,7 @@ type wireBroker struct {
 	queue []wireMessage // waits for the network
 }
 
-// wireNode handles what arrives in one goroutine.
+// wireNode handles what arrives, in one goroutine.
 type wireNode struct {
 	*wireBroker
 	id       int
@@ -47,7 +47,7 @@ type wireNode struct {
 	stop     chan struct{}
 	ended    chan struct{}
 	held     *broker.Operation // by a fault
-	turn     int               // of a fault that comes now and then
+	turn     int               // of a fault that occurs now and then
 }
 
 type wireMessage struct {
@@ -145,7 +145,7 @@ func (n *wireNode) arriveLocked(message []byte) {
 	}
 }
 
-// stall is a wait for a network that does not come.
+// stall simulates waiting for a network that is down.
 func (b *wireBroker) stall() {
 	select {
 	case <-b.done:
@@ -185,7 +185,7 @@ func (b *wireBroker) Subscribe(_ context.Context, node broker.Node) (broker.Subs
 	return n, nil
 }
 
-// run applies what arrives until the node is closed, and at the end of the test.
+// run applies what arrives until the node is closed or the test ends.
 func (n *wireNode) run() {
 	defer close(n.ended)
 	for {
@@ -208,7 +208,7 @@ func (n *wireNode) run() {
 	}
 }
 
-// receive handles a message; false ends the node.
+// receive handles a message. It returns false if the node ends.
 func (n *wireNode) receive(raw []byte) (ok bool) {
 	var m wireMessage
 	if gob.NewDecoder(bytes.NewReader(raw)).Decode(&m) == nil && m.Op != nil {
@@ -256,7 +256,7 @@ func (n *wireNode) Publish(op *broker.Operation) error {
 	return n.awayLocked(m)
 }
 
-// awayLocked does what can be done with a message while the network is away.
+// awayLocked does what can be done with a message while the network is down.
 func (n *wireNode) awayLocked(m wireMessage) error {
 	size := len(m.Op.Event)
 	for _, arg := range m.Op.Args {

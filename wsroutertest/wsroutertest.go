@@ -1,6 +1,6 @@
-// Package wsroutertest helps to test handlers in the manner of
-// [net/http/httptest]: without a network, and best in a [testing/synctest]
-// bubble, where time is fake and silence can be proved.
+// Package wsroutertest helps to test handlers, in the manner of
+// [net/http/httptest]. It needs no network and works best in a [testing/synctest]
+// bubble, where time is fake and a test can prove that nothing arrives.
 //
 //	func TestEcho(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -10,6 +10,8 @@
 //			client.ExpectNothing()
 //		})
 //	}
+//
+// [TestBroker] and [TestTransport] are for those who write a Broker or an adapter.
 package wsroutertest
 
 import (
@@ -25,19 +27,19 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// inBubble guesses by the date: a bubble's time begins in the year 2000.
+// inBubble guesses by the date: in a bubble time starts in the year 2000.
 func inBubble() bool { return time.Now().Year() < 2020 }
 
-// settle waits until everything else in the bubble is blocked. It reports false
-// where there is no bubble, or another goroutine waits like that.
+// settle waits until everything else in the bubble is blocked. It reports false if
+// there is no bubble, or if another goroutine is waiting in the same way.
 func settle() (ok bool) {
 	defer func() { ok = recover() == nil }()
 	synctest.Wait()
 	return true
 }
 
-// patience returns how long to wait for what should come. In a bubble an hour
-// takes no time.
+// patience returns how long to wait for something that should come. In a bubble an
+// hour takes no time.
 func patience() time.Duration {
 	if inBubble() {
 		return time.Hour
@@ -45,9 +47,9 @@ func patience() time.Duration {
 	return 10 * time.Second
 }
 
-// Client is a connected [wsrouter.Client] that remembers which events it has
-// received. It is used by the one goroutine of its test; the embedded Client's
-// methods may be used by any.
+// Client is a connected [wsrouter.Client] that records the events it receives. Use
+// its own methods from the test's goroutine only; those of the embedded Client are
+// safe for concurrent use.
 type Client struct {
 	*wsrouter.Client
 	tb     testing.TB
@@ -59,12 +61,12 @@ type event struct {
 	data json.RawMessage
 }
 
-// Connect connects a client to the namespace in memory and closes it when the
-// test ends. It fails the test if the client is refused with an HTTP status. In a
-// bubble it returns when everything else is blocked, so OnConnect has let the
-// client in unless it waits for something. The options may be nil. Of their
-// Router, if they have one, the NotFound handler must be free: it records the
-// events that have no handler there.
+// Connect connects a client to the namespace in memory, and closes it when the test
+// ends. It fails the test if the client is refused with an HTTP status. In a bubble
+// it returns when everything else is blocked; by then OnConnect has let the client
+// in, unless OnConnect waits for something. opts may be nil. If opts has a Router,
+// Connect registers its NotFound handler, which records the events without a
+// handler there.
 func Connect(tb testing.TB, router *wsrouter.Router, opts *wsrouter.DialOptions) *Client {
 	tb.Helper()
 	var o wsrouter.DialOptions
@@ -86,7 +88,7 @@ func Connect(tb testing.TB, router *wsrouter.Router, opts *wsrouter.DialOptions)
 	tb.Cleanup(func() {
 		client.Close()
 		if inBubble() {
-			time.Sleep(time.Minute) // for the server's handlers, see Options.HookTimeout
+			time.Sleep(time.Minute) // lets the server's handlers end, see Options.HookTimeout
 		}
 	})
 	c.Client = client
@@ -96,9 +98,10 @@ func Connect(tb testing.TB, router *wsrouter.Router, opts *wsrouter.DialOptions)
 	return c
 }
 
-// Expect takes the next event received and fails the test unless it has that
-// name and data, compared as JSON. A nil data is null or none. It waits at most
-// 10 s, and in a bubble an hour, which takes no time.
+// Expect takes the next received event, waiting for it if necessary, and fails the
+// test unless it has that name and data. Data is compared as JSON; a nil data
+// stands for null or no data. Expect waits for at most 10 s, or in a bubble for an
+// hour, which takes no time.
 func (c *Client) Expect(name string, data any) {
 	c.tb.Helper()
 	e := c.next(name)
@@ -107,8 +110,8 @@ func (c *Client) Expect(name string, data any) {
 	}
 }
 
-// Next takes the next event received, stores its data in v, a pointer or nil,
-// and returns its name. It waits as Expect does.
+// Next takes the next received event, stores its data in v, a pointer or nil, and
+// returns its name. It waits like Expect.
 func (c *Client) Next(v any) (name string) {
 	c.tb.Helper()
 	e := c.next("any")
@@ -138,16 +141,16 @@ func (c *Client) next(want string) event {
 			return e
 		default:
 		}
-		c.tb.Fatalf("wsroutertest: want event %q, got the end: %v", want, context.Cause(c.Conn().Context()))
+		c.tb.Fatalf("wsroutertest: connection ended, want event %q: %v", want, context.Cause(c.Conn().Context()))
 	case <-timeout.C:
-		c.tb.Fatalf("wsroutertest: want event %q, got none", want)
+		c.tb.Fatalf("wsroutertest: got no event, want %q", want)
 	}
 	panic("unreachable")
 }
 
 // ExpectNothing fails the test if an event has arrived, or arrives before
-// everything in the bubble is blocked. It needs a synctest bubble: elsewhere
-// nobody can know that nothing will come.
+// everything in the bubble is blocked. It needs a synctest bubble: without one,
+// nothing can prove that no event will come.
 func (c *Client) ExpectNothing() {
 	c.tb.Helper()
 	if !inBubble() || !settle() {
@@ -160,8 +163,8 @@ func (c *Client) ExpectNothing() {
 	}
 }
 
-// ExpectClose waits until the connection has ended, fails the test unless its
-// close code is the one given, and returns how it ended.
+// ExpectClose waits until the connection has ended, fails the test unless it ended
+// with that close code, and returns how it ended. It waits like Expect.
 func (c *Client) ExpectClose(code int) *wsrouter.CloseError {
 	c.tb.Helper()
 	timeout := time.NewTimer(patience())
@@ -169,7 +172,7 @@ func (c *Client) ExpectClose(code int) *wsrouter.CloseError {
 	select {
 	case <-c.Conn().Context().Done():
 	case <-timeout.C:
-		c.tb.Fatalf("wsroutertest: want close code %d, but the connection goes on", code)
+		c.tb.Fatalf("wsroutertest: connection is still open, want close code %d", code)
 	}
 	var ce *wsrouter.CloseError
 	if !errors.As(context.Cause(c.Conn().Context()), &ce) || ce.Code != code {
@@ -178,9 +181,9 @@ func (c *Client) ExpectClose(code int) *wsrouter.CloseError {
 	return ce
 }
 
-// NewContext returns the Context of an event with that data, to call one handler
-// directly, and the client that sent the event and gets what the handler sends.
-// The event is not over before the test's cleanup.
+// NewContext returns the Context of an event with that name and data, for calling
+// one handler directly, and the client that sent the event and receives what the
+// handler sends. The event ends in the test's cleanup.
 func NewContext(tb testing.TB, name string, data any) (*wsrouter.Context, *Client) {
 	tb.Helper()
 	router := wsrouter.New(nil)

@@ -34,7 +34,8 @@ func TestNewContext(t *testing.T) {
 	})
 }
 
-// TestOutsideBubble: all but ExpectNothing works with real time, too.
+// TestOutsideBubble checks that everything but ExpectNothing works in real time,
+// too.
 func TestOutsideBubble(t *testing.T) {
 	router := wsrouter.New(nil)
 	router.On("events", echo)
@@ -46,7 +47,7 @@ func TestOutsideBubble(t *testing.T) {
 	}))
 }
 
-// TestFailures holds that each helper fails its test when it should, with a text
+// TestFailures checks that each helper fails its test when it should, with a text
 // that says what came instead.
 func TestFailures(t *testing.T) {
 	tests := []struct {
@@ -59,13 +60,13 @@ func TestFailures(t *testing.T) {
 		{"other name", func(_ testing.TB, c *wsroutertest.Client) { c.Emit("events", nil); c.Expect("x", nil) },
 			`wsroutertest: got event "events" with null, want "x" with null`},
 		{"nothing", func(_ testing.TB, c *wsroutertest.Client) { c.Expect("events", 1) },
-			`wsroutertest: want event "events", got none`},
+			`wsroutertest: got no event, want "events"`},
 		{"the end", func(_ testing.TB, c *wsroutertest.Client) { c.Close(); c.Next(nil) },
-			`wsroutertest: want event "any", got the end: wsrouter: closed (local): code 1000`},
+			`wsroutertest: connection ended, want event "any": wsrouter: closed (local): code 1000`},
 		{"something", func(_ testing.TB, c *wsroutertest.Client) { c.Emit("events", 1); c.ExpectNothing() },
 			`wsroutertest: got event "events" with 1, want nothing`},
 		{"no close", func(_ testing.TB, c *wsroutertest.Client) { c.ExpectClose(1000) },
-			`wsroutertest: want close code 1000, but the connection goes on`},
+			`wsroutertest: connection is still open, want close code 1000`},
 		{"other close", func(_ testing.TB, c *wsroutertest.Client) { c.Close(); c.ExpectClose(1001) },
 			`wsroutertest: got wsrouter: closed (local): code 1000, want close code 1001`},
 		{"wrong type", func(_ testing.TB, c *wsroutertest.Client) { c.Emit("events", 1); c.Next(new(string)) },

@@ -23,13 +23,14 @@ type room struct {
 	people  map[*wsrouter.Conn]page.Person
 }
 
-// chat has one lock, held by whoever joins, leaves or talks, so that a page
-// misses no message between the history and what comes live, nor gets one twice.
-// It keeps nobody waiting, as Conn.Emit and Target.Emit never do. (Reply may.)
+// chat has one lock, held while somebody joins, leaves or talks, so that a page
+// neither misses a message between the history and what comes live, nor gets one
+// twice. The lock blocks nobody for long, because Conn.Emit and Target.Emit never
+// wait. (Reply may.)
 type chat struct {
 	router *wsrouter.Router
 	mu     sync.Mutex       // guards rooms
-	rooms  map[string]*room // by the names that the router has for them, "room:Lobby"
+	rooms  map[string]*room // by the router's names for them, such as "room:Lobby"
 }
 
 var whoIs = wsrouter.NewKey[page.Person]("who")
@@ -37,7 +38,7 @@ var whoIs = wsrouter.NewKey[page.Person]("who")
 func newChat() *wsrouter.Router {
 	opts := &wsrouter.Options{
 		MaxMessage: 32 << 10, MaxRooms: 20, MaxOpen: 20, FrameRate: 20, FrameBurst: 200,
-		Recovery: &wsrouter.Recovery{Window: 30 * time.Second}, // who comes back sooner has never left
+		Recovery: &wsrouter.Recovery{Window: 30 * time.Second}, // a page that comes back sooner has never left
 	}
 	ch := &chat{router: wsrouter.New(opts), rooms: make(map[string]*room)}
 	ch.router.OnConnect(enter)
@@ -51,14 +52,14 @@ func newChat() *wsrouter.Router {
 	return ch.router
 }
 
-// enter is the guard: who has no name is not let in.
+// enter is the guard: it refuses clients without a name.
 func enter(conn *wsrouter.Conn) error {
 	who, err := page.Who(conn)
 	whoIs.Set(conn, who)
 	return err
 }
 
-// enterAgain lets nobody back under another name: with that one begins anew.
+// enterAgain lets nobody resume under another name; such a client starts anew.
 func enterAgain(conn *wsrouter.Conn) error {
 	who, err := page.Who(conn)
 	if was, _ := whoIs.Get(conn); err == nil && who != was {
@@ -67,8 +68,8 @@ func enterAgain(conn *wsrouter.Conn) error {
 	return err
 }
 
-// on registers a handler that has the lock. All but join are for those who are in
-// the room: nobody talks where he cannot hear.
+// on registers a handler that runs with the lock held. All but join are only for
+// people in the room: you cannot talk where you cannot hear.
 func (ch *chat) on(event string, h func(c *wsrouter.Context, id string, m message) error) {
 	ch.router.On(event, func(c *wsrouter.Context) error {
 		var m message
@@ -101,14 +102,14 @@ func (ch *chat) join(c *wsrouter.Context, id string, m message) error {
 	if err := m.CheckRoom(); err != nil {
 		return err
 	}
-	if len(ch.rooms) >= maxRooms { // those that nobody is in make place
+	if len(ch.rooms) >= maxRooms { // rooms that nobody is in give way
 		maps.DeleteFunc(ch.rooms, func(_ string, r *room) bool { return len(r.people) == 0 })
 	}
 	r := ch.rooms[id]
 	if r == nil && len(ch.rooms) >= maxRooms || c.Join(id) != nil {
 		return wsrouter.NewError("There are too many rooms.")
 	}
-	if r == nil { // it counts from the clock on, so Seq grows even if it is made anew
+	if r == nil { // numbers start at the clock, so that Seq increases even if the room is made anew
 		r = &room{seq: time.Now().UnixMilli(), people: make(map[*wsrouter.Conn]page.Person)}
 		ch.rooms[id] = r
 	}
@@ -118,7 +119,7 @@ func (ch *chat) join(c *wsrouter.Context, id string, m message) error {
 	return c.Conn().Emit("joined", map[string]any{"room": m.Room, "seq": r.seq, "messages": missed})
 }
 
-// tellPeople tells a room who is there. Pages see by it who came and who left.
+// tellPeople tells a room who is in it. Pages derive from it who came and who left.
 func (ch *chat) tellPeople(id string) {
 	people := slices.Collect(maps.Values(ch.rooms[id].people))
 	ch.router.To(id).Emit("people", page.In(strings.TrimPrefix(id, "room:"), people))
@@ -131,12 +132,12 @@ func (ch *chat) leave(c *wsrouter.Context, id string, _ message) error {
 	return nil
 }
 
-// gone runs when a page has gone, however it went.
+// gone runs when a page has gone, for whatever reason.
 func (ch *chat) gone(_ context.Context, conn *wsrouter.Conn, _ *wsrouter.CloseError) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	for _, id := range conn.Rooms() {
-		if r := ch.rooms[id]; r != nil { // forgotten, if it was left while the page went
+		if r := ch.rooms[id]; r != nil { // forgotten if it was left while the page went
 			delete(r.people, conn)
 			ch.tellPeople(id)
 		}
@@ -153,7 +154,7 @@ func (ch *chat) say(_ *wsrouter.Context, id string, m message) error {
 	}
 	r := ch.rooms[id]
 	if m.Key != "" && slices.ContainsFunc(r.history, func(old message) bool { return old.Key == m.Key }) {
-		return nil // it came before, but its connection went before the answer
+		return nil // it was said before, but the connection was lost before the answer
 	}
 	r.seq++
 	m.Seq, m.Time = r.seq, time.Now().UnixMilli()

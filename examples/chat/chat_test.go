@@ -25,14 +25,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// person is a client that is somebody.
+// person is a client that has entered a name.
 type person struct {
 	*wsroutertest.Client
 	t    *testing.T
 	name string
 }
 
-// people and joined are two events that pages get. These people have no tags.
+// people and joined are two events that pages receive. These people have no tags.
 type people struct {
 	Room  string
 	Names []string
@@ -52,7 +52,7 @@ type joined struct {
 	Messages []message `json:"messages"`
 }
 
-// texts are what was said, in its order.
+// texts returns what was said, in order.
 func (j joined) texts() (texts []string) {
 	for _, m := range j.Messages {
 		texts = append(texts, m.Text)
@@ -78,7 +78,7 @@ func (p *person) call(event string, in any) error {
 	return p.Call(p.t.Context(), event, in, nil)
 }
 
-// join joins, and takes both events that come of it.
+// join joins a room, and takes the two events that follow.
 func (p *person) join(room string, last int64, names ...string) joined {
 	p.t.Helper()
 	require.NoError(p.t, p.call("join", message{Room: room, Seq: last}))
@@ -98,7 +98,7 @@ func next[T any](p *person, name string) (v T) {
 	return v
 }
 
-// refused wants the call to fail with a text for people.
+// refused requires the call to fail with a text meant for people.
 func (p *person) refused(text, event string, in any) {
 	p.t.Helper()
 	var ws *wsrouter.WsError
@@ -148,7 +148,8 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// TestReconnect: who comes back gets what he missed, and no more.
+// TestReconnect checks that somebody who comes back gets what they missed, and
+// nothing else.
 func TestReconnect(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada, bob := open(t, router, "Ada"), open(t, router, "Bob")
@@ -170,7 +171,7 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// TestRestart: a room that begins anew has higher numbers than it had.
+// TestRestart checks that a room which starts anew has higher numbers than before.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ada := open(t, newChat(), "Ada")
@@ -187,8 +188,8 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestSaidAgain: a page that lost its connection before the answer came says it
-// again with the same key.
+// TestSaidAgain checks a page that lost its connection before the answer came, and
+// says the same again with the same key.
 func TestSaidAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada := open(t, router, "Ada")
@@ -216,7 +217,8 @@ func TestTyping(t *testing.T) {
 	})
 }
 
-// TestTwoOfOneName: their tags tell them apart, and the two tabs of one are one.
+// TestTwoOfOneName checks that tags tell two people apart, and that two tabs of one
+// person count once.
 func TestTwoOfOneName(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada, bob := open(t, router, "Ada"), openTagged(t, router, "Bob", "1b")
@@ -244,7 +246,8 @@ func TestTwoOfOneName(t *testing.T) {
 	})
 }
 
-// TestLeave: a room learns of everybody who leaves it, on purpose or not.
+// TestLeave checks that a room learns of everybody who leaves it, on purpose or
+// not.
 func TestLeave(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada, bob, twin := open(t, router, "Ada"), open(t, router, "Bob"), open(t, router, "Bob")
@@ -264,8 +267,9 @@ func TestLeave(t *testing.T) {
 	})
 }
 
-// TestLeaveWhileGoing: a page leaves and says goodbye in one breath, so that its
-// leave is handled when the router has taken it out of its rooms already.
+// TestLeaveWhileGoing checks a page that leaves a room and closes right after that,
+// so that its leave is handled when the router has already taken it out of its
+// rooms.
 func TestLeaveWhileGoing(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada, bob := open(t, router, "Ada"), open(t, router, "Bob")
@@ -301,8 +305,8 @@ func TestBot(t *testing.T) {
 	})
 }
 
-// TestBotStops: of several answers one is stopped, the others go on, and so does
-// the chat.
+// TestBotStops checks that one of several answers can be stopped while the others
+// and the chat continue.
 func TestBotStops(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada := open(t, router, "Ada")
@@ -366,13 +370,13 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestRooms: there are so many rooms and no more; one in which nobody is makes
-// place for a new one.
+// TestRooms checks that the number of rooms is limited, and that a room nobody is
+// in gives way to a new one.
 func TestRooms(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		var ada *person
 		for i := range maxRooms {
-			if i%20 == 0 { // one page can be in 20
+			if i%20 == 0 { // a page can be in 20 rooms
 				ada = open(t, router, "Ada")
 			}
 			ada.join(fmt.Sprint(i), 0, "Ada")
@@ -381,14 +385,14 @@ func TestRooms(t *testing.T) {
 		bob := open(t, router, "Bob")
 		bob.refused("There are too many rooms.", "join", message{Room: "one more"})
 		require.NoError(t, ada.Close())
-		synctest.Wait() // until the server knows
+		synctest.Wait() // until the server has noticed
 		bob.join("one more", 0, "Bob")
 		bob.join("0", 0, "Ada", "Bob")
 	})
 }
 
-// TestRace: while two talk, others join. Each has each message once and in order,
-// those before he joined in the history, those after it live.
+// TestRace checks that if others join while two people talk, each gets every
+// message once and in order: earlier ones in the history, later ones live.
 func TestRace(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		const each = 20
@@ -417,7 +421,7 @@ func TestRace(t *testing.T) {
 	})
 }
 
-// requireInOrder wants n messages, the last of which is "end".
+// requireInOrder requires n messages, the last of which is "end".
 func requireInOrder(t *testing.T, p *person, n int) {
 	t.Helper()
 	var all []message
@@ -440,8 +444,8 @@ func requireInOrder(t *testing.T, p *person, n int) {
 	}
 }
 
-// TestShutdown: a robot that talks is interrupted, and everybody is told to come
-// back later.
+// TestShutdown checks that a robot is interrupted, and that everybody is told to
+// come back later.
 func TestShutdown(t *testing.T) {
 	inBubble(t, func(t *testing.T, router *wsrouter.Router) {
 		ada := open(t, router, "Ada")

@@ -1,8 +1,8 @@
-// Command chat is a chat with rooms and a robot, to be opened in a browser:
+// Command chat is a chat with rooms and a robot. Open it in a browser:
 //
 //	go run ./examples/chat
 //
-// The page at /socketio/ is the same one over Socket.IO.
+// The page at /socketio/ does the same over Socket.IO.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	<-ctx.Done()
-	stop() // so that a second signal kills
+	stop() // so that a second signal ends the program
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := errors.Join(router.Shutdown(ctx), server.Shutdown(ctx)); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/wsrouter/wsrouter/examples/chat/page"
 )
 
-// TestPage: every file is served with its type and the policy, and the page names
-// no script or style that is not there.
+// TestPage checks that every file is served with its type and the policy, and that
+// the page only refers to scripts and styles that exist.
 func TestPage(t *testing.T) {
 	server := httptest.NewServer(page.Handler(newChat()))
 	defer server.Close()
@@ -34,7 +34,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestSocketIOPage: the same page, but for the client. Nothing comes from elsewhere.
+// TestSocketIOPage checks that the page is the same except for the client, and that
+// nothing comes from elsewhere.
 func TestSocketIOPage(t *testing.T) {
 	get := func(path string) (body string, header http.Header) {
 		rec := httptest.NewRecorder()

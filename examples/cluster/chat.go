@@ -14,9 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter/examples/chat/robot"
 )
 
-// chat keeps nothing of its own: what was said is in the history, and who is in a
-// room all servers are asked. So any server can be replaced at any time. Messages
-// of different servers may overtake each other: pages see that by their numbers.
+// chat keeps no state of its own: the history has what was said, and all servers
+// are asked who is in a room. So any server can be replaced at any time. Messages
+// of different servers may overtake each other; pages notice that by the numbers.
 type chat struct {
 	router  *wsrouter.Router
 	history history
@@ -50,7 +50,7 @@ func enter(conn *wsrouter.Conn) error {
 	return conn.SetData(who)
 }
 
-// on registers a handler. All but join are for those who are in the room.
+// on registers a handler. All but join are only for people in the room.
 func (ch *chat) on(event string, h func(c *wsrouter.Context, id string, m page.Message) error) {
 	ch.router.On(event, func(c *wsrouter.Context) error {
 		var m page.Message
@@ -67,8 +67,8 @@ func (ch *chat) on(event string, h func(c *wsrouter.Context, id string, m page.M
 	})
 }
 
-// join joins before it reads the history: what is said meanwhile is in one or the
-// other, or in both.
+// join joins before it reads the history: what is said meanwhile is in one, the
+// other, or both.
 func (ch *chat) join(c *wsrouter.Context, id string, m page.Message) error {
 	if err := m.CheckRoom(); err != nil {
 		return err
@@ -113,13 +113,13 @@ func (ch *chat) say(c *wsrouter.Context, id string, m page.Message) error {
 		return unreachable(err)
 	}
 	if !fresh {
-		return nil // it came before, but its connection went before the answer
+		return nil // it was said before, but the connection was lost before the answer
 	}
 	return ch.router.To(id).Emit("said", m)
 }
 
-// change has tellPeople look at a room soon. It does not wait: a room that is not
-// looked at now is a little later.
+// change makes tellPeople look at a room soon. It does not wait: a room that is
+// skipped now is looked at a little later.
 func (ch *chat) change(id string) {
 	select {
 	case ch.changed <- id:
@@ -127,9 +127,9 @@ func (ch *chat) change(id string) {
 	}
 }
 
-// tellPeople tells rooms who is there, until ctx ends: all servers' pages when
-// somebody here has come or gone, and this server's every few seconds, as a server
-// that dies says nothing.
+// tellPeople tells rooms who is in them, until ctx ends. When somebody here comes
+// or goes it tells the pages of all servers; every few seconds it tells those of
+// this server, because a server that dies says nothing.
 func (ch *chat) tellPeople(ctx context.Context) {
 	again := time.NewTicker(5 * time.Second)
 	defer again.Stop()
@@ -137,7 +137,7 @@ func (ch *chat) tellPeople(ctx context.Context) {
 		select {
 		case id := <-ch.changed:
 			rooms := []string{id}
-			for len(ch.changed) > 0 { // in one question
+			for len(ch.changed) > 0 { // all in one request
 				rooms = append(rooms, <-ch.changed)
 			}
 			slices.Sort(rooms)
@@ -150,7 +150,7 @@ func (ch *chat) tellPeople(ctx context.Context) {
 	}
 }
 
-// rooms are those that somebody on this server is in.
+// rooms returns the rooms that somebody on this server is in.
 func (ch *chat) rooms() (ids []string) {
 	for conn := range ch.router.Conns() {
 		ids = append(ids, conn.Rooms()...)
@@ -159,8 +159,9 @@ func (ch *chat) rooms() (ids []string) {
 	return slices.Compact(ids)
 }
 
-// tell finds who is in the rooms, on all servers, and tells them, or only those who
-// are here. Where not all servers answer, those that do are better than none.
+// tell finds out who is in the rooms, on all servers, and tells everybody in them,
+// or only those on this server if local. If some servers do not answer, the answers
+// of the others are better than none.
 func (ch *chat) tell(ctx context.Context, local bool, rooms ...string) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

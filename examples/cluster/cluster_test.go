@@ -56,15 +56,15 @@ func start(t *testing.T, binary, redis string) *server {
 			s.url = found[1]
 		}
 	}
-	require.NotEmpty(t, s.url, "the server did not say where it is")
+	require.NotEmpty(t, s.url, "the server did not say where it listens")
 	go func() {
-		for lines.Scan() { // so that it can go on
+		for lines.Scan() { // so that the process is not blocked
 		}
 	}()
 	return s
 }
 
-// kill leaves the server no time for a word.
+// kill leaves the server no time to say goodbye.
 func (s *server) kill() {
 	s.cmd.Process.Kill()
 	s.cmd.Wait()
@@ -100,7 +100,7 @@ func open(t *testing.T, s *server, name string) *visitor {
 	return p
 }
 
-// until waits for an event that fits, and passes over others.
+// until waits for an event that fits, and skips others.
 func until[T any](p *visitor, event string, fits func(v T) bool) (v T) {
 	p.t.Helper()
 	timeout := time.After(patience)
@@ -128,7 +128,7 @@ type joined struct {
 	Messages []page.Message `json:"messages"`
 }
 
-// texts are what was said, in its order.
+// texts returns what was said, in order.
 func (j joined) texts() (texts []string) {
 	for _, m := range j.Messages {
 		texts = append(texts, m.Text)
@@ -180,14 +180,14 @@ func TestOneChatOnManyServers(t *testing.T) {
 	first := bob.hears("hi")
 	require.Equal(t, "Ada", first.Name)
 	require.GreaterOrEqual(t, first.Seq, begin.Seq)
-	ada.say("hi") // its connection went before the answer, say
+	ada.say("hi") // as if the connection had been lost before the answer
 	bob.say("hello")
 	require.Equal(t, first.Seq+1, ada.hears("hello").Seq)
 	require.ErrorContains(t, bob.call("say", page.Message{Room: "Kitchen", Text: "x"}), "not in this room")
 	require.NoError(t, bob.Emit("typing", page.Message{Room: "Lobby"}))
 	until(ada, "typing", func(m page.Message) bool { return m.Name == "Bob" })
 
-	three := start(t, binary, redis.Addr) // knows what was said before it was there
+	three := start(t, binary, redis.Addr) // knows what was said before it started
 	eve := open(t, three, "Eve")
 	require.Equal(t, []string{"hi", "hello"}, eve.join(0).texts())
 	require.Equal(t, []string{"hello"}, eve.join(first.Seq).texts())
@@ -195,10 +195,10 @@ func TestOneChatOnManyServers(t *testing.T) {
 	require.NoError(t, eve.call("leave", page.Message{Room: "Lobby"}))
 	ada.sees("Ada", "Bob")
 
-	one.kill() // and says nothing
+	one.kill() // without a goodbye
 	bob.sees("Bob")
 	bob.say("where are you?")
-	ada = open(t, two, "Ada") // as its page does, by itself
+	ada = open(t, two, "Ada") // as a page does on its own
 	require.Equal(t, []string{"where are you?"}, ada.join(first.Seq+1).texts())
 	bob.sees("Ada", "Bob")
 }

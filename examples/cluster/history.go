@@ -14,18 +14,18 @@ import (
 	"github.com/wsrouter/wsrouter/examples/chat/page"
 )
 
-// history is what was said, in Redis: all servers have the same. A room is
-// forgotten a day after the last word.
+// history keeps what was said in Redis, so that all servers have the same. A room
+// is forgotten one day after the last message.
 type history struct{ redis rueidis.Client }
 
 const (
-	keep  = 50 // messages of a room
+	keep  = 50 // messages per room
 	day   = 24 * 60 * 60
 	limit = 3 * time.Second // for Redis to answer
 )
 
-// Rooms begin to count at the clock's milliseconds (ARGV[1]), so that numbers grow
-// even when one begins anew.
+// Numbers start at the clock's milliseconds (ARGV[1]), so that they increase even
+// when a room starts anew.
 var (
 	sayScript = rueidis.NewLuaScript(fmt.Sprintf(`
 		if not redis.call('SET', KEYS[3], 1, 'NX', 'EX', 600) then return 0 end
@@ -42,8 +42,8 @@ var (
 		return list`)
 )
 
-// keys are all in one slot of a Redis Cluster: of the room's name, which has no
-// braces any more.
+// keys returns keys in one slot of a Redis Cluster, that of the room's name, in
+// which braces are escaped.
 func keys(room string, names ...string) (keys []string) {
 	for _, name := range names {
 		keys = append(keys, "chat:{"+url.QueryEscape(room)+"}:"+name)
@@ -51,8 +51,8 @@ func keys(room string, names ...string) (keys []string) {
 	return keys
 }
 
-// add keeps a message, and gives it a number and a time. It reports false if one
-// with its key was kept before.
+// add stores a message, and gives it a number and a time. It reports false if one
+// with the same key was stored before.
 func (h history) add(ctx context.Context, m page.Message) (kept page.Message, fresh bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -70,8 +70,8 @@ func (h history) add(ctx context.Context, m page.Message) (kept page.Message, fr
 	return m, m.Seq != 0, err
 }
 
-// since returns what was said in a room after a message, and the number of the
-// last that was said.
+// since returns what was said in a room after a message, and the number of the last
+// message.
 func (h history) since(ctx context.Context, room string, after int64) (list []page.Message, last int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

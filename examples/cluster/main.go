@@ -56,10 +56,10 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	chat.tellPeople(ctx)
-	stop() // so that a second signal kills
+	stop() // so that a second signal ends the program
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	// The broker last: what clients leave behind goes over it.
+	// The broker is closed last: what clients leave behind is sent through it.
 	if err := errors.Join(chat.router.Shutdown(ctx), server.Shutdown(ctx), broker.Close()); err != nil {
 		log.Print(err)
 	}

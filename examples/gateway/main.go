@@ -26,7 +26,7 @@ func main() {
 	detach := flag.Bool("detach", false, "use WSOptions.Detach")
 	loops := flag.Bool("loops", false, "use Options.EventLoops")
 	compress := flag.Bool("compress", false, "use WSOptions.Compression")
-	recovery := flag.Duration("recovery", 0, "for how long lost clients may come back to their connection; 0 is not at all")
+	recovery := flag.Duration("recovery", 0, "how long lost clients may resume their connection; 0 means not at all")
 	metrics := flag.String("metrics", "", "`address` at which Prometheus scrapes; empty is none")
 	flag.Parse()
 
@@ -64,7 +64,8 @@ func main() {
 	}
 }
 
-// newHandler mounts both namespaces, for both kinds of clients, behind one piece of HTTP middleware.
+// newHandler mounts both namespaces, for both kinds of clients, behind one HTTP
+// middleware.
 func newHandler(router *wsrouter.Router, opts *wsrouter.WSOptions) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", router.Handler(opts))
@@ -73,7 +74,7 @@ func newHandler(router *wsrouter.Router, opts *wsrouter.WSOptions) http.Handler 
 	return requireToken(mux)
 }
 
-// requireToken refuses before the upgrade, with a status.
+// requireToken refuses clients before the upgrade, with an HTTP status.
 func requireToken(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("token") == "bad" {

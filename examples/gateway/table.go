@@ -24,10 +24,10 @@ func newRouter(opts *wsrouter.Options) *wsrouter.Router {
 	return router
 }
 
-// register gives a namespace the whole table.
+// register registers the whole table in a namespace.
 func register(router *wsrouter.Router) {
 	router.OnConnect(letIn)
-	router.OnResume(letIn) // who comes back is looked at again
+	router.OnResume(letIn) // clients that resume are checked again
 
 	registerReplies(router)
 	registerStreams(router)
@@ -102,7 +102,7 @@ func registerFailures(router *wsrouter.Router) {
 	router.On("panic", func(*wsrouter.Context) error { panic("on purpose") })
 }
 
-// registerRooms has rooms whose names come from clients, so they get a prefix.
+// registerRooms uses rooms that clients name, which therefore get a prefix.
 func registerRooms(router *wsrouter.Router) {
 	router.On("join", func(c *wsrouter.Context) error {
 		var name string
@@ -180,7 +180,7 @@ func sleep(ctx context.Context, ms int) error {
 	}
 }
 
-// joined lists the rooms that clients have named.
+// joined lists the rooms that were named by clients.
 func joined(c *wsrouter.Conn) []string {
 	names := []string{}
 	for _, room := range c.Rooms() {

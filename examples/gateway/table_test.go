@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// inMemory runs a test of the table for both namespaces.
+// inMemory runs a test of the table in both namespaces.
 func inMemory(t *testing.T, fn func(t *testing.T, ns *wsrouter.Router, client *wsroutertest.Client)) {
 	t.Helper()
 	for _, path := range []string{"/", "/events"} {
@@ -160,7 +160,8 @@ func TestCloseAndRefuse(t *testing.T) {
 	})
 }
 
-// TestRecovery: with -recovery a client that is lost comes back to its rooms and streams.
+// TestRecovery checks that with -recovery a lost client gets its rooms and streams
+// back.
 func TestRecovery(t *testing.T) {
 	for _, path := range []string{"/", "/events"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -191,7 +192,7 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// TestBodies holds that every row is safe against bodies of any shape.
+// TestBodies checks that every row survives bodies of any shape.
 func TestBodies(t *testing.T) {
 	inMemory(t, func(t *testing.T, _ *wsrouter.Router, client *wsroutertest.Client) {
 		events := strings.Fields("events id custom response numbers fail boom panic slow ask join leave say cast whoami stats")

@@ -55,7 +55,7 @@ func main() {
 	numbers := flag.String("metrics", "", "show Prometheus what is done, at this `address`")
 	flag.Parse()
 	log.SetFlags(0)
-	slog.SetLogLoggerLevel(slog.LevelWarn) // the two tell for themselves who comes and goes
+	slog.SetLogLoggerLevel(slog.LevelWarn) // both report on their own who comes and goes
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 
@@ -108,8 +108,8 @@ func newWorker(s *service, logs io.Writer) *worker {
 	return w
 }
 
-// engrave answers with a channel, and a goroutine fills it, no faster than the
-// asker pulls. For each word it calls the asker, over the connection of the job.
+// engrave answers with a channel that a goroutine fills, no faster than the asker
+// pulls. For each word it calls the asker, over the connection of the job.
 func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 	ctx, engraved := c.Context(), make(chan string)
 	w.jobs.Go(func() {
@@ -118,14 +118,14 @@ func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 			word, err := wsrouter.Call[string](ctx, c.Conn(), "word", n)
 			select {
 			case <-time.After(time.Duration(len(word)) * 50 * time.Millisecond): // hammer, hammer
-			case <-ctx.Done(): // the asker has canceled, or gone, or we shut down
+			case <-ctx.Done(): // the asker has canceled or gone, or we shut down
 				err = context.Cause(ctx)
 			}
 			if err != nil {
-				w.log.Printf("cancelled after word %d of %d: %v", n, job.Words, err)
+				w.log.Printf("canceled after word %d of %d: %v", n, job.Words, err)
 				return
 			}
-			engraved <- strings.ToUpper(word) // received even if nobody wants it any more
+			engraved <- strings.ToUpper(word) // received even if nobody wants it
 		}
 		w.log.Printf("done with %d words", job.Words)
 	})
@@ -138,7 +138,7 @@ func (w *worker) Shutdown(ctx context.Context) error {
 	return w.Router.Shutdown(ctx)
 }
 
-// serve is the worker on the network, until ctx ends.
+// serve serves the worker on the network until ctx ends.
 func (w *worker) serve(ctx context.Context, addr string) error {
 	return serveHTTP(ctx, addr, "worker: listening on ws://%s/", w, w.Shutdown)
 }
@@ -165,7 +165,7 @@ type view interface {
 	end()
 }
 
-// ask has the text engraved, by one worker after another if need be.
+// ask has the text engraved, by several workers in turn if necessary.
 func ask(ctx context.Context, s *service, text string, show view, connect connectFunc) error {
 	words, answers := strings.Fields(text), s.router(wsrouter.Options{})
 	wsrouter.Handle(answers, "word", func(_ *wsrouter.Context, n int) (string, error) {
@@ -199,7 +199,8 @@ func ask(ctx context.Context, s *service, text string, show view, connect connec
 	}
 }
 
-// follow pulls the rest of the job. The end of ctx cancels it at the worker.
+// follow pulls the rest of the job. When ctx ends the job is canceled at the
+// worker.
 func follow(ctx context.Context, conn *wsrouter.Conn, job *Job, show view) error {
 	defer show.end()
 	for word, err := range wsrouter.Pull[string](ctx, conn, "engrave", *job) {
@@ -211,13 +212,13 @@ func follow(ctx context.Context, conn *wsrouter.Conn, job *Job, show view) error
 			return err
 		}
 	}
-	if job.Done < job.Words { // a channel tells no error, it just ends
+	if job.Done < job.Words { // a channel cannot report an error, it just ends
 		return errors.New("the worker has given up")
 	}
 	return nil
 }
 
-// lost tells the errors after which another worker may do the rest.
+// lost reports whether another worker may do the rest after this error.
 func lost(err error) bool {
 	var ws *wsrouter.WsError
 	return errors.Is(err, net.ErrClosed) || errors.As(err, &ws) && ws.Code == wsrouter.CodeShutdown
@@ -229,7 +230,8 @@ type bar struct {
 	before, after, last string
 }
 
-// newBar draws one line over and over on a terminal, else a new one each time.
+// newBar returns a bar that redraws one line on a terminal, and writes a new line
+// each time elsewhere.
 func newBar(f *os.File) *bar {
 	if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		return &bar{f, "\r", "\x1b[K", "\n"}

@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// inMemory runs a test with a worker that writes its log into the buffer. It may
-// be read when the worker has shut down.
+// inMemory runs a test with a worker that writes its log into the buffer, which may
+// be read once the worker has shut down.
 func inMemory(t *testing.T, fn func(t *testing.T, w *worker, logs *bytes.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func inMemory(t *testing.T, fn func(t *testing.T, w *worker, logs *bytes.Buffer)
 // untraced is a service without a collector.
 var untraced, _ = newService("", "")
 
-// plain is what newBar makes for a file that is no terminal.
+// plain is what newBar returns for a file that is not a terminal.
 func plain(w io.Writer) *bar { return &bar{w, "", "\n", ""} }
 
 func TestJob(t *testing.T) {
@@ -74,7 +74,7 @@ func TestCancelStopsTheWorker(t *testing.T) {
 		require.ErrorIs(t, ask(ctx, untraced, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
 		require.Contains(t, out.String(), "2 of 3 ME\n")
 		w.jobs.Wait()
-		require.Equal(t, "worker: cancelled after word 2 of 3: canceled: context canceled\n", logs.String())
+		require.Equal(t, "worker: canceled after word 2 of 3: canceled: context canceled\n", logs.String())
 	})
 }
 
@@ -86,11 +86,11 @@ func TestLeavingTheLoopStopsTheWorker(t *testing.T) {
 			break
 		}
 		w.jobs.Wait()
-		require.Contains(t, logs.String(), "worker: cancelled after word 1 of 100: ")
+		require.Contains(t, logs.String(), "worker: canceled after word 1 of 100: ")
 	})
 }
 
-// TestSlowAsker holds that the worker is no further ahead than Pull's credit.
+// TestSlowAsker checks that the worker is never further ahead than Pull's credit.
 func TestSlowAsker(t *testing.T) {
 	inMemory(t, func(t *testing.T, w *worker, logs *bytes.Buffer) {
 		fetched, pulled := -1, 0
@@ -106,8 +106,8 @@ func TestSlowAsker(t *testing.T) {
 	})
 }
 
-// connect connects an asker whose every word is "x", and which notes the number of
-// the last that was fetched.
+// connect connects an asker whose words are all "x". It stores the number of the
+// last word that was fetched.
 func connect(t *testing.T, w *worker, fetched *int) *wsroutertest.Client {
 	answers := wsrouter.New(nil)
 	wsrouter.Handle(answers, "word", func(_ *wsrouter.Context, n int) (string, error) {
@@ -135,7 +135,7 @@ func TestNetworkIsCut(t *testing.T) {
 			"the worker has gone, waiting for the next\n"+
 			"━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 3 of 3 ISHMAEL\n", out.String())
 		w.jobs.Wait()
-		require.Contains(t, logs.String(), "worker: cancelled after word 2 of 3: wsrouter: closed (peer): code 1006")
+		require.Contains(t, logs.String(), "worker: canceled after word 2 of 3: wsrouter: closed (peer): code 1006")
 	})
 }
 
@@ -148,11 +148,12 @@ func TestWorkerShutsDown(t *testing.T) {
 		require.ErrorIs(t, ask(ctx, untraced, "Call me Ishmael", plain(&out), w.Connect), context.DeadlineExceeded)
 		require.Equal(t, 1, strings.Count(out.String(), "the worker has gone"))
 		w.jobs.Wait()
-		require.Equal(t, "worker: cancelled after word 2 of 3: shutting down\n", logs.String())
+		require.Equal(t, "worker: canceled after word 2 of 3: shutting down\n", logs.String())
 	})
 }
 
-// TestAskerIsWary plays a worker that asks for what is not there, and gives up.
+// TestAskerIsWary plays a worker that asks for a word that does not exist, and
+// gives up.
 func TestAskerIsWary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := wsrouter.New(nil)
@@ -186,7 +187,7 @@ type process struct {
 
 func start(t *testing.T, program string, args ...string) *process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills it: then the lines end
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills it: then its output ends
 	t.Cleanup(cancel)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
@@ -218,8 +219,8 @@ func (p *process) interrupt() {
 	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
 }
 
-// TestProcesses is the tour of the package comment: Ctrl-C of a worker, which
-// another replaces, and of the asker.
+// TestProcesses does what the package comment shows: Ctrl-C for a worker, which
+// another replaces, and for the asker.
 func TestProcesses(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("os.Process.Signal cannot send an interrupt on Windows")
@@ -234,7 +235,7 @@ func TestProcesses(t *testing.T) {
 	asker := start(t, program, "-job", strings.Repeat("word ", 1000), url)
 	asker.expect(" 2 of 1000 WORD")
 	first.interrupt()
-	first.expect("worker: cancelled after word ")
+	first.expect("worker: canceled after word ")
 	require.NoError(t, first.cmd.Wait())
 	asker.expect("the worker has gone")
 
@@ -243,7 +244,7 @@ func TestProcesses(t *testing.T) {
 	second.expect("listening on ")
 	asker.expect(" of 1000 WORD")
 	asker.interrupt()
-	require.Contains(t, second.expect("worker: cancelled after word "), "canceled")
+	require.Contains(t, second.expect("worker: canceled after word "), "canceled")
 	asker.expect("context canceled")
 	require.Equal(t, 1, exitCode(asker.cmd.Wait()))
 	second.interrupt()

@@ -2,7 +2,7 @@
 //
 //	cd examples/validator && go run .
 //
-// A field says in its tags what is allowed there,
+// The tags of a field say what is allowed,
 //
 //	type Signup struct {
 //		Email    string `json:"email" validate:"required,email"`
@@ -13,23 +13,23 @@
 //
 //	router := wsrouter.New(&wsrouter.Options{Validate: newValidate()})
 //
-// From then on no handler sees a Signup that breaks a rule, whether it binds it
-// with Context.Bind or is registered with wsrouter.Handle. The client that sent
+// From then on no handler sees a Signup that violates a rule, whether the handler
+// calls Context.Bind or is registered with wsrouter.Handle. A client that sends
 //
 //	{"event":"signup","data":{"email":"ann","password":"secret"},"id":1}
 //
-// is told of all that is wrong at once, by the names that it knows, and without
-// the values:
+// is told everything that is wrong at once, in the names it knows, and without the
+// values:
 //
 //	{"event":"exception","data":{"status":"error","message":"invalid data","code":"invalid","data":[
 //		{"field":"email","rule":"email"},
 //		{"field":"password","rule":"min","param":"8"}]},"re":1}
 //
-// A body that does not fit the Go type at all is refused before that, by Bind,
-// with the same code "invalid", a message such as "password: expected a string,
-// got a number", and no list.
+// A body that does not fit the Go type is rejected by Bind before that, with the
+// same code "invalid", a message such as "password: expected a string, got a
+// number", and no list.
 //
-// To use this in a service of yours, copy validate.go.
+// To use this in your own service, copy validate.go.
 package main
 
 import (
@@ -40,7 +40,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Signup is what the event "signup" takes.
+// Signup is the data of the event "signup".
 type Signup struct {
 	Email    string   `json:"email" validate:"required,email"`
 	Password string   `json:"password" validate:"min=8"`
@@ -48,7 +48,7 @@ type Signup struct {
 	Tags     []string `json:"tags" validate:"max=3,dive,min=2"`
 }
 
-// Address is a part of a Signup; the validator looks into structs by itself.
+// Address is part of a Signup; the validator checks nested structs on its own.
 type Address struct {
 	City string `json:"city" validate:"required"`
 }

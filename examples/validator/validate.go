@@ -10,19 +10,20 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Failure is a rule that a field breaks. It does not hold the value, which may be
-// a password.
+// Failure is a rule that a field violates. It does not contain the value, which may
+// be a password.
 type Failure struct {
-	Field string `json:"field"`           // its path in the JSON: "email", "address.city", "tags[0]"
+	Field string `json:"field"`           // path in the JSON: "email", "address.city", "tags[0]"
 	Rule  string `json:"rule"`            // the validator's tag: "required", "min"
-	Param string `json:"param,omitempty"` // the rule's parameter: "8" of min=8
+	Param string `json:"param,omitempty"` // the rule's parameter: "8" in min=8
 }
 
 var errInvalid = wsrouter.NewError("invalid data").WithCode(wsrouter.CodeInvalid)
 
-// newValidate returns what Options.Validate takes. It checks structs, and those in
-// slices and maps; what else Bind stores has no tags. It is safe for concurrent
-// use. A tag that the validator does not know panics when its type is first bound.
+// newValidate returns a function for Options.Validate. It checks structs, including
+// those in slices and maps; nothing else that Bind stores has tags. It is safe for
+// concurrent use. It panics when a type with a tag that the validator does not know
+// is bound for the first time.
 func newValidate() func(v any) error {
 	validate := validator.New(validator.WithRequiredStructEnabled())
 	validate.RegisterTagNameFunc(jsonName)
@@ -43,7 +44,7 @@ func newValidate() func(v any) error {
 
 // diveTo returns the tag that leads the validator through slices and maps to the
 // structs in them: "dive,dive" for a [][]Address. It is empty for a type that
-// holds none, so that it need not go through every byte of a []byte.
+// contains none, so that not every byte of a []byte is visited.
 func diveTo(t reflect.Type) string {
 	var dives []string
 	for {
@@ -60,7 +61,7 @@ func diveTo(t reflect.Type) string {
 	}
 }
 
-// explain makes one error for the client of all that the validator has found.
+// explain makes one error for the client from everything the validator has found.
 func explain(t reflect.Type, err error) error {
 	var broken validator.ValidationErrors
 	if !errors.As(err, &broken) {
@@ -78,10 +79,10 @@ func explain(t reflect.Type, err error) error {
 	return errInvalid.WithData(list)
 }
 
-// embedded is the name of structs whose fields JSON has beside the outer ones.
+// embedded is the name of structs whose fields JSON puts next to the outer ones.
 const embedded = "\x00"
 
-// jsonName returns the name by which encoding/json calls a field.
+// jsonName returns the name that encoding/json uses for a field.
 func jsonName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	switch {

@@ -58,7 +58,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// TestBind holds that a handler which binds by itself is guarded as well.
+// TestBind checks that a handler which calls Bind itself is protected as well.
 func TestBind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{Validate: newValidate()})
@@ -84,7 +84,7 @@ type generic[T any] struct {
 	Value T `json:"value"`
 }
 
-// TestFieldNames holds that a field is called as encoding/json calls it.
+// TestFieldNames checks that fields have the names that encoding/json uses.
 func TestFieldNames(t *testing.T) {
 	person := &Person{}
 	tests := []struct {
@@ -125,7 +125,7 @@ func TestFieldNames(t *testing.T) {
 	}
 }
 
-// TestNothingToCheck holds that values without tags pass, whatever they are.
+// TestNothingToCheck checks that values without tags pass, whatever they are.
 func TestNothingToCheck(t *testing.T) {
 	var null *Person
 	var tree any = map[string]any{"a": []any{nil, 1.0}}

@@ -1,10 +1,10 @@
-// Package bind stores data from the wire in Go values, as encoding/json does, and
-// says in the words of JSON what does not fit.
+// Package bind stores data from the wire in Go values, like encoding/json, and
+// describes in JSON's terms what does not fit.
 //
-// What it adds is the error: encoding/json speaks of Go types and names a field
-// only sometimes, so after a failure the value is walked through once more to find
-// the part that does not fit. And bytes that came beside the JSON
-// become a []byte in an any, too.
+// It differs from encoding/json in two ways. First, the errors: encoding/json
+// speaks of Go types and only sometimes names a field, so after a failure the value
+// is walked again to find the part that does not fit. Second, bytes that came
+// beside the JSON become a []byte in an any, too.
 package bind
 
 import (
@@ -21,14 +21,14 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Error says which part of the data is not what was expected. It has no cause:
-// encoding/json's errors may quote the data, which does not belong into logs.
+// Error says which part of the data is not what was expected. It has no cause,
+// because encoding/json's errors may quote the data, which must not get into logs.
 type Error struct {
-	Path    string // "user.roles[1]"; empty is all of the data
+	Path    string // "user.roles[1]"; empty means all of the data
 	Problem string
 }
 
-// Error returns path and problem.
+// Error returns the path and the problem.
 func (e *Error) Error() string {
 	if e.Path == "" {
 		return "data: " + e.Problem
@@ -36,7 +36,7 @@ func (e *Error) Error() string {
 	return e.Path + ": " + e.Problem
 }
 
-// within returns the error with the path of what the data is a part of.
+// within returns the error with the path of the enclosing data in front.
 func within(path string, err error) error {
 	e, ok := err.(*Error)
 	switch {
@@ -50,8 +50,9 @@ func within(path string, err error) error {
 	return &Error{path + "." + e.Path, e.Problem}
 }
 
-// Value stores the value in out, a pointer; no data, like null, leaves it as it
-// is. The error is an *[Error] unless out is no pointer that can be stored in.
+// Value stores the value in out, a pointer. No data, like null, leaves it
+// unchanged. The error is an *[Error] unless out is not a pointer to something that
+// can be set.
 func Value(v payload.Value, out any) error {
 	if v.IsZero() {
 		return nil
@@ -67,11 +68,11 @@ func Value(v payload.Value, out any) error {
 	return nil
 }
 
-// Named is Value for data that has a name of its own in errors.
+// Named is Value for data that has a name in errors.
 func Named(name string, v payload.Value, out any) error { return within(name, Value(v, out)) }
 
-// Field stores one field of an object. The path has names separated by dots. A
-// field that is not there is an error.
+// Field stores one field of an object. The path consists of names separated by
+// dots. A missing field is an error.
 func Field(v payload.Value, path string, out any) error {
 	names := strings.Split(path, ".")
 	for i, name := range names {
@@ -88,8 +89,8 @@ func Field(v payload.Value, path string, out any) error {
 }
 
 // Elements stores the elements of an array in the pointers, one each, and returns
-// how many those are. Pointers without an element are left as they are, elements
-// without a pointer ignored.
+// how many it stored. Pointers without an element are left unchanged, elements
+// without a pointer are ignored.
 func Elements(v payload.Value, ptrs []any) (n int, err error) {
 	if v.IsZero() {
 		return 0, nil
@@ -127,7 +128,7 @@ func decode(v payload.Value, out any) error {
 	return explain(raw, gaps, out)
 }
 
-// misfit is mismatch for a whole value.
+// misfit returns the mismatch of a whole value.
 func misfit(path, expected string, v payload.Value) error {
 	if len(v.JSON) == 0 && len(v.Attachments) > 0 {
 		return &Error{path, "expected " + expected + ", got bytes"}
@@ -135,7 +136,7 @@ func misfit(path, expected string, v payload.Value) error {
 	return mismatch(path, expected, v.JSON)
 }
 
-// unmarshal is json.Unmarshal, with a short way for strings.
+// unmarshal is json.Unmarshal with a shortcut for strings.
 func unmarshal(raw json.RawMessage, v any) error {
 	if s, ok := v.(*string); ok && s != nil && scan.String(raw, 0) == len(raw) &&
 		bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
@@ -145,8 +146,8 @@ func unmarshal(raw json.RawMessage, v any) error {
 	return json.Unmarshal(raw, v)
 }
 
-// mismatch is the error for a value that is not what was expected; a nil raw is
-// one that is missing.
+// mismatch returns the error for a value that is not what was expected; raw is nil
+// if the value is missing.
 func mismatch(path, expected string, raw json.RawMessage) *Error {
 	got := jsonKind(raw)
 	if got == "a number" && strings.HasPrefix(expected, "an integer") && len(raw) <= 24 {
@@ -161,7 +162,7 @@ var (
 	textUnmarshaler = reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()
 )
 
-// expectation describes what v, a pointer, can be bound to.
+// expectation describes what v, a pointer, can hold.
 func expectation(v any) string {
 	t := reflect.TypeOf(v)
 	if t == nil || t.Kind() != reflect.Pointer {
@@ -170,7 +171,7 @@ func expectation(v any) string {
 	return typeName(t.Elem())
 }
 
-// typeName says in JSON's words what fits a Go type.
+// typeName says in JSON's terms what fits a Go type.
 func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -10,27 +10,27 @@ import (
 	"github.com/wsrouter/wsrouter/internal/scan"
 )
 
-// This file finds what does not fit, after encoding/json has refused a value. Its
-// errors are not read, since their texts and fields change from release to release;
-// what its decoder accepts does not. So the JSON is walked through once, beside the
-// type, and the first part is named that the decoder refuses. What it leaves to
-// others, as an UnmarshalJSON, is tried.
+// This file finds what does not fit after encoding/json has rejected a value. It
+// does not read the errors of encoding/json, because their texts and fields change
+// from release to release; what its decoder accepts does not. So it walks the JSON
+// once, alongside the type, and names the first part that the decoder rejects.
+// Where decoding is left to somebody else, such as an UnmarshalJSON, it tries.
 
 // explainer is one such walk.
 type explainer struct {
 	data  []byte
 	gaps  map[int]bool // where data has base64 for an attachment
-	path  []step       // to the value that is looked at
+	path  []step       // to the current value
 	types map[reflect.Type]*shape
 }
 
-// step is a member's name, or an index if that is nil.
+// step is a member's name, or an index if name is nil.
 type step struct {
 	name  []byte // a JSON string
 	index int
 }
 
-// shape is what the walk has to know of a type.
+// shape is what the walk needs to know about a type.
 type shape struct {
 	tried  bool             // the type decodes itself, or is tried for another reason
 	fields map[string]field // of a struct
@@ -58,10 +58,10 @@ func explain(data []byte, gaps map[int]bool, out any) *Error {
 	if _, err := x.value(scan.Space(data, 0), reflect.TypeOf(out).Elem()); err != nil {
 		return err
 	}
-	return &Error{"", "not as expected"} // an any with a pointer in it, say, to something that it does not fit
+	return &Error{"", "not as expected"} // for example an any that holds a pointer to something it does not fit
 }
 
-// value looks at the value at i, and returns the index after it.
+// value examines the value at i, and returns the index after it.
 func (x *explainer) value(i int, t reflect.Type) (end int, err *Error) {
 	s := x.shape(t)
 	for t.Kind() == reflect.Pointer && !s.tried && x.data[i] != 'n' {
@@ -108,7 +108,7 @@ func fits(raw []byte, t reflect.Type) bool {
 	return number && err == nil
 }
 
-// try has the decoder decode the value at i.
+// try lets the decoder decode the value at i.
 func (x *explainer) try(i int, t reflect.Type) (end int, err *Error) {
 	end = scan.Value(x.data, i)
 	if json.Unmarshal(x.data[i:end], reflect.New(t).Interface()) != nil {
@@ -133,7 +133,7 @@ func (x *explainer) object(i int, t reflect.Type, s *shape) (end int, err *Error
 	return i + 1, nil
 }
 
-// member looks at a member, whose value is at i.
+// member examines a member whose value is at i.
 func (x *explainer) member(name []byte, i int, t reflect.Type, s *shape) (end int, err *Error) {
 	if t.Kind() == reflect.Map {
 		if !keyFits(name, t.Key()) {
@@ -160,7 +160,7 @@ func keyFits(name []byte, t reflect.Type) bool {
 	return json.Unmarshal(object, reflect.New(reflect.MapOf(t, reflect.TypeFor[*int]())).Interface()) == nil
 }
 
-// quoted looks at a value of a field with the option "string".
+// quoted examines a value of a field with the option "string".
 func (x *explainer) quoted(i int, t reflect.Type) (end int, err *Error) {
 	end = scan.Value(x.data, i)
 	alone := reflect.StructOf([]reflect.StructField{{Name: "F", Type: t, Tag: `json:",string"`}})
@@ -171,8 +171,8 @@ func (x *explainer) quoted(i int, t reflect.Type) (end int, err *Error) {
 	return end, nil
 }
 
-// array looks at the elements; the decoder ignores those for which an array has no
-// room.
+// array examines the elements. The decoder ignores those that exceed the length of
+// an array.
 func (x *explainer) array(i int, t reflect.Type) (end int, err *Error) {
 	n := 0
 	for i = scan.Space(x.data, i+1); x.data[i] != ']'; n++ {
@@ -190,7 +190,7 @@ func (x *explainer) array(i int, t reflect.Type) (end int, err *Error) {
 	return i + 1, nil
 }
 
-// mismatch is the error for the value at i.
+// mismatch returns the error for the value at i.
 func (x *explainer) mismatch(i, end int, expected string) *Error {
 	if x.gaps[i] {
 		return &Error{x.place(), "expected " + expected + ", got bytes"}
@@ -198,11 +198,11 @@ func (x *explainer) mismatch(i, end int, expected string) *Error {
 	return mismatch(x.place(), expected, x.data[i:end])
 }
 
-// maxPath is the length in bytes from which on a path is cut: the sender chooses its
-// depth and names.
+// maxPath is the length in bytes above which a path is cut, because the sender
+// chooses its depth and names.
 const maxPath = 256
 
-// place is the path as text.
+// place returns the path as text.
 func (x *explainer) place() string {
 	var b strings.Builder
 	for _, s := range x.path {

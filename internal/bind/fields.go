@@ -8,18 +8,18 @@ import (
 	"unicode"
 )
 
-// field is one of a struct's, as encoding/json decodes into it.
+// field is a field of a struct, as encoding/json decodes into it.
 type field struct {
 	name   string
 	t      reflect.Type
 	index  []int
 	tagged bool
-	quoted bool // by the option "string"
+	quoted bool // has the option "string"
 }
 
-// fieldsOf returns the fields that encoding/json decodes into, by their names. Of
-// several of one name it is the least deeply embedded one, among those the one
-// that has its name by a tag; if there are still several it is none.
+// fieldsOf returns the fields that encoding/json decodes into, by name. If several
+// have the same name, the least deeply embedded one counts; among those, the one
+// whose name comes from a tag; if there are still several, none counts.
 func fieldsOf(t reflect.Type) map[string]field {
 	var list []field
 	visited := make(map[reflect.Type]bool)
@@ -52,8 +52,8 @@ func fieldsOf(t reflect.Type) map[string]field {
 	return dominant(list)
 }
 
-// newField describes the field i of a struct; an embedded one is a struct whose
-// fields are taken for those of the outer one. It is not ok if the decoder ignores
+// newField describes field i of a struct. embedded means that the field is a struct
+// whose fields count as fields of the outer one. ok is false if the decoder ignores
 // the field.
 func newField(outer field, i int) (f field, embedded, ok bool) {
 	sf := outer.t.Field(i)
@@ -77,12 +77,12 @@ func newField(outer field, i int) (f field, embedded, ok bool) {
 	return f, false, true
 }
 
-// literal reports whether the option "string" means something to a kind.
+// literal reports whether the option "string" has a meaning for a kind.
 func literal(k reflect.Kind) bool {
 	return k >= reflect.Bool && k <= reflect.Float64 || k == reflect.String
 }
 
-// validName reports whether a tag has a name that counts.
+// validName reports whether the name in a tag counts.
 func validName(name string) bool {
 	for _, r := range name {
 		if !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) {
@@ -121,8 +121,8 @@ func compareRank(a, b field) int {
 	return cmp.Or(cmp.Compare(len(a.index), len(b.index)), cmp.Compare(untagged(a), untagged(b)))
 }
 
-// findField looks for the name as it is, then for the first one that differs in
-// upper and lower case only.
+// findField looks for the exact name, then for the first one that only differs in
+// case.
 func findField(fields map[string]field, name string) (found field, ok bool) {
 	if found, ok = fields[name]; ok {
 		return found, true

@@ -12,18 +12,18 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// This file puts bytes that came beside the JSON where they belong. Where the
-// JSON has gaps stands base64 while it is decoded: that is what encoding/json
-// reads into a []byte, and what all others get that take a string. Only in an any
-// it stays a string, although it should be a []byte.
+// This file puts bytes that came beside the JSON where they belong. While the JSON
+// is decoded its gaps contain base64, which encoding/json turns into a []byte, and
+// which others that take a string get as it is. Only in an any it remains a string,
+// although it should be a []byte.
 //
-// Which anys those are is for encoding/json to say, whose rules for fields are not
-// to be written again here. So the JSON is decoded once more, into a value that is
-// thrown away, with marks in the gaps, strings that nobody else can have. Where
-// that value has a mark in an any the first one gets its bytes.
+// Which anys those are is up to encoding/json, whose rules for fields we do not
+// want to repeat. So the JSON is decoded once more, into a temporary value, with
+// marks in the gaps: strings that occur nowhere else. Where the temporary value has
+// a mark in an any, the first value gets the bytes.
 
-// markPrefix is drawn once per process; a mark is the base64 of the prefix and a
-// number.
+// markPrefix is drawn at random once per process. A mark is the base64 of the
+// prefix and a number.
 var markPrefix = rand.Text()
 
 func newMark(i int) string {
@@ -34,7 +34,7 @@ func restore(v payload.Value, bound reflect.Value) {
 	if restoreSome(v, bound, func(int) bool { return true }) {
 		return
 	}
-	for i := range v.Attachments { // one of them is in what has an UnmarshalJSON of its own, to which marks mean nothing
+	for i := range v.Attachments { // one of them is inside a type with its own UnmarshalJSON, to which marks mean nothing
 		restoreSome(v, bound, func(j int) bool { return i == j })
 	}
 }
@@ -62,17 +62,17 @@ func restoreSome(v payload.Value, bound reflect.Value, chosen func(i int) bool) 
 	return true
 }
 
-// restored are the bytes by their marks.
+// restored maps marks to bytes.
 type restored map[string][]byte
 
-// put walks through two values that were decoded from the same JSON, but for the
-// marks. What has an UnmarshalJSON of its own has what it made of base64.
+// put walks two values that were decoded from the same JSON, except for the marks.
+// A type with its own UnmarshalJSON keeps what it made of the base64.
 func (r restored) put(bound, marked reflect.Value) {
 	if bound.Type() == valueType {
 		r.putValue(bound, marked)
 		return
 	}
-	if bound.Type().PkgPath() != "" { // others have no methods
+	if bound.Type().PkgPath() != "" { // other types have no methods
 		if p := reflect.PointerTo(bound.Type()); p.Implements(unmarshaler) || p.Implements(textUnmarshaler) {
 			return
 		}
@@ -100,7 +100,7 @@ func (r restored) put(bound, marked reflect.Value) {
 		}
 	case reflect.Map:
 		for iter := marked.MapRange(); iter.Next(); {
-			elem := reflect.New(bound.Type().Elem()).Elem() // as those of a map cannot be set
+			elem := reflect.New(bound.Type().Elem()).Elem() // because elements of a map cannot be set
 			if was := bound.MapIndex(iter.Key()); was.IsValid() {
 				elem.Set(was)
 				r.put(elem, iter.Value())
@@ -112,7 +112,7 @@ func (r restored) put(bound, marked reflect.Value) {
 
 var valueType = reflect.TypeFor[payload.Value]()
 
-// putValue makes gaps of the marks in a Value that is a part of what was bound.
+// putValue turns marks into gaps, in a Value that is part of what was bound.
 func (r restored) putValue(bound, marked reflect.Value) {
 	if !bound.CanSet() {
 		return
@@ -122,7 +122,7 @@ func (r restored) putValue(bound, marked reflect.Value) {
 	for len(raw) > 0 {
 		i := max(bytes.IndexByte(raw, '"'), 0)
 		end := scan.String(raw, i)
-		if end < 0 { // there is no string any more
+		if end < 0 { // the string is gone
 			i, end = len(raw), len(raw)
 		}
 		whole.JSON = append(whole.JSON, raw[:i]...)
@@ -136,8 +136,8 @@ func (r restored) putValue(bound, marked reflect.Value) {
 	bound.Set(reflect.ValueOf(whole))
 }
 
-// putAny leaves alone an any that had a pointer before it was bound: encoding/json
-// has decoded into what that points to, and there strings stay base64.
+// putAny leaves an any alone if it held a pointer before it was bound:
+// encoding/json has decoded into what that points to, where strings stay base64.
 func (r restored) putAny(bound, marked reflect.Value) {
 	if bound.IsNil() || marked.IsNil() || bound.Elem().Type() != marked.Elem().Type() {
 		return

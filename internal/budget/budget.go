@@ -1,6 +1,6 @@
-// Package budget counts the bytes that are held for clients: by one link, and by
-// the process. It blocks nobody and calls nothing, it says what its caller has to
-// do next. All methods may be called concurrently, and most take no lock.
+// Package budget counts the bytes that are held for clients, by link and for the
+// process. It never blocks and calls nothing; it tells its caller what to do next.
+// All methods are safe for concurrent use, and most take no lock.
 package budget
 
 import (
@@ -12,22 +12,22 @@ import (
 type Pool struct {
 	limit   int64
 	held    atomic.Int64
-	merging sync.Mutex // guards who counts where
+	merging sync.Mutex // guards which account counts for which
 }
 
-// NewPool returns a pool for limit bytes.
+// NewPool returns a pool with a limit in bytes.
 func NewPool(limit int) *Pool { return &Pool{limit: int64(limit)} }
 
-// Over reports whether more is held than the pool is for.
+// Over reports whether more bytes are held than the limit.
 func (p *Pool) Over() bool { return p.held.Load() > p.limit }
 
 const (
 	// overrun is how many times the limit may wait while a call or a stream is
-	// open, for which what comes next may be needed.
+	// open, because that may need what comes next.
 	overrun = 4
 
-	// freeKept is how many bytes of what is kept are part of what every
-	// connection costs.
+	// freeKept is how many bytes of what is kept are included in the cost of every
+	// connection.
 	freeKept = 8 << 10
 
 	// handlerOverhead is what a running handler costs besides its message: its
@@ -35,44 +35,45 @@ const (
 	handlerOverhead = 1 << 10
 )
 
-// Verdict says how reading goes on.
+// Verdict says how reading continues.
 type Verdict uint8
 
 const (
 	Go    Verdict = iota
 	Pause         // until the account says resume
-	Over          // the client sends on and on while it is waited for
+	Over          // the client keeps sending while reading is extended for it
 )
 
-// Account counts what one link's client makes the process hold: messages from
-// their arrival until their handlers have returned, answers until somebody has
-// taken them, what is kept as long as the connection lasts, and what waits to be
-// sent. When too much waits, reading stops. But a handler may be waiting for just
-// what the client sends next: the answer to a call, the cancel of a stream. So
-// while one of those is open reading goes on, to four times the limit.
+// Account counts what the client of one link makes the process hold: messages, from
+// their arrival until their handlers have returned; answers, until somebody has
+// taken them; what is kept as long as the connection lasts; and what waits to be
+// sent. When too much waits, reading stops. But a handler may be waiting for
+// exactly what the client sends next: the answer to a call, or the cancel of a
+// stream. So while one of those is open, reading continues up to four times the
+// limit.
 type Account struct {
 	pool  *Pool
 	limit int64 // of what waits
-	large int64 // of what handlers that have yielded hold, as a quarter
+	large int64 // a quarter of what handlers that have yielded may hold
 
-	held    atomic.Int64 // all of it
+	held    atomic.Int64 // everything
 	out     atomic.Int64 // of it: the outbox
 	waiting atomic.Int64 // of it: messages whose handlers have not been called
 	answers atomic.Int64 // of it: answers that nobody has taken
 	yielded atomic.Int64 // of it: messages whose handlers have given up their turn
-	kept    atomic.Int64 // what is kept, freeKept included
+	kept    atomic.Int64 // what is kept, including freeKept
 	paused  atomic.Bool  // written with mu held
 	gone    atomic.Bool
 
-	heir  atomic.Pointer[Account] // what is counted here is counted there instead; nil if not
-	users int                     // that are counted here and have not left; guarded by Pool.merging
+	heir  atomic.Pointer[Account] // the account that counts for this one; nil if it counts itself
+	users int                     // how many accounts count here and have not left; guarded by Pool.merging
 
 	mu    sync.Mutex // guards what follows, and the decision to pause
-	open  int        // calls and streams
+	open  int        // open calls and streams
 	ended bool       // nothing is paused any more
 }
 
-// NewAccount returns an account of the pool, for limit bytes that wait, in
+// NewAccount returns an account of the pool. limit bounds the bytes that wait, in
 // messages of at most maxMessage bytes.
 func (p *Pool) NewAccount(limit, maxMessage int) *Account {
 	return &Account{pool: p, limit: int64(limit), large: int64(max(limit, maxMessage)), users: 1}
@@ -81,16 +82,16 @@ func (p *Pool) NewAccount(limit, maxMessage int) *Account {
 // left is added to what an account holds when it leaves the pool.
 const left = -1 << 62
 
-// hold counts bytes that begin or, negative, cease to be held.
+// hold counts bytes that start to be held or, if negative, are no longer held.
 func (a *Account) hold(n int) {
 	if now := a.held.Add(int64(n)); now > left/2 {
 		a.pool.held.Add(int64(n))
 	}
 }
 
-// Leave takes the account out of the pool: what it still holds, as user code or the
-// network does not let go of it yet, is not charged to others. Of accounts that are
-// merged the last one takes all with it. Leaving again does nothing.
+// Leave takes the account out of the pool. What it still holds, because user code
+// or the network has not released it yet, is not charged to others. Of merged
+// accounts the last one to leave takes all with it. Leaving again does nothing.
 func (a *Account) Leave() {
 	a.pool.merging.Lock()
 	defer a.pool.merging.Unlock()
@@ -103,10 +104,11 @@ func (a *Account) Leave() {
 	}
 }
 
-// Merge makes another account of the pool, whose reading is not paused, hold all that
-// this one holds, and will hold: what a client has by one link it has by the next one.
-// It reports false, and does nothing, for an account that has left the pool, or has
-// been merged, for two that are one already, and where the other is not in the pool.
+// Merge makes another account of the pool hold all that this one holds and will
+// hold: what a client has on one link it then has on the next. Reading of the other
+// must not be paused. Merge does nothing and reports false if this account has left
+// the pool or has been merged, if the two are one already, or if the other is not
+// in the pool.
 func (a *Account) Merge(into *Account) bool {
 	a.pool.merging.Lock()
 	defer a.pool.merging.Unlock()
@@ -123,7 +125,7 @@ func (a *Account) Merge(into *Account) bool {
 	return true
 }
 
-// current returns the account that counts for this one: mostly itself.
+// current returns the account that counts for this one, which is usually itself.
 func (a *Account) current() *Account {
 	for heir := a.heir.Load(); heir != nil; heir = a.heir.Load() {
 		a = heir
@@ -131,8 +133,8 @@ func (a *Account) current() *Account {
 	return a
 }
 
-// settle is called when something has been counted: if that was too late, as there
-// has been a Merge meanwhile, it is moved. It returns the account that counts.
+// settle is called after something has been counted. If a Merge came in between, it
+// moves what was counted. It returns the account that counts.
 func (a *Account) settle() *Account {
 	if a.heir.Load() == nil {
 		return a
@@ -154,7 +156,7 @@ func (a *Account) settle() *Account {
 // Gone reports whether the account has left the pool.
 func (a *Account) Gone() bool { return a.gone.Load() }
 
-// Held returns how many bytes are held, and how many of them are for sending.
+// Held returns how many bytes are held, and how many of them wait to be sent.
 func (a *Account) Held() (all, out int) {
 	a = a.current()
 	n := a.held.Load()
@@ -167,7 +169,7 @@ func (a *Account) Held() (all, out int) {
 // Waiting reports whether a message waits for its handler.
 func (a *Account) Waiting() bool { return a.current().waiting.Load() > 0 }
 
-// Out counts bytes that wait, or negative no longer, to be sent.
+// Out counts bytes that wait to be sent or, if negative, no longer do.
 func (a *Account) Out(n int) {
 	a = a.current()
 	a.out.Add(int64(n))
@@ -175,14 +177,14 @@ func (a *Account) Out(n int) {
 	a.settle()
 }
 
-// Tail counts bytes that were sent and are kept for a client that comes back.
+// Tail counts bytes that were sent and are kept for a client that may resume.
 func (a *Account) Tail(n int) {
 	a = a.current()
 	a.hold(n)
 	a.settle()
 }
 
-// Keep counts bytes that are kept for as long as the connection lasts.
+// Keep counts bytes that are kept as long as the connection lasts.
 func (a *Account) Keep(n int) {
 	a = a.current()
 	a.keep(n)
@@ -194,8 +196,8 @@ func (a *Account) keep(n int) {
 	a.hold(int(max(now-freeKept, 0) - max(now-int64(n)-freeKept, 0)))
 }
 
-// Wait counts a message that waits for its handler. A Pause that has not been
-// resumed holds, whatever Wait says of messages that come after it.
+// Wait counts a message that waits for its handler. A Pause stays in effect until
+// it is resumed, whatever Wait returns for later messages.
 func (a *Account) Wait(n int) Verdict {
 	a = a.current()
 	a.hold(n)
@@ -204,7 +206,7 @@ func (a *Account) Wait(n int) Verdict {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	was := a.paused.Swap(true) // before it is looked once more: those who let go decide by it
+	was := a.paused.Swap(true) // before the second look, because those who release bytes decide by it
 	verdict := a.verdictLocked(int64(n))
 	if was && verdict == Go {
 		return Pause // somebody is about to resume
@@ -213,7 +215,7 @@ func (a *Account) Wait(n int) Verdict {
 	return verdict
 }
 
-// verdictLocked decides when n bytes of a message have come.
+// verdictLocked decides when n bytes of a message have arrived.
 func (a *Account) verdictLocked(n int64) Verdict {
 	waiting := a.waiting.Load()
 	switch {
@@ -235,14 +237,14 @@ func (a *Account) Answer(n int) {
 	a.settle()
 }
 
-// Taken lets go of an answer that its caller has.
+// Taken releases an answer that its caller has taken.
 func (a *Account) Taken(n int) { a.Answer(-n) }
 
 // Answers returns how many bytes of answers nobody has taken.
 func (a *Account) Answers() int { return int(a.current().answers.Load()) }
 
-// Handle moves a message that waited into a handler's hand. It reports, as others
-// do, whether reading is to be resumed.
+// Handle moves a message that waited to its handler. Like other methods it reports
+// whether reading must be resumed.
 func (a *Account) Handle(n int) (resume bool) {
 	a = a.current()
 	a.hold(handlerOverhead)
@@ -257,7 +259,7 @@ func (a *Account) Drop(n int) (resume bool) {
 	return a.paused.Load() && a.reconsider(0)
 }
 
-// Yield moves a message from the hand of a handler that has given up its turn.
+// Yield moves a message whose handler has given up its turn.
 func (a *Account) Yield(n int) {
 	a = a.current()
 	a.yielded.Add(int64(n))
@@ -265,14 +267,14 @@ func (a *Account) Yield(n int) {
 }
 
 // Crowded reports whether handlers that have yielded hold too much for another
-// message beside theirs.
+// message.
 func (a *Account) Crowded(n int) bool {
 	a = a.current()
 	yielded := a.yielded.Load()
 	return yielded > 0 && (yielded+int64(n))/overrun >= a.large
 }
 
-// Done lets go of a message whose handler has returned.
+// Done releases a message whose handler has returned.
 func (a *Account) Done(n int, yielded bool) {
 	a = a.current()
 	if yielded {
@@ -282,14 +284,14 @@ func (a *Account) Done(n int, yielded bool) {
 	a.settle()
 }
 
-// Forget lets go of a message that was dropped.
+// Forget releases a message that was dropped.
 func (a *Account) Forget(n int) { a.Tail(-n) }
 
-// Open counts calls and streams that are open, for which reading has to go on.
+// Open counts open calls and streams, for which reading must continue.
 func (a *Account) Open(n int) (resume bool) { return a.reconsider(n) }
 
-// reconsider lets reading go on even if more than four times the limit waits: that
-// is a single message, which was let in, and Over is for what comes next.
+// reconsider lets reading continue even if more than four times the limit waits:
+// that is a single message, which was let in, and Over is for what comes next.
 func (a *Account) reconsider(open int) (resume bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -304,7 +306,7 @@ func (a *Account) reconsider(open int) (resume bool) {
 	return true
 }
 
-// End lets nothing be paused any more.
+// End ensures that nothing is paused from now on.
 func (a *Account) End() (resume bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

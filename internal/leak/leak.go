@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Main is what a package's TestMain does: it runs the tests, without the logs of
-// the default logger, and exits.
+// Main is meant for TestMain: it runs the tests, without the output of the default
+// logger, and exits.
 func Main(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
@@ -23,10 +23,10 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// leaked gives goroutines that are about to end a moment, and returns the stacks
-// of those that do not.
+// leaked gives goroutines that are about to end some time to do so, and returns the
+// stacks of those that do not.
 func leaked() (stacks string) {
-	for range 1500 { // a closing handshake that is not answered takes 5 s
+	for range 1500 { // an unanswered closing handshake takes 5 s
 		buf := make([]byte, 1<<20)
 		stacks = ""
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// hold binds a socket that does not listen. On Linux that keeps the port from all
-// but those who name it and set SO_REUSEADDR, which servers do.
+// hold binds a socket that does not listen. On Linux that reserves the port for
+// those who name it and set SO_REUSEADDR, as servers do.
 func hold() (addr string, release func(), err error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
-// TestHold: nobody answers there, nobody else gets the port, and servers do, one
-// after another, until the test has ended.
+// TestHold checks that nobody answers at the address and nobody else gets the port,
+// but that servers can listen there, one after another, until the test has ended.
 func TestHold(t *testing.T) {
 	var unused string
 	t.Run("held", func(t *testing.T) {
@@ -28,7 +28,8 @@ func TestHold(t *testing.T) {
 	require.NoError(t, connectFrom(t, unused), "it is free when the test has ended")
 }
 
-// connectFrom is a client at an address. Clients do not set SO_REUSEADDR.
+// connectFrom connects as a client with that address. Clients do not set
+// SO_REUSEADDR.
 func connectFrom(t *testing.T, addr string) error {
 	t.Helper()
 	server, err := net.Listen("tcp", "127.0.0.1:0")
@@ -43,7 +44,7 @@ func connectFrom(t *testing.T, addr string) error {
 	return err
 }
 
-// serveOnce is a server there that has a client, and ends.
+// serveOnce serves one client there, and ends.
 func serveOnce(t *testing.T, addr string) {
 	t.Helper()
 	server, err := net.Listen("tcp", addr)

@@ -1,12 +1,13 @@
-// Package loopback finds addresses for servers that tests start: as processes that
-// cannot say where they listen, or that come back to where they were.
+// Package loopback finds addresses for servers that tests start: processes that
+// cannot say where they listen, or servers that restart at the same address.
 package loopback
 
 import "testing"
 
-// Hold returns an address of this machine on which nobody listens. It is for a
-// server that the test starts there, once or several times: until the test ends
-// no other socket gets its port, be it of a listener or of a client that takes any.
+// Hold returns an address of this machine at which nobody listens, for a server
+// that the test starts there, once or repeatedly. Until the test ends no other
+// socket gets its port, neither that of a listener nor that of a client that takes
+// any port.
 func Hold(tb testing.TB) (addr string) {
 	tb.Helper()
 	addr, release, err := hold()

@@ -1,9 +1,9 @@
-// Package membership makes a node a member of a broker's cluster, and keeps what it
-// emits until it is one.
+// Package membership makes a node a member of a broker's cluster, and until then
+// keeps what the node emits.
 //
-// Whatever the Broker does, nobody waits for it without a bound, and an emit not at
-// all: the Broker is asked to subscribe, and to let go, by goroutines of the
-// membership, and never called with its lock held.
+// Whatever the Broker does, nobody waits for it without a bound, and emits do not
+// wait at all: goroutines of the membership ask the Broker to subscribe and to
+// close, and never while holding its lock.
 //
 //	outside ─► joining ─┬─► joined ─┐
 //	   │          │     └─► failed ─┤
@@ -23,11 +23,12 @@ import (
 )
 
 const (
-	// JoinWait is how long Wait, Find and operations on rooms wait for a Broker that
-	// subscribes. Emits are kept meanwhile, and after that.
+	// JoinWait is how long Wait, Find and operations on rooms wait for a Broker
+	// that is subscribing. Emits are kept until it has subscribed, even beyond
+	// JoinWait.
 	JoinWait = 5 * time.Second
 
-	// MaxKept is how many bytes of emits are kept for a Broker that subscribes.
+	// MaxKept is how many bytes of emits are kept for a Broker that is subscribing.
 	MaxKept = 1 << 20
 )
 
@@ -35,13 +36,14 @@ type state uint8
 
 const (
 	outside state = iota // nobody has needed other nodes yet
-	joining              // the Broker was asked to subscribe
+	joining              // the Broker has been asked to subscribe
 	joined
-	failed // the Broker said never
+	failed // the Broker has refused
 	left
 )
 
-// Membership is that of one node. All methods may be called concurrently.
+// Membership is the membership of one node. All methods are safe for concurrent
+// use.
 type Membership struct {
 	broker broker.Broker
 	node   broker.Node
@@ -50,24 +52,24 @@ type Membership struct {
 
 	mu       sync.Mutex // guards what follows
 	state    state
-	sub      broker.Subscription // while it is joined
-	kept     []*broker.Operation // emits from while it is joining, in order
+	sub      broker.Subscription // while joined
+	kept     []*broker.Operation // emits since joining began, in order
 	bytes    int                 // of kept
-	settled  chan struct{}       // from joining on; closed when that is over
-	ctx      context.Context     // from joining on; ends when it leaves
+	settled  chan struct{}       // from joining on; closed when joining is over
+	ctx      context.Context     // from joining on; ends when the node leaves
 	cancel   context.CancelFunc  // ends ctx
-	patience <-chan struct{}     // from joining on; closed when nobody is to wait for it any more
-	gone     chan struct{}       // from left on; closed when the Broker has let go of it
+	patience <-chan struct{}     // from joining on; closed when nobody should wait any longer
+	gone     chan struct{}       // once left; closed when the Broker has let go of the node
 }
 
-// New returns the membership of a node that is outside. Without a Broker, which may be
-// nil, it stays there. What goes wrong is logged where nobody is told, and emits that
-// were not published, as there is no subscription, are counted in lost.
+// New returns the membership of a node that is outside. b may be nil; then the node
+// stays outside. Failures that no caller is told are logged, and emits that were
+// not published for lack of a subscription are counted in lost.
 func New(b broker.Broker, node broker.Node, log *slog.Logger, lost *atomic.Int64) *Membership {
 	return &Membership{broker: b, node: node, log: log, lost: lost}
 }
 
-// Join asks the Broker to subscribe the node, unless that was done. It does not wait.
+// Join asks the Broker to subscribe the node, once. It does not wait.
 func (m *Membership) Join() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -85,20 +87,20 @@ func (m *Membership) Join() {
 func (m *Membership) subscribe(ctx context.Context) {
 	sub, err := m.broker.Subscribe(ctx, m.node)
 	if err != nil {
-		m.log.Error("wsrouter: not subscribed, other nodes are not reached", "err", err)
+		m.log.Error("wsrouter: Broker did not subscribe, other nodes are not reached", "err", err)
 	}
 	kept, now := m.settle(sub)
 	for len(kept) > 0 {
 		m.publishKept(sub, kept)
 		kept, now = m.settle(sub)
 	}
-	if now == left { // while it was joining; later than that Leave sees to it
+	if now == left { // left while it was joining; after that Leave closes it
 		m.unsubscribe(sub)
 	}
 }
 
-// settle ends joining if nothing is kept, and says in what; otherwise it returns what
-// is kept, which has to be published first.
+// settle ends joining if nothing is kept, and returns the new state; otherwise it
+// returns what is kept, which must be published first.
 func (m *Membership) settle(sub broker.Subscription) (kept []*broker.Operation, now state) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -124,17 +126,17 @@ func (m *Membership) publishKept(sub broker.Subscription, kept []*broker.Operati
 	}
 	for _, op := range kept {
 		if err := sub.Publish(op); err != nil && !errors.Is(err, broker.ErrUnreached) {
-			m.log.Error("wsrouter: not published", "event", op.Event, "err", err)
+			m.log.Error("wsrouter: publishing failed", "event", op.Event, "err", err)
 		}
 	}
 }
 
-// Wait waits until it is known whether there are other nodes, and joins them if
-// nobody has; until ctx ends, but for JoinWait at most.
+// Wait waits until it is known whether there are other nodes. It joins them if
+// nobody has. It returns when ctx ends, and after JoinWait at the latest.
 func (m *Membership) Wait(ctx context.Context) { m.subscription(ctx) }
 
-// subscription returns the node's, after [Membership.Wait]. Nil means that there is
-// none.
+// subscription returns the node's subscription after [Membership.Wait], or nil if
+// there is none.
 func (m *Membership) subscription(ctx context.Context) broker.Subscription {
 	m.Join()
 	sub, settled, patience := m.now()
@@ -150,7 +152,7 @@ func (m *Membership) subscription(ctx context.Context) broker.Subscription {
 	return sub
 }
 
-// now returns the subscription, and while the node is joining what to wait for.
+// now returns the subscription and, while the node is joining, what to wait for.
 func (m *Membership) now() (sub broker.Subscription, settled, patience <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -160,10 +162,10 @@ func (m *Membership) now() (sub broker.Subscription, settled, patience <-chan st
 	return nil, m.settled, m.patience
 }
 
-// Publish hands an operation to the other nodes, and joins them if nobody has. An
-// emit never waits: it is kept for when the node has joined. Others wait for that,
-// for JoinWait at most. Errors are those of [broker.Subscription], and
-// [broker.ErrUnreached] where there is none.
+// Publish hands an operation to the other nodes. It joins them if nobody has. An
+// emit never waits: it is kept until the node has joined. Other operations wait for
+// that, for JoinWait at most. Errors are those of [broker.Subscription], and
+// [broker.ErrUnreached] if there is no subscription.
 func (m *Membership) Publish(op *broker.Operation) error {
 	if op.Kind == broker.OpEmit {
 		return m.emit(op)
@@ -188,8 +190,8 @@ func (m *Membership) emit(op *broker.Operation) error {
 	return sub.Publish(op)
 }
 
-// keep keeps an emit while the node is joining, as far as there is room. Else it
-// returns the subscription, nil if there is none.
+// keep keeps an emit while the node is joining and there is room. Otherwise it
+// returns the subscription, or nil if there is none.
 func (m *Membership) keep(op *broker.Operation) (kept bool, sub broker.Subscription) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -205,8 +207,8 @@ func (m *Membership) keep(op *broker.Operation) (kept bool, sub broker.Subscript
 	return true, nil
 }
 
-// Find asks the other nodes, see [broker.Finder], and waits as Wait does. The error is
-// [broker.ErrUnreached] where there is no subscription that can.
+// Find asks the other nodes, see [broker.Finder], and waits like Wait. The error is
+// [broker.ErrUnreached] if there is no subscription that can ask them.
 func (m *Membership) Find(ctx context.Context, s broker.Selection) ([]broker.Member, error) {
 	finder, ok := m.subscription(ctx).(broker.Finder)
 	if !ok {
@@ -219,8 +221,8 @@ func (m *Membership) Find(ctx context.Context, s broker.Selection) ([]broker.Mem
 	return found, err
 }
 
-// Leave ends the membership forever, beside whoever calls it. What it returns is
-// closed when the Broker has let go.
+// Leave ends the membership for good. It does not wait; the channel is closed when
+// the Broker has let go of the node.
 func (m *Membership) Leave() (gone <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -230,7 +232,7 @@ func (m *Membership) Leave() (gone <-chan struct{}) {
 	}
 	m.state, m.sub, m.gone = left, nil, make(chan struct{})
 	switch was {
-	case joining: // subscribe sees to it
+	case joining: // subscribe closes it
 		m.cancel()
 	case joined:
 		m.cancel()
@@ -247,6 +249,6 @@ func (m *Membership) unsubscribe(sub broker.Subscription) {
 		return
 	}
 	if err := sub.Close(); err != nil {
-		m.log.Error("wsrouter: subscription not closed", "err", err)
+		m.log.Error("wsrouter: closing the Broker's subscription failed", "err", err)
 	}
 }

@@ -192,8 +192,8 @@ func TestNobodyWaitsLong(t *testing.T) {
 	})
 }
 
-// TestLeaveWhileJoining: whoever waits is let go, and a subscription that comes late
-// is closed.
+// TestLeaveWhileJoining checks that those who wait are released, and that a late
+// subscription is closed.
 func TestLeaveWhileJoining(t *testing.T) {
 	for name, heeds := range map[string]bool{"the Broker heeds the context": true, "it does not": false} {
 		t.Run(name, func(t *testing.T) {
@@ -249,8 +249,8 @@ func TestOneEmitIsKeptHoweverLong(t *testing.T) {
 	})
 }
 
-// TestComplaints: of what nobody is told there is a line, but for what only was not
-// reached, which the Broker counts.
+// TestComplaints checks that failures nobody is told are logged, except what was
+// merely not reached, which the Broker counts.
 func TestComplaints(t *testing.T) {
 	for failing, lines := range map[error]int{errBroker: 2, broker.ErrUnreached: 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -281,8 +281,9 @@ func TestFind(t *testing.T) {
 	<-m.Leave()
 }
 
-// TestRace: of emits by many while a node joins each is published, those of one
-// goroutine in order, and the subscription is closed once.
+// TestRace checks that while a node joins, each of many goroutines' emits is
+// published, those of one goroutine in order, and that the subscription is closed
+// once.
 func TestRace(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
@@ -317,8 +318,8 @@ func TestRace(t *testing.T) {
 	}
 }
 
-// TestLeaveAsItSettles: a node that leaves in the very moment in which the Broker has
-// answered is let go once, whatever the answer was.
+// TestLeaveAsItSettles checks that a node which leaves just when the Broker answers
+// is closed once, whatever the answer was.
 func TestLeaveAsItSettles(t *testing.T) {
 	for i := range 2000 {
 		f := &fake{subscribing: make(chan struct{}), never: i%2 == 0}

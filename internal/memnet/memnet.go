@@ -1,5 +1,5 @@
-// Package memnet is a network in memory, for tests: an HTTP server whose connections
-// have no buffer, and work in a testing/synctest bubble.
+// Package memnet is an in-memory network for tests: an HTTP server whose
+// connections have no buffer and work in a testing/synctest bubble.
 package memnet
 
 import (
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Network is a listener that dials itself.
+// Network is a listener that connects to itself.
 type Network struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -22,7 +22,7 @@ func Serve(tb testing.TB, h http.Handler) *Network {
 	return ServeBy(tb, &http.Server{Handler: h})
 }
 
-// ServeBy serves by a server until tb's cleanup, which closes it.
+// ServeBy serves with the given server until tb's cleanup, which closes the server.
 func ServeBy(tb testing.TB, server *http.Server) *Network {
 	n := &Network{conns: make(chan net.Conn), closed: make(chan struct{})}
 	go server.Serve(n)

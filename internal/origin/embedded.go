@@ -2,8 +2,9 @@ package origin
 
 import "net/http"
 
-// Embedded reports whether a page of somebody else's makes a browser ask by a way
-// that sends no Origin: as an image, say, or in a frame (W3C Fetch Metadata).
+// Embedded reports whether somebody else's page makes a browser send the request in
+// a way that has no Origin, for example as an image or in a frame (W3C Fetch
+// Metadata).
 func Embedded(h http.Header) bool {
 	switch h.Get("Sec-Fetch-Mode") {
 	case "no-cors":

@@ -1,5 +1,5 @@
-// Package origin parses and compares web origins (RFC 6454): the scheme, host and
-// port of the page that a browser's request comes from.
+// Package origin parses and compares web origins (RFC 6454): scheme, host and port
+// of the page that makes a browser send a request.
 package origin
 
 import (
@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// Origin is where a page comes from, in lower case. Its port is always there where
-// the scheme has a default one. The zero Origin is an opaque one, which browsers
-// call "null", and anything that is none.
+// Origin says where a page comes from, in lower case. The port is always set if the
+// scheme has a default one. The zero Origin is an opaque origin, which browsers
+// call "null", and also stands for what is not an origin.
 type Origin struct{ scheme, host, port string }
 
-// Parse reads an Origin header. WebSocket schemes, which some clients that are no
-// browsers write, are those of HTTP.
+// Parse parses an Origin header. WebSocket schemes, which some clients other than
+// browsers send, count as those of HTTP.
 func Parse(header string) Origin {
 	scheme, authority, ok := strings.Cut(strings.ToLower(header), "://")
 	if !ok || scheme == "" {
@@ -36,9 +36,10 @@ func Parse(header string) Origin {
 	return Origin{scheme, host, port}
 }
 
-// SameAs reports whether a page of o is served by whoever got a request with that
-// Host header. A request without TLS may have come over a proxy's: then the scheme
-// is believed, as browsers let no page of https connect without TLS.
+// SameAs reports whether a page of o is served by the server that got a request
+// with that Host header. A request without TLS may have reached a proxy with TLS;
+// then the scheme is believed, because browsers let no page of https connect
+// without TLS.
 func (o Origin) SameAs(hostHeader string, tls bool) bool {
 	if o.scheme != "https" && (tls || o.scheme != "http") {
 		return false
@@ -53,7 +54,7 @@ func (o Origin) SameAs(hostHeader string, tls bool) bool {
 // file is the scheme of pages without a host.
 const file = "file"
 
-// web returns the scheme that a page has which connects by the given one.
+// web returns the scheme of a page that connects with the given scheme.
 func web(scheme string) string {
 	switch scheme {
 	case "ws":
@@ -76,8 +77,9 @@ func defaultPort(scheme string) string {
 
 var errHost = errors.New("no host")
 
-// split takes host and port apart; no port is "". An IPv6 address loses its
-// brackets and gets its one spelling. Else brackets are those of a pattern.
+// split separates host and port; without a port the latter is "". An IPv6 address
+// loses its brackets and is written in its canonical form. Other brackets are those
+// of a pattern.
 func split(authority string) (host, port string, err error) {
 	host = authority
 	if colon := strings.LastIndexByte(authority, ':'); colon > strings.LastIndexByte(authority, ']') {
@@ -89,7 +91,7 @@ func split(authority string) (host, port string, err error) {
 	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
 		if addr, err := netip.ParseAddr(host[1 : len(host)-1]); err == nil && addr.Is6() {
 			if addr.Zone() != "" {
-				return "", "", errors.New("no page has a zone in its address")
+				return "", "", errors.New("an IPv6 address of a page has no zone")
 			}
 			return addr.String(), port, nil
 		}
@@ -106,15 +108,16 @@ type Pattern struct {
 	scheme, host, port string // each a pattern of path.Match; an empty port is the default one
 }
 
-// ParsePattern reads scheme://host:port, where each part is a pattern of path.Match.
-// Without a scheme it is http and https, without a port the scheme's own. "*" is all
-// origins, and "null" the opaque ones. What no browser sends is an error, unless it
-// can only mean one thing: blanks around it, a slash after it, a WebSocket scheme.
+// ParsePattern parses scheme://host:port, where each part is a pattern of
+// path.Match. Without a scheme it stands for http and https, without a port for the
+// scheme's default. "*" stands for all origins, "null" for opaque ones. What no
+// browser sends is an error, unless it can only mean one thing: blanks around it, a
+// slash after it, or a WebSocket scheme.
 func ParsePattern(text string) (Pattern, error) {
 	s := strings.ToLower(strings.TrimSpace(text))
 	switch s {
 	case "":
-		return Pattern{}, errors.New("it is empty")
+		return Pattern{}, errors.New("empty pattern")
 	case "*":
 		return Pattern{all: true}, nil
 	case "null":
@@ -135,7 +138,7 @@ func ParsePattern(text string) (Pattern, error) {
 	return p, err
 }
 
-// check finds what can match no origin.
+// check finds what cannot match any origin.
 func (p *Pattern) check() error {
 	for _, part := range []string{p.scheme, p.host, p.port} {
 		if _, err := path.Match(part, ""); err != nil {
@@ -158,7 +161,7 @@ func (p *Pattern) check() error {
 	case p.port == "" || err != nil && hasMeta(p.port):
 		return nil
 	case err != nil || port < 0 || port > 65535:
-		return fmt.Errorf("no port %q", p.port)
+		return fmt.Errorf("invalid port %q", p.port)
 	}
 	if p.port = strconv.Itoa(port); p.port == defaultPort(p.scheme) {
 		p.port = "" // matched in any case
@@ -166,8 +169,8 @@ func (p *Pattern) check() error {
 	return nil
 }
 
-// isHost reports whether a pattern may match a host: path.Match's signs may stand
-// in it, but nothing else that a host has not.
+// isHost reports whether a pattern may match a host. It may have the special
+// characters of path.Match, but no others that a host cannot have.
 func isHost(pattern string) bool {
 	if _, err := netip.ParseAddr(pattern); err == nil {
 		return true
@@ -182,7 +185,7 @@ func isHost(pattern string) bool {
 
 func hasMeta(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
-// Match reports whether the origin is one of the pattern's.
+// Match reports whether the pattern matches the origin.
 func (p Pattern) Match(o Origin) bool {
 	if p.all || p == (Pattern{}) || o == (Origin{}) {
 		return p.all || p == (Pattern{}) && o == (Origin{})
@@ -199,11 +202,12 @@ func match(pattern, s string) bool {
 	return ok
 }
 
-// matchHost takes an IPv6 address for no pattern: it has been parsed on both sides.
+// matchHost does not treat an IPv6 address as a pattern: both sides have been
+// parsed.
 func matchHost(pattern, host string) bool { return pattern == host || match(pattern, host) }
 
-// Open reports whether somebody whom the pattern does not name may have a page of
-// it: everybody can have a host of some name, but for the end of it.
+// Open reports whether somebody whom the pattern does not name may have a matching
+// page. Anybody can have a host with some name, except for its end.
 func (p Pattern) Open() bool {
 	last := p.host[strings.LastIndexByte(p.host, '.')+1:]
 	return p.all || p == (Pattern{}) || p.scheme == file || hasMeta(last)

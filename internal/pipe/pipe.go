@@ -1,5 +1,5 @@
-// Package pipe is a connection in memory: two ends, of which each is the transport
-// of a link.
+// Package pipe implements a connection in memory. It has two ends, each of which is
+// the transport of a link.
 package pipe
 
 import (
@@ -13,8 +13,8 @@ import (
 )
 
 // Pipe is one end of a connection. It has no buffer: a frame is handed from the
-// writer of one end to the reader of the other. It waits on channels only, so
-// that a testing/synctest bubble sees when everything is blocked.
+// writer at one end to the reader at the other. It only waits on channels, so that
+// a testing/synctest bubble notices when everything is blocked.
 type Pipe struct {
 	adapter.Gate
 	limits adapter.Limits
@@ -26,7 +26,7 @@ type Pipe struct {
 	shared *ending
 }
 
-// ending is how a pipe ended, for both ends.
+// ending says how a pipe ended, for both ends.
 type ending struct {
 	once sync.Once
 	done chan struct{}
@@ -36,7 +36,7 @@ type ending struct {
 	reason string
 }
 
-// New returns the two ends of a connection, with the limits of each.
+// New returns the two ends of a connection, each with its limits.
 func New(a, b adapter.Limits) (*Pipe, *Pipe) {
 	shared := &ending{done: make(chan struct{})}
 	end := func(limits adapter.Limits) *Pipe {
@@ -53,10 +53,10 @@ func New(a, b adapter.Limits) (*Pipe, *Pipe) {
 	return p, q
 }
 
-// Attach tells the end its link, before anything is read or written.
+// Attach sets the end's link. Call it before anything is read or written.
 func (p *Pipe) Attach(l adapter.Link) { p.link = l }
 
-// Read returns the next frame, or how the pipe ends.
+// Read returns the next frame, or how the pipe ended.
 func (p *Pipe) Read() (data []byte, text bool, end *adapter.End) {
 	for {
 		select {
@@ -64,7 +64,7 @@ func (p *Pipe) Read() (data []byte, text bool, end *adapter.End) {
 			if len(data) > p.limits.MaxMessage {
 				return nil, false, &adapter.End{Code: 1009, Reason: "message too big", Cause: adapter.CauseProtocol}
 			}
-			return bytes.Clone(data), true, nil // broadcasts share their bytes
+			return bytes.Clone(data), true, nil // because broadcasts share their bytes
 		case <-p.pings:
 			p.link.Alive()
 			offer(p.peer.pongs)
@@ -76,8 +76,8 @@ func (p *Pipe) Read() (data []byte, text bool, end *adapter.End) {
 	}
 }
 
-// Write implements [adapter.Transport]: it hands over frames while the peer waits
-// for them, and leaves the others to a goroutine.
+// Write implements [adapter.Transport]. It hands over frames as long as the peer
+// waits for them, and leaves the rest to a goroutine.
 func (p *Pipe) Write(batch []adapter.Frame) (pending bool, err error) {
 	select {
 	case <-p.shared.done:
@@ -95,7 +95,7 @@ func (p *Pipe) Write(batch []adapter.Frame) (pending bool, err error) {
 	return false, nil
 }
 
-// Send hands one frame to the peer, however long that takes. It reports false when
+// Send hands one frame to the peer, however long that takes. It reports false if
 // the pipe has ended.
 func (p *Pipe) Send(data []byte) bool {
 	select {

@@ -13,7 +13,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/pipe"
 )
 
-// link notes what a pipe tells.
+// link records what a pipe reports.
 type link struct {
 	adapter.Link
 	alive    int
@@ -39,8 +39,8 @@ func frames(texts ...string) (batch []adapter.Frame) {
 	return batch
 }
 
-// TestWrite: what the peer does not wait for is pending, until it has read all, or
-// WriteTimeout is over, or the pipe has ended.
+// TestWrite checks that what the peer does not wait for is pending, until the peer
+// has read all of it, WriteTimeout is over, or the pipe has ended.
 func TestWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client, l := newPipe()
@@ -83,8 +83,8 @@ func TestWrite(t *testing.T) {
 	})
 }
 
-// TestShared: a broadcast's bytes are not those that a reader gets, who may keep and
-// change them.
+// TestShared checks that a reader does not get the bytes of a broadcast themselves,
+// because it may keep and change them.
 func TestShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client, l := newPipe()
@@ -100,7 +100,7 @@ func TestShared(t *testing.T) {
 func TestPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client, l := newPipe()
-		for range 3 { // while nobody reads they are one
+		for range 3 { // while nobody reads they count as one
 			server.Ping()
 		}
 		go client.Read()
@@ -108,12 +108,12 @@ func TestPing(t *testing.T) {
 		require.Equal(t, 1, l.alive, "the ping is life to the peer")
 		go server.Read()
 		synctest.Wait()
-		require.Equal(t, 2, l.alive, "and the pong to us")
+		require.Equal(t, 2, l.alive, "and the pong is life to us")
 		server.Abort()
 	})
 }
 
-// TestEnd: the first end counts, for both ends.
+// TestEnd checks that the first end counts, for both ends.
 func TestEnd(t *testing.T) {
 	server, client, _ := newPipe()
 	server.Close(adapter.End{Code: 4000, Reason: "enough"})

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// TestTransport holds the pipe to what adapters promise.
+// TestTransport checks that the pipe keeps the promises of a transport.
 func TestTransport(t *testing.T) {
 	wsroutertest.TestTransport(t, wsroutertest.TransportAdapter{
 		Serve: func(tb testing.TB, host adapter.Host) func() *wsroutertest.TransportPeer {
@@ -25,7 +25,7 @@ func TestTransport(t *testing.T) {
 	})
 }
 
-// nobody is the link of an end that is not a host's.
+// nobody is the link of an end that belongs to no host.
 type nobody struct{ adapter.Link }
 
 func (nobody) Alive() {}

@@ -1,5 +1,6 @@
-// Package quota says how much a client may still do: of what comes back with time,
-// and of what it pays for with bytes. It is passive, and starts full.
+// Package quota says how much a client may still do, either of what time
+// replenishes or of what the client pays for with bytes. It is passive, and starts
+// full.
 package quota
 
 import (
@@ -7,16 +8,16 @@ import (
 	"time"
 )
 
-// Bucket is what may be done at once, size times, and comes back with time. Its
-// methods may be called concurrently. The zero bucket is full.
+// Bucket is a token bucket: size actions at once, replenished over time. Its
+// methods are safe for concurrent use. The zero Bucket is full.
 type Bucket struct {
 	mu     sync.Mutex // guards what follows
 	left   float64
 	filled time.Time
 }
 
-// Take takes one of size, of which rate come back each second. It reports false if
-// none is left.
+// Take takes one of size tokens, of which rate come back each second. It reports
+// false if none is left.
 func (b *Bucket) Take(size int, rate float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Tally counts by reason, and lets one of each reason a minute be logged: what
-// strangers cause may happen as often as they like. Its methods may be called
-// concurrently. The zero Tally has counted none.
+// Tally counts by reason, and allows one log line a minute for each: what strangers
+// cause may happen any number of times. Its methods are safe for concurrent use.
+// The zero Tally is empty.
 type Tally[R comparable] struct {
 	mu sync.Mutex // guards of
 	of map[R]*tallied
@@ -19,8 +19,8 @@ type tallied struct {
 	logged time.Time
 }
 
-// Add counts one. It reports whether that is to be logged, and how many were not
-// since the one before.
+// Add counts one. It reports whether to log it, and how many were not logged since
+// the last.
 func (t *Tally[R]) Add(reason R, now time.Time) (show bool, more int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -41,7 +41,7 @@ func (t *Tally[R]) Add(reason R, now time.Time) (show bool, more int64) {
 	return true, more
 }
 
-// Load returns the counts, nil if there are none.
+// Load returns the counts, or nil if there are none.
 func (t *Tally[R]) Load() map[R]int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

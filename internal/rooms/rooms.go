@@ -1,8 +1,8 @@
 // Package rooms knows the members of one namespace and the rooms they are in.
 //
-// It is passive: nothing is sent and no code of a caller runs under its locks,
-// which are held for looking up and copying only. What is done under the lock that
-// all share is linear in what is there plus what is named.
+// It is passive: it sends nothing, and calls no code of its callers under its
+// locks, which are only held for looking up and copying. The time under the shared
+// lock is linear in what is there plus what is named.
 package rooms
 
 import (
@@ -26,8 +26,8 @@ var (
 // MaxNames is how many names a selection may have.
 const MaxNames = 10_000
 
-// idLength is that of all ids: Socket.IO's servers in sharded clusters tell ids
-// from rooms by it.
+// idLength is the length of all ids. Socket.IO servers in sharded clusters use it
+// to tell ids from rooms.
 const idLength = 20
 
 // NewID returns a random id: "~" and 19 characters of base64url.
@@ -39,7 +39,7 @@ func NewID() string {
 	return string(id)
 }
 
-// IsID reports whether a name has the shape of the ids that NewID returns.
+// IsID reports whether a name has the form of the ids that NewID returns.
 func IsID(name string) bool {
 	if len(name) != idLength || name[0] != '~' {
 		return false
@@ -54,7 +54,7 @@ func IsID(name string) bool {
 	return true
 }
 
-// Registry is a namespace. All methods may be called concurrently.
+// Registry is a namespace. All methods are safe for concurrent use.
 type Registry[T any] struct {
 	maxRooms, maxName int
 
@@ -63,8 +63,8 @@ type Registry[T any] struct {
 	waiting index[T]
 }
 
-// index finds members by their ids and rooms. A member is in one of a Registry's at
-// most, with all its rooms.
+// index finds members by id and room. A member is in at most one index of a
+// Registry, with all its rooms.
 type index[T any] struct {
 	members map[string]*Member[T]
 	rooms   map[string]map[*Member[T]]struct{}
@@ -74,8 +74,8 @@ func newIndex[T any]() index[T] {
 	return index[T]{make(map[string]*Member[T]), make(map[string]map[*Member[T]]struct{})}
 }
 
-// New returns a registry in which a member may be in that many rooms, with names
-// of at most maxName bytes.
+// New returns a registry in which a member may be in maxRooms rooms, whose names
+// have at most maxName bytes.
 func New[T any](maxRooms, maxName int) *Registry[T] {
 	return &Registry[T]{maxRooms: maxRooms, maxName: maxName, inside: newIndex[T](), waiting: newIndex[T]()}
 }
@@ -87,14 +87,14 @@ func New[T any](maxRooms, maxName int) *Registry[T] {
 type phase uint8
 
 const (
-	outside phase = iota // it may join rooms, and is in none yet for others
-	waiting              // it is selected where rooms are named and those who wait are wanted
-	inside               // it is selected
-	removed              // it is not selected any more, its rooms can be read
-	gone                 // it has none
+	outside phase = iota // it may join rooms, which others do not see yet
+	waiting              // selected where rooms are named and those who wait are wanted
+	inside               // selected
+	removed              // no longer selected, but its rooms can be read
+	gone                 // it has no rooms
 )
 
-// of returns the index of members in that phase, nil if they are in none.
+// of returns the index of the members in that phase, or nil if they are in none.
 func (g *Registry[T]) of(p phase) *index[T] {
 	switch p {
 	case waiting:
@@ -105,7 +105,7 @@ func (g *Registry[T]) of(p phase) *index[T] {
 	return nil
 }
 
-// Member is one of a registry. Its id is a room that only it is in.
+// Member is a member of a registry. Its id is a room that only it is in.
 type Member[T any] struct {
 	Value T
 	ID    string
@@ -119,13 +119,14 @@ type Member[T any] struct {
 // Wait makes a member selectable for what is sent to rooms only.
 func (g *Registry[T]) Wait(m *Member[T]) { g.move(m, waiting) }
 
-// Add makes a member, and the rooms it has joined already, selectable.
+// Add makes a member selectable, with the rooms it has already joined.
 func (g *Registry[T]) Add(m *Member[T]) { g.move(m, inside) }
 
-// Remove makes a member selectable no more; its rooms can still be read.
+// Remove makes a member no longer selectable; its rooms can still be read.
 func (g *Registry[T]) Remove(m *Member[T]) { g.move(m, removed) }
 
-// move takes a member to a later phase. Nobody sees it in two, or in none between.
+// move takes a member to a later phase. Nobody sees it in two phases, or between
+// two.
 func (g *Registry[T]) move(m *Member[T], to phase) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -188,7 +189,7 @@ func (x *index[T]) exit(m *Member[T], room string) {
 func (g *Registry[T]) Join(m *Member[T], rooms []string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.phase == gone { // before, hooks and handlers of a client that left go on
+	if m.phase == gone { // not earlier: hooks and handlers of a client that has left still run
 		return ErrGone
 	}
 	for _, room := range rooms {
@@ -224,7 +225,7 @@ func (g *Registry[T]) joinLocked(m *Member[T], room string) (joined bool, err er
 	if m.rooms == nil {
 		m.rooms = make(map[string]struct{})
 	}
-	room = strings.Clone(room) // it may be a part of a long text
+	room = strings.Clone(room) // room may be part of a long text
 	m.rooms[room] = struct{}{}
 	if x := g.of(m.phase); x != nil {
 		g.mu.Lock()
@@ -261,7 +262,7 @@ func (g *Registry[T]) leaveLocked(m *Member[T], room string) (left bool) {
 		g.mu.Unlock()
 	}
 	if len(m.rooms) == 0 {
-		m.rooms = nil // a map keeps the room it once needed
+		m.rooms = nil // a map never shrinks
 	}
 	return true
 }
@@ -273,28 +274,28 @@ func (m *Member[T]) Rooms() []string {
 	return slices.Sorted(maps.Keys(m.rooms))
 }
 
-// SetData and Data keep what others are shown of a member.
+// SetData stores what others are shown of a member.
 func (m *Member[T]) SetData(data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.data = data
 }
 
-// Data returns what SetData has set, nil if nothing.
+// Data returns what SetData has stored, or nil.
 func (m *Member[T]) Data() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.data
 }
 
-// Size returns how many members and rooms there are, without those that wait.
+// Size returns how many members and rooms there are, without members that wait.
 func (g *Registry[T]) Size() (members, rooms int) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return len(g.inside.members), len(g.inside.rooms)
 }
 
-// Has reports whether anybody is in the room, or waits in it.
+// Has reports whether any member is in the room or waits in it.
 func (g *Registry[T]) Has(room string) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -305,7 +306,8 @@ func (x *index[T]) has(room string) bool {
 	return x.members[room] != nil || len(x.rooms[room]) > 0
 }
 
-// All returns the names of all rooms that Has reports, without the members' own.
+// All returns the names of all rooms for which Has is true, without the members'
+// own.
 func (g *Registry[T]) All() []string {
 	g.mu.RLock()
 	defer g.mu.RUnlock()

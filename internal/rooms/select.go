@@ -2,20 +2,21 @@ package rooms
 
 import "slices"
 
-// Selection names members: those in any of the rooms To, or with All everybody,
-// but for those in any of the rooms Except. Both are sets, as Union makes them.
+// Selection names members: those in any of the rooms To, or everybody if All is
+// set, except those in any of the rooms Except. Both lists are sets, as made by
+// Union.
 type Selection struct {
 	All     bool
 	To      []string
 	Except  []string
-	Waiting bool // and those that wait in any of the rooms To
+	Waiting bool // also those that wait in any of the rooms To
 }
 
 // Names returns how many names the selection has.
 func (s *Selection) Names() int { return len(s.To) + len(s.Except) }
 
-// Select returns the members of a selection, each once, in no order. A selection
-// with more than MaxNames names has none.
+// Select returns the members of a selection, each once, in no order. If the
+// selection has more than MaxNames names there are none.
 func (g *Registry[T]) Select(s *Selection) []T {
 	if s.Names() > MaxNames {
 		return nil
@@ -49,11 +50,11 @@ func (g *Registry[T]) Count(s *Selection) int {
 	return len(g.Select(s))
 }
 
-// few names can be looked through as fast as a map.
+// few names are found in a list as fast as in a map.
 const few = 8
 
-// Union returns the names of both lists, each once, in the order in which they come
-// first. It stops at one above MaxNames, which is too many.
+// Union returns the names of both lists, each once, in order of first appearance.
+// It stops at MaxNames+1, which is too many.
 func Union(names, more []string) []string {
 	all := make([]string, 0, min(len(names)+len(more), MaxNames+1))
 	var seen map[string]struct{}
@@ -78,8 +79,8 @@ func Union(names, more []string) []string {
 	return slices.Clip(all)
 }
 
-// excepted returns a function that tells who is in any of the rooms. Asking
-// costs the same however many they are.
+// excepted returns a function that reports whether a member is in any of the rooms.
+// Its cost does not depend on how many there are.
 func (x *index[T]) excepted(rooms []string) func(*Member[T]) bool {
 	switch len(rooms) {
 	case 0:

@@ -1,6 +1,5 @@
-// Package scan finds the parts of a JSON text in one pass over it, and checks it
-// on the way as strictly as encoding/json does. It allocates nothing for texts
-// that are not very deep.
+// Package scan finds the parts of a JSON text in one pass, and checks the text as
+// strictly as encoding/json. It does not allocate, except for very deep texts.
 package scan
 
 import (
@@ -8,8 +7,8 @@ import (
 	"encoding/json"
 )
 
-// maxDepth is one less than encoding/json's, which counts the object or array
-// around a value, too.
+// maxDepth is one less than encoding/json's, which also counts the object or array
+// around a value.
 const maxDepth = 10_000 - 1
 
 // Space returns the index of the first byte from i on that is not white space.
@@ -20,24 +19,24 @@ func Space(data []byte, i int) int {
 	return i
 }
 
-// Value returns the index after the value that begins at i, white space before
-// it included; -1 if there is no valid one. It does not check that strings are
+// Value returns the index after the value that begins at i, skipping white space
+// before it, or -1 if there is no valid one. It does not check that strings are
 // valid UTF-8.
 func Value(data []byte, i int) int {
 	var few [32]byte
-	open := few[:0] // what will close the objects and arrays that i is in
+	open := few[:0] // what will close the objects and arrays around i
 	for {
 		if i = Space(data, i); i == len(data) {
 			return -1
 		}
 		switch c := data[i]; c {
 		case '{', '[':
-			closing := c + 2 // in ASCII
+			closing := c + 2 // relies on ASCII
 			if open = append(open, closing); len(open) > maxDepth {
 				return -1
 			}
 			if i = Space(data, i+1); i < len(data) && data[i] == closing {
-				break // below it is closed
+				break // closed below
 			}
 			if c == '{' {
 				i = Key(data, i)
@@ -74,7 +73,7 @@ func Value(data []byte, i int) int {
 	}
 }
 
-// next passes the comma at i and, in an object, the key after it.
+// next skips the comma at i and, in an object, the key after it.
 func next(data []byte, i int, closing byte) int {
 	if i == len(data) || data[i] != ',' {
 		return -1
@@ -182,7 +181,8 @@ func digits(data []byte, i int) int {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// Text decodes a JSON string, quotes included, that is known to be well formed.
+// Text decodes a JSON string, including its quotes, that is known to be well
+// formed.
 func Text(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw[1 : len(raw)-1])

@@ -14,13 +14,14 @@ var seeds = []string{
 	`[[[]]]`, `{"":{}}`, `[1 2]`, `{"a":1 "b":2}`, `[,]`, `{,}`, `-1E-1`, `1e5.5`, `--1`, `"\u00g0"`, "\xff", "\"\xff\"", `]`, `[]]`,
 }
 
-// valid is json.Valid by this package.
+// valid is json.Valid, implemented with this package.
 func valid(data []byte) bool {
 	end := scan.Value(data, 0)
 	return end >= 0 && scan.Space(data, end) == len(data)
 }
 
-// FuzzValue holds that a text is found valid just where encoding/json does.
+// FuzzValue checks that a text is valid here if and only if encoding/json finds it
+// valid.
 func FuzzValue(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
@@ -32,8 +33,8 @@ func FuzzValue(f *testing.F) {
 	})
 }
 
-// TestDepth holds that with one more level around it a value is still one that
-// encoding/json reads.
+// TestDepth checks that encoding/json reads an accepted value even with one more
+// level around it.
 func TestDepth(t *testing.T) {
 	for depth, want := range map[int]bool{33: true, 9_999: true, 10_000: false, 1_000_000: false} {
 		deep := []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth))

@@ -5,9 +5,10 @@ import (
 	"net/netip"
 )
 
-// ClientOf returns whose connections are counted together for an address with a
-// port: an IPv4 address, or the network of an IPv6 address, as whoever has one of a
-// /64 has them all (RFC 4291 section 2.5.1). What is no address stands for itself.
+// ClientOf returns the client whose connections are counted together for an address
+// with a port: an IPv4 address, or the /64 network of an IPv6 address, because
+// whoever has one address of a /64 has them all (RFC 4291 section 2.5.1). What is
+// not an address stands for itself.
 func ClientOf(remoteAddr string) string {
 	host, _, err := net.SplitHostPort(remoteAddr)
 	if err != nil {

@@ -2,8 +2,8 @@ package sessions
 
 import "container/list"
 
-// parked are links that have ended and whose connections are away, in the order in
-// which they came. Registry.mu guards it.
+// parked are links that have ended and whose connections are away, oldest first.
+// Registry.mu guards it.
 type parked[L comparable] struct {
 	all      list.List // of *parking[L]
 	byClient map[string]*list.List
@@ -45,7 +45,7 @@ func (p *parked[L]) remove(l L) {
 	}
 }
 
-// count returns how many there are, of all and of that client.
+// count returns how many there are, in total and for that client.
 func (p *parked[L]) count(client string) (all, own int) {
 	if of := p.byClient[client]; of != nil && client != "" {
 		own = of.Len()
@@ -53,8 +53,8 @@ func (p *parked[L]) count(client string) (all, own int) {
 	return p.all.Len(), own
 }
 
-// oldest returns the one that has been there for the longest: of that client if it
-// has one, and else of all.
+// oldest returns the client's link that was parked first, or if it has none the one
+// of anybody.
 func (p *parked[L]) oldest(client string) (L, bool) {
 	of := &p.all
 	if own := p.byClient[client]; own != nil {

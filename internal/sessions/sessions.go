@@ -1,8 +1,8 @@
-// Package sessions knows the clients of a server: their links, for which there has to
+// Package sessions knows the clients of a server: their links, for which there must
 // be room, and their connections, which may outlive those.
 //
-// It is passive: it says whether there is room, and its caller refuses the client. A
-// client takes room from the moment in which it is admitted:
+// It is passive: it says whether there is room, and its caller refuses the client.
+// A client takes up room as soon as it is admitted:
 //
 //	Hold ──▶ place ── Add ──▶ link ──┬─ Remove ──────────────────────▶
 //	           │ LetGo, or the end     └─ Park ──▶ parked ── Surplus ──┘
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-// Unlimited is the limit that is none.
+// Unlimited means that there is no limit.
 const Unlimited = math.MaxInt
 
 // Outcome says whether there is room for a client.
@@ -31,34 +31,35 @@ type Outcome uint8
 // The outcomes.
 const (
 	Open       Outcome = iota // there is
-	Full                      // as many links and places as there may be
-	ClientFull                // as many of that client
+	Full                      // no: there are as many links and places as allowed
+	ClientFull                // no: that client has as many as allowed
 	Closed                    // no more links are let in
 )
 
-// Registry has links of type L and connections of type C. All methods may be called
-// concurrently.
+// Registry holds links of type L and connections of type C. All methods are safe
+// for concurrent use.
 type Registry[L, C comparable] struct {
 	max, maxPerClient int
 
 	mu        sync.Mutex // guards everything below
 	closed    bool
-	links     map[L]string             // by whose they are
+	links     map[L]string             // link → its client
 	places    map[*http.Request]*place // of clients that will have a link
-	perClient map[string]int           // both; without those of nobody
+	perClient map[string]int           // links and places by client, without those of ""
 	conns     map[C]struct{}
 	parked    parked[L]
 	secrets   map[hash]C
 }
 
-// A place is kept for a client that has been admitted and has no link yet: it may
-// wait long until it gets one, and then all who wait come at once.
+// A place is kept for a client that has been admitted and has no link yet. Such
+// clients may wait long, and then all get their links at once.
 type place struct {
 	client string
-	stop   func() bool // forgets to let go at the end of the request
+	stop   func() bool // cancels LetGo at the end of the request
 }
 
-// New returns a registry for that many links and places, of all clients and of each.
+// New returns a registry with room for that many links and places, of all clients
+// and of each.
 func New[L, C comparable](limit, perClient int) *Registry[L, C] {
 	return &Registry[L, C]{
 		max:          limit,
@@ -72,7 +73,7 @@ func New[L, C comparable](limit, perClient int) *Registry[L, C] {
 	}
 }
 
-// Hold keeps a place for the client of a request, until Add or LetGo, or the end of
+// Hold keeps a place for the client of a request until Add, LetGo, or the end of
 // the request's context. Links and places of a client are counted together; "" is
 // nobody, for whom there is no limit. Without limits no places are kept.
 func (r *Registry[L, C]) Hold(req *http.Request, client string) Outcome {
@@ -80,7 +81,7 @@ func (r *Registry[L, C]) Hold(req *http.Request, client string) Outcome {
 	if !held {
 		return outcome
 	}
-	stop := context.AfterFunc(req.Context(), func() { r.LetGo(req) }) // may be the user's code: without the lock
+	stop := context.AfterFunc(req.Context(), func() { r.LetGo(req) }) // may be the user's code, so without the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p := r.places[req]; p != nil {
@@ -131,7 +132,7 @@ func (r *Registry[L, C]) LetGo(req *http.Request) {
 	stop()
 }
 
-// letGoLocked returns what is to be called without the lock.
+// letGoLocked returns what must be called without the lock.
 func (r *Registry[L, C]) letGoLocked(req *http.Request) (stop func() bool) {
 	p := r.places[req]
 	if p == nil {
@@ -145,8 +146,8 @@ func (r *Registry[L, C]) letGoLocked(req *http.Request) (stop func() bool) {
 	return p.stop
 }
 
-// Add registers a link, in the place that Hold has kept for the request. What that
-// has checked is checked again: there may have been no Hold, and Close meanwhile.
+// Add registers a link, in the place that Hold has kept for the request. It checks
+// again what Hold has checked: there may have been no Hold, or a Close since.
 func (r *Registry[L, C]) Add(l L, req *http.Request, client string) Outcome {
 	r.mu.Lock()
 	stop := r.letGoLocked(req)
@@ -168,7 +169,8 @@ func (r *Registry[L, C]) addLocked(l L, client string) Outcome {
 	return Open
 }
 
-// Remove forgets a link, if it was there, parked or not.
+// Remove forgets a link, whether parked or not; a link that is not there is
+// ignored.
 func (r *Registry[L, C]) Remove(l L) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -183,26 +185,27 @@ func (r *Registry[L, C]) removeLocked(l L) {
 	}
 }
 
-// Close lets no more links in. Those that are there stay.
+// Close lets no more links in. Existing links stay.
 func (r *Registry[L, C]) Close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
 }
 
-// Size returns how many links there are, without those that are parked.
+// Size returns how many links there are, without parked ones.
 func (r *Registry[L, C]) Size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.links)
 }
 
-// crowd is how many links are so many that what they do by the clock is spread.
+// crowd is the number of links from which on periodic work is spread.
 const crowd = 1000
 
-// Spread is how much earlier than its interval says a new link begins with what it
-// does again and again, as pings; from then on each keeps its own time. Thousands may
-// come at the same moment, as after a restart, and would do it together forever.
+// Spread returns how much earlier than its interval a new link starts its periodic
+// work, such as pings; after that each link keeps its own time. Thousands of links
+// may come at the same moment, for example after a restart, and would otherwise do
+// that work at the same moment forever.
 func (r *Registry[L, C]) Spread(interval time.Duration) time.Duration {
 	if r.Size() < crowd {
 		return 0
@@ -217,7 +220,7 @@ func (r *Registry[L, C]) Links() []L {
 	return slices.Collect(maps.Keys(r.links))
 }
 
-// AddConn registers a connection. There is no limit of their own.
+// AddConn registers a connection. Connections have no limit of their own.
 func (r *Registry[L, C]) AddConn(c C) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -238,7 +241,7 @@ func (r *Registry[L, C]) Conns() []C {
 	return slices.Collect(maps.Keys(r.conns))
 }
 
-// Park keeps a link that has ended, as connections of it are away: it takes no room
+// Park keeps a link that has ended while its connections are away. It takes no room
 // from others, see Surplus.
 func (r *Registry[L, C]) Park(l L) {
 	r.mu.Lock()
@@ -249,7 +252,7 @@ func (r *Registry[L, C]) Park(l L) {
 	}
 }
 
-// Parked returns the links that are parked, the oldest first.
+// Parked returns the parked links, oldest first.
 func (r *Registry[L, C]) Parked() []L {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -260,10 +263,10 @@ func (r *Registry[L, C]) Parked() []L {
 	return list
 }
 
-// Surplus removes and returns a parked link that has to be given up, as there are more
-// links, together with the parked ones, than there may be of all clients or of this
-// one: its own oldest, if it has one, and else the oldest of all. ok is false where
-// nothing has to be.
+// Surplus removes and returns a parked link that must be given up, because together
+// with parked ones there are more links than allowed, of all clients or of this
+// one. It picks the client's own oldest if it has one, otherwise the oldest of all.
+// ok is false if there is no need.
 func (r *Registry[L, C]) Surplus(client string) (l L, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -278,9 +281,9 @@ func (r *Registry[L, C]) Surplus(client string) (l L, ok bool) {
 	return l, ok
 }
 
-// A connection that its client can come back to has a secret. The registry keeps only
-// a hash of it, which is what is compared: how long that takes says nothing of how much
-// of a guess is right.
+// A connection that can be resumed has a secret. The registry keeps and compares
+// only a hash of it, so that timing reveals nothing about how much of a guess is
+// right.
 
 type hash = [sha256.Size]byte
 
@@ -291,7 +294,7 @@ func (r *Registry[L, C]) Promise(secret string, c C) {
 	r.secrets[sha256.Sum256([]byte(secret))] = c
 }
 
-// Find returns the connection of a secret.
+// Find returns the connection with that secret.
 func (r *Registry[L, C]) Find(secret string) (C, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -299,7 +302,7 @@ func (r *Registry[L, C]) Find(secret string) (C, bool) {
 	return c, ok
 }
 
-// Break makes a secret one of nothing.
+// Break makes a secret invalid.
 func (r *Registry[L, C]) Break(secret string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

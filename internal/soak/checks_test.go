@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// patience is how long anything may take that a server owes. It is no measure of
-// speed: what takes that long will not come at all.
+// patience is how long anything that a server owes may take. It does not measure speed:
+// what takes that long will not come at all.
 const patience = time.Minute
 
-// watchdog ends the process, and shows all goroutines, when something that was to
-// end does not. A test could not go on: what hangs does not let it clean up.
+// watchdog ends the process and shows all goroutines if something that should end does
+// not. The test could not go on, because what hangs would keep it from cleaning up.
 type watchdog struct {
 	mu   sync.Mutex // guards open
 	open map[*task]struct{}
@@ -30,7 +30,7 @@ type task struct {
 	began time.Time
 }
 
-// start lets the dog watch until the function that it returns is called.
+// start starts the watchdog, until the function that it returns is called.
 func (d *watchdog) start(s *soak) (stop func()) {
 	d.open = make(map[*task]struct{})
 	ticker := time.NewTicker(time.Second)
@@ -65,7 +65,7 @@ func (d *watchdog) look(s *soak) {
 	}
 }
 
-// watch runs do, which has to return.
+// watch runs do, which must return.
 func (d *watchdog) watch(what string, do func()) {
 	t := &task{what, time.Now()}
 	d.mu.Lock()
@@ -79,7 +79,7 @@ func (d *watchdog) watch(what string, do func()) {
 	do()
 }
 
-// deed is something that has to happen in a run for it to mean anything.
+// deed is something that must happen in a run, so that the run means something.
 type deed int
 
 const (
@@ -128,10 +128,10 @@ func (d *deeds) String() string {
 	return strings.TrimSuffix(b.String(), ", ")
 }
 
-// sequence holds numbers to their order: each is one more than the one before.
+// sequence checks the order of numbers: each must be one more than the previous one.
 type sequence struct {
 	last  int
-	known bool // last counts; else any number may come
+	known bool // last is valid; otherwise any number may come
 }
 
 func (q *sequence) next(n int) (err error) {
@@ -145,22 +145,22 @@ func (q *sequence) next(n int) (err error) {
 // resources is what a process holds.
 type resources struct {
 	goroutines, descriptors int
-	heap                    uint64 // bytes that are reachable
+	heap                    uint64 // reachable bytes
 }
 
-// measure counts after what sync.Pools and finalizers hold has gone.
+// measure counts after what sync.Pools and finalizers hold has been released.
 func measure() resources {
 	for range 3 {
 		runtime.GC()
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	files, _ := os.ReadDir("/dev/fd") // none where there is no such folder
+	files, _ := os.ReadDir("/dev/fd") // empty if there is no such directory
 	return resources{runtime.NumGoroutine(), len(files), m.HeapAlloc}
 }
 
-// settle measures again when what is about to end has ended. What a first run makes
-// once, descriptors for one, is there from then on.
+// settle measures again once everything that is about to end has ended. What is created
+// only once, such as some descriptors, exists after a first run.
 func (before resources) settle() (now resources) {
 	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(100 * time.Millisecond) {
 		if now = measure(); now.goroutines <= before.goroutines {
@@ -170,15 +170,16 @@ func (before resources) settle() (now resources) {
 	return now
 }
 
-// heapNoise is by how much the heap grows in a run that leaves nothing behind, mostly
-// as the runtime keeps half a kilobyte for each goroutine that there was at once.
+// heapNoise is how much the heap grows in a run that leaves nothing behind, mostly
+// because the runtime keeps half a kilobyte for each goroutine that has existed at the
+// same time.
 const heapNoise = 4 << 20
 
 func (before resources) back(now resources) bool {
 	return now.goroutines <= before.goroutines && now.descriptors <= before.descriptors && now.heap <= before.heap+heapNoise
 }
 
-// requireBack gives what is about to end a while.
+// requireBack gives what is about to end some time.
 func (before resources) requireBack(t *testing.T) {
 	t.Helper()
 	var now resources

@@ -17,15 +17,15 @@ type dialer struct {
 	client  *wsrouter.Client
 	router  *wsrouter.Router
 	web     http.Transport
-	at      atomic.Pointer[server] // that was dialed last
+	at      atomic.Pointer[server] // the server that was dialed last
 	aborted atomic.Bool            // the next loss is our own doing
-	conns   atomic.Int64           // there have been
+	conns   atomic.Int64           // how many there have been
 }
 
 // heard is what a dialer knows of one of its connections.
 type heard struct {
-	news, ticks sequence // the handlers', which run one at a time
-	notes       int      // sent; the dialer's
+	news, ticks sequence // used by the handlers, which run one at a time
+	notes       int      // sent by the dialer
 }
 
 var heardKey = wsrouter.NewKey[*heard]("heard")
@@ -54,7 +54,7 @@ func (m *member) dialAndTalk() {
 
 func (d *dialer) watch(what string, do func()) { d.dog.watch(d.name+": "+what, do) }
 
-// register puts in what the server's messages are handled by.
+// register registers handlers for the server's messages.
 func (d *dialer) register() {
 	d.router.OnConnect(func(c *wsrouter.Conn) error {
 		heardKey.Set(c, &heard{})
@@ -116,7 +116,7 @@ func (d *dialer) dial() bool {
 	return err == nil
 }
 
-// retry is told of each connection that was lost, and of those that did not come.
+// retry is told of each connection that was lost, and of each failed attempt.
 func (d *dialer) retry(_ int, _ time.Duration, err error) bool {
 	if !d.aborted.Swap(false) && !d.at.Load().closing.Load() {
 		d.fault("%s lost it: %v", d.at.Load().name, err)
@@ -125,7 +125,7 @@ func (d *dialer) retry(_ int, _ time.Duration, err error) bool {
 }
 
 func (d *dialer) turn() {
-	ctx := context.Background() // the watchdog has an eye on it
+	ctx := context.Background() // bounded by the watchdog
 	var err error
 	d.at.Load().turn(d.name+": a turn", func() {
 		switch n := d.IntN(1000); d.IntN(8) {
@@ -162,7 +162,7 @@ func (d *dialer) expect(ctx context.Context, event string, in, want int) error {
 	return err
 }
 
-// pull takes a stream, and leaves it in the middle half of the times.
+// pull takes a stream, and half of the time leaves it in the middle.
 func (d *dialer) pull(ctx context.Context, n int) error {
 	items := sequence{last: -1, known: true}
 	leave := d.IntN(2 * (n + 1))
@@ -190,13 +190,13 @@ func (d *dialer) emitNote() error {
 	conn := d.client.Conn()
 	h, ok := heardKey.Get(conn)
 	if !ok {
-		return nil // it has only just come
+		return nil // the connection is new
 	}
 	h.notes++
 	return conn.Emit("note", h.notes)
 }
 
-// settle looks at how a turn failed, and waits for the next connection.
+// settle examines how a turn failed, and waits for the next connection.
 func (d *dialer) settle(err error) {
 	var ws *wsrouter.WsError
 	switch {

@@ -10,13 +10,13 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// rooms are those that talkers join, each with news of its own.
+// rooms are those that talkers join, each with its own news.
 var rooms = []string{"a", "b", "c"}
 
-// pace is how often news come, and the rest is done.
+// pace is how often news are sent, and everything else is done.
 const pace = 20 * time.Millisecond
 
-// emit starts what goes on at a server beside its clients' requests, until mute.
+// emit starts what a server does besides answering its clients, until mute is called.
 func (srv *server) emit(seed uint64) {
 	for i, ns := range []*wsrouter.Router{srv.router, srv.router.Namespace("/chat")} {
 		r := rand.New(rand.NewPCG(seed, uint64(i)))
@@ -43,7 +43,7 @@ func (srv *server) emit(seed uint64) {
 	srv.probe()
 }
 
-// often does something again and again, each time under the watchdog's eyes.
+// often does something repeatedly, each time watched by the watchdog.
 func (srv *server) often(what string, every time.Duration, do func()) {
 	srv.wg.Go(func() {
 		ticker := time.NewTicker(every)
@@ -59,7 +59,7 @@ func (srv *server) often(what string, every time.Duration, do func()) {
 	})
 }
 
-// tell emits numbered news; some have bytes in them.
+// tell emits numbered news, some of which contain bytes.
 func (srv *server) tell(emit func(string, ...any) error, room string) func() {
 	n := 0
 	return func() {
@@ -72,8 +72,8 @@ func (srv *server) tell(emit func(string, ...any) error, room string) func() {
 	}
 }
 
-// churn does one of all that can be done with connections, whoever they are. It
-// leaves the rooms alone that talkers watch.
+// churn does one of the things that can be done with connections, to anybody. It leaves
+// the rooms that talkers watch alone.
 func (srv *server) churn(ns *wsrouter.Router, r *rand.Rand) {
 	switch r.IntN(9) {
 	case 0, 1:
@@ -104,7 +104,7 @@ func (srv *server) churn(ns *wsrouter.Router, r *rand.Rand) {
 	}
 }
 
-// callAll asks all friends, of whom each has to answer, once.
+// callAll asks all friends, each of which must answer once.
 func (srv *server) callAll(ns *wsrouter.Router) {
 	ctx, cancel := context.WithTimeout(srv.emits, patience/2)
 	defer cancel()
@@ -130,8 +130,8 @@ func (srv *server) callAll(ns *wsrouter.Router) {
 	}
 }
 
-// check allows for connections that have gone, and for hostile ones that are in as
-// many rooms as may be.
+// check allows for connections that have gone, and for hostile ones that are in as many
+// rooms as allowed.
 func (srv *server) check(err error) {
 	var full *wsrouter.WsError
 	if err != nil && !isGone(err) && !(errors.As(err, &full) && full.Code == wsrouter.CodeTooMany) {
@@ -144,8 +144,8 @@ func isGone(err error) bool {
 	return errors.As(err, &gone)
 }
 
-// probe is a client that does nothing but ask, and is answered until the server shuts
-// down, or is muted.
+// probe is a client that only asks, and is answered until the server shuts down or is
+// muted.
 func (srv *server) probe() {
 	srv.wg.Go(func() {
 		over := func() bool { return srv.closing.Load() || srv.emits.Err() != nil }

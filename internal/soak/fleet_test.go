@@ -23,7 +23,7 @@ import (
 type fleet struct {
 	soak   *soak
 	places [3]atomic.Pointer[server]
-	wg     sync.WaitGroup // of what serves, and of those who replace it
+	wg     sync.WaitGroup // for everything that serves, and everything that replaces servers
 }
 
 func newFleet(s *soak) *fleet {
@@ -36,7 +36,7 @@ func newFleet(s *soak) *fleet {
 	return f
 }
 
-// pick returns one of the servers that are there.
+// pick returns one of the current servers.
 func (f *fleet) pick(m *member) *server { return f.places[m.IntN(len(f.places))].Load() }
 
 // replace puts a new server in the place of one that is then shut down.
@@ -53,8 +53,8 @@ func (f *fleet) replace(m *member, i int) {
 	}
 }
 
-// end ends the last servers when all clients have gone, after which there must be
-// nothing of them even before the shutdown.
+// end ends the last servers when all clients have gone. Nothing of the clients may be
+// left then, even before the shutdown.
 func (f *fleet) end() {
 	f.wg.Wait()
 	for i := range f.places {
@@ -69,21 +69,21 @@ func (f *fleet) end() {
 	f.wg.Wait()
 }
 
-// server is a router behind both mounts, with what it is held to.
+// server is a router behind both mounts, and what it must comply with.
 type server struct {
 	soak    *soak
 	name    string
 	addr    string
 	router  *wsrouter.Router
 	http    *http.Server
-	code    int         // with which it shuts down
-	closing atomic.Bool // set before it begins to shut down
+	code    int         // the code it shuts down with
+	closing atomic.Bool // set before the shutdown begins
 	emits   context.Context
-	mute    context.CancelFunc // ends emits
+	mute    context.CancelFunc // ends emit
 	turns   turns
 	wg      sync.WaitGroup
 
-	connects, disconnects, slow atomic.Int64 // as Trace tells
+	connects, disconnects, slow atomic.Int64 // as reported by Trace
 	begun, ended, panics        atomic.Int64 // handlers
 	received                    atomic.Int64 // by well-behaved clients
 }
@@ -99,7 +99,7 @@ func (f *fleet) launch(m *member, n int) *server {
 	}
 	srv.router = wsrouter.New(&wsrouter.Options{
 		Logger:         slog.New(slog.DiscardHandler),
-		MaxOpen:        200, // the race detector knows 8,000 goroutines
+		MaxOpen:        200, // the race detector is limited to 8,000 goroutines
 		OutboxBytes:    512 << 10,
 		InboxBytes:     64 << 10,
 		MaxBuffered:    64 << 20,
@@ -130,8 +130,8 @@ func (f *fleet) launch(m *member, n int) *server {
 	return srv
 }
 
-// serve begins to listen, with small buffers of the kernel's, so that a client that
-// does not read shows soon.
+// serve starts to listen, with small kernel buffers, so that a client that does not
+// read shows soon.
 func (srv *server) serve() {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", srv.router)
@@ -145,7 +145,7 @@ func (srv *server) serve() {
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		panic(err) // there is no run without
+		panic(err) // there is no run without it
 	}
 	srv.addr = ln.Addr().String()
 	srv.wg.Go(func() {
@@ -155,7 +155,7 @@ func (srv *server) serve() {
 	})
 }
 
-// small has connections of small buffers.
+// small has connections with small buffers.
 type small struct{ net.Listener }
 
 func (l small) Accept() (net.Conn, error) {
@@ -166,7 +166,7 @@ func (l small) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// logged looks for panics in what net/http writes, which go no further there.
+// logged looks for panics in what net/http logs, which stops them.
 type logged struct{ *server }
 
 func (l logged) Write(line []byte) (int, error) {
@@ -176,7 +176,7 @@ func (l logged) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// end shuts the server down, and looks at what it leaves. Emits go on meanwhile.
+// end shuts the server down, and checks what it leaves. Emits go on meanwhile.
 func (srv *server) end(limit time.Duration) {
 	srv.awaitTurns()
 	srv.closing.Store(true)
@@ -202,7 +202,7 @@ func (srv *server) end(limit time.Duration) {
 // awaitQuiet waits for the end of all clients that have gone.
 func (srv *server) awaitQuiet() { srv.eventually("clients that have gone", srv.isQuiet) }
 
-// isQuiet is also so in a moment in which a client is only about to be let in.
+// isQuiet is also true at a moment when a client is only about to be let in.
 func (srv *server) isQuiet() bool {
 	st := srv.router.Stats()
 	return st.Connections+st.Rooms+st.Inbox+st.Outbox+st.Handlers+st.Streams+st.Producers == 0
@@ -212,7 +212,7 @@ func (srv *server) isOver() bool {
 	return srv.isQuiet() && srv.connects.Load() == srv.disconnects.Load() && srv.begun.Load() == srv.ended.Load()
 }
 
-// requireNothingLeft holds the counters to each other, after a shutdown.
+// requireNothingLeft compares the counters with each other after a shutdown.
 func (srv *server) requireNothingLeft() {
 	st := srv.router.Stats()
 	switch {
@@ -232,7 +232,7 @@ func (srv *server) requireNothingLeft() {
 	srv.soak.deeds[slowCut].Add(st.Slow)
 }
 
-// checkStats holds a snapshot to itself, and to the one before.
+// checkStats checks a snapshot for consistency, and against the previous one.
 func (srv *server) checkStats(before, now wsrouter.Stats) {
 	sum := 0
 	for n := range maps.Values(now.Namespaces) {
@@ -257,7 +257,7 @@ func (srv *server) checkStats(before, now wsrouter.Stats) {
 
 func (srv *server) watch(what string, do func()) { srv.soak.dog.watch(srv.name+": "+what, do) }
 
-// eventually waits until it is so, which the watchdog sees to.
+// eventually waits until the condition is true, bounded by the watchdog.
 func (srv *server) eventually(what string, isSo func() bool) {
 	srv.watch(what, func() {
 		for !isSo() {

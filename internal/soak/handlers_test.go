@@ -9,34 +9,34 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// state is what a server knows of a connection. It has no lock: its events are
-// handled one at a time, which the race detector holds us to.
+// state is what a server knows about a connection. It has no lock: its events are
+// handled one at a time, which the race detector verifies.
 type state struct {
 	notes sequence
 }
 
 var stateKey = wsrouter.NewKey[*state]("state")
 
-// item is one of a stream: the asker's token says of which, as the items over
-// Socket.IO are mere events.
+// item is an item of a stream. The client's token says of which, because items over
+// Socket.IO are just events.
 type item struct {
 	Token, N int
 }
 
-// count asks for a stream of n items; negative is without end.
+// count asks for a stream of n items; negative means without end.
 type count struct {
 	Token, N int
 }
 
-// news is what is told to all, and to rooms, with numbers that show what is lost,
-// doubled or out of order.
+// news is sent to everybody, and to rooms, with numbers that show what is lost, doubled
+// or out of order.
 type news struct {
-	From string // the room; empty is all
+	From string // the room; empty means everybody
 	N    int
 	Blob []byte `json:",omitempty"`
 }
 
-// register puts the handlers into a namespace.
+// register registers the handlers in a namespace.
 func (srv *server) register(r *wsrouter.Router) {
 	if r == srv.router {
 		r.Use(srv.counting)
@@ -72,7 +72,7 @@ func (srv *server) register(r *wsrouter.Router) {
 	r.On("bye", func(c *wsrouter.Context) error { return c.Conn().Close(wsrouter.CloseNormal, "asked for") })
 }
 
-// counting is around all handlers.
+// counting surrounds all handlers.
 func (srv *server) counting(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 	return func(c *wsrouter.Context) error {
 		srv.begun.Add(1)
@@ -108,7 +108,7 @@ func burst(c *wsrouter.Context) error {
 	return c.Reply(n)
 }
 
-// linger goes on in a goroutine of its own, beyond the end of its connection.
+// linger continues in its own goroutine, beyond the end of its connection.
 func (srv *server) linger(c *wsrouter.Context) error {
 	conn := c.Conn()
 	go func() {
@@ -125,7 +125,7 @@ func (srv *server) linger(c *wsrouter.Context) error {
 	return nil
 }
 
-// stream answers with a stream, of a sequence or of a channel.
+// stream answers with a stream from a sequence or a channel.
 func stream(c *wsrouter.Context) error {
 	var q count
 	if err := c.Bind(&q); err != nil {
@@ -151,7 +151,8 @@ func stream(c *wsrouter.Context) error {
 	return wsrouter.Stream(c, items)
 }
 
-// pause keeps streams from taking the whole machine; false is the stream's end.
+// pause keeps streams from using the whole machine. It returns false at the stream's
+// end.
 func (q count) pause(c *wsrouter.Context, i int) bool {
 	if i%10 != 9 {
 		return true
@@ -164,7 +165,7 @@ func (q count) pause(c *wsrouter.Context, i int) bool {
 	}
 }
 
-// ask asks the client before it answers it.
+// ask asks the client before it answers.
 func (srv *server) ask(c *wsrouter.Context) error {
 	var n, doubled int
 	if err := c.Bind(&n); err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// attack is a client that means harm. Whatever becomes of it is right, as long as
-// nobody else notices.
+// attack is a client that means harm. Whatever happens to it is right, as long as
+// others do not notice.
 func (m *member) attack() {
 	srv := m.fleet.pick(m)
 	switch m.IntN(4) {
@@ -24,8 +24,7 @@ func (m *member) attack() {
 	m.dawdle(0, 200*time.Millisecond)
 }
 
-// storm sends some bytes behind a handshake, reads what comes of them, or does not,
-// and goes.
+// storm sends some bytes after a handshake, reads the result or does not, and goes.
 func (m *member) storm(srv *server, path, bytes string) {
 	c, ok := m.upgrade(srv, path)
 	if !ok {
@@ -42,7 +41,7 @@ func (m *member) storm(srv *server, path, bytes string) {
 	wg.Wait()
 }
 
-// noise is random bytes.
+// noise returns random bytes.
 func (m *member) noise(n int) string {
 	b := make([]byte, n)
 	for i := range b {
@@ -51,7 +50,7 @@ func (m *member) noise(n int) string {
 	return string(b)
 }
 
-// names is a list of rooms, in JSON, as long as a message may be.
+// names returns a list of rooms, in JSON, as long as a message may be.
 func (m *member) names() string {
 	if m.IntN(2) == 0 {
 		return `["everyone"` + strings.Repeat(`,"a"`, 200_000) + "]"
@@ -66,7 +65,7 @@ func (m *member) names() string {
 
 func (m *member) listEvent() string { return one(m, "say", "avoid", "join", "leave", "data") }
 
-// plainAttacks return what is sent behind the handshake.
+// plainAttacks return what is sent after the handshake.
 var plainAttacks = []func(m *member) string{
 	func(m *member) string { return m.noise(1 + m.IntN(2000)) },
 	func(m *member) string { return text(m.noise(1+m.IntN(200)), `{"event":"echo","id":1}`) },
@@ -101,7 +100,7 @@ var plainAttacks = []func(m *member) string{
 	func(m *member) string { return strings.Repeat(text(`{"event":"panic"}`, `{"event":"break"}`), 100) },
 }
 
-// socketAttacks return what is sent after a namespace was joined.
+// socketAttacks return what is sent after joining a namespace.
 var socketAttacks = []func(m *member) string{
 	func(m *member) string { return text(m.noise(1 + m.IntN(200))) },
 	func(m *member) string { return text(one(m, oddPackets...), `421["echo",1]`) },
@@ -129,7 +128,7 @@ var socketAttacks = []func(m *member) string{
 var oddPackets = []string{"", "4", "7", "2", "5", "6", "1", "4x", "42", "42[]", "42{}", `42["echo"`, "43", "431", "439[1]", "44", "45", "451", "451-",
 	"46", `42/none,["echo"]`, `42["connect"]`, `42["disconnect"]`, "41/none", `42999999999999999999["echo"]`, "4511-[]"}
 
-// guess asks for sessions that are not there.
+// guess asks for sessions that do not exist.
 func (m *member) guess(srv *server) {
 	w := m.newPolling(srv)
 	defer w.web.CloseIdleConnections()
@@ -142,7 +141,7 @@ func (m *member) guess(srv *server) {
 	}
 }
 
-// pollAtOnce does with one session what may be done only once at a time.
+// pollAtOnce uses one session concurrently in ways that are not allowed.
 func (m *member) pollAtOnce(srv *server) {
 	m.overHTTP(srv, func(w *pollingWire, _ raw) {
 		var wg sync.WaitGroup
@@ -157,7 +156,7 @@ func (m *member) pollAtOnce(srv *server) {
 	})
 }
 
-// postGarbage sends bodies that are none.
+// postGarbage sends invalid bodies.
 func (m *member) postGarbage(srv *server) {
 	m.overHTTP(srv, func(w *pollingWire, c raw) {
 		w.do(http.MethodPost, one(m, m.noise(1000), strings.Repeat("6\x1e", 100_000), strings.Repeat("b\x1e", 400_000),
@@ -167,7 +166,7 @@ func (m *member) postGarbage(srv *server) {
 	})
 }
 
-// cycle joins namespaces, and leaves them, as fast as it can.
+// cycle joins and leaves namespaces as fast as it can.
 func (m *member) cycle() {
 	srv := m.fleet.pick(m)
 	c, ok := m.upgrade(srv, socketPath)

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// This file is the talker's other half: what it hears.
+// This file is the other half of a talker: what it hears.
 
 // listen reads until the end of the connection.
 func (t *talker) listen() {
@@ -30,7 +30,7 @@ func (t *talker) listen() {
 	}
 }
 
-// hearEnd allows for ends that the server's, or our own, explains.
+// hearEnd allows for ends that were caused by the server's shutdown, or by ourselves.
 func (t *talker) hearEnd(err error) {
 	closing := t.srv.closing.Load()
 	t.mu.Lock()
@@ -50,7 +50,7 @@ func (t *talker) hearEnd(err error) {
 	}
 }
 
-// hearQuestion answers; all that servers ask is to double a number.
+// hearQuestion answers. All that servers ask for is to double a number.
 func (t *talker) hearQuestion(m message) {
 	var n int
 	if err := json.Unmarshal(m.Data, &n); err != nil || m.Event != "double" {
@@ -71,7 +71,7 @@ func (t *talker) hearEvent(m message) {
 		if t.ticks++; n != t.ticks && !t.srv.closing.Load() {
 			t.fault("tick %d came as the %d.", n, t.ticks)
 		}
-	case "count": // an item, where those are events
+	case "count": // an item, on wires where items are events
 		var it item
 		json.Unmarshal(m.Data, &it)
 		t.hearItem(message{Re: it.Token, Data: m.Data})
@@ -83,9 +83,9 @@ func (t *talker) hearEvent(m message) {
 	}
 }
 
-// hearNews holds news to their order: in what is watched, none may be missing.
+// hearNews checks the order of news: of what is watched, none may be missing.
 func (t *talker) hearNews(m message) {
-	var story struct { // news, whose bytes look as the wire has them
+	var story struct { // news; their bytes look different on each wire
 		From string
 		N    int
 	}
@@ -96,7 +96,7 @@ func (t *talker) hearNews(m message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	heard := t.news[story.From]
-	if heard == nil { // about to be watched, or not any more
+	if heard == nil { // about to be watched, or no longer
 		return
 	}
 	if err := heard.next(story.N); err != nil {
@@ -128,11 +128,11 @@ func (t *talker) hearItem(m message) {
 // failure is an exception's body.
 type failure struct{ Status, Message, Code string }
 
-// hearAnswer is called once for each question, in the order of those that are not
-// handled beside others.
+// hearAnswer is called once for each question. Questions that are not handled
+// concurrently are answered in order.
 func (t *talker) hearAnswer(m message) {
 	var f failure
-	json.Unmarshal(m.Data, &f) // it is none
+	json.Unmarshal(m.Data, &f) // it is not a failure
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	q := t.open[m.Re]

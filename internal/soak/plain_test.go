@@ -8,7 +8,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// plainWire is the plain protocol over a WebSocket that is not ours.
+// plainWire is the plain protocol over somebody else's WebSocket.
 type plainWire struct {
 	conn *websocket.Conn
 }
@@ -22,7 +22,7 @@ func (m *member) talkPlain() {
 	}
 }
 
-// dialSocket returns nil when the server is about to go.
+// dialSocket returns nil if the server is about to go.
 func (m *member) dialSocket(srv *server, url string) (conn *websocket.Conn) {
 	srv.watch(m.name+": dial", func() {
 		var err error
@@ -55,7 +55,7 @@ func (w plainWire) cancels() bool { return true }
 func (w plainWire) goodbye()      { w.conn.Close(websocket.StatusNormalClosure, "") }
 func (w plainWire) cut()          { w.conn.CloseNow() }
 
-// isEnd wants the code of the shutdown, or our own, if the connection was not cut.
+// isEnd requires the code of the shutdown, or our own, unless the connection was cut.
 func (w plainWire) isEnd(code int, err error) error {
 	if code == 0 {
 		code = int(websocket.StatusNormalClosure)

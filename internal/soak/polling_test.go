@@ -15,11 +15,11 @@ import (
 type pollingWire struct {
 	packets
 	web *http.Client
-	url string // with the session's id, when that is known
+	url string // with the session's id, once it is known
 	sid string
 
-	post sync.Mutex // held while a POST is under way: there is one at a time
-	got  []string   // packets of the last poll; the listener's
+	post sync.Mutex // held during a POST: only one may be under way
+	got  []string   // packets of the last poll, used by the listener
 }
 
 func (m *member) talkPolling() {
@@ -59,7 +59,7 @@ func (w *pollingWire) open() error {
 	return w.welcome(text)
 }
 
-// errUnknown is what a server says of a session that is over.
+// errUnknown is what a server says about a session that has ended.
 var errUnknown = errors.New("session unknown")
 
 // do sends a request and returns the answer's body.
@@ -84,7 +84,7 @@ func (w *pollingWire) do(method, body string) (string, error) {
 	return string(answer), err
 }
 
-// read returns the next packet, but for pings, which it answers.
+// read returns the next packet. It answers pings, and does not return them.
 func (w *pollingWire) read() (string, error) {
 	for {
 		if len(w.got) == 0 {
@@ -142,15 +142,15 @@ func (w *pollingWire) receive() (message, error) {
 
 func (w *pollingWire) cancels() bool { return false }
 
-// goodbye ends the session, which is unknown from then on.
+// goodbye ends the session, which is unknown afterwards.
 func (w *pollingWire) goodbye() { w.write("1") }
 
-// cut has no connection to cut: a client that goes without a word stays for as
-// long as the server has patience, which is what vanishing clients are for.
+// cut has no connection to cut. A client that goes silently stays until the server
+// loses patience, which vanishing clients test.
 func (w *pollingWire) cut() { w.write("1") }
 
-// isEnd takes whatever comes of the last requests to a server that shuts down. After
-// our goodbye the session has to be unknown.
+// isEnd accepts whatever results from the last requests to a server that shuts down.
+// After our goodbye the session must be unknown.
 func (w *pollingWire) isEnd(code int, err error) error {
 	if code == 0 && !errors.Is(err, errUnknown) {
 		return err
@@ -158,7 +158,7 @@ func (w *pollingWire) isEnd(code int, err error) error {
 	return nil
 }
 
-// talkUpgrading begins over polling, and goes on over a WebSocket.
+// talkUpgrading begins over polling, and continues over a WebSocket.
 func (m *member) talkUpgrading() {
 	srv := m.fleet.pick(m)
 	w := m.newPolling(srv)
@@ -179,7 +179,7 @@ func (m *member) talkUpgrading() {
 	}
 }
 
-// upgrade moves the session to a WebSocket. A poll that waits meanwhile has to be
+// upgrade moves the session to a WebSocket. A poll that waits meanwhile must be
 // answered.
 func (w *pollingWire) upgrade(next *socketWire) error {
 	var last string

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// raw is a client that has a connection and no manners.
+// raw is a client with a connection and no manners.
 type raw struct {
 	*net.TCPConn
 }
 
-// The paths of WebSockets.
+// The paths of the WebSocket mounts.
 const (
 	plainPath  = "/ws"
 	socketPath = "/socket.io/?EIO=4&transport=websocket"
 	pollPath   = "/socket.io/?EIO=4&transport=polling"
 )
 
-// connect returns a connection without a word said; ok is false when the server is
-// about to go.
+// connect returns a connection on which nothing has been sent. ok is false if the
+// server is about to go.
 func (m *member) connect(srv *server) (c raw, ok bool) {
 	conn, err := net.Dial("tcp", srv.addr)
 	if err != nil {
@@ -36,7 +36,7 @@ func (m *member) connect(srv *server) (c raw, ok bool) {
 	return raw{conn.(*net.TCPConn)}, true
 }
 
-// upgrade returns a connection behind the WebSocket handshake.
+// upgrade returns a connection after the WebSocket handshake.
 func (m *member) upgrade(srv *server, path string) (c raw, ok bool) {
 	if c, ok = m.connect(srv); !ok {
 		return c, false
@@ -64,7 +64,7 @@ func (c raw) handshake(path string) error {
 	return err
 }
 
-// oneByte keeps a bufio.Reader from reading behind the response's head.
+// oneByte keeps a bufio.Reader from reading beyond the response's head.
 type oneByte struct{ net.Conn }
 
 func (c oneByte) Read(p []byte) (int, error) { return c.Conn.Read(p[:1]) }
@@ -79,7 +79,7 @@ const (
 	fin        = 0x80
 )
 
-// frame is one of a client, with a mask of zeros.
+// frame returns a client's frame with a mask of zeros.
 func frame(first byte, payload string) string {
 	b := []byte{first}
 	switch n := len(payload); {
@@ -93,7 +93,7 @@ func frame(first byte, payload string) string {
 	return string(append(b, 0, 0, 0, 0)) + payload
 }
 
-// text is the frames of some messages.
+// text returns the frames of some messages.
 func text(messages ...string) string {
 	var b strings.Builder
 	for _, m := range messages {
@@ -102,22 +102,22 @@ func text(messages ...string) string {
 	return b.String()
 }
 
-// say sends bytes as they stand, and does not care what becomes of them.
+// say sends bytes unchanged, and does not care what happens to them.
 func (c raw) say(bytes string) { io.WriteString(c, bytes) }
 
-// listen reads for a time, or to the end, and throws away what comes.
+// listen reads for some time, or to the end, and discards what arrives.
 func (c raw) listen(d time.Duration) {
 	c.SetReadDeadline(time.Now().Add(d))
 	io.Copy(io.Discard, struct{ io.Reader }{c})
 }
 
-// reset ends the connection as a crash does.
+// reset ends the connection like a crash.
 func (c raw) reset() {
 	c.SetLinger(0)
 	c.Close()
 }
 
-// part ends it in one way or another.
+// part ends it in one of several ways.
 func (m *member) part(c raw) {
 	if m.IntN(2) == 0 {
 		c.reset()

@@ -1,7 +1,7 @@
-// Package soak runs servers for a while under all that clients do to them at once:
-// over both wires, well-behaved, vanishing, stalling and hostile, while the servers
-// come and go. It asks for nothing but what the documentation promises, and that
-// nothing of it is left behind.
+// Package soak runs servers for a while under everything that clients do to them, all
+// at once: over both wires, well-behaved, vanishing, stalling and hostile, while the
+// servers come and go. It checks only what the documentation promises, and that nothing
+// is left behind.
 //
 //	go test -race ./internal/soak -run Soak -soak 60s
 package soak
@@ -25,7 +25,7 @@ var (
 	seedFlag = flag.Uint64("seed", 0, "of what the clients of TestSoak choose; zero is another one each time")
 )
 
-// warmUp is a run before the run, after which what is only made once is there.
+// warmUp is a run before the run, in which what is created only once is created.
 const warmUp = time.Second
 
 func TestMain(m *testing.M) { leak.Main(m) }
@@ -59,7 +59,7 @@ type soak struct {
 	cancel context.CancelFunc
 	begun  time.Time
 	length time.Duration
-	wanted deed // the run goes on until each below has been done
+	wanted deed // the run goes on until each deed below has been done
 	deeds  deeds
 	dog    watchdog
 	fleet  *fleet
@@ -72,15 +72,15 @@ func newSoak(t *testing.T, seed uint64, length time.Duration) *soak {
 	return s
 }
 
-// member is one of a run's clients, with choices of its own.
+// member is one of a run's clients, with its own random choices.
 type member struct {
 	*soak
 	*rand.Rand
 	name string
 }
 
-// crew is who lives in a run, and how many of them. A life is a function that is
-// called again and again.
+// crew lists who takes part in a run, and how many of them. A life is a function that
+// is called again and again.
 var crew = []struct {
 	name string
 	n    int
@@ -125,7 +125,7 @@ func (s *soak) member(name string) *member {
 	return &member{s, rand.New(rand.NewPCG(s.seed, h.Sum64())), name}
 }
 
-// await returns when the time is up and all that is wanted has been done, or when
+// await returns when the time is up and all wanted deeds have been done, or when
 // something is wrong.
 func (s *soak) await() {
 	s.pause(s.length)
@@ -136,7 +136,7 @@ func (s *soak) await() {
 	})
 }
 
-// pause is how a client takes its time; it ends with the run.
+// pause makes a client take its time; it ends with the run.
 func (s *soak) pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -149,7 +149,7 @@ func (s *soak) pause(d time.Duration) {
 // left is how much of the run's time is left.
 func (s *soak) left() time.Duration { return s.length - time.Since(s.begun) }
 
-// dawdle pauses for a time between the two.
+// dawdle pauses for a random time between the two.
 func (m *member) dawdle(least, most time.Duration) {
 	m.pause(m.between(least, most))
 }
@@ -158,10 +158,10 @@ func (m *member) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(m.Int64N(int64(most-least)+1))
 }
 
-// maxFaults are told; more than these say nothing new.
+// maxFaults are reported; more would say nothing new.
 const maxFaults = 20
 
-// fault says that a promise was broken, and ends the run.
+// fault reports a broken promise, and ends the run.
 func (s *soak) fault(format string, args ...any) {
 	if s.faults.Add(1) <= maxFaults {
 		s.t.Errorf(format, args...)

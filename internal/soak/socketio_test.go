@@ -12,7 +12,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// packets turns messages into Socket.IO's packets, and back.
+// packets turns messages into Socket.IO's packets and back.
 type packets struct {
 	prefix string // of a namespace
 }
@@ -76,7 +76,7 @@ func (p packets) decode(text string) (m message, parts int, err error) {
 	return m, parts, err
 }
 
-// welcome is what a namespace lets a client in with.
+// welcome checks the packet with which a namespace lets a client in.
 func (p packets) welcome(text string) error {
 	if !strings.HasPrefix(text, "40"+p.prefix+`{"sid":`) {
 		return fmt.Errorf("not let in: %.200q", text)
@@ -88,7 +88,7 @@ func (p packets) welcome(text string) error {
 type socketWire struct {
 	packets
 	conn  *websocket.Conn
-	early []string // what came over polling, before an upgrade
+	early []string // what arrived over polling before an upgrade
 }
 
 func (m *member) talkSocket() {
@@ -104,7 +104,7 @@ func (m *member) talkSocket() {
 	conn.CloseNow()
 }
 
-// enter reports whether a client was let in, as it has to be.
+// enter reports whether a client was let in, which it must be.
 func (m *member) enter(srv *server, open func() error) bool {
 	var err error
 	srv.watch(m.name+": be let in", func() { err = open() })
@@ -128,7 +128,7 @@ func (w *socketWire) open() error {
 	return w.welcome(text)
 }
 
-// read returns the next packet, but for pings, which it answers.
+// read returns the next packet. It answers pings, and does not return them.
 func (w *socketWire) read() (string, error) {
 	for {
 		text, _, err := w.next()
@@ -183,7 +183,8 @@ func (w *socketWire) cancels() bool { return false }
 func (w *socketWire) goodbye()      { w.conn.Close(websocket.StatusNormalClosure, "") }
 func (w *socketWire) cut()          { w.conn.CloseNow() }
 
-// isEnd wants no code, as Socket.IO has none, but for an echo of our own.
+// isEnd requires that there is no code, because Socket.IO has none, except for an echo
+// of our own.
 func (w *socketWire) isEnd(code int, err error) error {
 	got := websocket.CloseStatus(err)
 	if got != -1 && got != websocket.StatusNoStatusRcvd && (code != 0 || got != websocket.StatusNormalClosure) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// stall is a client that stays, and does not do what is expected of it.
+// stall is a client that stays and does not do what is expected of it.
 func (m *member) stall() {
 	srv := m.fleet.pick(m)
 	one(m, m.neverRead, m.neverRead, m.readSlowly, m.writeSlowly, m.neverReadSocket,
@@ -15,8 +15,8 @@ func (m *member) stall() {
 	m.deeds.add(stalled)
 }
 
-// patiently is how long a client stalls, if it is not cut before: in a long run
-// longer than servers wait.
+// patiently returns how long a client stalls unless it is cut before; in a long run
+// that is longer than servers wait.
 func (m *member) patiently() time.Duration {
 	longest := 4 * time.Second
 	if m.left() > 2*longTimes {
@@ -44,7 +44,7 @@ func (m *member) readSlowly(srv *server) {
 	}
 }
 
-// slowly does something with single bytes, until it fails.
+// slowly does something with single bytes until it fails.
 func (m *member) slowly(do func([]byte) error) {
 	end := time.Now().Add(m.patiently())
 	for m.ctx.Err() == nil && time.Now().Before(end) {
@@ -77,7 +77,7 @@ func (m *member) neverReadSocket(srv *server) {
 	}
 }
 
-// neverPoll has a session of which it wants to hear nothing.
+// neverPoll has a session and never polls.
 func (m *member) neverPoll(srv *server) {
 	w := m.newPolling(srv)
 	defer w.web.CloseIdleConnections()
@@ -105,7 +105,7 @@ func (m *member) postSlowly(srv *server) {
 	})
 }
 
-// overHTTP opens a session, and a connection of its own for a request by hand.
+// overHTTP opens a session, and a separate connection for a request written by hand.
 func (m *member) overHTTP(srv *server, do func(w *pollingWire, c raw)) {
 	w := m.newPolling(srv)
 	defer w.web.CloseIdleConnections()

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// message is what goes over a wire, as the plain protocol writes it.
+// message is what goes over a wire, in the form of the plain protocol.
 type message struct {
 	Event  string          `json:"event,omitempty"`
 	Data   json.RawMessage `json:"data,omitempty"`
 	ID     int             `json:"id,omitempty"` // of the sender's request
-	Re     int             `json:"re,omitempty"` // the receiver's request that is answered
+	Re     int             `json:"re,omitempty"` // the receiver's request that is being answered
 	More   bool            `json:"more,omitempty"`
 	Cancel bool            `json:"cancel,omitempty"`
 }
@@ -21,31 +21,31 @@ type message struct {
 type wire interface {
 	send(m message) error
 	receive() (message, error)
-	cancels() bool                 // whether a request can be canceled
-	goodbye()                      // which the server answers
-	cut()                          // without a word
-	isEnd(code int, e error) error // what is wrong with e as the end of the connection, by the server with code or, zero, by goodbye
+	cancels() bool                 // reports whether a request can be canceled
+	goodbye()                      // the server answers it
+	cut()                          // without a goodbye
+	isEnd(code int, e error) error // what is wrong if e is the end of the connection, by the server with that code or, if zero, by goodbye
 }
 
-// talker is a well-behaved client. It asks, listens, and holds the server to the
-// promises.
+// talker is a well-behaved client. It asks, listens, and checks that the server keeps
+// its promises.
 type talker struct {
 	*member
 	srv  *server
 	wire wire
-	dead chan struct{} // closed when nothing more is to be read
+	dead chan struct{} // closed when nothing more can be read
 
-	note    int  // that was sent last
-	flooded bool // a stream goes on that cannot be canceled
+	note    int  // sent last
+	flooded bool // a stream that cannot be canceled goes on
 	lastID  int  // of questions
 
 	mu      sync.Mutex // guards everything below
 	open    map[int]*question
 	inOrder []int // those of open whose answers come in the order of the questions
 	ticks   int
-	news    map[string]*sequence // by room, of those that are watched
-	left    map[string]int       // how often each room was left
-	leaving bool                 // the end, when it comes, is ours
+	news    map[string]*sequence // by room, for those that are watched
+	left    map[string]int       // how often each room has been left
+	leaving bool                 // the end, when it comes, is our doing
 	changed chan struct{}        // closed when a question is answered
 }
 
@@ -54,15 +54,15 @@ type question struct {
 	event   string
 	want    string // the answer's data
 	fails   bool   // with an exception
-	room    string // that is joined
+	room    string // that it joins
 	left    int    // how often that had been left
 	ordered bool
 	items   sequence
-	count   int  // of items; negative is without end
-	cancel  bool // was sent
+	count   int  // of items; negative means without end
+	cancel  bool // has been sent
 }
 
-// talk lives one connection.
+// talk uses one connection.
 func (m *member) talk(srv *server, w wire) {
 	t := &talker{
 		member: m, srv: srv, wire: w, dead: make(chan struct{}), open: make(map[int]*question),
@@ -131,10 +131,10 @@ func encode(v any) json.RawMessage {
 	return data
 }
 
-// put sends; what cannot be sent the listener hears of.
+// put sends. If that fails the listener notices.
 func (t *talker) put(m message) { t.srv.watch(t.name+": send", func() { t.wire.send(m) }) }
 
-// ask sends a request. The data of a stream's is made here.
+// ask sends a request. It makes the data of a stream's request.
 func (t *talker) ask(q *question, data any) {
 	t.lastID++
 	id := t.lastID
@@ -152,7 +152,7 @@ func (t *talker) ask(q *question, data any) {
 	t.put(message{Event: q.event, Data: encode(data), ID: id})
 }
 
-// leave leaves a room, whose news do not count from now on.
+// leave leaves a room, whose news no longer count.
 func (t *talker) leave(room string) {
 	t.mu.Lock()
 	delete(t.news, room)
@@ -161,8 +161,8 @@ func (t *talker) leave(room string) {
 	t.ask(&question{event: "leave", ordered: true}, []string{room})
 }
 
-// endless asks for a stream without end, and cancels it. Where that is impossible
-// there is one, until the end of the connection.
+// endless asks for a stream without end, and cancels it. If that is impossible there is
+// one such stream until the end of the connection.
 func (t *talker) endless() {
 	q := &question{event: "count", count: -1}
 	if t.wire.cancels() {
@@ -178,7 +178,7 @@ func (t *talker) endless() {
 	}
 }
 
-// await waits until all questions of a kind are answered, or the server has gone.
+// await waits until all questions of a kind have been answered, or the server has gone.
 func (t *talker) await(what string, counts func(*question) bool) {
 	t.srv.watch(t.name+": "+what, func() {
 		for {
@@ -201,7 +201,7 @@ func (t *talker) await(what string, counts func(*question) bool) {
 	})
 }
 
-// part says goodbye, mostly.
+// part ends the connection, usually with a goodbye.
 func (t *talker) part() {
 	t.mu.Lock()
 	t.leaving = true

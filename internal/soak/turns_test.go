@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// turns are what is under way at a server and needs an answer. A shutdown would
-// excuse all that is not answered, so a server is not shut down before.
+// turns are requests under way at a server that need an answer. A shutdown would excuse
+// missing answers, so a server is not shut down before they have ended.
 type turns struct {
 	mu   sync.Mutex // guards open
 	open map[chan struct{}]struct{}
 }
 
-// turn does something that has to end while the server lives.
+// turn does something that must end while the server lives.
 func (srv *server) turn(what string, do func()) {
 	done := make(chan struct{})
 	srv.turns.mu.Lock()
@@ -31,7 +31,7 @@ func (srv *server) turn(what string, do func()) {
 	srv.watch(what, do)
 }
 
-// awaitTurns waits for what is under way at this moment.
+// awaitTurns waits for what is under way now.
 func (srv *server) awaitTurns() {
 	srv.turns.mu.Lock()
 	open := slices.Collect(maps.Keys(srv.turns.open))

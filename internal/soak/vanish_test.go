@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// asking is what leaves handlers and streams running when its client vanishes.
+// asking leaves handlers and streams running when its client vanishes.
 var asking = text(`{"event":"join","data":["a","lone","victims"]}`, `{"event":"count","id":1,"data":{"Token":1,"N":-1}}`,
 	`{"event":"count","id":2,"data":{"Token":2,"N":-1}}`, `{"event":"slow","id":3}`, `{"event":"ask","id":4,"data":1}`)
 
@@ -22,7 +22,7 @@ func (m *member) vanish() {
 	m.dawdle(0, 100*time.Millisecond)
 }
 
-// vanishPlain resets, or ends, a connection in the middle of a message.
+// vanishPlain resets or ends a connection in the middle of a message.
 func (m *member) vanishPlain(srv *server) {
 	if c, ok := m.upgrade(srv, plainPath); ok {
 		c.say(asking)
@@ -32,7 +32,7 @@ func (m *member) vanishPlain(srv *server) {
 	}
 }
 
-// vanishSocket is gone soon, or at once, after it has asked to be let in.
+// vanishSocket goes soon, or at once, after it has asked to be let in.
 func (m *member) vanishSocket(srv *server) {
 	if c, ok := m.upgrade(srv, socketPath); ok {
 		c.say(text("40", "40/chat,"))
@@ -43,7 +43,7 @@ func (m *member) vanishSocket(srv *server) {
 	}
 }
 
-// vanishUnread says goodbye, and does not read what comes of it.
+// vanishUnread says goodbye, and does not read the reaction.
 func (m *member) vanishUnread(srv *server) {
 	if c, ok := m.upgrade(srv, plainPath); ok {
 		c.say(asking + frame(fin|opClose, "\x03\xe8"))
@@ -52,7 +52,7 @@ func (m *member) vanishUnread(srv *server) {
 	}
 }
 
-// vanishHalf closes one direction, after which the server has to close the other.
+// vanishHalf closes one direction, after which the server must close the other.
 func (m *member) vanishHalf(srv *server) {
 	path, first := plainPath, asking
 	if m.IntN(2) == 0 {
@@ -69,7 +69,7 @@ func (m *member) vanishHalf(srv *server) {
 	srv.watch(m.name+": the end of what is half closed", func() { c.listen(2 * patience) })
 }
 
-// vanishPoll gives up a poll that waits, with which the session ends.
+// vanishPoll gives up a waiting poll, which ends the session.
 func (m *member) vanishPoll(srv *server) {
 	w := m.newPolling(srv)
 	defer w.web.CloseIdleConnections()
@@ -89,8 +89,8 @@ func (m *member) vanishPoll(srv *server) {
 	w.goodbye() // if the poll was answered, the session goes on
 }
 
-// vanishForLong does not come back, or so late that the server is near the end of its
-// patience, as far as the run is long enough.
+// vanishForLong does not come back, or only when the server is about to lose patience,
+// if the run is long enough.
 func (m *member) vanishForLong(srv *server) {
 	w := m.newPolling(srv)
 	defer w.web.CloseIdleConnections()
@@ -105,8 +105,7 @@ func (m *member) vanishForLong(srv *server) {
 	w.goodbye()
 }
 
-// vanishUpgrading gives up in the middle of an upgrade; the session stays with
-// polling.
+// vanishUpgrading gives up in the middle of an upgrade; the session stays with polling.
 func (m *member) vanishUpgrading(srv *server) {
 	w := m.newPolling(srv)
 	defer w.web.CloseIdleConnections()

@@ -14,22 +14,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write testdata/api.txt anew")
+var update = flag.Bool("update", false, "rewrite testdata/api.txt")
 
 const (
 	golden = "testdata/api.txt"
-	asks   = " # ?" // what -update writes behind a new name
+	asks   = " # ?" // what -update writes after a new name
 )
 
 // unexplained is how many names the root had before additions needed a reason. It
-// only gets less.
+// may only shrink.
 const unexplained = 260
 
-// TestAPI: the root exports the names of testdata/api.txt. A name is added there by
+// TestAPI checks that the root exports exactly the names in testdata/api.txt. To
+// add a name run
 //
 //	go test ./internal/structure -run API -update
 //
-// and gets a reason: why users of handlers need it, which has to stand behind it.
+// and write a reason after it: why users of handlers need it.
 func TestAPI(t *testing.T) {
 	names := exported(parse(t, "").in(""))
 	reasons := readGolden(t)
@@ -42,19 +43,19 @@ func TestAPI(t *testing.T) {
 		reason, ok := reasons[name]
 		switch {
 		case !ok:
-			t.Errorf("%s\nis new, or has changed: if users of handlers need it run this test with -update, and put the reason behind it; else unexport it, or put it into a package below", name)
+			t.Errorf("%s\nis new or has changed. If users of handlers need it, run this test with -update and write the reason after it. Otherwise unexport it or move it to a package below", name)
 		case reason == "":
 			bare++
 		case reason == "?":
-			t.Errorf("%s\nneeds a reason instead of the question mark in %s: why do users of handlers need it?", name, golden)
+			t.Errorf("%s\nneeds a reason in place of the question mark in %s: why do users of handlers need it?", name, golden)
 		}
 		delete(reasons, name)
 	}
 	for name := range reasons {
-		t.Errorf("%s\nis exported no more: users of it break. If that is meant, run this test with -update and tell it in CHANGELOG.md", name)
+		t.Errorf("%s\nis no longer exported, which breaks its users. If that is intended, run this test with -update and say so in CHANGELOG.md", name)
 	}
 	if bare > unexplained {
-		t.Errorf("%d names in %s have no reason, which is more than the %d of the beginning: put # and a reason behind each that is new", bare, golden, unexplained)
+		t.Errorf("%d names in %s have no reason, more than the %d there were at first: write # and a reason after each new one", bare, golden, unexplained)
 	}
 }
 
@@ -127,7 +128,7 @@ func specLines(tok token.Token, spec ast.Spec) (lines []string) {
 	return lines
 }
 
-// typeLines has a line for a type, and one for each exported field or method that is
+// typeLines returns a line for a type, and one for each exported field or method
 // declared with it.
 func typeLines(spec *ast.TypeSpec) (lines []string) {
 	name := "type " + spec.Name.Name

@@ -15,14 +15,14 @@ const (
 	maxRootLines = 5780 // of code, without comments and blanks; 4,100 is meant, and this what there is
 )
 
-// bounded are the directories whose files and functions are bounded.
+// bounded lists the directories whose files and functions are bounded.
 var bounded = []string{
 	"", "adapter", "broker", "payload", "internal/outbox", "internal/lane", "internal/rooms", "internal/budget",
 	"internal/membership", "internal/sessions", "internal/quota", "internal/plain", "internal/pipe", "internal/bind",
 	"internal/socket", "internal/tail", "socketio", "wsroutertest",
 }
 
-// longer are functions and files that may be longer, and why.
+// longer lists functions and files that may be longer, and why.
 var longer = map[string]string{
 	"redisbroker/node.go: node.subscribed": "one connection's life, whose hooks, channels and defers all steps share",
 }
@@ -55,7 +55,7 @@ func TestBounds(t *testing.T) {
 	}
 	for name := range longer {
 		if !seen[name] {
-			t.Errorf("%s is short enough: take it out of longer", name)
+			t.Errorf("%s is short enough: remove it from longer", name)
 		}
 	}
 }
@@ -63,7 +63,7 @@ func TestBounds(t *testing.T) {
 func TestRootBounds(t *testing.T) {
 	files := parse(t, "").in("")
 	if len(files) > maxRootFiles {
-		t.Errorf("the root has %d files that are no tests, more than %d: what users of handlers do not name belongs into a package below", len(files), maxRootFiles)
+		t.Errorf("the root has %d files that are not tests, more than %d: what users of handlers do not name belongs in a package below", len(files), maxRootFiles)
 	}
 	lines := 0
 	for _, f := range files {
@@ -71,11 +71,11 @@ func TestRootBounds(t *testing.T) {
 	}
 	t.Logf("the root has %d files and %d lines of code", len(files), lines)
 	if lines > maxRootLines {
-		t.Errorf("the root has %d lines of code, more than %d: move what needs nothing of a Router or Conn into a leaf", lines, maxRootLines)
+		t.Errorf("the root has %d lines of code, more than %d: move what needs neither a Router nor a Conn to a leaf", lines, maxRootLines)
 	}
 }
 
-// codeLines counts the lines that have something besides comments.
+// codeLines counts the lines that have something other than comments.
 func codeLines(text string) int {
 	file := token.NewFileSet().AddFile("", -1, len(text))
 	var s scanner.Scanner

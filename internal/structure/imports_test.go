@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// imports are the packages of this module that each may import. One that is
-// not here imports what is public.
+// imports lists the packages of this module that each package may import. A package
+// that is not listed imports only public ones.
 var imports = map[string][]string{
 	"internal/scan":      {},
 	"internal/outbox":    {},
@@ -53,14 +53,15 @@ var imports = map[string][]string{
 
 var public = []string{"", "adapter", "broker", "payload", "clientjs", "socketio", "wsroutertest"}
 
-// foreign are the packages of others, by who may import them in what is no test.
+// foreign lists the packages of others that code other than tests may import, by
+// importer.
 var foreign = map[string][]string{
-	"internal/socket":  {"github.com/coder/websocket"},          // which dials, and answers handshakes that are wrong
-	"internal/rawtest": {"github.com/stretchr/testify/require"}, // of tests only
+	"internal/socket":  {"github.com/coder/websocket"},          // dials, and answers invalid handshakes
+	"internal/rawtest": {"github.com/stretchr/testify/require"}, // only used by tests
 }
 
-// TestImports: who imports whom is as in the table, so that a leaf cannot reach back
-// to what uses it.
+// TestImports checks that packages only import what the table allows, so that a
+// leaf cannot reach back to what uses it.
 func TestImports(t *testing.T) {
 	for _, f := range parse(t, "").files {
 		for _, spec := range f.Imports {
@@ -75,12 +76,12 @@ func TestImports(t *testing.T) {
 			case ours && !listed:
 				allowed = public
 			case !ours && !strings.Contains(strings.Split(name, "/")[0], "."):
-				continue // of the standard library
+				continue // in the standard library
 			case !ours:
 				own, allowed = name, foreign[f.dir]
 			}
 			if !slices.Contains(allowed, own) {
-				t.Errorf("%s imports %s: %s may import %q only. Let the caller pass what is needed, or move what needs both upwards",
+				t.Errorf("%s imports %s, but %s may only import %q. Let the caller pass what is needed, or move up what needs both",
 					f.path(), name, "./"+f.dir, allowed)
 			}
 		}

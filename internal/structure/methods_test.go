@@ -8,36 +8,36 @@ import (
 	"testing"
 )
 
-// homes are types whose methods live in several files, and which. All others have
-// one file, in which they are declared.
+// homes lists types whose methods are in several files, and those files. All other
+// types have one file, in which they are declared.
 //
-// A Router is the handle of all that a namespace does, each in the file of its
-// subject, as in the table of CONTRIBUTING.md; and so is an app of all that a tree of
-// namespaces does. A Conn has its requests, calls and streams, whose lock is its own.
+// A Router is the handle for everything a namespace does, each part in the file of
+// its subject, see the table in CONTRIBUTING.md; an app likewise for everything a
+// tree of namespaces does. A Conn owns the lock of its requests, calls and streams.
 var homes = map[string][]string{
 	"Router": {"adapter_ws.go", "admit.go", "app.go", "client.go", "cluster.go", "guard.go", "lifecycle.go", "recovery.go", "shutdown.go", "stats.go", "target.go"},
 	"app":    {"admit.go", "cluster.go", "link.go", "recovery.go", "shutdown.go", "trace.go", "wsrouter.go"},
 	"Conn":   {"call.go", "client.go", "errors.go", "guard.go", "join.go", "lifecycle.go", "reconnect.go", "recovery.go", "request.go", "response.go", "shutdown.go", "typed.go"},
 
-	"Client":   {"reconnect.go"},                           // how it comes to a Conn, and to the next
-	"Context":  {"errors.go", "request.go", "response.go"}, // answers, and the errors that are some
-	"Target":   {"cluster.go"},                             // the part of it on other nodes
-	"attached": {"recovery.go", "request.go"},              // what a client may come back to; Receive is where requests begin
-	"link":     {"call.go", "join.go", "recovery.go"},      // how Conns begin, and outlive it; what calls cost
+	"Client":   {"reconnect.go"},                           // how it gets its Conn, and the next one
+	"Context":  {"errors.go", "request.go", "response.go"}, // answers, and errors that are answers
+	"Target":   {"cluster.go"},                             // the part on other nodes
+	"attached": {"recovery.go", "request.go"},              // what a client may resume; Receive is where requests begin
+	"link":     {"call.go", "join.go", "recovery.go"},      // how Conns begin and outlive it; what calls cost
 	"request":  {"lifecycle.go", "response.go"},            // how it ends with its Conn, and its stream
 
-	"internal/rooms.Registry": {"select.go"},                                    // reading, apart from changing
+	"internal/rooms.Registry": {"select.go"},                                    // reading is apart from changing
 	"internal/rooms.index":    {"select.go"},                                    // likewise
-	"payload.Value":           {"json.go"},                                      // how it is written as a part of JSON
+	"payload.Value":           {"json.go"},                                      // how it is written as part of JSON
 	"internal/socket.Conn":    {"end.go", "reader.go", "writer.go", "serve.go"}, // a half each, and the end of both; who reads
 	"payload.marks":           {"value.go"},                                     // what they stand for
-	"socketio.handler":        {"polling.go", "session.go", "websocket.go"},     // net/http's entries to each
-	"socketio.packet":         {"format.go"},                                    // encoding, apart from parsing
+	"socketio.handler":        {"polling.go", "session.go", "websocket.go"},     // the entry points for net/http
+	"socketio.packet":         {"format.go"},                                    // encoding is apart from parsing
 	"socketio.session":        {"polling.go", "websocket.go"},                   // its two transports
 }
 
-// TestMethods: who looks for a method of a type finds it in the type's file, or in
-// one of its prefix (socket.go, socket_unix.go), or in those of the table.
+// TestMethods checks that a method is in the file of its type, in one with its
+// prefix (socket.go, socket_unix.go), or in one of the table.
 func TestMethods(t *testing.T) {
 	tr := parse(t, "")
 	declared, used := declarations(tr), map[string]bool{}
@@ -51,7 +51,7 @@ func TestMethods(t *testing.T) {
 			key := strings.TrimPrefix(f.dir+"."+r, ".")
 			used[key+" "+f.name] = true
 			if !slices.Contains(homes[key], f.name) {
-				t.Errorf("%s: method %s belongs into %s, where %s is declared; or make it a function, or list the file in homes with %q",
+				t.Errorf("%s: method %s belongs in %s, where %s is declared; or make it a function, or list the file in homes with %q",
 					f.path(), fn.Name.Name, home, r, key)
 			}
 		})
@@ -59,7 +59,7 @@ func TestMethods(t *testing.T) {
 	for key, files := range homes {
 		for _, name := range files {
 			if !used[key+" "+name] {
-				t.Errorf("%s has no methods in %s any more: take that out of homes", key, name)
+				t.Errorf("%s no longer has methods in %s: remove that from homes", key, name)
 			}
 		}
 	}
@@ -82,10 +82,11 @@ func declarations(tr *tree) map[string]string {
 	return files
 }
 
-// crossing are calls of methods that want a lock held from another file than their
-// own. The list is to get shorter.
+// crossing lists calls to methods that require a lock from a file other than their
+// own. The list should shrink.
 var crossing = []string{
-	// Conn.mu guards requests and calls too, so that one look at the phase is enough.
+	// Conn.mu also guards requests and calls, so that one look at the phase is
+	// enough.
 	"call.go waitsLocked",
 	"lifecycle.go failCallsLocked",
 	"lifecycle.go giveLocked",
@@ -96,10 +97,10 @@ var crossing = []string{
 	"response.go waitsLocked",
 	"shutdown.go cancelLocked",
 
-	"socketio/websocket.go writerLocked", // of socketio: the session's lock guards both of its transports
+	"socketio/websocket.go writerLocked", // the session's lock guards both of its transports
 
-	// putLocked is the one door out: an answer checks its phase with it, a broadcast
-	// gathers whom to wake.
+	// putLocked is the only way out: an answer checks its phase with it, a
+	// broadcast collects whom to wake.
 	"response.go putLocked",
 	"target.go putLocked",
 
@@ -108,10 +109,11 @@ var crossing = []string{
 	"socketio/websocket.go takePendingLocked",
 }
 
-// TestLockedStaysAtHome: what wants a lock held is called where one sees that it is.
+// TestLockedStaysAtHome checks that methods that require a lock are called where
+// one can see that it is held.
 func TestLockedStaysAtHome(t *testing.T) {
 	tr := parse(t, "")
-	home := map[string][]string{} // files that have a method of that name
+	home := map[string][]string{} // files that have a method with that name
 	for _, f := range tr.files {
 		functions(f, func(fn *ast.FuncDecl) {
 			if strings.HasSuffix(fn.Name.Name, "Locked") {
@@ -132,7 +134,7 @@ func TestLockedStaysAtHome(t *testing.T) {
 				call := fmt.Sprintf("%s %s", f.path(), sel.Sel.Name)
 				used[call] = true
 				if !slices.Contains(crossing, call) {
-					t.Errorf("line %d of %s calls %s, which wants a lock held, of %v: move one to the other, or let that take the lock",
+					t.Errorf("line %d of %s calls %s, which requires a lock, in %v: move one to the other, or let the method take the lock",
 						f.line(sel.Pos()), f.path(), sel.Sel.Name, files)
 				}
 			}
@@ -141,7 +143,7 @@ func TestLockedStaysAtHome(t *testing.T) {
 	}
 	for _, call := range crossing {
 		if !used[call] {
-			t.Errorf("%s is not called any more: take it out of crossing", call)
+			t.Errorf("%s is no longer called: remove it from crossing", call)
 		}
 	}
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNestedModulesStandAlone: whoever requires one of the modules in directories
-// below gets a root of a version that can exist, and nothing of it that other
-// modules could not import.
+// TestNestedModulesStandAlone checks that a nested module requires a version of the
+// root that can exist, and imports nothing from it that other modules could not
+// import.
 func TestNestedModulesStandAlone(t *testing.T) {
 	mods := 0
 	require.NoError(t, filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {

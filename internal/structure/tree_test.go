@@ -1,5 +1,5 @@
-// Package structure_test holds the repository to its layout: who imports whom, where
-// methods live, how long things are, and which names the root exports.
+// Package structure_test checks the layout of the repository: who imports whom,
+// where methods live, how long things are, and which names the root exports.
 package structure_test
 
 import (
@@ -24,7 +24,7 @@ const (
 // source is a file that is not a test.
 type source struct {
 	*ast.File
-	dir, name string // "" is the root's directory
+	dir, name string // "" means the root directory
 	text      string
 	fset      *token.FileSet
 }
@@ -33,13 +33,13 @@ func (s *source) path() string { return filepath.Join(s.dir, s.name) }
 
 func (s *source) line(pos token.Pos) int { return s.fset.Position(pos).Line }
 
-// tree is what has been parsed.
+// tree holds what has been parsed.
 type tree struct {
 	fset  *token.FileSet
 	files []*source
 }
 
-// parse reads the files below dir that are no tests; of nested modules just those
+// parse reads the files below dir that are not tests; of nested modules only those
 // below dir itself.
 func parse(t *testing.T, dir string) *tree {
 	t.Helper()
@@ -104,7 +104,8 @@ func functions(f *source, do func(fn *ast.FuncDecl)) {
 	}
 }
 
-// receiver returns the name of the type that a method belongs to, "" for functions.
+// receiver returns the name of the type that a method belongs to, or "" for a
+// function.
 func receiver(fn *ast.FuncDecl) string {
 	if fn.Recv == nil {
 		return ""

@@ -14,15 +14,15 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// asking is a request for host, as a page of origin makes it.
+// asking returns options for a request to host, made by a page of origin.
 func asking(host, origin string) *wsrouter.DialOptions {
 	req := request("http://" + host + "/")
 	req.Header.Set("Origin", origin)
 	return &wsrouter.DialOptions{Request: req}
 }
 
-// TestSameOrigin: scheme, host and port, with their defaults. Where TLS has ended at
-// a proxy the page's scheme is believed.
+// TestSameOrigin: scheme, host and port are compared, with their defaults. Behind a
+// proxy that terminates TLS, the page's scheme is believed.
 func TestSameOrigin(t *testing.T) {
 	tests := []struct {
 		host, origin string
@@ -57,8 +57,8 @@ func TestSameOrigin(t *testing.T) {
 	}
 }
 
-// TestOriginPatterns: patterns are normalized where they can mean one thing only,
-// and New panics where they can mean none.
+// TestOriginPatterns: patterns are normalized if they can mean only one thing. New
+// panics if they cannot mean anything.
 func TestOriginPatterns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{Origins: []string{" https://a.example.com:443/", "wss://b.example.com", "http://[::1]:5173", "file://"}})
@@ -79,8 +79,8 @@ func TestOriginPatterns(t *testing.T) {
 	}
 }
 
-// TestAllowOrigin decides in place of the comparison with the request, and beside
-// the named origins; who sends no Origin is not its business.
+// TestAllowOrigin: it decides in place of the comparison with the request, and in
+// addition to the named origins. It is not asked about clients that send no Origin.
 func TestAllowOrigin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -110,8 +110,8 @@ func TestAllowOrigin(t *testing.T) {
 	})
 }
 
-// TestMaxConnsWhileInit: who waits for OnInit counts, so that those without room
-// hear of it at once, and not after their upgrade.
+// TestMaxConnsWhileInit: clients that wait for OnInit count, so that those without room
+// are told at once, and not after their upgrade.
 func TestMaxConnsWhileInit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxConns: 3, MaxConnsPerClient: 2})
@@ -142,7 +142,7 @@ func TestMaxConnsWhileInit(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, status())
 		leave()
 		require.Equal(t, http.StatusServiceUnavailable, status())
-		go connect(t.Context(), "10.0.0.1:4") // in the place of who has left
+		go connect(t.Context(), "10.0.0.1:4") // in the place of a client that has left
 		synctest.Wait()
 		close(init)
 		for range 3 {
@@ -154,9 +154,9 @@ func TestMaxConnsWhileInit(t *testing.T) {
 	})
 }
 
-// TestFullBeforeUpgrade: over the network, too, a client without room gets 503 and
-// no 101, however many come while OnInit runs; and a place is free again when the
-// request that had it was none for a WebSocket.
+// TestFullBeforeUpgrade: over the network, too, a client without room gets 503 and no
+// 101, however many come while OnInit runs. A place is free again if its request was
+// not for a WebSocket.
 func TestFullBeforeUpgrade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxConns: 2})
@@ -207,7 +207,7 @@ func inMemory(t *testing.T, h http.Handler) *http.Client {
 }
 
 // TestIPv6Clients: all addresses of a /64 are one client, and an IPv4 address is the
-// same in its IPv6 dress.
+// same client when mapped to IPv6.
 func TestIPv6Clients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxConnsPerClient: 1})
@@ -222,7 +222,7 @@ func TestIPv6Clients(t *testing.T) {
 	})
 }
 
-// TestEmbedded: a browser that asks on behalf of a page's <img> or <iframe> sends no
+// TestEmbedded: a browser that sends a request for a page's <img> or <iframe> sends no
 // Origin, but says so otherwise.
 func TestEmbedded(t *testing.T) {
 	tests := []struct {
@@ -257,7 +257,7 @@ func TestEmbedded(t *testing.T) {
 	}
 }
 
-// TestOneSide: a router serves clients, or is a client's.
+// TestOneSide: a router either serves clients or dials.
 func TestOneSide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := map[string]func(*wsrouter.Router){
@@ -269,7 +269,7 @@ func TestOneSide(t *testing.T) {
 			router := wsrouter.New(nil)
 			serve(router)
 			_, err := newRouter().Connect(t.Context(), &wsrouter.DialOptions{Router: router})
-			require.EqualError(t, err, "wsrouter: dial: DialOptions.Router serves clients: use a router of its own", name)
+			require.EqualError(t, err, "wsrouter: dial: DialOptions.Router serves clients; use a router that does not", name)
 		}
 		handlers := wsrouter.New(nil)
 		for range 2 {

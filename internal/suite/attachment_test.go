@@ -24,7 +24,7 @@ func (deaf) Resume()                                         {}
 func (deaf) Close(adapter.End)                               {}
 func (deaf) Abort()                                          {}
 
-// handle hands arguments to a handler as an adapter does.
+// handle passes arguments to a handler like an adapter.
 func handle(t *testing.T, args []payload.Value, h func(*wsrouter.Context)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -48,12 +48,12 @@ func handle(t *testing.T, args []payload.Value, h func(*wsrouter.Context)) {
 	})
 }
 
-// testFormat is a wire format that has a word for nothing.
+// testFormat is a wire format that encodes nothing.
 type testFormat struct{}
 
 func (testFormat) Encode(*adapter.Message) (adapter.Frame, error) { return adapter.Frame{}, nil }
 
-// arrived encodes v and is what an adapter makes of it again.
+// arrived encodes v, and returns what an adapter makes of that.
 func arrived(t *testing.T, v any) payload.Value {
 	t.Helper()
 	e, err := payload.Encode(v)
@@ -61,10 +61,10 @@ func arrived(t *testing.T, v any) payload.Value {
 	return e
 }
 
-// picky takes one picture only, and counts how often it was asked.
+// picky accepts only one picture, and counts how often it was tried.
 type picky struct{ Got string }
 
-// custom keeps what it gets where only it may change it.
+// custom keeps what it gets where only custom may change it.
 type custom struct {
 	Open any
 	own  map[string]any
@@ -103,8 +103,8 @@ type (
 	}
 )
 
-// TestAttachmentsInAny: an attachment is a []byte in every any that it is bound
-// to, and nothing else is, whatever text stands beside it.
+// TestAttachmentsInAny: an attachment is a []byte in every any it is bound to, and
+// nothing else is, whatever text stands beside it.
 func TestAttachmentsInAny(t *testing.T) {
 	one, none := []byte{1}, []byte{}
 	in := map[string]any{
@@ -179,7 +179,8 @@ func TestAttachmentsOfParts(t *testing.T) {
 	}
 }
 
-// TestAttachmentsBoundTwice: who changes what was bound changes no other.
+// TestAttachmentsBoundTwice: changing what was bound once does not change what was
+// bound again.
 func TestAttachmentsBoundTwice(t *testing.T) {
 	handle(t, []payload.Value{arrived(t, []byte("a"))}, func(c *wsrouter.Context) {
 		var first, second any
@@ -190,8 +191,8 @@ func TestAttachmentsBoundTwice(t *testing.T) {
 	})
 }
 
-// TestValueKeepsBytes: a Value that is bound, whole or as a part, has the bytes
-// that came with it, and is sent on as it is.
+// TestValueKeepsBytes: a Value that is bound, whole or as a part, has the bytes that
+// came with it, and is sent on unchanged.
 func TestValueKeepsBytes(t *testing.T) {
 	in := arrived(t, map[string]any{"room": "r", "data": map[string]any{"text": `"AQ=="`, "file": []byte{1}}, "list": []any{[]byte{2}}})
 	handle(t, []payload.Value{in}, func(c *wsrouter.Context) {

@@ -23,11 +23,11 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// network is what a client in a bubble dials: a server, or whatever else a test puts
-// in its place.
+// network is what a client in a bubble dials: a server, or what a test puts in its
+// place.
 type network struct {
 	server *http.Client
-	broken atomic.Pointer[func(conn net.Conn) error] // has the server's end; nil is the server
+	broken atomic.Pointer[func(conn net.Conn) error] // gets the server's end; nil means the server
 }
 
 func newNetwork(t *testing.T, h http.Handler) (*network, *http.Client) {
@@ -79,9 +79,8 @@ func says(head string) func(net.Conn) error {
 	}
 }
 
-// TestAttemptsAreBounded: whatever is at the other end, an attempt is over after
-// ConnectTimeout, the first and any later one, and the client comes back when the
-// server does.
+// TestAttemptsAreBounded: whatever is at the other end, every attempt is over after
+// ConnectTimeout, and the client comes back when the server does.
 func TestAttemptsAreBounded(t *testing.T) {
 	networks := map[string]func(net.Conn) error{
 		"silent":          silent,
@@ -126,9 +125,9 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
-// TestTrickledBodyIsBounded is that for a refusal whose body does not end. It is not
-// in a bubble: who closes a body waits for who reads it on a mutex, which holds up a
-// bubble's time with net/http of Go 1.27.
+// TestTrickledBodyIsBounded does the same for a refusal whose body does not end. It is
+// not in a bubble: whoever closes a body waits on a mutex for whoever reads it, which
+// stops a bubble's time with net/http of Go 1.27.
 func TestTrickledBodyIsBounded(t *testing.T) {
 	var healed atomic.Bool
 	router := newRouter()
@@ -164,7 +163,7 @@ func TestTrickledBodyIsBounded(t *testing.T) {
 	require.NoError(t, router.Shutdown(t.Context()))
 }
 
-// userFunction is an Auth or a HeaderFunc that hangs until its context ends, or, if it
+// userFunction is an Auth or a HeaderFunc that hangs until its context ends or, if it
 // is stubborn, for an hour. It never runs twice at a time.
 type userFunction struct {
 	t               *testing.T
@@ -185,8 +184,8 @@ func (f *userFunction) call(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// TestAttemptsOfUserFunctions: Auth and HeaderFunc have ConnectTimeout, too. Where
-// they take no notice of it they are not called again before they have returned.
+// TestAttemptsOfUserFunctions: Auth and HeaderFunc have ConnectTimeout, too. If they
+// ignore it they are not called again before they have returned.
 func TestAttemptsOfUserFunctions(t *testing.T) {
 	options := map[string]func(f *userFunction) *wsrouter.DialOptions{
 		"auth": func(f *userFunction) *wsrouter.DialOptions {
@@ -234,7 +233,7 @@ func TestAttemptsOfUserFunctions(t *testing.T) {
 	}
 }
 
-// TestUserFunctionsPanic: that is an error of the attempt.
+// TestUserFunctionsPanic: a panic is an error of the attempt.
 func TestUserFunctionsPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, err := newRouter().Connect(t.Context(), &wsrouter.DialOptions{Auth: func(context.Context) (any, error) { panic("no vault") }})
@@ -242,7 +241,7 @@ func TestUserFunctionsPanic(t *testing.T) {
 	})
 }
 
-// TestOnInitOfClient has ConnectTimeout, and its failure is the end.
+// TestOnInitOfClient: it has ConnectTimeout, and if it fails the client is finished.
 func TestOnInitOfClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handlers := wsrouter.New(nil)
@@ -255,7 +254,7 @@ func TestOnInitOfClient(t *testing.T) {
 }
 
 // TestStatuses: after 401 and 403 a client does not come back. Any other status may
-// be that of a proxy while its server is replaced.
+// come from a proxy whose server is being replaced.
 func TestStatuses(t *testing.T) {
 	for _, status := range []int{204, 400, 401, 403, 404, 405, 408, 409, 410, 421, 425, 426, 429, 499, 500, 502, 503} {
 		synctest.Test(t, func(t *testing.T) {
@@ -293,8 +292,8 @@ func TestStatuses(t *testing.T) {
 	}
 }
 
-// requireGaveUp requires that everything fails with the reason why the client does
-// not come back, and with how it lost its connection.
+// requireGaveUp requires that everything fails with the reason why the client does not
+// come back, and with how it lost its connection.
 func requireGaveUp(t *testing.T, c *wsrouter.Client, reason string) {
 	t.Helper()
 	pull := func() (err error) {
@@ -312,7 +311,8 @@ func requireGaveUp(t *testing.T, c *wsrouter.Client, reason string) {
 	}
 }
 
-// TestOnRetryDecides on any status, and then that is the reason.
+// TestOnRetryDecides: it is asked after any status, and if it ends the attempts that
+// status is the reason.
 func TestOnRetryDecides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, http := newNetwork(t, newRouter())
@@ -331,7 +331,7 @@ func TestOnRetryDecides(t *testing.T) {
 	})
 }
 
-// TestReconnectFirst: a server that is not up yet is waited for, if that is wanted.
+// TestReconnectFirst: the client waits for a server that is not up yet, if asked to.
 func TestReconnectFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, client := newNetwork(t, newRouter())
@@ -416,7 +416,7 @@ func TestHeaderFunc(t *testing.T) {
 	}
 }
 
-// TestDialErrorTexts say once what went wrong, and never the query.
+// TestDialErrorTexts: they say once what went wrong, and never contain the query.
 func TestDialErrorTexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, client := newNetwork(t, newRouter())
@@ -437,8 +437,8 @@ func TestDialErrorTexts(t *testing.T) {
 	})
 }
 
-// TestAuthToMountWithoutAuth: the side that dialed learns that nobody has looked at
-// what it sent, whoever else sends it exceptions.
+// TestAuthToMountWithoutAuth: the side that dialed learns that nobody has looked at its
+// auth, even if others send it exceptions.
 func TestAuthToMountWithoutAuth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()

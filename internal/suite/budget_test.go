@@ -10,10 +10,10 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestAllocationBudget: an event costs no more than so many allocations, from the
-// frame that comes to the frame that goes, both ends of the in-memory connection
-// and the test's own frame included. They are counted over many events and the
-// least of some attempts counts, so that nobody else's are.
+// TestAllocationBudget: an event costs no more than so many allocations, from the frame
+// that arrives to the frame that is sent, including both ends of the in-memory
+// connection and the test's own frame. They are averaged over many events, and the
+// lowest of several attempts counts, to exclude those of others.
 func TestAllocationBudget(t *testing.T) {
 	router := wsrouter.New(nil)
 	router.On("echo", func(c *wsrouter.Context) error {
@@ -53,8 +53,7 @@ func TestAllocationBudget(t *testing.T) {
 	}
 }
 
-// allocations is testing.AllocsPerRun for code that runs on other goroutines,
-// too.
+// allocations is testing.AllocsPerRun for code that also runs on other goroutines.
 func allocations(runs int, f func()) float64 {
 	f()
 	var before, after runtime.MemStats

@@ -15,8 +15,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestCallsGivenUp: nothing is left of calls whose context ended, and a late
-// answer is nobody's.
+// TestCallsGivenUp: nothing is left of calls whose context has ended, and a late answer
+// is ignored.
 func TestCallsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -47,7 +47,7 @@ func TestCallsGivenUp(t *testing.T) {
 		require.ErrorIs(t, conn.Call(t.Context(), "q", nil, nil), wsrouter.ErrTooManyOpen)
 		calls.Wait()
 		synctest.Wait()
-		require.Len(t, requests, 2000, "each was asked and cancelled")
+		require.Len(t, requests, 2000, "each was asked and canceled")
 		for i := range 1000 {
 			raw.Send(fmt.Sprintf(`{"event":"q","data":1,"re":%d}`, i+1))
 		}
@@ -61,9 +61,9 @@ func TestCallsGivenUp(t *testing.T) {
 	})
 }
 
-// TestCallBehindLargeMessage: a call that begins when a message waits that is
-// larger than all an inbox is for still gets its answer, as one does that began
-// before the message came.
+// TestCallBehindLargeMessage: a call still gets its answer if it begins while a message
+// waits that is larger than a whole inbox, and also if it began before that message
+// came.
 func TestCallBehindLargeMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{InboxBytes: 1000})

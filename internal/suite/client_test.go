@@ -17,8 +17,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestReconnect: a client that lost its connection comes back by itself, with a
-// fresh auth payload, and hooks run for each connection.
+// TestReconnect: a client that lost its connection comes back on its own, with a fresh
+// auth payload, and hooks run for each connection.
 func TestReconnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -71,8 +71,8 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// TestReconnectBackoff: waits double up to the cap, with jitter; a connection
-// that lasted starts anew; Close ends the waiting.
+// TestReconnectBackoff: waits double up to the cap, with jitter. After a connection
+// that lasted they start over. Close ends the wait.
 func TestReconnectBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -123,7 +123,7 @@ func TestReconnectBackoff(t *testing.T) {
 	})
 }
 
-// TestReconnectCodes: which ends a client comes back from.
+// TestReconnectCodes: after which ends a client comes back.
 func TestReconnectCodes(t *testing.T) {
 	codes := map[int]bool{
 		1000: false, 1001: true, 1002: false, 1008: false, 1009: false, 1011: true, 1012: true, 1013: true,
@@ -152,8 +152,8 @@ func TestReconnectCodes(t *testing.T) {
 	}
 }
 
-// TestReconnectOverNetwork: a server that is not there yet is tried again, one
-// that says no is not.
+// TestReconnectOverNetwork: a client tries again if the server is not there yet, and
+// gives up if it is refused for good.
 func TestReconnectOverNetwork(t *testing.T) {
 	router := newRouter()
 	var status atomic.Int32
@@ -196,8 +196,8 @@ func TestReconnectOverNetwork(t *testing.T) {
 	require.NoError(t, router.Shutdown(t.Context()))
 }
 
-// TestReconnectGivesUp: OnRetry may end it, and Close may come while the client
-// is dialling.
+// TestReconnectGivesUp: OnRetry may end the attempts, and Close may come while the
+// client is dialing.
 func TestReconnectGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0
@@ -226,14 +226,14 @@ func TestReconnectGivesUp(t *testing.T) {
 		synctest.Wait()
 		slow.Store(true)
 		client.Abort()
-		time.Sleep(30 * time.Second) // it is dialling now
+		time.Sleep(30 * time.Second) // it is dialing now
 		require.NoError(t, client.Close())
 		synctest.Wait()
 		require.Zero(t, router.Stats().Connections)
 	})
 }
 
-// TestConnCloseStopsReconnecting: a handler of the client's may end it.
+// TestConnCloseStopsReconnecting: a handler of the client may end it.
 func TestConnCloseStopsReconnecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -249,7 +249,7 @@ func TestConnCloseStopsReconnecting(t *testing.T) {
 	})
 }
 
-// TestClientShutdown: the client's own router ends it, too.
+// TestClientShutdown: so may a shutdown of the client's own router.
 func TestClientShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handlers := wsrouter.New(nil)
@@ -319,7 +319,7 @@ func TestDialErrors(t *testing.T) {
 	require.False(t, errors.As(err, &status))
 }
 
-// TestCallDeadline: the caller's context ends the call, and the other side is
+// TestCallDeadline: when the caller's context ends the call ends, and the other side is
 // told to cancel.
 func TestCallDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// countingListener counts the connections that it has accepted and nobody has
+// countingListener counts the connections that it has accepted and that have not been
 // closed.
 type countingListener struct {
 	net.Listener
@@ -85,8 +85,8 @@ func TestSocketsAreClosed(t *testing.T) {
 	}
 }
 
-// TestOneByteASecond: a client that reads so slowly is closed as slow after
-// WriteTimeout, and keeps nobody else waiting meanwhile.
+// TestOneByteASecond: a client that reads that slowly is closed as slow after
+// WriteTimeout, and does not hold up others until then.
 func TestOneByteASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -124,7 +124,7 @@ func TestOneByteASecond(t *testing.T) {
 	})
 }
 
-// TestCloseTransportPlain: where there is one namespace it is Close.
+// TestCloseTransportPlain: with a single namespace it is the same as Close.
 func TestCloseTransportPlain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()

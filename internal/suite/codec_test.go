@@ -66,7 +66,7 @@ func wireRouter(opts *wsrouter.Options) *wsrouter.Router {
 
 const invalid = `{"event":"exception","data":{"status":"error","message":"`
 
-// TestFrames holds the plain protocol, PROTOCOL.md, frame by frame.
+// TestFrames checks the plain protocol, PROTOCOL.md, frame by frame.
 func TestFrames(t *testing.T) {
 	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
 	tests := []struct {
@@ -188,8 +188,8 @@ const badMeta = `meta must be an object of strings of at most 1024 bytes","code"
 
 const badID = `id must be a string of at most 64 bytes or an integer from 0 to 2^53-1","code":"invalid"}}`
 
-// exchangeFrames sends a frame and then an event whose answer shows that the
-// connection lives, and returns all that came back. It runs in a bubble.
+// exchangeFrames sends a frame, then an event whose answer shows that the connection is
+// alive, and returns everything that came back. It runs in a bubble.
 func exchangeFrames(t *testing.T, raw *rawtest.Raw, frame string) []string {
 	t.Helper()
 	frames := []string{}
@@ -214,7 +214,7 @@ func exchangeFrames(t *testing.T, raw *rawtest.Raw, frame string) []string {
 	return frames
 }
 
-// TestFramesThatClose are those that leave no doubt about who is wrong.
+// TestFramesThatClose: frames after which it is certain that the client is wrong.
 func TestFramesThatClose(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -260,7 +260,7 @@ func TestIDFreeAfterLastFrame(t *testing.T) {
 	}
 }
 
-// TestNestJSON has the frames that differ in NestJS's variant.
+// TestNestJSON: the frames that differ in NestJS's variant.
 func TestNestJSON(t *testing.T) {
 	tests := []struct{ in, out string }{
 		{`{"event":"echo","data":"hello"}`, `"hello"`},
@@ -296,8 +296,9 @@ const (
 	loseSession  = `cut|connect|`
 )
 
-// sessionScripts: a line is a frame that the client sends, one that it gets, or what
-// happens. SECRET is what the server has told first, OTHER what it told next.
+// sessionScripts: each line is a frame that the client sends, a frame that it receives,
+// or something that happens. SECRET is the first secret that the server has sent, OTHER
+// the next one.
 var sessionScripts = []struct {
 	name   string
 	script string
@@ -339,7 +340,7 @@ var sessionScripts = []struct {
 	{"no frame", `expire|closed 1013 connect timeout`},
 }
 
-// TestSessionFrames holds the frames of sessions, PROTOCOL.md, one by one.
+// TestSessionFrames checks the frames of sessions, PROTOCOL.md, one by one.
 func TestSessionFrames(t *testing.T) {
 	for _, test := range sessionScripts {
 		t.Run(test.name, func(t *testing.T) {
@@ -348,7 +349,7 @@ func TestSessionFrames(t *testing.T) {
 	}
 }
 
-// TestNoSessionFrames: without the subprotocol they are mistakes.
+// TestNoSessionFrames: without the subprotocol they are violations.
 func TestNoSessionFrames(t *testing.T) {
 	for _, frame := range []string{`{"session":""}`, `{"ack":1}`} {
 		synctest.Test(t, func(t *testing.T) {
@@ -383,7 +384,7 @@ func playSession(t *testing.T, script []string) {
 			frame, ce := raw.Read()
 			require.Nil(t, ce)
 			require.Equal(t, rest, names.take(frame))
-		case "before": // the connection before this one
+		case "before": // the previous connection
 			requireClosed(t, raws[len(raws)-2], strings.TrimPrefix(rest, "closed "))
 		case "closed":
 			requireClosed(t, raw, rest)
@@ -425,7 +426,7 @@ func requireClosed(t *testing.T, raw *rawtest.Raw, want string) {
 	require.Equal(t, want, fmt.Sprint(ce.Code, " ", ce.Reason))
 }
 
-// secrets gives the secrets of a script names.
+// secrets gives names to the secrets in a script.
 type secrets struct{ known []string }
 
 var secretNames = []string{"SECRET", "OTHER"}

@@ -51,7 +51,8 @@ func anyFrame(t *testing.T, r io.Reader) (first byte, payload []byte) {
 }
 
 // TestCompression: long messages are compressed for clients that offer it, and a
-// broadcast has the same bytes for all of them; short ones and other clients' are not.
+// broadcast has the same bytes for all of them. Short messages, and those for other
+// clients, are not compressed.
 func TestCompression(t *testing.T) {
 	connected := make(chan *wsrouter.Conn, 4)
 	router := newRouterWith(&wsrouter.Options{Trace: &wsrouter.Trace{Connect: func(c *wsrouter.Conn) { connected <- c }}})

@@ -48,8 +48,8 @@ type order struct {
 	Blob  []byte
 }
 
-// TestBindErrors holds that a body of the wrong shape is told in words that name
-// the field and what was expected, never in Go's.
+// TestBindErrors: if a body has the wrong shape the error names the field and what was
+// expected, and never uses Go's terms.
 func TestBindErrors(t *testing.T) {
 	tests := []struct{ data, want string }{
 		{`{"ID":"x"}`, `ID: expected an integer, got a string`},
@@ -172,7 +172,7 @@ func TestValidate(t *testing.T) {
 	})
 }
 
-// TestReplyOnce holds the outcomes of a handler that replies.
+// TestReplyOnce checks the outcomes of a handler that replies.
 func TestReplyOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -210,7 +210,7 @@ func TestReplyOnce(t *testing.T) {
 	})
 }
 
-// TestReplyAfterReturn holds that a Context which was kept answers nothing more.
+// TestReplyAfterReturn: a Context that was kept can no longer reply.
 func TestReplyAfterReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -228,8 +228,8 @@ func TestReplyAfterReturn(t *testing.T) {
 
 type ctxKey struct{}
 
-// TestWithContext holds that middleware can hand values and deadlines to a
-// handler, whose reply is still the event's.
+// TestWithContext: middleware can pass values and deadlines to a handler, whose reply
+// is still the event's.
 func TestWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -269,7 +269,7 @@ func TestHandlerTimeout(t *testing.T) {
 	})
 }
 
-// TestMaxOpen holds that handlers which have yielded are bounded in number.
+// TestMaxOpen: the number of handlers that have yielded is limited.
 func TestMaxOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxOpen: 3})

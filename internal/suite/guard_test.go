@@ -16,8 +16,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestRoomsInOnConnect: join, read the history, emit it: nothing that is sent to
-// the room meanwhile is lost, and it comes after what the guard emits.
+// TestRoomsInOnConnect: join, read the history, emit it. Nothing that is sent to the
+// room meanwhile is lost, and it comes after what the guard emits.
 func TestRoomsInOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -53,13 +53,12 @@ func TestRoomsInOnConnect(t *testing.T) {
 	})
 }
 
-// TestNobodySeesTheUnadmitted: until the guard returns nil nobody finds, counts,
-// calls or disconnects the client; only other nodes are told that they shall send
-// what is for its rooms.
+// TestNobodySeesTheUnadmitted: until the guard returns nil nobody finds, counts, calls
+// or disconnects the client. But other nodes are told to send what is for its rooms.
 func TestNobodySeesTheUnadmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		let, wait := make(chan struct{}), make(chan struct{})
-		nodes := make(nodeOf, 2) // its own, and the one of "/"
+		nodes := make(nodeOf, 2) // its own node, and that of "/"
 		router := newRouterWith(&wsrouter.Options{Broker: nodes})
 		guarded := router.Namespace("/guarded")
 		var id string
@@ -102,7 +101,8 @@ func TestNobodySeesTheUnadmitted(t *testing.T) {
 	})
 }
 
-// TestLateGuard: who returns nil after ConnectTimeout has refused the client, once.
+// TestLateGuard: a guard that returns nil after ConnectTimeout has refused the client,
+// once.
 func TestLateGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -124,8 +124,8 @@ func TestLateGuard(t *testing.T) {
 	})
 }
 
-// TestTooMuchInOnConnect: a client for whom more is held than OutboxBytes is
-// refused, whoever emits, and gets nothing of it.
+// TestTooMuchInOnConnect: a client for which more than OutboxBytes is held is refused,
+// whoever emits, and gets nothing of it.
 func TestTooMuchInOnConnect(t *testing.T) {
 	large := strings.Repeat("x", 300_000)
 	emits := map[string]func(*wsrouter.Conn) error{
@@ -164,7 +164,7 @@ func TestTooMuchInOnConnect(t *testing.T) {
 	}
 }
 
-// TestVolatileInOnConnect: a volatile emit drops its frame where it does not fit.
+// TestVolatileInOnConnect: a volatile emit drops its frame if it does not fit.
 func TestVolatileInOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -184,8 +184,8 @@ func TestVolatileInOnConnect(t *testing.T) {
 	})
 }
 
-// TestForeignEndInOnConnect: the end of another connection or context is a failure
-// of ours: its code does not become the client's.
+// TestForeignEndInOnConnect: the end of another connection or context is a failure of
+// ours, and its code is not used for this client.
 func TestForeignEndInOnConnect(t *testing.T) {
 	for name, fail := range foreign {
 		t.Run(name, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestForeignEndInOnConnect(t *testing.T) {
 	}
 }
 
-// nodeOf is a broker that hands out the node of "/guarded".
+// nodeOf is a broker that hands the node of "/guarded" to the test.
 type nodeOf chan broker.Node
 
 func (c nodeOf) Subscribe(_ context.Context, n broker.Node) (broker.Subscription, error) {

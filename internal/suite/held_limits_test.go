@@ -17,9 +17,9 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestStreamsHoldTooMuch: requests whose messages streams hold are too many when
-// they hold four inboxes; others are served, and when a stream has ended there is
-// room for another.
+// TestStreamsHoldTooMuch: if the messages of streams hold four inboxes, further
+// requests are refused, while other clients are served. When a stream has ended there
+// is room for another.
 func TestStreamsHoldTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{InboxBytes: 10_000, MaxMessage: 10_000})
@@ -48,9 +48,9 @@ func TestStreamsHoldTooMuch(t *testing.T) {
 	})
 }
 
-// TestPullsHoldOneWindow: a slow loop gets all items of a stream, be they as large
-// as messages may be; but all pulls of a connection hold no more than one such
-// window, and one to which more comes fails.
+// TestPullsHoldOneWindow: a slow loop gets all items of a stream, even if they are as
+// large as messages may be. But all pulls of a connection together hold no more than
+// one such window; a pull that receives more fails.
 func TestPullsHoldOneWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxMessage = 20_000
@@ -98,8 +98,8 @@ func TestPullsHoldOneWindow(t *testing.T) {
 	})
 }
 
-// TestRequestTooLarge: a client whose headers would cost too much for as long as it
-// is connected is refused, over either wire.
+// TestRequestTooLarge: over either wire, a client is refused if its headers would cost
+// too much while it is connected.
 func TestRequestTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -116,8 +116,8 @@ func TestRequestTooLarge(t *testing.T) {
 	})
 }
 
-// TestOnlyWhoHoldsIsCut: when a client was cut for what it holds others are not, although
-// its handlers take their time to let go of it.
+// TestOnlyWhoHoldsIsCut: when a client is cut for what it holds, others are not, even
+// if its handlers take a while to release that.
 func TestOnlyWhoHoldsIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{MaxBuffered: 100_000})
@@ -133,7 +133,7 @@ func TestOnlyWhoHoldsIsCut(t *testing.T) {
 		s := router.Stats()
 		require.Equal(t, 20, s.Connections)
 		require.EqualValues(t, 1, s.Slow)
-		require.Greater(t, s.Inbox, 50_000) // what the handlers have is still there
+		require.Greater(t, s.Inbox, 50_000) // what the handlers have is still held
 		client := wsroutertest.Connect(t, router, nil)
 		require.NoError(t, client.Call(t.Context(), "events", large[:10_000], nil))
 		close(release)
@@ -143,8 +143,8 @@ func TestOnlyWhoHoldsIsCut(t *testing.T) {
 	})
 }
 
-// TestLargeDataCostsWhatIsAsked: of very many arguments and members those cost that
-// a handler asks for.
+// TestLargeDataCostsWhatIsAsked: of very many arguments and members, only those that a
+// handler asks for cost memory.
 func TestLargeDataCostsWhatIsAsked(t *testing.T) {
 	router := wsrouter.New(nil)
 	var first, second, field int
@@ -169,8 +169,8 @@ func TestLargeDataCostsWhatIsAsked(t *testing.T) {
 	require.Less(t, fields, uint64(100_000))
 }
 
-// TestSpread: several arguments of Socket.IO are what they were, although they are
-// taken apart later.
+// TestSpread: several arguments of Socket.IO arrive unchanged, although they are parsed
+// later.
 func TestSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)

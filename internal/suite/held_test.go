@@ -19,30 +19,30 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// hoard is a way in which clients make the process hold as much as they can.
+// hoard is a way for clients to make the process hold as much as possible.
 type hoard struct {
 	name   string
-	limit  int  // bytes that they are allowed to; zero is MaxBuffered
-	unseen bool // it is not in Stats: frames in the writer's hand, rooms
+	limit  int  // bytes that they may hold; zero means MaxBuffered
+	unseen bool // not in Stats: frames in the writer's hand, rooms
 	setup  func(r *wsrouter.Router)
-	client func(r *wsrouter.Router, i int) // one of them, in a goroutine of its own
+	client func(r *wsrouter.Router, i int) // one of them, in its own goroutine
 }
 
 const (
 	hoarders    = 16
 	maxBuffered = 256 << 10
-	ordinary    = 16 << 10 // what a connection in memory and its client cost
+	ordinary    = 16 << 10 // what an in-memory connection and its client cost
 	noise       = 32 << 10
 )
 
-// Bytes are made once, so that they are none of what is measured.
+// Data is made once, so that it is not part of what is measured.
 var (
 	large  = strings.Repeat("x", 240_000)
 	medium = large[:70_000]
 	small  = large[:14_000]
 )
 
-// untilGone is what handlers of the hoards do.
+// untilGone is the handler used by the hoards.
 func untilGone(c *wsrouter.Context) error { <-c.Context().Done(); return nil }
 
 func sendAll(r *wsrouter.Router, opts *wsrouter.WSOptions, frames ...string) {
@@ -54,7 +54,7 @@ func sendAll(r *wsrouter.Router, opts *wsrouter.WSOptions, frames ...string) {
 	}
 }
 
-// repeat is n frames, each with a number in it.
+// repeat returns n frames, each with a number in it.
 func repeat(n int, format string) (frames []string) {
 	for i := range n {
 		frames = append(frames, fmt.Sprintf(format, i))
@@ -62,7 +62,7 @@ func repeat(n int, format string) (frames []string) {
 	return frames
 }
 
-// withHeaders connects with so many small headers.
+// withHeaders connects with that many small headers.
 func withHeaders(r *wsrouter.Router, n int) {
 	req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
 		"GET / HTTP/1.1\r\nHost: h\r\n" + strings.Join(repeat(n, "a%d: \r\n"), "") + "\r\n")))
@@ -76,7 +76,7 @@ func withHeaders(r *wsrouter.Router, n int) {
 
 var sid = regexp.MustCompile(`"sid":"([^"]+)"`)
 
-// post opens a polling session of Socket.IO, and sends bodies.
+// post opens a polling session of Socket.IO and sends bodies.
 func post(r *wsrouter.Router, bodies ...string) {
 	h := socketio.New(r, nil)
 	do := func(method, query, body string) string {
@@ -251,8 +251,8 @@ func streamUntilGone(c *wsrouter.Context) error {
 	return wsrouter.StreamSeq(c, func(func(int, error) bool) { <-c.Context().Done() })
 }
 
-// TestHeld: whatever clients do, the process holds at most four times the bytes
-// that limits allow, and what it holds shows in Stats.
+// TestHeld: whatever clients do, the process holds at most four times the bytes that
+// the limits allow, and Stats shows what it holds.
 func TestHeld(t *testing.T) {
 	for _, h := range hoards {
 		t.Run(h.name, func(t *testing.T) { synctest.Test(t, h.test) })
@@ -269,7 +269,7 @@ func (h hoard) test(t *testing.T) {
 		go h.client(router, i)
 		synctest.Wait()
 	}
-	time.Sleep(time.Nanosecond) // the bubble forgets timers that were stopped
+	time.Sleep(time.Nanosecond) // the bubble forgets stopped timers
 	s := router.Stats()
 	held := heap() - before - s.Connections*ordinary
 	limit := h.limit
@@ -286,10 +286,10 @@ func (h hoard) test(t *testing.T) {
 	require.Zero(t, router.Stats().Inbox+router.Stats().Outbox)
 }
 
-// heap is how many bytes are in use.
+// heap returns how many bytes are in use.
 func heap() int {
 	runtime.GC()
-	runtime.GC() // now pools are empty, too
+	runtime.GC() // empties the pools, too
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int(stats.HeapAlloc)

@@ -64,8 +64,8 @@ func TestOnInitFails(t *testing.T) {
 	}
 }
 
-// TestOnConnectGuards: until it returns nil the client's events wait, emits to it
-// are held, and it is no target; after that all comes in order.
+// TestOnConnectGuards: until it returns nil the client's events wait, emits to the
+// client are held, and no Target selects it. After that everything arrives in order.
 func TestOnConnectGuards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -92,8 +92,8 @@ func TestOnConnectGuards(t *testing.T) {
 	})
 }
 
-// TestOnConnectRefuses: the error says with which code; joins are undone, held
-// emits are dropped, and OnDisconnect is not told of who never was connected.
+// TestOnConnectRefuses: the error determines the code, joins are undone, held emits are
+// dropped, and OnDisconnect does not run for clients that were never connected.
 func TestOnConnectRefuses(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -137,7 +137,7 @@ func TestOnConnectRefuses(t *testing.T) {
 	}
 }
 
-// TestConnectTimeout bounds OnConnect, and the wait for the auth frame.
+// TestConnectTimeout: it bounds OnConnect, and the wait for the auth frame.
 func TestConnectTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -159,7 +159,7 @@ func TestConnectTimeout(t *testing.T) {
 	})
 }
 
-// TestVanishInOnConnect: a client that goes meanwhile ends the hook's context.
+// TestVanishInOnConnect: when the client goes meanwhile, the hook's context ends.
 func TestVanishInOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -175,7 +175,7 @@ func TestVanishInOnConnect(t *testing.T) {
 	})
 }
 
-// TestAuthFrame: the payload is there in OnConnect; anything else first is refused.
+// TestAuthFrame: OnConnect has the payload. Any other first frame is refused.
 func TestAuthFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -216,8 +216,8 @@ func TestAuthFrame(t *testing.T) {
 	})
 }
 
-// TestOnDisconnect: it runs after the handlers, with a live context of its own
-// and the rooms still readable, and a cause to switch on.
+// TestOnDisconnect: it runs after the handlers, with a live context of its own,
+// readable rooms, and a cause to switch on.
 func TestOnDisconnect(t *testing.T) {
 	tests := []struct {
 		name string
@@ -276,7 +276,7 @@ func TestOnDisconnectPanics(t *testing.T) {
 	})
 }
 
-// TestCloseInsideHandler: what was sent before arrives, what comes after is not
+// TestCloseInsideHandler: what was sent before arrives, and what comes after is not
 // handled.
 func TestCloseInsideHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -350,7 +350,8 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-// TestShutdownCut: at the context's end the rest is cut, and its error returned.
+// TestShutdownCut: when the context ends the remaining connections are cut, and its
+// error is returned.
 func TestShutdownCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -374,8 +375,8 @@ func TestShutdownCut(t *testing.T) {
 	})
 }
 
-// TestShutdownInsideHandler: the handler that calls it is not waited for, nor is
-// the shutdown cut short when that handler's own connection ends.
+// TestShutdownInsideHandler: Shutdown does not wait for the handler that calls it, and
+// is not cut short when that handler's own connection ends.
 func TestShutdownInsideHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -398,7 +399,7 @@ func TestShutdownInsideHandler(t *testing.T) {
 	})
 }
 
-// TestShutdownNamespace ends one namespace and its children only.
+// TestShutdownNamespace ends only one namespace and its children.
 func TestShutdownNamespace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -417,7 +418,7 @@ func TestShutdownNamespace(t *testing.T) {
 	})
 }
 
-// TestClose cuts and does not wait for handlers.
+// TestClose: it cuts connections and does not wait for handlers.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -442,7 +443,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestLogs: one line at connect, one at disconnect, and nothing that is private.
+// TestLogs: one line when a client connects, one when it disconnects, and nothing
+// private.
 func TestLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -469,7 +471,7 @@ func TestLogs(t *testing.T) {
 	})
 }
 
-// TestConn holds the accessors of a connection.
+// TestConn checks the accessors of a connection.
 func TestConn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type user struct{ Name string }
@@ -493,7 +495,7 @@ func TestConn(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, "value"))
 		req, _ := http.NewRequestWithContext(ctx, "GET", "http://host/?x=1", nil)
 		client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{Request: req})
-		cancel() // the request's end is not the connection's
+		cancel() // the connection does not end with the request
 		client.Emit("who")
 		client.Expect("who", "ann")
 	})

@@ -38,7 +38,7 @@ func refused(t *testing.T, router *wsrouter.Router, opts *wsrouter.DialOptions, 
 	require.Equal(t, status, se.StatusCode)
 }
 
-// TestMaxConns: as many as the limit, and again when one has gone.
+// TestMaxConns: as many as the limit may connect, and another one when one has gone.
 func TestMaxConns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxConns: 2})
@@ -53,7 +53,8 @@ func TestMaxConns(t *testing.T) {
 	})
 }
 
-// TestMaxConnsPerClient counts by the host of RemoteAddr, or by ClientKey.
+// TestMaxConnsPerClient: clients are counted by the host of RemoteAddr, or by
+// ClientKey.
 func TestMaxConnsPerClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxConnsPerClient: 2})
@@ -80,8 +81,8 @@ func TestMaxConnsPerClient(t *testing.T) {
 	})
 }
 
-// TestFrameRate: all frames count, whatever they are; a burst is allowed, and
-// time makes up for it.
+// TestFrameRate: all frames count, whatever they are. A burst is allowed, and
+// replenished over time.
 func TestFrameRate(t *testing.T) {
 	frames := map[string]string{
 		"events": `{"event":"events","data":"x"}`, "garbage": `garbage`, "unknown": `{"event":"nobody"}`,
@@ -152,8 +153,8 @@ func TestFrameRateOfFragments(t *testing.T) {
 	}
 }
 
-// TestShutdownSpread: connections end one after another, and each is served until
-// its turn; never past the context's deadline.
+// TestShutdownSpread: connections end one after another, and each is served until its
+// turn, but not beyond the context's deadline.
 func TestShutdownSpread(t *testing.T) {
 	for name, test := range map[string]struct {
 		timeout time.Duration
@@ -226,8 +227,8 @@ func TestStats(t *testing.T) {
 	})
 }
 
-// TestTrace: each hook is called, with what it promises; a panic in one harms
-// nobody.
+// TestTrace: each hook is called with what it promises, and a panic in one has no
+// effect on others.
 func TestTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex // the read loop, the handlers and the writer are concurrent

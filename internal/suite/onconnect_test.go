@@ -11,9 +11,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestGoodbyeEndsOnConnect: the context that OnConnect sees ends as soon as its
-// client says goodbye. If it lets the client in all the same, what that sent before
-// is handled, with a context that has not ended.
+// TestGoodbyeEndsOnConnect: the context that OnConnect sees ends as soon as its client
+// says goodbye. If OnConnect lets the client in all the same, what the client sent
+// before is handled, with a context that has not ended.
 func TestGoodbyeEndsOnConnect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -41,8 +41,8 @@ func TestGoodbyeEndsOnConnect(t *testing.T) {
 	})
 }
 
-// TestOnConnectContextGoesOn: what OnConnect has begun with its context lasts as long
-// as the connection, also while last events are handled.
+// TestOnConnectContextGoesOn: whatever OnConnect has started with its context lasts as
+// long as the connection, including while the last events are handled.
 func TestOnConnectContextGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)

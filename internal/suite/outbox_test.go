@@ -21,9 +21,9 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestSlowClient: 3,000 frames of 64 KiB to a client that never reads stay within
-// the bound; the sender is told, OnDisconnect is told, and it is counted. Over
-// TCP and in memory.
+// TestSlowClient: 3,000 frames of 64 KiB to a client that never reads stay within the
+// limit. The sender and OnDisconnect are told, and it is counted. Over TCP and in
+// memory.
 func TestSlowClient(t *testing.T) {
 	payload := strings.Repeat("x", 64<<10)
 	connects := map[string]func(t *testing.T, router *wsrouter.Router) (close func()){
@@ -70,8 +70,8 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// TestHandlerWaitsForSlowClient: only a handler's own sending waits, for as long
-// as the client makes progress; then all arrives in order.
+// TestHandlerWaitsForSlowClient: only a handler's own sending waits, as long as the
+// client makes progress; then everything arrives in order.
 func TestHandlerWaitsForSlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -104,7 +104,7 @@ func TestHandlerWaitsForSlowClient(t *testing.T) {
 	})
 }
 
-// TestHandlerGivesUpOnSlowClient: at most WriteTimeout.
+// TestHandlerGivesUpOnSlowClient: it waits at most for WriteTimeout.
 func TestHandlerGivesUpOnSlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -128,7 +128,7 @@ func TestHandlerGivesUpOnSlowClient(t *testing.T) {
 	})
 }
 
-// TestMaxBuffered: when all queues together hold too much the fullest goes.
+// TestMaxBuffered: when all queues together hold too much, the fullest client is cut.
 func TestMaxBuffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxBuffered: 1 << 20, WriteTimeout: -1})
@@ -142,7 +142,7 @@ func TestMaxBuffered(t *testing.T) {
 		for c := range router.Conns() {
 			conns = append(conns, c)
 		}
-		for range 60 { // 600 kB for one
+		for range 60 { // 600 kB for one client
 			require.NoError(t, conns[0].Emit("n", payload))
 		}
 		for range 10 {
@@ -167,8 +167,8 @@ func TestMaxBuffered(t *testing.T) {
 	})
 }
 
-// TestOutboxHalf: a healthy client that reads a long stream of its own is not
-// thrown out by broadcasts: half the outbox is left to them.
+// TestOutboxHalf: broadcasts do not make a healthy client that reads a long stream
+// slow, because half of the outbox is left to them.
 func TestOutboxHalf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{OutboxBytes: 100_000})
@@ -204,7 +204,8 @@ func TestOutboxHalf(t *testing.T) {
 	})
 }
 
-// TestVolatile: a full outbox drops the frame, counted, and keeps the client.
+// TestVolatile: if the outbox is full the frame is dropped and counted, and the client
+// stays.
 func TestVolatile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dropped := 0
@@ -254,8 +255,8 @@ func (clogged) Ping()             {}
 func (clogged) Close(adapter.End) {}
 func (c clogged) Abort()          { c.once.Do(func() { close(c.aborted) }) }
 
-// TestDroppedInHand: frames that the writer had in its hand when the connection was
-// cut were dropped like those in the outbox.
+// TestDroppedInHand: frames that the writer had taken when the connection was cut count
+// as dropped, like those in the outbox.
 func TestDroppedInHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := 0
@@ -281,8 +282,8 @@ func TestDroppedInHand(t *testing.T) {
 	})
 }
 
-// TestNothingDroppedAtRest: what has been written is not dropped when the connection
-// ends, whoever wrote it.
+// TestNothingDroppedAtRest: what has been written does not count as dropped when the
+// connection ends, whoever wrote it.
 func TestNothingDroppedAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()

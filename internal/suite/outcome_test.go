@@ -82,8 +82,8 @@ var foreign = map[string]func(*testing.T) error{
 	},
 }
 
-// TestForeignEnds: a handler that fails with the end of another connection or
-// context has failed, whatever the error's type, also where that ends its stream.
+// TestForeignEnds: a handler that fails with the end of another connection or context
+// has failed, whatever the error's type, even if that ends its stream.
 func TestForeignEnds(t *testing.T) {
 	for name, fail := range foreign {
 		t.Run(name, func(t *testing.T) {
@@ -109,8 +109,8 @@ func TestForeignEnds(t *testing.T) {
 	}
 }
 
-// TestOutcome tells a client's mistake, a client that left, and a failure of ours
-// apart.
+// TestOutcome: it distinguishes a client's mistake, a client that has left, and a
+// failure of ours.
 func TestOutcome(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -160,7 +160,7 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// TestOutcomeOfCancel: the asker that cancels has made no mistake, nor have we.
+// TestOutcomeOfCancel: a client that cancels has made no mistake, and neither have we.
 func TestOutcomeOfCancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outcomes := make(chan string, 1)

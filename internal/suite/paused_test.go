@@ -12,7 +12,7 @@ import (
 )
 
 // TestCloseWhileReadingIsPaused: a connection that is closed while its inbox is full
-// ends, as reading goes on to the close frame.
+// ends, because reading continues up to the close frame.
 func TestCloseWhileReadingIsPaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{InboxBytes: 1000})

@@ -15,9 +15,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestPingsWhileWriting: a client that pings while it takes its time to read has
-// all of WriteTimeout, costs no goroutine, and is answered each of its pings, in
-// order, when it reads on.
+// TestPingsWhileWriting: a client that pings while it is slow to read has all of
+// WriteTimeout, costs no goroutine, and gets an answer to each ping, in order, when it
+// reads again.
 func TestPingsWhileWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()

@@ -18,9 +18,9 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// The tests of this file hold the promises of the package doc, one name each.
-// Those about time and silence run in a bubble; promise_ws_test.go has those that
-// need a real WebSocket.
+// The tests in this file check the promises of the package doc, one name for each.
+// Those about time and silence run in a bubble; promise_ws_test.go has those that need
+// a real WebSocket.
 
 // TestOrderOfEvents: events of one connection are handled one at a time, in the
 // order in which they arrived.
@@ -45,8 +45,8 @@ func TestOrderOfEvents(t *testing.T) {
 	})
 }
 
-// TestOrderUntilYield: a handler that yields lets the next event begin, and that
-// only.
+// TestOrderUntilYield: a handler that yields lets the next event begin, and only that
+// one.
 func TestOrderUntilYield(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -79,8 +79,8 @@ func TestOrderUntilYield(t *testing.T) {
 	})
 }
 
-// TestOrderOfFrames: what is sent to one connection leaves in the order of the
-// calls, whatever sends it.
+// TestOrderOfFrames: what is sent to one connection leaves in the order of the calls,
+// whoever sends it.
 func TestOrderOfFrames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -100,7 +100,7 @@ func TestOrderOfFrames(t *testing.T) {
 	})
 }
 
-// TestConnectionsInParallel: one connection's handler does not hold up another's.
+// TestConnectionsInParallel: one connection's handler does not block another's.
 func TestConnectionsInParallel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -115,8 +115,8 @@ func TestConnectionsInParallel(t *testing.T) {
 	})
 }
 
-// TestCallWhileEventsArePipelined: a handler waits for an answer that lies behind
-// many events. Those are handled after it, in order, and none is lost.
+// TestCallWhileEventsArePipelined: a handler waits for an answer that comes after many
+// events. They are handled after it, in order, and none is lost.
 func TestCallWhileEventsArePipelined(t *testing.T) {
 	for _, n := range []int{65, 10_000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -155,8 +155,8 @@ func TestCallWhileEventsArePipelined(t *testing.T) {
 	}
 }
 
-// TestInboxFullStopsReading: without a call or stream a full inbox stops reading,
-// which is no silence of the client's; nothing that was read is dropped.
+// TestInboxFullStopsReading: without a call or stream a full inbox stops reading, which
+// does not count as silence of the client. Nothing that was read is dropped.
 func TestInboxFullStopsReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{InboxBytes: 10_000})
@@ -191,8 +191,8 @@ func TestInboxFullStopsReading(t *testing.T) {
 	})
 }
 
-// TestInboxOverrunCloses: while a call is open reading goes on, to four times the
-// inbox; then the client is closed with 1008, and the call fails.
+// TestInboxOverrunCloses: while a call is open reading continues, up to four times the
+// inbox. Then the client is closed with 1008, and the call fails.
 func TestInboxOverrunCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{InboxBytes: 10_000})
@@ -220,7 +220,7 @@ func TestInboxOverrunCloses(t *testing.T) {
 	})
 }
 
-// TestReadsWhileHandlerBlocks: pings and cancels are seen while a handler blocks.
+// TestReadsWhileHandlerBlocks: pings and cancels are processed while a handler blocks.
 func TestReadsWhileHandlerBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -294,8 +294,8 @@ func TestRequestInsideHandler(t *testing.T) {
 	})
 }
 
-// TestNoLeaksOfStreams: 20 streams that are started and canceled leave no
-// goroutine, although their producers do not look at the context.
+// TestNoLeaksOfStreams: 20 streams that are started and canceled leave no goroutine,
+// although their producers ignore the context.
 func TestNoLeaksOfStreams(t *testing.T) {
 	ends := map[string]func(*rawtest.Raw){
 		"cancel": func(raw *rawtest.Raw) {
@@ -312,7 +312,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 				router := wsrouter.New(nil)
 				router.On("ticks", func(c *wsrouter.Context) error {
 					ch := make(chan int)
-					go func() { // the usual careless producer, with an end
+					go func() { // the usual careless producer, but finite
 						defer close(ch)
 						for i := range 1000 {
 							ch <- i
@@ -350,8 +350,8 @@ func TestNoLeaksOfStreams(t *testing.T) {
 	}
 }
 
-// TestNoLeaksPerConnection: an idle connection costs one goroutine at each end in
-// memory, and nothing when it has gone, however it went.
+// TestNoLeaksPerConnection: an idle in-memory connection costs one goroutine at each
+// end, and nothing once it has ended, however it ended.
 func TestNoLeaksPerConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -392,8 +392,8 @@ func bubbleGoroutines() (n int) {
 	return n
 }
 
-// TestLiveness: a peer that says nothing, not even pong, is gone within
-// PingInterval + PongTimeout; one that answers stays for days.
+// TestLiveness: a peer that says nothing, not even pong, is gone within PingInterval +
+// PongTimeout. One that answers stays for days.
 func TestLiveness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -418,7 +418,7 @@ func TestLiveness(t *testing.T) {
 		talking := rawtest.Connect(router, nil, nil)
 		for range 10 {
 			time.Sleep(24 * time.Second)
-			talking.Send(`{"pong":1}`) // any byte is life
+			talking.Send(`{"pong":1}`) // any byte is a sign of life
 		}
 		<-gone
 		require.Equal(t, 10*24*time.Second+45*time.Second, time.Since(begin))
@@ -426,8 +426,8 @@ func TestLiveness(t *testing.T) {
 	})
 }
 
-// TestEventsBeforeCloseFrame: events that were read before the client said
-// goodbye are handled, with a live context.
+// TestEventsBeforeCloseFrame: events that were read before the client's goodbye are
+// handled, with a live context.
 func TestEventsBeforeCloseFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -454,8 +454,8 @@ func TestEventsBeforeCloseFrame(t *testing.T) {
 	})
 }
 
-// TestEventsBeforeCut: after an abrupt end what was not begun is dropped and
-// counted, and the running handler's context is over.
+// TestEventsBeforeCut: after an abrupt end, events that have not begun are discarded
+// and counted, and the context of a running handler has ended.
 func TestEventsBeforeCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -481,8 +481,8 @@ func TestEventsBeforeCut(t *testing.T) {
 	})
 }
 
-// TestGoodbyeIsBounded: a handler that waits for its context although the client
-// has said goodbye gets HookTimeout.
+// TestGoodbyeIsBounded: a handler that waits for the end of its context gets
+// HookTimeout after the client's goodbye.
 func TestGoodbyeIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)

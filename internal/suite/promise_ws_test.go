@@ -43,7 +43,7 @@ func upgrade(t *testing.T, h http.Handler) net.Conn {
 	return client
 }
 
-// oneByte keeps a bufio.Reader from reading past the response's head.
+// oneByte keeps a bufio.Reader from reading beyond the response's head.
 type oneByte struct{ net.Conn }
 
 func (c oneByte) Read(p []byte) (int, error) { return c.Conn.Read(p[:1]) }
@@ -63,7 +63,7 @@ func wsFrame(opcode byte, fin bool, payload string) []byte {
 	return append(append(b, 0, 0, 0, 0), payload...)
 }
 
-// drainConn reads until the end and hands over everything that came.
+// drainConn reads until the end, and passes on everything that came.
 func drainConn(conn net.Conn) <-chan string {
 	all := make(chan string, 1)
 	go func() {
@@ -81,8 +81,8 @@ func drainConn(conn net.Conn) <-chan string {
 	return all
 }
 
-// TestMessageTimeout: a message that trickles, in its payload, its fragments or
-// its header, is cut off after MessageTimeout, however lively it looks.
+// TestMessageTimeout: a message that trickles, in its payload, its fragments or its
+// header, is cut off after MessageTimeout, however lively it looks.
 func TestMessageTimeout(t *testing.T) {
 	trickles := map[string]func(conn net.Conn) error{
 		"payload": func(conn net.Conn) error {
@@ -151,7 +151,7 @@ func TestSlowMessageInTime(t *testing.T) {
 		frame := wsFrame(1, true, `{"event":"events","data":"slow"}`)
 		for round := range 3 {
 			for i := range frame {
-				if round == 1 { // a ping in between is no part of it
+				if round == 1 { // a ping in between is not part of it
 					conn.Write(wsFrame(9, true, ""))
 					conn.Write(frame)
 					break
@@ -166,8 +166,8 @@ func TestSlowMessageInTime(t *testing.T) {
 	})
 }
 
-// TestLivenessWebSocket: a WebSocket peer that says nothing is gone in 45 s; its
-// pong keeps it.
+// TestLivenessWebSocket: a WebSocket peer that says nothing is gone after 45 s; a pong
+// keeps it.
 func TestLivenessWebSocket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -212,8 +212,8 @@ func read(t *testing.T, conn *websocket.Conn) string {
 	return string(data)
 }
 
-// TestHostileFrames: what a WebSocket peer may send wrong ends in a clean close,
-// and harms nobody else.
+// TestHostileFrames: whatever a WebSocket peer sends wrong ends in a clean close, and
+// does not affect others.
 func TestHostileFrames(t *testing.T) {
 	raw := func(b ...byte) []byte { return b }
 	tests := []struct {
@@ -248,7 +248,7 @@ func TestHostileFrames(t *testing.T) {
 				conn.SetWriteDeadline(time.Now().Add(time.Minute))
 				conn.Write(test.bytes)
 				time.Sleep(time.Second)
-				if test.code == 0 { // it only waits for what never comes
+				if test.code == 0 { // it just waits for what never comes
 					conn.Close()
 					<-all
 					return
@@ -265,7 +265,7 @@ func TestHostileFrames(t *testing.T) {
 }
 
 // TestFragments: an event that comes in fragments, cut anywhere and with pings in
-// between, is handled as one that comes whole.
+// between, is handled like one that comes whole.
 func TestFragments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := upgrade(t, wireRouter(nil))
@@ -293,7 +293,7 @@ func TestBinaryFramesIn(t *testing.T) {
 	require.Equal(t, invalid+`frame is not valid UTF-8","code":"invalid"}}`, read(t, conn))
 }
 
-// TestMaxMessage: the limit itself passes, one byte more closes with 1009.
+// TestMaxMessage: a message at the limit passes, one byte more closes with 1009.
 func TestMaxMessage(t *testing.T) {
 	url := server(t, wireRouter(&wsrouter.Options{MaxMessage: 1000}))
 	frame := `{"event":"echo","data":"` + strings.Repeat("x", 1000-len(`{"event":"echo","data":""}`)) + `"}`
@@ -305,7 +305,7 @@ func TestMaxMessage(t *testing.T) {
 	require.Equal(t, websocket.StatusMessageTooBig, websocket.CloseStatus(err))
 }
 
-// TestOrigins: the same origin only, unless others are named.
+// TestOrigins: only the same origin is allowed, unless others are named.
 func TestOrigins(t *testing.T) {
 	tests := []struct {
 		origins []string
@@ -349,7 +349,8 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
-// TestSubprotocols: ours is accepted when offered, and others that the mount names.
+// TestSubprotocols: ours is accepted if offered, and so are others that the mount
+// names.
 func TestSubprotocols(t *testing.T) {
 	url := server(t, newRouter().Handler(&wsrouter.WSOptions{Subprotocols: []string{"my.v2"}}))
 	for want, offered := range map[string][]string{"": {"other"}, "wsrouter.v1": {"my.v2", "wsrouter.v1"}, "my.v2": {"other", "my.v2"}} {
@@ -360,8 +361,8 @@ func TestSubprotocols(t *testing.T) {
 	}
 }
 
-// TestSessionSubprotocol: where connections outlive the network it is chosen if offered,
-// but not in NestJS's variant, whose bare values may look like frames of a session.
+// TestSessionSubprotocol: it is chosen if offered and if connections outlive the
+// network, but not in NestJS's variant, whose bare values may look like session frames.
 func TestSessionSubprotocol(t *testing.T) {
 	session, plain := []string{"wsrouter.v1.session", "wsrouter.v1"}, []string{"wsrouter.v1"}
 	recovery := &wsrouter.Options{Recovery: &wsrouter.Recovery{}}
@@ -393,8 +394,8 @@ func TestNoUpgrade(t *testing.T) {
 	require.Equal(t, http.StatusUpgradeRequired, resp.StatusCode)
 }
 
-// TestNoLeaksWebSocket: one goroutine per idle connection, none after it, for
-// both ways of mounting; ServeHTTP returns early only with Detach.
+// TestNoLeaksWebSocket: an idle connection costs one goroutine, and none once it has
+// ended, for both ways of mounting. ServeHTTP only returns early with Detach.
 func TestNoLeaksWebSocket(t *testing.T) {
 	for name, opts := range map[string]*wsrouter.WSOptions{"blocking": nil, "detached": {Detach: true}} {
 		t.Run(name, func(t *testing.T) {
@@ -437,7 +438,7 @@ func TestNoLeaksWebSocket(t *testing.T) {
 	}
 }
 
-// goroutines counts those that are in our code or serve for it.
+// goroutines counts those that run our code or serve for it.
 func goroutines() (n int) {
 	buf := make([]byte, 4<<20)
 	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
@@ -472,7 +473,7 @@ func TestBurst(t *testing.T) {
 	require.NoError(t, client.Close())
 }
 
-// TestCloseWhileReading: our side closes while frames keep coming.
+// TestCloseWhileReading: our side closes while frames keep arriving.
 func TestCloseWhileReading(t *testing.T) {
 	router := wsrouter.New(nil)
 	router.On("close", func(c *wsrouter.Context) error { return c.Conn().Close(4001, "bye") })

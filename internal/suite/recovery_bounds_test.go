@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestTailIsBounded: a client that does not acknowledge can have MaxBytes; after that its
-// connection goes on, and cannot be resumed.
+// TestTailIsBounded: a client that does not acknowledge may have MaxBytes. After that
+// its connection goes on, but cannot be resumed.
 func TestTailIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{Recovery: &wsrouter.Recovery{Window: time.Minute, MaxBytes: 10 << 10}})
@@ -55,8 +55,8 @@ func TestTailIsBounded(t *testing.T) {
 	})
 }
 
-// TestStreamWaitsForWhoIsAway: its producer is held to the tail's half, and goes on when
-// the client is back, or has been given up.
+// TestStreamWaitsForWhoIsAway: the producer may fill half of the tail, and continues
+// when the client is back or has been given up.
 func TestStreamWaitsForWhoIsAway(t *testing.T) {
 	for _, returns := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestStreamWaitsForWhoIsAway(t *testing.T) {
 				requireNothingHeld(t, router.Router)
 				return
 			}
-			time.Sleep(30 * time.Second) // WriteTimeout is for who is there
+			time.Sleep(30 * time.Second) // WriteTimeout is for connected clients
 			s = router.raw(t, comeBack(secret, 1))
 			s.reads(resumed(secret, 1))
 			for n := range 100 {
@@ -99,7 +99,7 @@ func TestStreamWaitsForWhoIsAway(t *testing.T) {
 	}
 }
 
-// from makes a session of a client of that address, which is away.
+// awayFrom opens a session as a client with that address, and makes it go away.
 func (r *resuming) awayFrom(t *testing.T, address string) (secret string) {
 	t.Helper()
 	req := rawtest.SessionRequest()
@@ -112,7 +112,7 @@ func (r *resuming) awayFrom(t *testing.T, address string) (secret string) {
 	return secret
 }
 
-// TestAwayGivesWay: connections that are away take no room from clients, those of the
+// TestAwayGivesWay: connections that are away take no room from clients. Those of the
 // same client give way first, then the oldest.
 func TestAwayGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -140,7 +140,8 @@ func TestAwayGivesWay(t *testing.T) {
 	})
 }
 
-// TestAwayIsBuffered: what is away counts for MaxBuffered, and the largest is given up.
+// TestAwayIsBuffered: connections that are away count for MaxBuffered, and the largest
+// is given up.
 func TestAwayIsBuffered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{MaxBuffered: 100 << 10})
@@ -164,7 +165,7 @@ func TestAwayIsBuffered(t *testing.T) {
 	})
 }
 
-// TestHundredLossesInARow: what was once held for a connection is not held for ever.
+// TestHundredLossesInARow: what was once held for a connection is not held forever.
 func TestHundredLossesInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -203,8 +204,8 @@ func TestHundredLossesInARow(t *testing.T) {
 	})
 }
 
-// TestNothingOfSessionsWithout: where a server has no Recovery, or a client does not ask,
-// a lost connection ends as ever.
+// TestNothingOfSessionsWithout: if a server has no Recovery, or a client does not ask
+// for it, a lost connection just ends.
 func TestNothingOfSessionsWithout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		plain := wsrouter.New(nil)

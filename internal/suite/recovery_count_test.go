@@ -13,8 +13,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestBadFramesAreCounted: who sends a frame counts it, whatever the other end makes of
-// it; and its answer is one of the connection's frames.
+// TestBadFramesAreCounted: the sender counts a frame whatever the other end makes of
+// it, and the answer to it is one of the connection's frames.
 func TestBadFramesAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -37,7 +37,7 @@ func TestBadFramesAreCounted(t *testing.T) {
 	})
 }
 
-// TestLongNamesOverALoss: of events that one end may not read nothing is handled twice.
+// TestLongNamesOverALoss: events that one end may not read are not handled twice.
 func TestLongNamesOverALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -68,7 +68,8 @@ func TestLongNamesOverALoss(t *testing.T) {
 	})
 }
 
-// TestExceptionsAreCountedOnce: that of an event that is no request is one frame.
+// TestExceptionsAreCountedOnce: the exception for an event that is not a request is one
+// frame.
 func TestExceptionsAreCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})

@@ -17,7 +17,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// slowLog is a log that takes a second for the first line that says something.
+// slowLog is a log that takes one second for the first line with a certain text.
 type slowLog struct {
 	slog.Handler
 	line string
@@ -33,8 +33,8 @@ func (h slowLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestAwayAgainWhileItIsLogged: a client is lost, comes back and is lost once more
-// before it was told that it is away. OnAway is called for each loss, the first first.
+// TestAwayAgainWhileItIsLogged: a client is lost, comes back and is lost again before
+// anybody was told that it is away. OnAway is called for each loss, in order.
 func TestAwayAgainWhileItIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slowLog{slog.DiscardHandler, "wsrouter: away", new(atomic.Bool)}
@@ -59,7 +59,7 @@ func TestAwayAgainWhileItIsLogged(t *testing.T) {
 	})
 }
 
-// guarded is a router whose OnResume is fn.
+// guarded returns a router whose OnResume is fn.
 func guarded(fn func(*wsrouter.Conn) error) *resuming {
 	router := &resuming{Router: wsrouter.New(&wsrouter.Options{
 		Logger: slog.New(slog.DiscardHandler), Recovery: &wsrouter.Recovery{Window: time.Minute}})}
@@ -73,7 +73,7 @@ func guarded(fn func(*wsrouter.Conn) error) *resuming {
 }
 
 // TestOnResumeIsNotAskedOfWhoIsGone: of two attempts the first ends the connection, so
-// that the second has nothing to come back to.
+// that the second has nothing to resume.
 func TestOnResumeIsNotAskedOfWhoIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := guarded(func(*wsrouter.Conn) error { time.Sleep(time.Second); return errors.New("no") })
@@ -92,7 +92,7 @@ func TestOnResumeIsNotAskedOfWhoIsGone(t *testing.T) {
 	})
 }
 
-// TestOnDisconnectWaitsForOnResume: the window is over while it is asked.
+// TestOnDisconnectWaitsForOnResume: the window expires while OnResume runs.
 func TestOnDisconnectWaitsForOnResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := guarded(func(*wsrouter.Conn) error { time.Sleep(5 * time.Second); return nil })
@@ -110,8 +110,8 @@ func TestOnDisconnectWaitsForOnResume(t *testing.T) {
 	})
 }
 
-// TestAttemptsEndWithTheirLinks: while OnResume does not return nothing is held of
-// clients who ask for the same connection, and are gone again.
+// TestAttemptsEndWithTheirLinks: while OnResume does not return, nothing is held of
+// clients that have asked for the same connection and have gone again.
 func TestAttemptsEndWithTheirLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
@@ -138,7 +138,7 @@ func TestAttemptsEndWithTheirLinks(t *testing.T) {
 	})
 }
 
-// TestOnAwayThatDoesNotReturn keeps a client from coming back for no longer than
+// TestOnAwayThatDoesNotReturn: it keeps a client from coming back for at most
 // ConnectTimeout.
 func TestOnAwayThatDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -161,8 +161,8 @@ func TestOnAwayThatDoesNotReturn(t *testing.T) {
 	})
 }
 
-// TestAttemptsAreCounted: what a client says of itself when it asks for its connection
-// counts as held, from the first byte on, and no longer than it is.
+// TestAttemptsAreCounted: what a client sends about itself when it asks for its
+// connection counts as held, from the first byte on, and only as long as it is held.
 func TestAttemptsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})

@@ -73,7 +73,7 @@ func resumed(secret string, received uint64) string {
 }
 
 // TestResumeByHand: frames of both directions are counted, and what the other side has
-// not got comes again.
+// not received is sent again.
 func TestResumeByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -106,7 +106,7 @@ func TestResumeByHand(t *testing.T) {
 	})
 }
 
-// TestAcksComeInTime: after 32 frames, or a second.
+// TestAcksComeInTime: after 32 frames or one second.
 func TestAcksComeInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -128,8 +128,8 @@ func TestAcksComeInTime(t *testing.T) {
 	})
 }
 
-// TestWrongResumes: whoever cannot come back gets a new connection; only what knows
-// the secret can end the old one.
+// TestWrongResumes: a client that cannot resume gets a new connection. Only one that
+// knows the secret can end the old one.
 func TestWrongResumes(t *testing.T) {
 	for name, claim := range map[string]struct {
 		frame func(secret string) string
@@ -173,7 +173,7 @@ func TestWrongResumes(t *testing.T) {
 	}
 }
 
-// TestMistakesInSessions: what breaks the protocol ends the connection for good.
+// TestMistakesInSessions: violations of the protocol end the connection for good.
 func TestMistakesInSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -197,8 +197,8 @@ func TestMistakesInSessions(t *testing.T) {
 	})
 }
 
-// TestLatestResumeWins: a transport that is believed alive gives way, is told to stay
-// away, and what still comes by it counts for nothing.
+// TestLatestResumeWins: a transport that seems alive gives way and is told to stay
+// away; what still arrives over it is ignored.
 func TestLatestResumeWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -226,8 +226,8 @@ func TestLatestResumeWins(t *testing.T) {
 	})
 }
 
-// TestOnResumeDecides: it sees with what the client comes back, and may refuse, panic or
-// not return.
+// TestOnResumeDecides: it sees what the client comes back with, and may refuse, panic
+// or not return.
 func TestOnResumeDecides(t *testing.T) {
 	for name, c := range map[string]struct {
 		decide func() error

@@ -25,8 +25,8 @@ var (
 )
 
 // TestRecoveryModel: clients and a server do random things, and connections are lost at
-// random frames of either direction; some for longer than the window. Nothing is lost,
-// doubled or out of order within a connection, and nothing is left in the end.
+// random frames in either direction, some for longer than the window. Nothing is lost,
+// doubled or out of order within a connection, and nothing is left at the end.
 func TestRecoveryModel(t *testing.T) {
 	seed := *modelSeed
 	if seed == 0 {
@@ -38,7 +38,7 @@ func TestRecoveryModel(t *testing.T) {
 	}
 }
 
-// recoveryModel is what there is of one run.
+// recoveryModel is the state of one run.
 type recoveryModel struct {
 	*testing.T
 	*wsrouter.Router
@@ -59,7 +59,7 @@ type player struct {
 	offAt  atomic.Int64 // until when there is no network, in Unix nanoseconds
 
 	mu   sync.Mutex
-	last map[*wsrouter.Conn]int // number that came from the server
+	last map[*wsrouter.Conn]int // number received from the server
 	era  int                    // counts the connections that ended
 	sent int                    // in this era
 }
@@ -194,7 +194,8 @@ func (m *recoveryModel) run(steps int) {
 	m.settle()
 }
 
-// fine reports whether err is nil, or says that a connection has ended, which may be.
+// fine reports whether err is nil or says that a connection has ended, which may
+// happen.
 func (p *player) fine(what string, err error) bool {
 	var ce *wsrouter.CloseError
 	if err != nil && !(p.m.expires && errors.As(err, &ce)) {
@@ -203,7 +204,7 @@ func (p *player) fine(what string, err error) bool {
 	return err == nil
 }
 
-// step is one thing that a client does.
+// step does one thing that a client may do.
 func (p *player) step() {
 	ctx := context.Background()
 	switch n := p.m.chance(40); {
@@ -248,7 +249,7 @@ type numbering struct {
 	last int
 }
 
-// serve does what the server does of itself.
+// serve does what the server does on its own.
 func (m *recoveryModel) serve(steps int) {
 	for range steps {
 		for c := range m.Conns() {
@@ -292,7 +293,7 @@ func (m *recoveryModel) settle() {
 	players, losses := m.players, m.losses
 	m.players = nil // no more losses
 	m.mu.Unlock()
-	time.Sleep(5 * time.Second) // for who is on the way back
+	time.Sleep(5 * time.Second) // for clients on their way back
 	for _, p := range players {
 		p.offAt.Store(0)
 		require.NoError(m, p.client.Ready(m.Context()))
@@ -310,7 +311,7 @@ func (m *recoveryModel) settle() {
 	requireNothingHeld(m.T, m.Router)
 }
 
-// requireAll: both sides have all that was sent.
+// requireAll requires that both sides have everything that was sent.
 func (m *recoveryModel) requireAll(players []*player) {
 	require.Zero(m, m.Stats().Expired)
 	for _, p := range players {

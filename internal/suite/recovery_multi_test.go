@@ -17,14 +17,15 @@ import (
 	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
-// manyfold is a transport that carries several namespaces, and takes what it is given.
+// manyfold is a transport that carries several namespaces, and takes whatever it is
+// given.
 type manyfold struct {
 	adapter.Gate
 	link adapter.Link
 	once sync.Once
 }
 
-// tells is a format whose frames tell what there is.
+// tells is a format whose frames are text that a test can read.
 type tells struct{ *lastSecret }
 
 type lastSecret struct {
@@ -41,7 +42,7 @@ func (f tells) Encode(m *adapter.Message) (adapter.Frame, error) {
 	return plain.JSON.Encode(m)
 }
 
-// secret waits for the last one that somebody was told.
+// secret waits for the last secret that a client was told.
 func (f tells) secret() string {
 	synctest.Wait()
 	f.mu.Lock()
@@ -77,7 +78,7 @@ func newManyfold(o wsrouter.Options) *resuming {
 	return &resuming{Router: wsrouter.New(&o)}
 }
 
-// TestAttemptsOfOneLink: there are no more at a time than joins.
+// TestAttemptsOfOneLink: there may be no more at a time than joins.
 func TestAttemptsOfOneLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newManyfold(wsrouter.Options{MaxOpen: 10})
@@ -102,8 +103,8 @@ func TestAttemptsOfOneLink(t *testing.T) {
 	})
 }
 
-// TestSplitLinksAreCounted: a client that has one of its namespaces by another transport
-// counts for MaxBuffered with all, whichever ends.
+// TestSplitLinksAreCounted: a client that has one of its namespaces on another
+// transport counts for MaxBuffered with all of them, whichever ends.
 func TestSplitLinksAreCounted(t *testing.T) {
 	for name, away := range map[string]bool{"old lives": false, "old is away": true} {
 		t.Run(name, func(t *testing.T) {
@@ -142,7 +143,7 @@ func (r *resuming) others(ns *wsrouter.Router) (conn *wsrouter.Conn) {
 	return conn
 }
 
-// TestReliefOfSplitLinks ends, although what it gives up has handlers that go on.
+// TestReliefOfSplitLinks: it ends, although what it gives up has handlers that go on.
 func TestReliefOfSplitLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newManyfold(wsrouter.Options{MaxBuffered: 1 << 20})

@@ -30,7 +30,7 @@ func newLine(n *memnet.Network) *line {
 	return l
 }
 
-// Dial connects by a proxy that may freeze, and cut in the middle of a frame.
+// Dial connects through a proxy that may freeze, and cut in the middle of a frame.
 func (l *line) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	far, err := l.Network.Dial(ctx, network, address)
 	if err != nil {
@@ -63,7 +63,7 @@ func (l *line) copy(to, from net.Conn) {
 	}
 }
 
-// freeze holds everything up until thaw is called.
+// freeze blocks everything until thaw is called.
 func (l *line) freeze() (thaw func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,8 +81,9 @@ func (l *line) cut() {
 	l.conns = nil
 }
 
-// TestResumeOverWebSocket: by a network that is cut, and by one that freezes, after which
-// the old transport is still there when the client comes back. A stream and a call go on.
+// TestResumeOverWebSocket: over a network that is cut, and over one that freezes, after
+// which the old transport is still there when the client comes back. A stream and a
+// call go on.
 func TestResumeOverWebSocket(t *testing.T) {
 	for _, freezes := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

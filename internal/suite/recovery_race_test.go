@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestTakeoverOfWhoIsLost: the transport ends at the moment in which the client comes
-// back by another. What the connection holds counts, and is let go of in the end.
+// TestTakeoverOfWhoIsLost: the transport ends at the moment when the client comes back
+// on another. What the connection holds counts, and is released in the end.
 func TestTakeoverOfWhoIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := &resuming{Router: newManyfold(wsrouter.Options{}).Router}
@@ -41,7 +41,8 @@ func TestTakeoverOfWhoIsLost(t *testing.T) {
 	})
 }
 
-// TestShutdownOfWhoComesBack: at the moment in which the namespace is shut down.
+// TestShutdownOfWhoComesBack: the client comes back at the moment when the namespace is
+// shut down.
 func TestShutdownOfWhoComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 1000 {

@@ -13,8 +13,8 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestTakeoverOfWhoIsPaused: a transport from which is not read, as too much waits, is
-// taken over; it ends, and what had come by it is handled.
+// TestTakeoverOfWhoIsPaused: a transport whose reading is paused because too much waits
+// is taken over. It ends, and what has arrived over it is handled.
 func TestTakeoverOfWhoIsPaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{InboxBytes: 10 << 10})
@@ -55,7 +55,7 @@ func TestTakeoverOfWhoIsPaused(t *testing.T) {
 	})
 }
 
-// TestCloseOfAClientThatAsks: it does not wait for a server that is thinking about it.
+// TestCloseOfAClientThatAsks: it does not wait for a server that has not decided yet.
 func TestCloseOfAClientThatAsks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := guarded(func(*wsrouter.Conn) error { time.Sleep(9 * time.Second); return nil })
@@ -71,7 +71,8 @@ func TestCloseOfAClientThatAsks(t *testing.T) {
 	})
 }
 
-// TestCloseWaitsForHandlersOfLostConnections, which the client could not come back to.
+// TestCloseWaitsForHandlersOfLostConnections: it also waits for those of connections
+// that the client could not resume.
 func TestCloseWaitsForHandlersOfLostConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})

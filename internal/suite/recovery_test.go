@@ -17,7 +17,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// resuming is a server with recovery, and what it was told.
+// resuming is a server with recovery, and what its hooks were told.
 type resuming struct {
 	*wsrouter.Router
 	mu   sync.Mutex
@@ -57,7 +57,7 @@ func (r *resuming) wasTold() []string {
 	return append([]string(nil), r.told...)
 }
 
-// resumes is a client that comes back soon.
+// resumes returns the options of a client that comes back soon.
 func resumes(o wsrouter.DialOptions) *wsrouter.DialOptions {
 	if o.Router == nil {
 		o.Router = wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -69,8 +69,8 @@ func resumes(o wsrouter.DialOptions) *wsrouter.DialOptions {
 	return &o
 }
 
-// TestResume: a client that was lost comes back to its Conn, with its rooms and values,
-// and both sides get what they have missed, in order and once.
+// TestResume: a lost client resumes its Conn, with rooms and values, and both sides get
+// what they have missed, in order and once.
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -141,7 +141,7 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// requireNothingHeld: no connection, session or byte is left.
+// requireNothingHeld requires that no connection, session or byte is left.
 func requireNothingHeld(t *testing.T, router *wsrouter.Router) {
 	t.Helper()
 	synctest.Wait()
@@ -149,7 +149,7 @@ func requireNothingHeld(t *testing.T, router *wsrouter.Router) {
 	require.Zero(t, st.Connections+st.Rooms+st.Inbox+st.Outbox+st.Handlers+st.Streams+st.Producers+st.Away, "%+v", st)
 }
 
-// TestCallsAndStreamsGoOn: of both sides, over a loss in the middle.
+// TestCallsAndStreamsGoOn: those of both sides go on over a loss in the middle.
 func TestCallsAndStreamsGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -209,8 +209,8 @@ func TestCallsAndStreamsGoOn(t *testing.T) {
 	})
 }
 
-// TestExpiry: after the window the connection ends at both ends, and the client
-// connects anew.
+// TestExpiry: after the window the connection ends on both sides, and the client makes
+// a new one.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -255,7 +255,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// TestGoodbyesEndConnections: who leaves is not away, and Shutdown ends who is.
+// TestGoodbyesEndConnections: a client that leaves is not away, and Shutdown ends those
+// that are.
 func TestGoodbyesEndConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -277,7 +278,7 @@ func TestGoodbyesEndConnections(t *testing.T) {
 	})
 }
 
-// TestCloseResume: a token is refreshed so, and nothing is lost.
+// TestCloseResume: a token can be refreshed this way, and nothing is lost.
 func TestCloseResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -299,7 +300,7 @@ func TestCloseResume(t *testing.T) {
 	})
 }
 
-// only returns the connection that there is. It waits for that.
+// only waits for the only connection and returns it.
 func (r *resuming) only() *wsrouter.Conn {
 	synctest.Wait()
 	return slices.Collect(r.Conns())[0]

@@ -18,8 +18,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestRefusalsAreSeen: a client that is refused leaves a countable reason, a call of
-// Trace.Refuse, and a log line a minute and reason, with an example.
+// TestRefusalsAreSeen: a refused client is counted by reason, reported to Trace.Refuse,
+// and logged at most once a minute for each reason, as an example.
 func TestRefusalsAreSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}
@@ -55,11 +55,11 @@ func TestRefusalsAreSeen(t *testing.T) {
 	})
 }
 
-// wrapped hides what the server's ResponseWriter could do.
+// wrapped hides what the server's ResponseWriter can do.
 type wrapped struct{ http.ResponseWriter }
 
-// TestHiddenHijackIsNamed: the log says which type hides it, beneath those that
-// can be seen through.
+// TestHiddenHijackIsNamed: the log names the type that hides Hijack, beneath those that
+// can be unwrapped.
 func TestHiddenHijackIsNamed(t *testing.T) {
 	log := &lines{}
 	router := wsrouter.New(&wsrouter.Options{Logger: log.logger()})
@@ -78,8 +78,8 @@ type seeThrough struct{ http.ResponseWriter }
 
 func (s seeThrough) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// TestEarlyEndsAreSeen: a client that breaks a rule before it is in a namespace was
-// refused, one that goes by itself was not.
+// TestEarlyEndsAreSeen: a client that violates a rule before it is in a namespace
+// counts as refused; one that leaves on its own does not.
 func TestEarlyEndsAreSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}
@@ -103,7 +103,7 @@ func TestEarlyEndsAreSeen(t *testing.T) {
 	})
 }
 
-// TestShutdownCodeIsForLateClients: who comes in while the server goes, after Admit
+// TestShutdownCodeIsForLateClients: a client that comes during a shutdown, after Admit
 // or to a namespace that is gone, is told the code of the shutdown.
 func TestShutdownCodeIsForLateClients(t *testing.T) {
 	router := wsrouter.New(&wsrouter.Options{ShutdownCode: wsrouter.CloseServiceRestart})
@@ -147,8 +147,8 @@ func (h lateHijack) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.ResponseWriter.(http.Hijacker).Hijack()
 }
 
-// TestGuardRefusalsAreSeen: one line a minute for those that OnConnect means, one
-// each for its failures.
+// TestGuardRefusalsAreSeen: one line a minute for those that OnConnect intends, and one
+// for each of its failures.
 func TestGuardRefusalsAreSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}
@@ -169,8 +169,8 @@ func TestGuardRefusalsAreSeen(t *testing.T) {
 	})
 }
 
-// TestDisconnectsHaveAReason: the line says why we ended the connection; the words
-// of a stranger do not get there.
+// TestDisconnectsHaveAReason: the line says why we ended the connection. Text from a
+// stranger does not get there.
 func TestDisconnectsHaveAReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}

@@ -20,10 +20,10 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// The tests of this file hold what a review with bad intentions found.
+// The tests in this file cover what a hostile review has found.
 
-// TestPingsAfterWrites: the time limit of a batch does not outlive it, or the
-// pings of an idle connection would fail.
+// TestPingsAfterWrites: the time limit of a batch does not outlive it; otherwise pings
+// of an idle connection would fail.
 func TestPingsAfterWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -72,7 +72,7 @@ func TestPongTimeoutAbovePingInterval(t *testing.T) {
 	})
 }
 
-// TestMaxBufferedTakesOneOnly: the client with the full inbox goes, nobody else.
+// TestMaxBufferedTakesOneOnly: only the client with the full inbox is cut.
 func TestMaxBufferedTakesOneOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{MaxBuffered: 100_000})
@@ -101,8 +101,8 @@ func (panicsInIs) Error() string   { return "x" }
 func (panicsInIs) Is(error) bool   { panic("in Is") }
 func (panicsInIs) Unwrap() []error { panic("in Unwrap") }
 
-// TestErrorsThatPanic: a typed nil is no error, and errors whose methods panic end
-// only their event.
+// TestErrorsThatPanic: a typed nil does not count as an error, and an error whose
+// methods panic only ends its event.
 func TestErrorsThatPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -119,8 +119,8 @@ func TestErrorsThatPanic(t *testing.T) {
 	})
 }
 
-// TestLateUseOfContext: Shutdown with the context of a handler that has returned,
-// and Yield on a Context that was kept, change nothing.
+// TestLateUseOfContext: Shutdown with the context of a handler that has returned, and
+// Yield on a Context that was kept, change nothing.
 func TestLateUseOfContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -152,8 +152,8 @@ func TestLateUseOfContext(t *testing.T) {
 	})
 }
 
-// TestLargeBadBodies: what does not fit is named in bodies of every size and depth,
-// and the name is bounded.
+// TestLargeBadBodies: what does not fit is named in bodies of every size and depth, and
+// the name is bounded.
 func TestLargeBadBodies(t *testing.T) {
 	type node struct {
 		Next *node
@@ -182,8 +182,8 @@ func TestLargeBadBodies(t *testing.T) {
 	})
 }
 
-// TestTrickleWithPongs: control frames between its fragments give a message no
-// more time.
+// TestTrickleWithPongs: control frames between its fragments do not give a message more
+// time.
 func TestTrickleWithPongs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -212,7 +212,7 @@ func TestTrickleWithPongs(t *testing.T) {
 	})
 }
 
-// TestCloseFrameDuringFlood: a client that closes while it is sent to gets its
+// TestCloseFrameDuringFlood: a client that closes while it is being sent to gets its
 // close frame back.
 func TestCloseFrameDuringFlood(t *testing.T) {
 	router := wsrouter.New(nil)
@@ -235,7 +235,7 @@ func TestCloseFrameDuringFlood(t *testing.T) {
 	require.NoError(t, router.Shutdown(t.Context()))
 }
 
-// TestOnInitThatBlocks: nobody waits for it longer than its own context.
+// TestOnInitThatBlocks: nobody waits for it longer than their own context.
 func TestOnInitThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -263,7 +263,8 @@ func TestMiddlewareConstructorPanics(t *testing.T) {
 	}
 }
 
-// TestSpoiledRequests: a request that is wrong but for its id is answered under it.
+// TestSpoiledRequests: a request that is wrong except for its id is answered under that
+// id.
 func TestSpoiledRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		raw := rawtest.Connect(newRouter(), nil, nil)
@@ -283,7 +284,7 @@ func TestSpoiledRequests(t *testing.T) {
 	})
 }
 
-// TestResponseNames are held to the rules of Emit.
+// TestResponseNames: they are subject to the rules of Emit.
 func TestResponseNames(t *testing.T) {
 	c, client := wsroutertest.NewContext(t, "x", nil)
 	require.ErrorContains(t, c.Reply(wsrouter.Response{}), "needs an Event")
@@ -313,7 +314,7 @@ func TestIDsAreReserved(t *testing.T) {
 	})
 }
 
-// TestKeyOfInterface: a nil that was set is there.
+// TestKeyOfInterface: a nil that was set counts as set.
 func TestKeyOfInterface(t *testing.T) {
 	c, _ := wsroutertest.NewContext(t, "x", nil)
 	key := wsrouter.NewKey[error]("err")
@@ -325,8 +326,8 @@ func TestKeyOfInterface(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestDialsAgainstFullServer: connections that were refused after their upgrade
-// end cleanly.
+// TestDialsAgainstFullServer: connections that are refused after their upgrade end
+// cleanly.
 func TestDialsAgainstFullServer(t *testing.T) {
 	router := wsrouter.New(&wsrouter.Options{MaxConns: 1})
 	url := server(t, router)
@@ -342,8 +343,8 @@ func TestDialsAgainstFullServer(t *testing.T) {
 	require.NoError(t, router.Shutdown(t.Context()))
 }
 
-// TestLeaveAfterGoodbye: an event that came before the client's goodbye takes
-// effect, as OnDisconnect sees.
+// TestLeaveAfterGoodbye: an event that came before the client's goodbye takes effect,
+// and OnDisconnect sees it.
 func TestLeaveAfterGoodbye(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -363,8 +364,8 @@ func TestLeaveAfterGoodbye(t *testing.T) {
 	})
 }
 
-// TestShutdownWaitsForProducers: a stream's producer that takes its time to end is
-// waited for, one that does not end only until the context does.
+// TestShutdownWaitsForProducers: it waits for a stream's producer that takes a while to
+// end, and for one that does not end only until the context ends.
 func TestShutdownWaitsForProducers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()

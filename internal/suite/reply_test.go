@@ -27,8 +27,8 @@ func around(text string) wsrouter.Middleware {
 	}
 }
 
-// TestWithReply: middleware sees and replaces every reply and item, the outermost
-// last, but neither errors nor empty answers.
+// TestWithReply: middleware sees and replaces every reply and item, the outermost last,
+// but neither errors nor empty answers.
 func TestWithReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -83,8 +83,8 @@ func TestWithReply(t *testing.T) {
 	})
 }
 
-// TestWithReplyFails: the error becomes the event's, whatever the handler makes of
-// it, and nothing of the reply is sent.
+// TestWithReplyFails: the error becomes the event's, whatever the handler does with it,
+// and nothing of the reply is sent.
 func TestWithReplyFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -144,8 +144,8 @@ func TestTransportOfMemory(t *testing.T) {
 	})
 }
 
-// TestBindData: a received error's data has all its digits, in a handler that sends
-// the error on, too.
+// TestBindData: a received error's data has all its digits, even in a handler that
+// sends the error on.
 func TestBindData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const large int64 = 1<<53 + 1

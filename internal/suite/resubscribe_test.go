@@ -19,12 +19,12 @@ type watched struct {
 	router *wsrouter.Router
 
 	mu    sync.Mutex // guards what follows
-	fails []error    // of the next to watch
+	fails []error    // for the next clients that watch
 	slow  time.Duration
 	asked []time.Time
 }
 
-// next is what becomes of the next who asks.
+// next returns what happens to the next client that asks.
 func (s *watched) next() (wait time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,12 +56,12 @@ func newWatched() *watched {
 	return s
 }
 
-// watcher is a client that watches anew with each connection.
+// watcher is a client that watches again after each connection.
 type watcher struct {
 	*wsrouter.Client
-	log     []string // what was done and has come, in order
+	log     []string // what was done and received, in order
 	retries []error
-	failed  error // what OnConnect returns once, in place of asking
+	failed  error // what OnConnect returns once, instead of asking
 }
 
 func (s *watched) watch(t *testing.T, failed error) *watcher {
@@ -94,7 +94,7 @@ func (s *watched) watch(t *testing.T, failed error) *watcher {
 	return w
 }
 
-// news is what the client hears of after it has had the time to come back.
+// news returns what the client hears once it has had time to come back.
 func (w *watcher) news(t *testing.T, s *watched) []string {
 	t.Helper()
 	time.Sleep(5 * time.Minute)
@@ -105,8 +105,8 @@ func (w *watcher) news(t *testing.T, s *watched) []string {
 
 var watching = []string{"watching", "meanwhile", "later"}
 
-// TestResubscribe: what a client asks for by Call in its OnConnect it asks for anew
-// with each connection, before it handles what the server sends meanwhile.
+// TestResubscribe: what a client asks for by Call in its OnConnect it asks for again on
+// each connection, before it handles what the server sends meanwhile.
 func TestResubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatched()
@@ -119,8 +119,8 @@ func TestResubscribe(t *testing.T) {
 	})
 }
 
-// TestResubscribeFails: a client whose OnConnect fails comes back, whatever the
-// server has answered, with the waits of a connection that was lost.
+// TestResubscribeFails: a client whose OnConnect fails comes back, whatever the server
+// has answered, with the same waits as after a lost connection.
 func TestResubscribeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatched()
@@ -157,8 +157,8 @@ func TestResubscribeTakesTooLong(t *testing.T) {
 	})
 }
 
-// TestResubscribeLost: a connection that is lost while its OnConnect asks is one as
-// any other.
+// TestResubscribeLost: a connection that is lost while OnConnect runs is like any
+// other.
 func TestResubscribeLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWatched()
@@ -172,8 +172,8 @@ func TestResubscribeLost(t *testing.T) {
 	})
 }
 
-// TestOnConnectStaysAway: after a CloseError with such a code, or Close, a client's
-// OnConnect is not run again.
+// TestOnConnectStaysAway: after a CloseError with a code that means so, or after Close,
+// a client's OnConnect does not run again.
 func TestOnConnectStaysAway(t *testing.T) {
 	for name, code := range map[string]int{"application": 4001, "policy": wsrouter.ClosePolicy, "normal": wsrouter.CloseNormal} {
 		t.Run(name, func(t *testing.T) {

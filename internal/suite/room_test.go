@@ -45,7 +45,7 @@ func TestRooms(t *testing.T) {
 	})
 }
 
-// TestRoomLimits: at the limit, and one past it.
+// TestRoomLimits: at the limit, and one beyond it.
 func TestRoomLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -114,7 +114,7 @@ func TestTargets(t *testing.T) {
 	})
 }
 
-// TestTargetIsAValue: one kept Target serves several uses, also concurrently.
+// TestTargetIsAValue: one Target can be used several times, even concurrently.
 func TestTargetIsAValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -143,7 +143,7 @@ func (c counted) MarshalJSON() ([]byte, error) {
 	return []byte(`"x"`), nil
 }
 
-// TestBroadcastEncodesOnce for each wire format, however many listen.
+// TestBroadcastEncodesOnce: for each wire format, however many connections there are.
 func TestBroadcastEncodesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -168,8 +168,8 @@ func TestBroadcastEncodesOnce(t *testing.T) {
 	})
 }
 
-// TestEmitErrors: an argument that cannot be encoded and a reserved name, also
-// when nobody listens.
+// TestEmitErrors: an argument that cannot be encoded and a reserved name are errors
+// even if nobody listens.
 func TestEmitErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -188,8 +188,8 @@ func TestEmitErrors(t *testing.T) {
 	})
 }
 
-// TestTargetCall: each client's answer; what came until the deadline with its
-// error; and nothing is left of the rest.
+// TestTargetCall: each client's answer; at the deadline those that have come, with its
+// error; and nothing is left of the others.
 func TestTargetCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -275,12 +275,12 @@ func TestTargetOperations(t *testing.T) {
 	})
 }
 
-// TestMembershipUnderChurn: 1,000 connections move through 100 rooms while
-// broadcasts run. Who is in a room all the time gets every message of it, once
-// and in order; who never is gets none.
+// TestMembershipUnderChurn: 1,000 connections move through 100 rooms during broadcasts.
+// A connection that stays in a room gets every message once and in order; one that was
+// never in it gets none.
 func TestMembershipUnderChurn(t *testing.T) {
 	const rooms, movers, messages = 100, 1000, 50
-	router := wsrouter.New(&wsrouter.Options{ // no time counts, however busy the machine is
+	router := wsrouter.New(&wsrouter.Options{ // time does not matter, however busy the machine is
 		Logger: slog.New(slog.DiscardHandler), WriteTimeout: -1, PingInterval: -1,
 	})
 	sink := make(chan *wsrouter.Conn, movers+rooms)

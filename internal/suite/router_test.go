@@ -12,7 +12,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestEcho is the test that the package doc promises: five lines.
+// TestEcho is the test that the package doc promises to be five lines long.
 func TestEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := wsroutertest.Connect(t, newRouter(), nil)
@@ -24,7 +24,7 @@ func TestEcho(t *testing.T) {
 
 func noop(*wsrouter.Context) error { return nil }
 
-// TestRegistrationPanics holds that mistakes show at start-up, with the place.
+// TestRegistrationPanics: mistakes show at start-up, with their location.
 func TestRegistrationPanics(t *testing.T) {
 	pass := func(next wsrouter.HandlerFunc) wsrouter.HandlerFunc { return next }
 	tests := []struct {
@@ -82,8 +82,8 @@ func TestNamespaceIsNamedTwice(t *testing.T) {
 	require.Equal(t, "/chat", chat.Name())
 }
 
-// TestMiddlewareOrder holds the onion: parents around children, first added
-// outermost, the event's own innermost; and that chains are built once.
+// TestMiddlewareOrder: parents surround children, the first added is outermost, and the
+// event's own is innermost; chains are built once.
 func TestMiddlewareOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		built := 0
@@ -136,7 +136,7 @@ func TestNotFound(t *testing.T) {
 	})
 }
 
-// TestErrors holds the one function that turns an error into what a client sees.
+// TestErrors checks the one function that turns an error into what a client sees.
 func TestErrors(t *testing.T) {
 	secret := errors.New("secret")
 	base := wsrouter.NewError("full").WithCode("E_FULL")

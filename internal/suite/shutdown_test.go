@@ -12,8 +12,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestShutdownAnswersLateRequests: what comes while a handler holds up the close
-// is not handled; a request's answer says so at once, under its own id.
+// TestShutdownAnswersLateRequests: what arrives while a handler delays the close is not
+// handled. A request is told so at once, under its own id.
 func TestShutdownAnswersLateRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bodies := 0
@@ -35,7 +35,7 @@ func TestShutdownAnswersLateRequests(t *testing.T) {
 		client.Send(`{"event":"late","id":2}`)
 		client.Send(`{"event":"late"}`)
 		client.Send(`{"event":"nobody's","id":3,"pull":1}`)
-		client.Send(`{"event":"late","id":1}`) // which is open: its answer is to come
+		client.Send(`{"event":"late","id":1}`) // its id is in use: the first answer is still to come
 		for _, want := range []struct {
 			frame string
 			after time.Duration
@@ -54,8 +54,8 @@ func TestShutdownAnswersLateRequests(t *testing.T) {
 	})
 }
 
-// TestShutdownRejectsLargeMessages: each of them would fill the inbox, but none
-// stays there, so the reader is neither stopped nor resumed.
+// TestShutdownRejectsLargeMessages: each of them would fill the inbox, but none stays
+// there, so that the reader is neither paused nor resumed.
 func TestShutdownRejectsLargeMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{InboxBytes: 1000})

@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestOnDisconnectThatBlocks: Shutdown returns by its context, and Close, although an
-// OnDisconnect takes no notice of its own.
+// TestOnDisconnectThatBlocks: Shutdown returns when its context ends, and Close
+// returns, even if an OnDisconnect ignores its own context.
 func TestOnDisconnectThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouterWith(&wsrouter.Options{})
@@ -36,8 +36,8 @@ func TestOnDisconnectThatBlocks(t *testing.T) {
 	})
 }
 
-// TestCloseThenReply: after a Close the reply says how the connection leaves, whichever
-// event asked.
+// TestCloseThenReply: after a Close the reply returns how the connection leaves,
+// whichever event asked.
 func TestCloseThenReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -60,8 +60,8 @@ func TestCloseThenReply(t *testing.T) {
 	})
 }
 
-// TestOddValues: numbers that nothing holds, deep nesting and equal keys are the
-// mistake of one request, and are passed on where they are only passed on.
+// TestOddValues: numbers that no type holds, deep nesting and duplicate keys are the
+// mistake of one request; if they are only forwarded, they pass.
 func TestOddValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
@@ -103,7 +103,7 @@ func TestOddValues(t *testing.T) {
 	})
 }
 
-// TestAnswersNobodyAskedFor cost nothing that is kept.
+// TestAnswersNobodyAskedFor: they keep no memory.
 func TestAnswersNobodyAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()

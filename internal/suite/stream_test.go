@@ -18,7 +18,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// numbers streams from 1 forever, and counts what its producers have made.
+// numbers streams from 1 on without end, and counts what its producers have made.
 type numbers struct {
 	mu   sync.Mutex
 	made map[string]int
@@ -63,8 +63,8 @@ func clients(t *testing.T, newRouter func() *wsrouter.Router, fn func(t *testing
 	})
 }
 
-// TestOneStreamStalledAnotherFlows: a stream that is not pulled neither delays
-// another on the same connection nor lets its producer run away.
+// TestOneStreamStalledAnotherFlows: a stream that is not pulled neither delays another
+// one on the same connection nor lets its producer run ahead.
 func TestOneStreamStalledAnotherFlows(t *testing.T) {
 	var made *numbers
 	router := func() *wsrouter.Router {
@@ -93,7 +93,7 @@ func TestOneStreamStalledAnotherFlows(t *testing.T) {
 	})
 }
 
-// TestPull: all that a stream can be.
+// TestPull: every kind of stream.
 func TestPull(t *testing.T) {
 	errMid := wsrouter.NewError("mid stream")
 	router := func() *wsrouter.Router {
@@ -134,7 +134,7 @@ func TestPull(t *testing.T) {
 		err   string
 	}{
 		{"100", 100, ""}, {"empty", 0, ""}, {"fails", 2, "mid stream"}, {"call", 1, ""}, {"nothing", 0, ""},
-		{"nil channel", 0, ""}, {"mixed", 1, "wsrouter: answer of the wrong shape: data: expected an integer, got a string"},
+		{"nil channel", 0, ""}, {"mixed", 1, "wsrouter: answer has the wrong shape: data: expected an integer, got a string"},
 		{"panics", 1, "Internal server error"}, {"unknown", 0, "no such event"}, {"connect", 0, `wsrouter: event name "connect" is reserved`},
 	}
 	clients(t, router, func(t *testing.T, client *wsrouter.Client) {
@@ -156,8 +156,8 @@ func TestPull(t *testing.T) {
 	})
 }
 
-// TestPullEnds: leaving the loop, the context's end and the connection's end
-// reach the producer; each is told apart.
+// TestPullEnds: leaving the loop, the end of the context and the end of the connection
+// reach the producer, and can be told apart.
 func TestPullEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -235,7 +235,7 @@ func TestPullFromHandler(t *testing.T) {
 	})
 }
 
-// TestCredit: with pull a producer makes what was asked for, and no more.
+// TestCredit: with pull a producer makes exactly what was asked for.
 func TestCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made := &numbers{made: map[string]int{}}
@@ -249,7 +249,7 @@ func TestCredit(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 2, made.of("x"))
-		raw.Send(`{"id":9,"pull":5}`) // a foreign exchange
+		raw.Send(`{"id":9,"pull":5}`) // somebody else's exchange
 		raw.Send(`{"id":8,"pull":9007199254740991}`)
 		raw.Send(`{"id":8,"pull":9007199254740991}`) // adds up to the maximum
 		frame, _ := raw.Read()
@@ -266,14 +266,14 @@ func TestCredit(t *testing.T) {
 	})
 }
 
-// TestManyStreams: as many as MaxOpen at once, the next is refused.
+// TestManyStreams: as many as MaxOpen at once; the next one is refused.
 func TestManyStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
 		stop := make(chan struct{})
 		router.On("hold", func(c *wsrouter.Context) error {
 			ch := make(chan int)
-			go func() { <-stop; close(ch) }() // a producer that takes no notice
+			go func() { <-stop; close(ch) }() // a producer that ignores the context
 			return wsrouter.Stream(c, ch)
 		})
 		raw := rawtest.Connect(router, nil, nil)
@@ -305,7 +305,7 @@ func TestManyStreams(t *testing.T) {
 	})
 }
 
-// TestOverrun: a peer that sends more items than were pulled fails its stream.
+// TestOverrun: if a peer sends more items than were pulled, its stream fails.
 func TestOverrun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -335,8 +335,8 @@ func TestOverrun(t *testing.T) {
 	})
 }
 
-// TestTwentyStreamsCancelled: with producers in the shape of everyone's first
-// try, over every transport, none of them is left.
+// TestTwentyStreamsCancelled: over every transport nothing is left of them, although
+// their producers are what everybody writes first.
 func TestTwentyStreamsCancelled(t *testing.T) {
 	var producers sync.WaitGroup
 	var current *wsrouter.Router
@@ -371,8 +371,8 @@ func TestTwentyStreamsCancelled(t *testing.T) {
 	})
 }
 
-// TestMiddlewareSeesWholeStream: middleware around a stream is there from its
-// first to its last item, and can end it.
+// TestMiddlewareSeesWholeStream: middleware around a stream runs from its first to its
+// last item, and can end it.
 func TestMiddlewareSeesWholeStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -416,7 +416,7 @@ func TestMiddlewareSeesWholeStream(t *testing.T) {
 	})
 }
 
-// TestProducerThatGoesOn is logged, once, and counted.
+// TestProducerThatGoesOn: it is logged, once, and counted.
 func TestProducerThatGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -436,7 +436,7 @@ func TestProducerThatGoesOn(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Equal(t, 1, router.Stats().Producers)
-		require.Equal(t, 1, strings.Count(log.String(), "producer goes on"))
+		require.Equal(t, 1, strings.Count(log.String(), "producer still running"))
 		close(stop)
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestTyped: the generic fronts bind, validate, reply and fail like handlers
-// written by hand.
+// TestTyped: the generic functions bind, validate, reply and fail like handlers written
+// by hand.
 func TestTyped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type in struct{ A, B int }

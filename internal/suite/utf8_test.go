@@ -15,13 +15,13 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// asIs is JSON from a MarshalJSON of its own.
+// asIs is JSON from its own MarshalJSON.
 type asIs string
 
 func (s asIs) MarshalJSON() ([]byte, error) { return []byte(s), nil }
 
 // TestOnlyUTF8IsSent: JSON that is not UTF-8, at any depth, is an error of whatever
-// was to send it, and so is a name; nothing goes out, and the connection lives.
+// sends it, and so is such a name. Nothing is sent, and the connection stays.
 func TestOnlyUTF8IsSent(t *testing.T) {
 	const bad = "{\"s\":\"a\xffb\"}"
 	values := map[string]any{
@@ -66,7 +66,7 @@ func TestOnlyUTF8IsSent(t *testing.T) {
 	require.Panics(t, func() { wsrouter.New(nil).Namespace("/\xff") })
 }
 
-// TestReasonsAreUTF8: what is not becomes U+FFFD, and 123 bytes are not exceeded.
+// TestReasonsAreUTF8: invalid UTF-8 becomes U+FFFD, and 123 bytes are not exceeded.
 func TestReasonsAreUTF8(t *testing.T) {
 	for name, end := range map[string]func(c *wsrouter.Conn, reason string) error{
 		"close":      func(c *wsrouter.Conn, reason string) error { return c.Close(4001, reason) },

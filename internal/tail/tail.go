@@ -1,22 +1,22 @@
-// Package tail keeps what a connection was sent and is not known to have arrived, so
-// that it can be sent again to a client that comes back.
+// Package tail keeps what was sent on a connection and is not known to have
+// arrived, to send it again to a client that resumes.
 //
-// Frames are numbered from 1 as they are added. The peer says how many it has, which
-// forgets those; what exceeds the limit is forgotten, too, and then the peer can be
-// served only if it has all of that.
+// Frames are numbered from 1 as they are added. The peer says how many it has
+// received; those are forgotten. Frames that exceed the limit are forgotten, too;
+// after that the peer can only resume if it has received them.
 //
 //	   Acknowledge, or too many bytes          Add
 //	forgotten │ kept: 8 9 10 11 ◀───────────────
 //	       base                sent
 //
-// It is passive, and its methods may be called concurrently.
+// A Tail is passive, and its methods are safe for concurrent use.
 package tail
 
 import "sync"
 
 // Frame is what is kept.
 type Frame interface {
-	Held() int // bytes that it costs in memory
+	Held() int // bytes it costs in memory
 }
 
 // Tail is the tail of one connection.
@@ -25,23 +25,24 @@ type Tail[F Frame] struct {
 
 	mu    sync.Mutex // guards everything below
 	base  uint64     // the number of the last frame that is not kept
-	torn  uint64     // the number of the last that was forgotten unacknowledged
+	torn  uint64     // the number of the last frame forgotten without being acknowledged
 	kept  []F
 	bytes int // of kept
 }
 
-// New returns a tail of about limit bytes. A frame that is larger is kept alone.
+// New returns a tail that keeps about limit bytes. A single frame may be larger.
 func New[F Frame](limit int) *Tail[F] { return &Tail[F]{limit: limit} }
 
-// Sent returns how many frames have been added: the number of the last one.
+// Sent returns how many frames have been added, which is the number of the last
+// one.
 func (t *Tail[F]) Sent() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.base + uint64(len(t.kept))
 }
 
-// Add adds a frame, and forgets the oldest ones if that makes too many bytes. It
-// returns by how many bytes more, or negative less, is held.
+// Add adds a frame, and forgets the oldest ones if that exceeds the limit. It
+// returns by how many bytes the tail has grown, or shrunk if negative.
 func (t *Tail[F]) Add(f F) (grown int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -59,8 +60,8 @@ func (t *Tail[F]) Add(f F) (grown int) {
 	return t.bytes - was
 }
 
-// Fits reports whether so many bytes more can be kept with nothing forgotten; or in
-// half of the limit, for those who can wait.
+// Fits reports whether size more bytes can be kept without forgetting anything,
+// within half of the limit if half is set, for senders that can wait.
 func (t *Tail[F]) Fits(size int, half bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,15 +72,17 @@ func (t *Tail[F]) Fits(size int, half bool) bool {
 	return t.bytes == 0 || t.bytes+size <= limit
 }
 
-// Torn reports whether something is forgotten that is not known to have arrived.
+// Torn reports whether something has been forgotten that is not known to have
+// arrived.
 func (t *Tail[F]) Torn() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.torn > 0
 }
 
-// Acknowledge forgets the first n frames: they have arrived. It returns how many bytes
-// less are held. ok is false if so many were never sent; then nothing is forgotten.
+// Acknowledge forgets the first n frames, because they have arrived. It returns how
+// many bytes that frees. ok is false if fewer than n were sent; then nothing is
+// forgotten.
 func (t *Tail[F]) Acknowledge(n uint64) (freed int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,8 +99,8 @@ func (t *Tail[F]) Acknowledge(n uint64) (freed int, ok bool) {
 	return was - t.bytes, true
 }
 
-// After returns the frames that a peer misses which has the first n. ok is false if
-// some of them are forgotten, or if so many were never sent.
+// After returns the frames after the first n, which a peer that has those n misses.
+// ok is false if some of them are forgotten, or if fewer than n were sent.
 func (t *Tail[F]) After(n uint64) (frames []F, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -114,7 +117,7 @@ func (t *Tail[F]) Bytes() int {
 	return t.bytes
 }
 
-// keepFrames is the room that an empty tail keeps.
+// keepFrames is the capacity that an empty tail keeps.
 const keepFrames = 32
 
 func (t *Tail[F]) forgetLocked(n int) {

@@ -25,7 +25,7 @@ func TestTail(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, []frame{{1, 40}, {2, 40}}, frames)
 	_, ok = tl.After(3)
-	require.False(t, ok, "so many were never sent")
+	require.False(t, ok, "fewer were sent")
 	freed, ok := tl.Acknowledge(3)
 	require.False(t, ok)
 	require.Zero(t, freed)
@@ -40,7 +40,8 @@ func TestTail(t *testing.T) {
 	require.EqualValues(t, 2, tl.Sent())
 }
 
-// TestTooMuchIsForgotten: the oldest first, and who has it can still be served.
+// TestTooMuchIsForgotten checks that the oldest frames are forgotten first, and
+// that a peer which has received those can still resume.
 func TestTooMuchIsForgotten(t *testing.T) {
 	tl := tail.New[frame](100)
 	for n := range 5 {
@@ -61,7 +62,7 @@ func TestTooMuchIsForgotten(t *testing.T) {
 	require.True(t, tl.Torn())
 }
 
-// TestModel: the tail is what a plain list says.
+// TestModel compares the tail with a plain list.
 func TestModel(t *testing.T) {
 	for seed := range uint64(4) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -13,24 +13,24 @@ import (
 // texts of the errors.
 const MaxName, MaxText = 24, 2000
 
-// Message is what a page sends, and what a room gets to hear.
+// Message is what a page sends, and what a room receives.
 type Message struct {
 	Room string `json:"room"`
 	Name string `json:"name"`
-	Tag  string `json:"tag,omitempty"` // as in Person
+	Tag  string `json:"tag,omitempty"` // see Person
 	Text string `json:"text,omitempty"`
-	Key  string `json:"key,omitempty"`  // the sender's: the same when it is sent again
-	Seq  int64  `json:"seq,omitempty"`  // grows by one in each room
+	Key  string `json:"key,omitempty"`  // chosen by the sender: the same when a message is sent again
+	Seq  int64  `json:"seq,omitempty"`  // increases by one in each room
 	Time int64  `json:"time,omitempty"` // Unix milliseconds
 }
 
-// Person is who says something, or is in a room.
+// Person is somebody who sends a message, or is in a room.
 type Person struct {
 	Name string `json:"name"`
-	Tag  string `json:"tag,omitempty"` // a browser's own: two people of one name have different ones
+	Tag  string `json:"tag,omitempty"` // chosen by the browser, so that people with the same name can be told apart
 }
 
-// Who returns who it is that comes. Anybody may take any name and tag.
+// Who returns who a client says it is. Anybody may use any name and tag.
 func Who(conn *wsrouter.Conn) (Person, error) {
 	var who Person
 	if err := conn.Auth(&who); err != nil || !fits(who.Name, MaxName) {
@@ -42,8 +42,8 @@ func Who(conn *wsrouter.Conn) (Person, error) {
 	return who, nil
 }
 
-// People is what a room is told of those who are there: each once, in how many tabs
-// ever, in order.
+// People tells a room who is in it: each person once, in order, however many tabs
+// they have open.
 type People struct {
 	Room   string   `json:"room"`
 	People []Person `json:"people"`
@@ -55,7 +55,7 @@ func In(room string, all []Person) People {
 	return People{room, slices.Compact(all)}
 }
 
-// CheckRoom wants the name of a room.
+// CheckRoom requires the name of a room.
 func (m Message) CheckRoom() error {
 	if !fits(m.Room, MaxName) {
 		return wsrouter.NewError("A room's name has 1 to 24 characters.")
@@ -63,7 +63,7 @@ func (m Message) CheckRoom() error {
 	return nil
 }
 
-// CheckText wants something to say.
+// CheckText requires a text.
 func (m Message) CheckText() error {
 	if !fits(m.Text, MaxText) || len(m.Key) > 64 {
 		return wsrouter.NewError("A message has 1 to 2000 characters, its key at most 64.")
@@ -71,7 +71,7 @@ func (m Message) CheckText() error {
 	return nil
 }
 
-// fits wants 1 to n characters, with no blanks around them.
+// fits reports whether s has 1 to n characters and no blanks around them.
 func fits(s string, n int) bool {
 	return s != "" && utf8.RuneCountInString(s) <= n && s == strings.TrimSpace(s)
 }

@@ -1,5 +1,5 @@
-// Package page is the chat's page, and what pages say to a server. Two servers
-// use it: examples/chat on one machine, examples/cluster on many.
+// Package page is the chat's page, and what pages send to a server. Two servers use
+// it: examples/chat on one machine, and examples/cluster on many.
 package page
 
 import (
@@ -15,12 +15,12 @@ import (
 //go:embed web npm
 var files embed.FS
 
-// policy keeps a page from loading anything from elsewhere; a script that got into it
-// somehow would not run.
+// policy keeps a page from loading anything from elsewhere; an injected script
+// would not run.
 const policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// Handler serves the chat and its page twice: at / with the client that comes with the router,
-// at /socketio/ with socket.io-client. Both talk in the same rooms.
+// Handler serves the chat and its page twice: at / with the client that comes with
+// the router, at /socketio/ with socket.io-client. Both share the same rooms.
 func Handler(router *wsrouter.Router) http.Handler {
 	web, _ := fs.Sub(files, "web")
 	page := http.FileServerFS(web)

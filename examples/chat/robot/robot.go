@@ -1,4 +1,4 @@
-// Package robot is somebody to talk to in an empty chat.
+// Package robot is somebody to talk to when the chat is empty.
 package robot
 
 import (
@@ -10,10 +10,10 @@ import (
 )
 
 //go:embed robot.txt
-var script string // "word: what the robot says of it", the last line for all else
+var script string // "word: what the robot says about it"; the last line is for everything else
 
-// Ask answers word by word. The stop button cancels the request: then yield
-// reports false. Meanwhile other events of the page are handled.
+// Ask answers word by word. The stop button cancels the request: then yield returns
+// false. Meanwhile other events of the page are handled.
 func Ask(c *wsrouter.Context) error {
 	var question string
 	if err := c.Bind(&question); err != nil {
