@@ -110,6 +110,10 @@ func (c *Context) meta() json.RawMessage {
 //	func envelope(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 //		return func(c *wsrouter.Context) error {
 //			return next(c.WithReply(func(v any) (any, error) {
+//				if r, ok := v.(wsrouter.Response); ok {
+//					r.Data = map[string]any{"data": r.Data}
+//					return r, nil // it keeps its event
+//				}
 //				return map[string]any{"data": v}, nil
 //			}))
 //		}

@@ -2,6 +2,7 @@ package wsrouter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -16,7 +17,8 @@ import (
 //
 //	return c.Reply(wsrouter.Response{Event: "events", Data: 1})
 //
-// It is what NestJS calls WsResponse.
+// It is what NestJS calls WsResponse. It is always the whole reply or item: encoding a
+// value that has a Response in it fails.
 type Response struct {
 	Event string
 	Data  any // encoded as JSON; nil is null
@@ -24,6 +26,13 @@ type Response struct {
 	// Meta is sent beside the data, see [WithMeta]. Reply fails if it has more than
 	// 1,024 bytes as a JSON object.
 	Meta map[string]string
+}
+
+// MarshalJSON always returns an error. A Response that has become a part of another
+// value would lose its event and show its fields to the client; middleware that wraps
+// replies does that unless it looks for a Response, see [Context.WithReply].
+func (Response) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("a Response cannot be part of a value")
 }
 
 // Args are several values, as a Socket.IO ack may have. They stand wherever one

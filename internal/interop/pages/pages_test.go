@@ -27,6 +27,7 @@ var (
 	middleware  wsrouter.Middleware
 	validate    func(any) error
 	oops        wsrouter.Middleware
+	envelope    wsrouter.Middleware
 	whoIs       func(*http.Request) (string, error)
 	allowed     func(*http.Request) bool
 	history     func(room string) []string
