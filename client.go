@@ -49,8 +49,8 @@ type DialOptions struct {
 
 	// Auth returns the connect payload, which is sent as the first frame. It is
 	// called at each attempt. The server's mount must want it, see
-	// WSOptions.AuthFrame, or the connection ends with code 1008; with Connect it
-	// does.
+	// WSOptions.AuthFrame, or the connection ends with code 1008. With [Router.Connect]
+	// it always does, so a test does not notice a mount without AuthFrame.
 	Auth func(ctx context.Context) (any, error)
 }
 

@@ -115,7 +115,8 @@ func (c *Conn) Context() context.Context {
 
 // Auth stores the connect payload in v, a pointer: Socket.IO's auth, or on the
 // plain protocol the first frame where [WSOptions.AuthFrame] wants one. Without
-// a payload, and when the connection has ended, v is left as it is. The error is a *[WsError] as for [Context.Bind].
+// a payload, and when the connection has ended, v is left as it is. The error is a *[WsError] as for [Context.Bind], and
+// [Options.Validate] is run on v.
 func (c *Conn) Auth(v any) error {
 	c.mu.Lock()
 	auth := c.auth

@@ -204,7 +204,7 @@ func (c *Context) bound(err error, v ...any) error { return c.router().bound(err
 // Field stores one field of the data in v, a pointer. The path has names
 // separated by dots, "user.id"; unlike encoding/json's they are case-sensitive.
 // A field that is not there is a *[WsError], as is one of the wrong shape; one
-// that is null leaves v as it is.
+// that is null leaves v as it is. [Options.Validate] is run on v.
 func (c *Context) Field(path string, v any) error {
 	return c.bound(bind.Field(c.msg.Data, path, v), v)
 }
@@ -213,7 +213,8 @@ func (c *Context) Field(path string, v any) error {
 // argument is left as it is, and an argument without a pointer is ignored. The plain
 // protocol cannot tell several arguments from one array: there two or more pointers
 // take the elements of an array, and data that is no array is an error. Errors are
-// those of [Context.Bind].
+// those of [Context.Bind]. [Options.Validate] is run on each pointer that has an
+// argument.
 func (c *Context) Args(ptrs ...any) error {
 	one := c.msg.Arity == adapter.ArityOne || c.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
 	if one && len(ptrs) > 0 {

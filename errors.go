@@ -163,7 +163,7 @@ func (e *WsError) Unwrap() error {
 }
 
 // Is reports whether target is the error that e was copied from, or another
-// copy of it.
+// copy of it. An error that was received is a copy of none here: compare its Code.
 func (e *WsError) Is(target error) bool {
 	t, ok := target.(*WsError)
 	return ok && t.first() == e.first()

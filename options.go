@@ -137,7 +137,10 @@ type Options struct {
 	// default body.
 	ErrorCause bool
 
-	// Validate checks what Bind has bound; return a *WsError to tell the client.
+	// Validate checks what was stored by Context.Bind, Handle, Field and Conn.Auth, and
+	// each pointer of Args; what it is given is always a pointer. Return a *WsError to
+	// tell the client. What calls of ours are answered is not checked. It may be called
+	// concurrently.
 	Validate func(v any) error
 
 	// Broker joins this process with others: that of module redisbroker, or

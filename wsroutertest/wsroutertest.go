@@ -10,6 +10,16 @@
 //			client.ExpectNothing()
 //		})
 //	}
+//
+// To test a namespace, connect to the child router, newRouter().Namespace("/chat"). What
+// the guard reads with Conn.Auth comes from the options, as the headers do:
+//
+//	client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{
+//		Auth: func(context.Context) (any, error) { return map[string]string{"token": "good"}, nil },
+//	})
+//
+// Adapters and brokers are tested by [TestTransport] and [TestBroker]. The example
+// ServeLines is an adapter with its test: example_transport_test.go.
 package wsroutertest
 
 import (
@@ -160,8 +170,8 @@ func (c *Client) ExpectNothing() {
 	}
 }
 
-// ExpectClose waits until the connection has ended, fails the test unless its
-// close code is the one given, and returns how it ended.
+// ExpectClose waits until the connection has ended, as long as Expect does, fails the
+// test unless its close code is the one given, and returns how it ended.
 func (c *Client) ExpectClose(code int) *wsrouter.CloseError {
 	c.tb.Helper()
 	timeout := time.NewTimer(patience())
