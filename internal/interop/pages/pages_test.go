@@ -57,7 +57,7 @@ var (
 
 // packages may be used by them without an import.
 var packages = map[string]string{
-	"context": "context", "errors": "errors", "http": "net/http", "iter": "iter", "log": "log", "time": "time",
+	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "iter": "iter", "log": "log", "time": "time",
 	"slog": "log/slog", "strings": "strings", "testing": "testing", "synctest": "testing/synctest",
 	"rueidis": "github.com/redis/rueidis", "redisbroker": "github.com/wsrouter/wsrouter/redisbroker",
 	"wsrouter": "github.com/wsrouter/wsrouter", "socketio": "github.com/wsrouter/wsrouter/socketio",
