@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// epoll is a set of the kernel's. Its descriptor waits in Go's poller, as that of a
-// socket would.
+// epoll is an epoll set. Its descriptor waits in Go's poller, as that of a socket
+// would.
 type epoll struct {
 	file   *os.File
 	raw    syscall.RawConn
-	events [128]syscall.EpollEvent // of try
+	events [128]syscall.EpollEvent // for try
 	n      int
 	again  func(fd uintptr) bool // try, made once
 }
 
-// EPOLLET as a number: the constant's type differs between architectures.
+// EPOLLET as a number: the type of the constant differs between architectures.
 const edges = 1 << 31
 
 func openKernel() (kernel, error) {
@@ -25,7 +25,7 @@ func openKernel() (kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	syscall.SetNonblock(fd, true) // or Go's poller would not take it
+	syscall.SetNonblock(fd, true) // Go's poller would not take it otherwise
 	k := &epoll{file: os.NewFile(uintptr(fd), "epoll")}
 	err = k.file.SetDeadline(time.Time{}) // fails if Go's poller has not taken it
 	if err == nil {
@@ -57,8 +57,8 @@ func (k *epoll) add(fd int, id id) error {
 	})
 }
 
-// remove takes the socket out first: a process that is being forked may have a copy of
-// the descriptor for a moment.
+// remove takes the socket out of the set before it closes it: a process that is
+// being forked may hold a copy of the descriptor for a moment.
 func (k *epoll) remove(fd int) {
 	k.control(func(set int) error { return syscall.EpollCtl(set, syscall.EPOLL_CTL_DEL, fd, nil) })
 	closeDescriptor(fd)
@@ -83,7 +83,8 @@ func (k *epoll) try(fd uintptr) bool {
 	return err == nil && n > 0
 }
 
-// maskOf takes urgent data for an end, as reads end there, though there is more.
+// maskOf treats urgent data as an end, because reads stop there although there is
+// more.
 func maskOf(events uint32) (m mask) {
 	if events&syscall.EPOLLIN != 0 {
 		m |= readable
@@ -105,7 +106,7 @@ func (k *epoll) closeWrite(fd int) error {
 	return os.NewSyscallError("shutdown", syscall.Shutdown(fd, syscall.SHUT_WR))
 }
 
-// retry makes a system call again that a signal has interrupted.
+// retry repeats a system call that a signal has interrupted.
 func retry(name string, call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
 	for {
 		n, err := call(fd, p)

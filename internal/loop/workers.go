@@ -2,18 +2,18 @@ package loop
 
 import "sync"
 
-// maxIdle is how many workers of a set may have nothing to do.
+// maxIdle is how many idle workers a set keeps.
 const maxIdle = 64
 
-// workers are goroutines that are used again: their stacks have grown, which a new
-// one's would have to.
+// workers are goroutines that are reused: their stacks have already grown, which
+// the stack of a new one would have to.
 type workers struct {
 	mu     sync.Mutex // guards what follows
 	idle   []chan func()
 	closed bool
 }
 
-// run calls f on a goroutine of its own. It does not wait.
+// run calls f in a goroutine of its own. It does not wait.
 func (w *workers) run(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -37,7 +37,7 @@ func (w *workers) work(f func()) {
 	}
 }
 
-// rest reports false if there are enough.
+// rest reports false if there are enough idle workers.
 func (w *workers) rest(next chan func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func (w *workers) rest(next chan func()) bool {
 	return true
 }
 
-// close lets those go that have nothing to do, and the others when they are done.
+// close ends the workers that are idle, and the others when they are done.
 func (w *workers) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWorkers: each call is made at once, on a goroutine that nobody else uses; what
-// there are too many of goes, and all of them in the end. A bubble notices one that
+// TestWorkers: each call is made at once, in a goroutine that nobody else uses.
+// Surplus workers end, and in the end all do: the bubble would notice one that
 // stays.
 func TestWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -39,8 +39,9 @@ func TestWorkers(t *testing.T) {
 	})
 }
 
-// TestWorkersCloseWhileWorking: one that works when the rest goes follows when it is
-// done; so does one whose call ends its goroutine, or that comes after that.
+// TestWorkersCloseWhileWorking: a worker that is busy during close ends when it is
+// done; so does one whose call ends its goroutine, and one that is started after
+// close.
 func TestWorkersCloseWhileWorking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w workers
