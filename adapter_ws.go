@@ -130,12 +130,13 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	<-in.ended
 }
 
-// inbound is a [socket.Handler]: what is read from a WebSocket goes to its session.
+// inbound is the [socket.Handler] that passes what is read from a WebSocket to its
+// session.
 type inbound struct {
 	*socket.Transport
 	session *plain.Session
-	stop    func()        // of Session.Begin
-	ended   chan struct{} // closed when everything is gone; nil if nobody waits for that
+	stop    func()        // ends the waiting that Session.Begin started
+	ended   chan struct{} // closed when the socket is released; nil if nobody waits for that
 }
 
 func (in *inbound) Message(data []byte, text bool) (adapter.Flow, adapter.Turn) {

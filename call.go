@@ -62,18 +62,21 @@ func (w *call) takeLocked(m *adapter.Message) {
 	w.link.bytes.Taken(m.Held())
 }
 
-// Call sends a request, with ctx's meta, and waits for its answer, which it stores in
-// out: a pointer as for [json.Unmarshal], or to an [Answer] for what is beside its data,
-// or nil to ignore it. A nil in sends no data,
-// [Args] several values; an answer of several is stored as an array. It may be
-// used in handlers: answers are read while a handler blocks, and events that
-// arrive in between are handled in their order.
+// Call sends a request, with the meta of ctx, and waits for its answer, which it
+// stores in out. Out is a pointer as for [json.Unmarshal]; or a pointer to an
+// [Answer], which also holds what was sent beside the data; or nil to ignore the
+// answer. If in is nil no data is sent; if it is [Args] several values are. An
+// answer of several values is stored as an array. Call may be used in handlers:
+// answers are read while a handler blocks, and events that arrive in the meantime
+// are handled in their order.
 //
-// The error is a *[WsError] if the other side answered with an exception, a
-// *[CloseError] if the connection went, ctx's error if ctx ended first (the
-// other side is then told to cancel), [ErrNotConnected] in OnConnect of the side
-// that serves, [ErrStream] if a stream came, and [ErrTooManyOpen] beyond
-// [Options.MaxOpen].
+// The error is
+//   - a *[WsError] if the other side answered with an exception,
+//   - a *[CloseError] if the connection ended,
+//   - ctx's error if ctx ended first; the other side is then told to cancel,
+//   - [ErrNotConnected] in OnConnect of the side that serves,
+//   - [ErrStream] if the answer is a stream,
+//   - [ErrTooManyOpen] beyond [Options.MaxOpen].
 func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	m, err := c.ask(ctx, event, oneArg(in))
 	if err != nil || out == nil {
@@ -86,11 +89,12 @@ func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	return answerShape(bind.Value(m.Data, out))
 }
 
-// CallOutcome is what [Context.Outcome] says, for an error of [Conn.Call], or of
-// another call of ours: the code of the *[WsError] that the other side answered;
-// CodeTimeout or CodeCanceled if ctx ended first, CodeTooMany for [ErrTooManyOpen];
-// OutcomeError, OutcomeGone, or OutcomeInternal for what is none of these. See
-// [Trace.CallEnd].
+// CallOutcome returns what the error of a [Conn.Call], or of any other call that
+// this side sends, means, in the words of [Context.Outcome]: the code of the
+// *[WsError] that the other side answered with; CodeTimeout or CodeCanceled if ctx
+// ended first; CodeTooMany for [ErrTooManyOpen]; OutcomeGone if the connection
+// ended; OutcomeError if the other side answered with an error without a code;
+// otherwise OutcomeInternal. Use it in [Trace.CallEnd].
 func CallOutcome(err error) string {
 	var ws *WsError
 	switch {

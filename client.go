@@ -171,7 +171,7 @@ func (o *DialOptions) dialSocket(ctx context.Context, url string, g greeting) (*
 
 func (o *DialOptions) resumes() bool { return o.Reconnect != nil && o.Reconnect.Resume }
 
-// dialRequest is the request that a client's own Conn shows.
+// dialRequest returns the request that the Conn of a Client shows.
 func dialRequest(url string, header http.Header) *http.Request {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -342,8 +342,8 @@ func (c *Client) Emit(event string, args ...any) error {
 	return c.explain(c.Conn().emit(event, args, nil, sendWait))
 }
 
-// EmitContext is Emit with the context's meta, see [WithMeta]. It does not ask whether
-// ctx has ended.
+// EmitContext is Emit with the meta of ctx, see [WithMeta]. It emits even if ctx
+// has ended.
 func (c *Client) EmitContext(ctx context.Context, event string, args ...any) error {
 	return c.explain(c.Conn().emit(event, args, metaOf(ctx), sendWait))
 }

@@ -30,15 +30,15 @@ type Conn struct {
 	format  adapter.Format
 	dialed  bool // this side has dialed
 	born    time.Time
-	base    context.Context // the values of its request's
+	base    context.Context // has the values of the request's context
 	ctx     lazy.Context
 	values  sync.Map // by Key
 	member  rooms.Member[*Conn]
 	lane    lane.Lane[*request]
 	session *session    // nil if it ends with its link
-	done    lazy.Latch  // it begins to leave
+	done    lazy.Latch  // closed when the connection begins to leave
 	ending  atomic.Bool // somebody runs end
-	ended   lazy.Latch  // it is gone
+	ended   lazy.Latch  // closed when OnDisconnect has returned
 
 	mu        sync.Mutex // guards everything below, and the state of its requests
 	phase     connPhase
@@ -69,8 +69,8 @@ type askedContext struct {
 // the name of a room that only this connection is in. It is not a secret.
 func (c *Conn) ID() string { return c.member.ID }
 
-// ConnectedAt returns when the client came, before OnConnect was called. Coming back,
-// see [Options.Recovery], does not change it.
+// ConnectedAt returns when the client connected, before OnConnect was called. It
+// stays the same when the client resumes, see [Options.Recovery].
 func (c *Conn) ConnectedAt() time.Time { return c.born }
 
 // Router returns the namespace of the connection.
@@ -143,8 +143,8 @@ func (c *Conn) Auth(v any) error {
 // [Conn.Call] to know that.
 func (c *Conn) Emit(event string, args ...any) error { return c.emit(event, args, nil, sendNow) }
 
-// EmitContext is Emit with the context's meta, see [WithMeta]. It does not ask whether
-// ctx has ended.
+// EmitContext is Emit with the meta of ctx, see [WithMeta]. It emits even if ctx
+// has ended.
 func (c *Conn) EmitContext(ctx context.Context, event string, args ...any) error {
 	return c.emit(event, args, metaOf(ctx), sendNow)
 }

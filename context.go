@@ -60,28 +60,31 @@ func (c *Context) WithContext(ctx context.Context) *Context {
 	return &c2
 }
 
-// Meta returns what the other side has sent beside the event's data under a key, as by
-// [WithMeta], and "" if it has sent nothing there. It is the client's word: a traceparent
-// need not be one. Over Socket.IO nothing comes; [Context.Request] has the headers of the
-// handshake.
+// Meta returns the value that the other side sent under a key beside the event's
+// data, for example with [WithMeta], or "" if it sent none. Clients choose it
+// freely: a traceparent need not be a valid one. Over Socket.IO there is no meta,
+// but [Context.Request] has the headers of the handshake.
 func (c *Context) Meta(key string) string { return meta.Get(c.msg.Meta, key) }
 
-// metaKey is the context key of a json.RawMessage, as in [adapter.Message].
+// metaKey is the context key of the meta, a json.RawMessage as in
+// [adapter.Message].
 type metaKey struct{}
 
-// WithMeta returns a context with which [Conn.Call], [Pull], [Conn.EmitContext] and their
-// like send a value under a key beside the data, for what every event of a kind has: the
-// trace (keys traceparent, tracestate and baggage, see https://www.w3.org/TR/trace-context
-// and https://www.w3.org/TR/baggage), or a tenant. The other side reads it with
-// [Context.Meta], and a browser's listener as request.meta.
+// WithMeta returns a context that carries a value under a key. [Conn.Call], [Pull],
+// [Conn.EmitContext] and similar functions send it beside the data. Meta is for
+// what events of every name carry: a tenant, or a trace, which has the keys
+// traceparent, tracestate and baggage (see https://www.w3.org/TR/trace-context and
+// https://www.w3.org/TR/baggage). The other side reads it with [Context.Meta], a
+// listener in a browser as request.meta.
 //
-// A handler's context carries on what came with its event: so does what is called with
-// it, and what [Context.Emit] emits. To stop that, set "". Replies carry what
-// [Response].Meta says, and emits to targets, which may be many, nothing.
+// A handler's context carries the meta of its event, and passes it on: to calls
+// that use this context, and to what [Context.Emit] sends. Set a key to "" to stop
+// that. Replies carry only the meta in [Response].Meta, and emits to targets carry
+// none.
 //
-// All keys and values of a context may have 1,024 bytes together, as a JSON object. A
-// value that does not fit is left out. They are never logged. Socket.IO has no place for
-// them: there nothing is sent.
+// The keys and values of a context may take 1,024 bytes together, as a JSON object;
+// a value that does not fit is left out. Meta is never logged. Socket.IO has no
+// place for it and sends none.
 func WithMeta(ctx context.Context, key, value string) context.Context {
 	raw := metaOf(ctx)
 	if value == "" && meta.Get(raw, key) == "" {
@@ -90,13 +93,13 @@ func WithMeta(ctx context.Context, key, value string) context.Context {
 	return context.WithValue(ctx, metaKey{}, meta.With(raw, key, value))
 }
 
-// metaOf returns what is sent with a context.
+// metaOf returns the meta that is sent with a context.
 func metaOf(ctx context.Context) json.RawMessage {
 	m, _ := ctx.Value(metaKey{}).(json.RawMessage)
 	return m
 }
 
-// meta is metaOf of the context, which is not made for it.
+// meta returns the meta that c's context would carry, without making that context.
 func (c *Context) meta() json.RawMessage {
 	if c.ctx == nil {
 		return c.msg.Meta
@@ -155,25 +158,26 @@ func (c *Context) passed(v any) (any, error) {
 // it may be a name that is not registered.
 func (c *Context) Event() string { return c.msg.Event }
 
-// Route returns the name that the event's handler is registered under, empty in a
-// NotFound handler. In contrast to Event it is a name of ours, for logs and as a label
-// of metrics.
+// Route returns the name that the event's handler is registered under, or "" in a
+// NotFound handler. Unlike Event it never returns a name that a client made up, so
+// it can be logged and used as a label of metrics.
 func (c *Context) Route() string {
 	if c.router().routes[c.msg.Event] == nil {
-		return "" // a name that a stranger made up
+		return "" // the client made the name up
 	}
 	return c.msg.Event
 }
 
-// Kinds of events, see [Context.Kind].
+// Kinds of events, as [Context.Kind] returns them.
 const (
 	KindEvent   = "event"   // nobody waits for an answer
-	KindRequest = "request" // the client waits for one
-	KindStream  = "stream"  // it is answered by a stream
+	KindRequest = "request" // the client waits for an answer
+	KindStream  = "stream"  // the answer is a stream
 )
 
-// Kind returns whether the client waits for an answer, KindRequest or KindEvent; or,
-// from when [Stream] or [StreamSeq] was called until the event is over, KindStream.
+// Kind returns KindRequest if the client waits for an answer, and KindEvent if it
+// does not. Once [Stream] or [StreamSeq] has been called it returns KindStream,
+// until the event is over.
 func (c *Context) Kind() string {
 	c.conn.mu.Lock()
 	_, streaming := c.conn.streams[c.req]
@@ -235,9 +239,9 @@ func (c *Context) Value() payload.Value { return c.msg.Data }
 // modified.
 func (c *Context) Raw() json.RawMessage { return c.msg.Data.Raw() }
 
-// Emit sends an event to this connection, with the meta of [Context.Context]. In contrast to [Conn.Emit] it waits
-// when the client reads slower than this handler sends, at most for
-// [Options.WriteTimeout]. See Conn.Emit for args and errors.
+// Emit sends an event to this connection, with the meta of [Context.Context].
+// Unlike [Conn.Emit] it waits if the client reads slower than this handler sends,
+// for at most [Options.WriteTimeout]. See Conn.Emit for args and errors.
 func (c *Context) Emit(event string, args ...any) error {
 	return c.conn.emit(event, args, c.meta(), sendWait)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Counts how events end, beside another Trace: that of a module, say.
+// Counts how events end, beside another Trace, for example that of a module.
 func ExampleMultiTrace() {
-	ends := make(map[string]int) // of one client: for more it needs a lock
+	ends := make(map[string]int) // one client only: several would need a lock
 	counting := &wsrouter.Trace{
 		EventEnd: func(c *wsrouter.Context, _ time.Duration, err error) {
 			ends[c.Route()+" "+cmp.Or(c.Outcome(err), "ok")]++

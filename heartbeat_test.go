@@ -66,7 +66,7 @@ func TestPingsAreSpread(t *testing.T) {
 // fading is a transport whose peer answers a few pings, and then no more.
 type fading struct {
 	pinged
-	answers int // how many it still gives; used by one goroutine at a time
+	answers int // how many pings it still answers; used by one goroutine at a time
 	cut     chan time.Time
 }
 
@@ -78,8 +78,9 @@ func (f *fading) Ping() {
 
 func (f *fading) Abort() { f.cut <- time.Now() }
 
-// TestLivenessWithLongPongTimeout: where PongTimeout is the longer of the two, pings go
-// out every PingInterval, and a dead peer is gone within the sum of both, as ever.
+// TestLivenessWithLongPongTimeout: if PongTimeout is longer than PingInterval,
+// pings still go out every PingInterval, and a dead peer is gone within the sum of
+// both.
 func TestLivenessWithLongPongTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const interval, patience = 10 * time.Second, time.Minute

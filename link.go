@@ -46,8 +46,8 @@ type link struct {
 	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
 	bytesIn, bytesOut atomic.Int64
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
-	settled           lazy.Latch                 // a client is in, refused, or gone
-	done              lazy.Latch                 // everything of it is gone
+	settled           lazy.Latch                 // closed when a client is let in or refused, or the link ends
+	done              lazy.Latch                 // closed when all of the link's connections are gone
 
 	lost atomic.Pointer[CloseError] // what senders were told before that
 	next atomic.Pointer[link]       // the link on which its client has come back; nil if it has not

@@ -121,13 +121,13 @@ type Options struct {
 	// transport, and costs nothing.
 	Recovery *Recovery
 
-	// EventLoops lets WebSockets wait at event loops instead of a goroutine each: an
-	// idle one then costs about a tenth of the memory where WSOptions.Detach is set, and
-	// events cost less. It is for Linux, and for connections that net/http accepted as a
-	// *net.TCPConn; all others, such as those of TLS, are served as without it. Handlers
-	// run on goroutines as ever. The socket leaves net/http: values that
-	// http.Server.ConnContext or ConnState keep of the net.Conn show one that is
-	// closed.
+	// EventLoops lets WebSockets wait at event loops instead of in a goroutine
+	// each. An idle connection then takes about a tenth of the memory if
+	// WSOptions.Detach is set too, and an event takes less CPU time. Handlers still
+	// run in goroutines. It has an effect on Linux, for connections that net/http
+	// accepted as a *net.TCPConn; all others, such as those over TLS, are served by
+	// a goroutine each. A socket at a loop no longer belongs to net/http: a
+	// net.Conn that http.Server.ConnContext or ConnState has kept is closed.
 	EventLoops bool
 
 	// ErrorBody returns the data of an exception, which is encoded as JSON. err is what
@@ -205,7 +205,7 @@ func setDefault[T int | time.Duration](v *T, def, unlimited T) {
 	}
 }
 
-// limits are those that adapters apply.
+// limits returns the limits that adapters apply.
 func (o *Options) limits() adapter.Limits {
 	return adapter.Limits{
 		MaxMessage: o.MaxMessage, MaxName: o.MaxName,

@@ -206,8 +206,8 @@ func (r *request) rejected() {
 	r.cancelLocked(errOver)
 }
 
-// Work implements [adapter.Turn]: requests are handled one after another, for as long as
-// there is a turn.
+// Work implements [adapter.Turn]. It handles requests one after another, as long as
+// it has the turn.
 func (r *request) Work() {
 	for r != nil {
 		r = r.handle()

@@ -23,8 +23,8 @@ type Response struct {
 	Event string
 	Data  any // encoded as JSON; nil means null
 
-	// Meta is sent beside the data, see [WithMeta]. Reply fails if it has more than
-	// 1,024 bytes as a JSON object.
+	// Meta is sent beside the data, see [WithMeta]. Reply returns an error if it
+	// takes more than 1,024 bytes as a JSON object.
 	Meta map[string]string
 }
 

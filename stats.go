@@ -15,7 +15,7 @@ type Stats struct {
 	Namespaces  map[string]int // the same for each namespace, by name
 	Rooms       int            // in this namespace and its descendants, without those named by an id
 
-	// Transports are the connections of each namespace by what Conn.Transport says.
+	// Transports counts the connections of each namespace by their Conn.Transport.
 	Transports map[string]map[string]int
 
 	// Of the whole tree, since New.
@@ -26,8 +26,8 @@ type Stats struct {
 	BytesIn   int64
 	BytesOut  int64
 	Dropped   int64 // frames not sent: volatile ones, and those queued or being written when a connection was cut
-	Unknown   int64 // events that no handler is registered for, nor NotFound
-	TooMany   int64 // events that were refused with CodeTooMany, see Options.MaxOpen
+	Unknown   int64 // events that neither a handler nor NotFound is registered for
+	TooMany   int64 // events refused with CodeTooMany, see Options.MaxOpen
 	Discarded int64 // events that were read but not handled, because their connection ended
 	Slow      int64 // connections closed because their client did not read
 	Errors    int64 // handlers and OnConnects that failed with an error the client does not see; see Context.Outcome

@@ -184,7 +184,8 @@ func (t *Target) here(waiting bool) *rooms.Selection {
 // conns returns the selected connections of this process.
 func (t *Target) conns() []*Conn { return t.router.rooms.Select(t.here(false)) }
 
-// Answer is what one client made of a [Target.Call], or of any call that stores one.
+// Answer is the answer of one client to a [Target.Call], or to any call that stores
+// one.
 type Answer struct {
 	ID  string          // of the connection
 	Raw json.RawMessage // the data of the answer; nil if there was none
@@ -194,7 +195,8 @@ type Answer struct {
 	meta json.RawMessage
 }
 
-// Meta returns what [Response].Meta has put beside the answer under a key; "" is nothing.
+// Meta returns the value that [Response].Meta has under a key in this answer, or
+// "".
 func (a Answer) Meta(key string) string { return meta.Get(a.meta, key) }
 
 func answerOf(c *Conn, m *adapter.Message) Answer {

@@ -8,19 +8,19 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// Trace is a set of functions that are told what happens, in the manner of
-// [net/http/httptrace]. Any may be nil, which costs nothing. They are called
-// synchronously, some of them from the read loop or the writer, and concurrently
-// for different connections; so they should be quick, and must not call
-// runtime.Goexit, as FailNow of a test does. A panic is logged, and harms nobody
-// else. None is called with a lock held. [MultiTrace] makes one of several.
+// Trace is a set of functions that are called when something happens, in the manner
+// of [net/http/httptrace]. Each may be nil, which costs nothing. They are called
+// synchronously, some by the read loop or the writer, and concurrently for
+// different connections. So they should be quick, and must not call runtime.Goexit,
+// as FailNow of a test does. A panic is logged and has no other effect. None is
+// called with a lock held. [MultiTrace] combines several Traces.
 //
-// Names of events are the client's choice, so for labels of metrics there is
-// [Context.Route]. Names of rooms often are, too.
+// Clients choose the names of events, and often those of rooms. As a label of
+// metrics use [Context.Route] in place of an event's name.
 type Trace struct {
-	// Connect is called when OnConnect has let a client in, Disconnect when it
-	// has gone and OnDisconnect has run. Conn.ConnectedAt tells for how long it was
-	// there.
+	// Connect is called when OnConnect has let a client in, Disconnect when the
+	// connection has ended and OnDisconnect has returned. Conn.ConnectedAt returns
+	// when it began.
 	Connect    func(c *Conn)
 	Disconnect func(c *Conn, err *CloseError)
 
@@ -35,27 +35,28 @@ type Trace struct {
 	// client.
 	Refuse func(req *http.Request, reason Refusal, err error)
 
-	// Join is called when a connection has joined a room in which it was not, Leave
-	// when it has left it, and for each room that it is in when it ends, before
-	// Disconnect. A client may join in OnConnect, and not be let in then.
+	// Join is called when a connection joins a room that it was not in. Leave is
+	// called when it leaves a room, and, when it ends, for each room that it is in,
+	// before Disconnect. A client that joins in OnConnect may be refused after
+	// that.
 	Join  func(c *Conn, room string)
 	Leave func(c *Conn, room string)
 
-	// EventStart is called before a handler and its middleware, EventEnd when
-	// they have returned err, or panicked, after that time. Ask c.Route() which
-	// handler that was, c.Kind() whether somebody waits for an answer, and
-	// c.Outcome(err) what the error means. Neither is called for events without a
+	// EventStart is called before a handler and its middleware, EventEnd when they
+	// have returned err or panicked, with the time they took. c.Route() tells which
+	// handler it is, c.Kind() whether the client waits for an answer, and
+	// c.Outcome(err) what the error means. Neither is called for an event without a
 	// handler, which Stats counts as Unknown.
 	EventStart func(c *Context)
 	EventEnd   func(c *Context, took time.Duration, err error)
 
-	// CallStart is called before a request of ours is sent, by Call or Pull of a
-	// connection, a Client or a Target, or for another node of a cluster. The
-	// context that it returns takes the place of the call's, from which it is to be
-	// derived; nil leaves that. CallEnd is called when the answer or the end of the
-	// stream has come, or why there is none: ask CallOutcome(err). A loop over Pull
-	// that is left by its own choice has no error. CallItem is called between them, for
-	// each item that a loop over Pull gets.
+	// CallStart is called before this side sends a request: by Call or Pull of a
+	// connection, a Client or a Target, or for another node of a cluster. The call
+	// continues with the context that CallStart returns, which must be derived from
+	// ctx; nil stands for ctx. CallItem is called for each item that a loop over
+	// Pull receives. CallEnd is called when the call has ended, with its error:
+	// CallOutcome tells what that means. A loop over Pull that breaks off ends
+	// without an error.
 	CallStart func(ctx context.Context, c *Conn, event string) context.Context
 	CallItem  func(ctx context.Context, c *Conn, event string)
 	CallEnd   func(ctx context.Context, c *Conn, event string, took time.Duration, err error)
@@ -78,9 +79,9 @@ func (a *app) trace(call func()) {
 	}
 }
 
-// MultiTrace returns a Trace that calls the functions of all traces, one after
-// another, each whatever becomes of the one before. Nil ones are left out. A CallStart
-// gets the context that the one before it has returned.
+// MultiTrace returns a Trace that calls the functions of all traces in order, each
+// even if the one before panics. A nil *Trace is skipped. Each CallStart receives
+// the context that the one before it returned.
 func MultiTrace(traces ...*Trace) *Trace {
 	all := new(Trace)
 	for _, t := range traces {
@@ -164,7 +165,7 @@ func bothEnd(f, g callEndFunc) callEndFunc {
 	}
 }
 
-// join adds a connection to rooms, and tells of those that are new to it.
+// join adds a connection to rooms, and traces those that are new to it.
 func (a *app) join(c *Conn, names []string) error {
 	fn := a.opts.Trace.Join
 	if fn == nil || len(names) == 0 {
@@ -182,7 +183,7 @@ func (a *app) join(c *Conn, names []string) error {
 	return nil
 }
 
-// leave takes a connection out of rooms, and tells of those that it was in.
+// leave takes a connection out of rooms, and traces those that it was in.
 func (a *app) leave(c *Conn, names []string) {
 	fn := a.opts.Trace.Leave
 	if fn == nil {
@@ -206,15 +207,15 @@ func (a *app) leaveAll(c *Conn) {
 	}
 }
 
-// tracedCall is a request of ours that Trace is told of.
+// tracedCall is a request of this side that is reported to Trace.
 type tracedCall struct {
 	conn  *Conn
 	event string
-	ctx   context.Context // that the call goes on with
-	began time.Time       // zero if nobody asks for its end
+	ctx   context.Context // what CallStart returned
+	began time.Time       // zero if Trace has no CallEnd
 }
 
-// callStart tells of a request that is about to be sent.
+// callStart reports a request that is about to be sent.
 func (a *app) callStart(ctx context.Context, c *Conn, event string) tracedCall {
 	w := tracedCall{conn: c, event: event, ctx: ctx}
 	t := a.opts.Trace

@@ -67,7 +67,7 @@ type Limits struct {
 	MessageTimeout time.Duration // from the first byte of a message to its last
 	ConnectTimeout time.Duration // until OnConnect has let a client in
 	Window         time.Duration // how long clients may be away, see Link.Recover; zero means not at all
-	EventLoops     bool          // sockets wait at event loops where they can
+	EventLoops     bool          // WebSockets wait at event loops where they can
 	Origins        []string      // whose pages may connect, besides the request's own
 	CrossOrigin    bool          // pages of other origins may connect
 }
@@ -113,8 +113,8 @@ type LinkOptions struct {
 	// use HTTP makes one, with the client's address in RemoteAddr.
 	Request *http.Request
 
-	// Detached says that the handler of Request returns before the link ends. Then a
-	// copy is kept, in less memory.
+	// Detached says that the handler of Request returns before the link ends. The
+	// link then keeps a copy of the request that takes less memory.
 	Detached bool
 
 	// Multiplexed links carry several namespaces and outlive each of them. Other
@@ -163,13 +163,13 @@ type Link interface {
 	// wraps os.ErrDeadlineExceeded if the peer did not take it in time.
 	Writable(err error)
 
-	// Request returns the request that the client came with.
+	// Request returns the request that the client connected with.
 	Request() *http.Request
 
-	// Settled returns a channel that is closed when the first of the link's clients has
-	// been let in or refused, or has come back, or the link has ended. With
-	// LinkOptions.Detached the handler of the request returns then, not before: OnConnect
-	// may use what belongs to it.
+	// Settled returns a channel that is closed when the first client of the link
+	// has been let in, has been refused or has resumed, or when the link has ended.
+	// With LinkOptions.Detached the handler of the request must not return before
+	// that, because OnConnect may use what belongs to the request.
 	Settled() <-chan struct{}
 
 	// Close begins the end of the link, unless it has begun already. What is queued

@@ -36,7 +36,7 @@ const (
 // Message is what goes over a link, independent of the wire format.
 type Message struct {
 	Kind  Kind
-	Arity Arity // of Data
+	Arity Arity // how Data represents the arguments
 	More  bool  // KindReply: an item, not the end
 	Named bool  // KindReply: the handler chose Event
 
@@ -49,9 +49,9 @@ type Message struct {
 
 	Session *Session // KindConnect: for a client that can resume; nil for others
 
-	// Meta goes beside the data of a KindEvent or KindReply: a JSON object of strings,
-	// of at most 1,024 bytes; nil is none. A wire format without a place for it leaves
-	// it out.
+	// Meta is sent beside the data of a KindEvent or KindReply: a JSON object of
+	// strings, of at most 1,024 bytes, or nil for none. A wire format without a
+	// place for it leaves it out.
 	Meta json.RawMessage
 
 	// Args are the arguments to encode: none, one, or several.

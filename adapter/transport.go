@@ -134,8 +134,8 @@ func (b *Blocking) inTurn(do func()) {
 	do()
 }
 
-// Gate holds up a read loop between Pause and Resume. It is embedded in a Transport that
-// has such a loop. The zero value is ready for use.
+// Gate stops a read loop between Pause and Resume. A Transport with a read loop
+// embeds it. The zero value is ready for use.
 type Gate struct{ open lazy.Gate }
 
 // Resume implements [Transport].

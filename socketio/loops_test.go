@@ -14,13 +14,14 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// text is a short frame of a client's, with a mask of zeros.
+// text returns a short frame of a client, with a mask of zeros.
 func text(packet string) []byte {
 	return append([]byte{0x81, 0x80 | byte(len(packet)), 0, 0, 0, 0}, packet...)
 }
 
-// TestLoopsUpgrade: a polling session goes on at an event loop. What a client sends in
-// one piece with the end of the upgrade, or with the handshake, is handled at once.
+// TestLoopsUpgrade: a polling session continues at an event loop. What a client
+// sends in one piece with the end of the upgrade, or with the handshake, is handled
+// at once.
 func TestLoopsUpgrade(t *testing.T) {
 	s := serve(t, newRouter(&wsrouter.Options{EventLoops: true}), nil)
 	at, err := url.Parse(s.url)
@@ -36,7 +37,7 @@ func TestLoopsUpgrade(t *testing.T) {
 				"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", at.Path, p.sid, at.Host),
 			text("2probe"), text("5"), append(text(`421["echo",1]`), text(`422["echo",2]`)...),
 		}
-		conn.Write(bytes.Join(pieces[:early+1], nil)) // all of it at last
+		conn.Write(bytes.Join(pieces[:early+1], nil)) // the whole of it in the last round
 		var got string
 		readTo := func(want string) {
 			buf := make([]byte, 1000)
@@ -55,7 +56,7 @@ func TestLoopsUpgrade(t *testing.T) {
 }
 
 // TestLoopsMany: clients at event loops talk, with attachments and in several
-// namespaces, and go.
+// namespaces, and leave.
 func TestLoopsMany(t *testing.T) {
 	router := newRouter(&wsrouter.Options{EventLoops: true})
 	router.Namespace("/n").On("echo", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })

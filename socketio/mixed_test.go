@@ -238,8 +238,8 @@ func TestForwardedBytes(t *testing.T) {
 	}
 }
 
-// TestMetaHasNoPlace: what a context would send beside the data is not sent over this
-// wire, and nothing else changes.
+// TestMetaHasNoPlace: the meta of a context is not sent over this wire, and nothing
+// else changes.
 func TestMetaHasNoPlace(t *testing.T) {
 	router := wsrouter.New(nil)
 	router.On("emit", func(c *wsrouter.Context) error {

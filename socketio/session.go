@@ -24,8 +24,8 @@ type session struct {
 	sid     string
 	link    adapter.Link
 	client  *client
-	ready   lazy.Latch // it has its link
-	done    lazy.Latch // everything of it is gone
+	ready   lazy.Latch // closed when the session has its link
+	done    lazy.Latch // closed when everything about it is released
 
 	delivery sync.Mutex // held while a packet is delivered, or the link is told of the end
 	over     bool       // the link has been told of the end; guarded by delivery
@@ -40,7 +40,7 @@ type session struct {
 	probed    bool           // probing has been told that it may: polls are released
 	out       []enginePacket // for the next poll
 	pending   *time.Timer    // until the link's frames in out must have been taken; nil if there are none
-	changed   lazy.Signal    // those who wait shall look again
+	changed   lazy.Signal    // wakes those who wait for a change
 	polling   bool           // a poll is waiting
 	posting   bool           // a post is being handled
 	polled    time.Time      // when a poll, or the handshake, was last answered
@@ -135,8 +135,8 @@ func tookTooLong() adapter.End {
 	return adapter.End{Code: wsrouter.ClosePolicy, Reason: "message took too long", Cause: adapter.CauseTimeout}
 }
 
-// receive handles a packet from the client. After Closed the session has ended, and
-// nothing more is to be read.
+// receive handles a packet from the client. If it returns Closed the session has
+// ended, and nothing more must be read.
 func (s *session) receive(p enginePacket) (adapter.Flow, adapter.Turn) {
 	flow, turn, err := s.deliver(p)
 	switch {
@@ -170,7 +170,7 @@ func (s *session) deliver(p enginePacket) (flow adapter.Flow, turn adapter.Turn,
 	if p.kind == engineMessage {
 		flow, turn, err = s.client.receive(p)
 	}
-	if flow == adapter.Closed { // of one namespace
+	if flow == adapter.Closed { // one namespace has ended, the others remain
 		flow = adapter.Go
 	}
 	return flow, turn, err

@@ -105,8 +105,8 @@ type Options struct {
 	// it. Empty leaves it out.
 	Node string
 
-	// Detach makes the handler of a WebSocket return once the client is in a namespace,
-	// as [wsrouter.WSOptions.Detach] does.
+	// Detach lets the handler of a WebSocket return once the client is in a
+	// namespace, as [wsrouter.WSOptions.Detach] does.
 	Detach bool
 
 	// Credentials lets pages of the router's Origins, and those that its

@@ -66,8 +66,8 @@ func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
 	s.read(ws)
 }
 
-// read reads a WebSocket to the end of the session. The heartbeat and the Link bound a
-// silence, MessageTimeout a message.
+// read reads a WebSocket until the session ends. The heartbeat and the Link bound
+// how long the client may be silent, MessageTimeout how long a message may take.
 func (s *session) read(ws *socket.Conn) {
 	in := &inbound{session: s}
 	if s.handler.opts.Detach {
@@ -79,10 +79,10 @@ func (s *session) read(ws *socket.Conn) {
 	<-s.done.Done()
 }
 
-// inbound is a [socket.Handler].
+// inbound is the [socket.Handler] of a session.
 type inbound struct {
 	*session
-	over bool // what comes is read to get to the close frame, after which our closing need not wait
+	over bool // reads on only to find the close frame, for which our closing need not wait
 }
 
 func (in *inbound) Message(data []byte, text bool) (flow adapter.Flow, turn adapter.Turn) {

@@ -19,8 +19,8 @@ type exporter struct{}
 func (exporter) ExportSpans(context.Context, []sdk.ReadOnlySpan) error { return nil }
 func (exporter) Shutdown(context.Context) error                        { return nil }
 
-// BenchmarkRequest is a request to a handler and back, in memory, with what the module
-// adds to it at the server.
+// BenchmarkRequest measures a request to a handler and back, in memory, with what
+// the module adds to it at the server.
 func BenchmarkRequest(b *testing.B) {
 	all := sdk.NewTracerProvider(sdk.WithBatcher(exporter{}))
 	none := sdk.NewTracerProvider(sdk.WithSampler(sdk.NeverSample()))

@@ -7,7 +7,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// incoming is the meta of an event. It implements [propagation.TextMapCarrier].
+// incoming reads the meta of an event. It implements [propagation.TextMapCarrier].
 type incoming struct {
 	c      *wsrouter.Context
 	fields []string
@@ -20,11 +20,12 @@ func (in incoming) Keys() []string {
 	return slices.DeleteFunc(slices.Clone(in.fields), func(key string) bool { return in.c.Meta(key) == "" })
 }
 
-// outgoing is the meta of a context. It implements [propagation.TextMapCarrier].
+// outgoing writes the meta of a context. It implements
+// [propagation.TextMapCarrier].
 type outgoing struct {
 	ctx    context.Context
 	fields []string
-	set    uint64 // which of them, a bit each
+	set    uint64 // the fields that were set, one bit each
 }
 
 func (out *outgoing) Get(string) string { return "" }
@@ -37,9 +38,10 @@ func (out *outgoing) Set(key, value string) {
 	out.ctx = wsrouter.WithMeta(out.ctx, key, value)
 }
 
-// Inject returns a context with which calls and emits carry the trace and the baggage
-// that ctx has, and none that it had before: for an EmitContext outside of a handler.
-// In a handler the context is like that already, and calls see to it by themselves.
+// Inject returns a context with which calls and emits carry the trace and the
+// baggage of ctx, in place of any that it carried before. Use it for an EmitContext
+// outside of handlers: a handler's context is like that already, and calls inject
+// on their own.
 func (t *Telemetry) Inject(ctx context.Context) context.Context {
 	out := &outgoing{ctx: ctx, fields: t.fields}
 	t.propagator.Inject(ctx, out)

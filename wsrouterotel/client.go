@@ -15,14 +15,14 @@ import (
 // callKey is the context key of a *call, for one Telemetry.
 type callKey struct{ t *Telemetry }
 
-// call is a request of ours that has a span.
+// call is a request of this side that has a span.
 type call struct {
 	span  trace.Span
 	items atomic.Int64
 }
 
-// callStart starts the span of a request of ours, and makes the request carry it; nil
-// leaves all as it was.
+// callStart starts the span of a request of this side, and lets the request carry
+// it. If it returns nil the request is sent without a span.
 func (t *Telemetry) callStart(ctx context.Context, c *wsrouter.Conn, event string) (inner context.Context) {
 	if !t.enter() {
 		return nil
@@ -48,7 +48,7 @@ func (t *Telemetry) start(ctx context.Context, c *wsrouter.Conn, name string, op
 	return t.Inject(ctx), span
 }
 
-// address is that of the server, where we have dialed it over a network.
+// address returns the server's address, if this side has dialed it over a network.
 func address(c *wsrouter.Conn) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 4)
 	u := c.Request().URL
@@ -88,9 +88,9 @@ type Emitter interface {
 	EmitContext(ctx context.Context, event string, args ...any) error
 }
 
-// Emit is EmitContext with a span of its own, to which that of the handler at the other
-// side has a link. Without one, EmitContext with a handler's context carries the
-// handler's span.
+// Emit is EmitContext with a span of its own, and the span of the handler at the
+// other side links to it. Without it, EmitContext with a handler's context carries
+// the handler's span.
 func (t *Telemetry) Emit(ctx context.Context, to Emitter, event string, args ...any) error {
 	ctx, span := t.emitStart(ctx, to, event)
 	err := to.EmitContext(ctx, event, args...)

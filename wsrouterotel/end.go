@@ -12,15 +12,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// end is how a span ends.
+// end says how a span ends.
 type end struct {
 	span    trace.Span
 	at      time.Time
-	status  bool   // its outcome is an answer
-	outcome string // as of Context.Outcome
-	failed  bool   // for which somebody is to blame here
+	status  bool   // its outcome goes into an attribute for the answer's status
+	outcome string // as Context.Outcome returns it
+	failed  bool   // the failure is this side's fault
 	why     string
-	items   int64 // of a stream; noItems if it is none
+	items   int64 // of a stream; noItems for anything else
 }
 
 const (
@@ -54,21 +54,22 @@ func orOK(outcome string) string {
 }
 
 const (
-	maxEnds  = 2048 // spans that may wait to be ended
-	keptEnds = 64   // for which there is room while none waits
+	maxEnds  = 2048 // how many spans may wait to be ended
+	keptEnds = 64   // how many of them the queue keeps room for while none waits
 )
 
-// ends are spans that are about to be ended, one after another, in a goroutine that
-// is there as long as there are some.
+// ends are spans that wait to be ended. A goroutine ends them one after another,
+// and exists as long as there are some.
 type ends struct {
 	mu      sync.Mutex // guards what follows
 	queue   []end
-	taken   int // of the queue, from the beginning
+	taken   int // how many of the queue have been taken
 	running bool
-	quiet   chan struct{} // closed when it does not run; nil if nobody waits
+	quiet   chan struct{} // closed when the goroutine ends; nil if nobody waits for that
 }
 
-// put ends a span soon. An exporter that takes its time holds up nobody but itself.
+// put queues a span to be ended soon. An exporter that takes its time delays only
+// spans.
 func (t *Telemetry) put(e end) {
 	t.ends.mu.Lock()
 	defer t.ends.mu.Unlock()
@@ -103,7 +104,8 @@ func (t *Telemetry) endOne(e *end) {
 	e.apply()
 }
 
-// next takes the first out; without one nobody asks again.
+// next takes the first span out of the queue. If there is none it reports false and
+// the goroutine must end.
 func (es *ends) next() (e end, ok bool) {
 	es.mu.Lock()
 	defer es.mu.Unlock()
@@ -122,7 +124,7 @@ func (es *ends) next() (e end, ok bool) {
 	return e, true
 }
 
-// wait waits until all have been ended, or ctx ends.
+// wait waits until all spans have been ended, or ctx ends.
 func (es *ends) wait(ctx context.Context) error {
 	es.mu.Lock()
 	if !es.running {

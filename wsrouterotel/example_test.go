@@ -12,10 +12,10 @@ import (
 	"github.com/wsrouter/wsrouter/wsrouterotel"
 )
 
-// A shop asks its stock while it handles what a page has asked. All of that is the trace
-// that the page has begun.
+// A shop asks its stock while it handles a page's request. All of it belongs to the
+// trace that the page began.
 func Example() {
-	exporter := tracetest.NewInMemoryExporter() // in a service that of OTLP
+	exporter := tracetest.NewInMemoryExporter() // a service would export by OTLP
 	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter))
 	telemetry, err := wsrouterotel.New(wsrouterotel.Options{TracerProvider: provider})
 	if err != nil {
@@ -48,7 +48,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	page.Close()
-	shop.Shutdown(ctx) // handlers have returned then
+	shop.Shutdown(ctx) // after this all handlers have returned
 	toStock.Close()
 	stock.Shutdown(ctx)
 	telemetry.Flush(ctx)
@@ -62,7 +62,8 @@ func Example() {
 	// 0af7651916cd43dd8448eb211c80319c server / order
 }
 
-// An emit has a span, too, and the handler at the other side a link to it.
+// An emit has a span too, and the span of the handler at the other side links to
+// it.
 func ExampleTelemetry_Emit() {
 	exporter := tracetest.NewInMemoryExporter()
 	provider := sdk.NewTracerProvider(sdk.WithSyncer(exporter))

@@ -34,7 +34,8 @@ func newBackend() *backend {
 	return b
 }
 
-// telemetry is that of one more service. What o leaves out is the backend's.
+// telemetry returns the Telemetry of one more service. What o leaves out is the
+// backend's.
 func (b *backend) telemetry(t testing.TB, o wsrouterotel.Options) *wsrouterotel.Telemetry {
 	t.Helper()
 	if o.TracerProvider == nil {
@@ -46,7 +47,7 @@ func (b *backend) telemetry(t testing.TB, o wsrouterotel.Options) *wsrouterotel.
 	return telemetry
 }
 
-// service is a router whose events and calls are traced.
+// service returns a router whose events and calls are traced.
 func (b *backend) service(t testing.TB, o wsrouter.Options) *wsrouter.Router {
 	t.Helper()
 	return routerOf(b.telemetry(t, wsrouterotel.Options{}), o)
@@ -75,7 +76,8 @@ func (b *backend) spans(t testing.TB) map[string]tracetest.SpanStub {
 	return spans
 }
 
-// requireChain holds that each span is the child of the one before, all of one trace.
+// requireChain checks that the spans are of one trace, each the child of the one
+// before.
 func requireChain(t testing.TB, spans map[string]tracetest.SpanStub, parent trace.SpanContext, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
@@ -98,7 +100,7 @@ func attrs(span tracetest.SpanStub) map[string]any {
 }
 
 // series returns the values of a metric by their attributes, as "k=v k=v"; of a
-// histogram how many, and their sum.
+// histogram the count and the sum.
 func (b *backend) series(t testing.TB, name string) map[string]float64 {
 	t.Helper()
 	var data metricdata.ResourceMetrics

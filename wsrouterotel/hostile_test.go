@@ -24,8 +24,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestNothingIsPaid: without a tracer and a meter there is nothing between an event and
-// its handler.
+// TestNothingIsPaid: without a tracer and a meter there is nothing between an event
+// and its handler.
 func TestNothingIsPaid(t *testing.T) {
 	telemetry, err := wsrouterotel.New(wsrouterotel.Options{})
 	require.NoError(t, err)
@@ -42,8 +42,8 @@ func TestNothingIsPaid(t *testing.T) {
 	require.NoError(t, telemetry.Emit(t.Context(), client, "nobody"))
 }
 
-// TestStrangers: names that clients make up become no names of spans, however many; nor
-// do more than 200 that an application passes on.
+// TestStrangers: names that clients make up, however many, do not become names of
+// spans; nor do more than 200 that an application passes on.
 func TestStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -79,8 +79,8 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// tracing is a TracerProvider of which start and end are called before spans of an SDK
-// start and end.
+// tracing is a TracerProvider that calls start and end before spans of an SDK start
+// and end.
 type tracing struct {
 	trace.TracerProvider
 	start, end func()
@@ -116,7 +116,7 @@ func (s span) End(opts ...trace.SpanEndOption) {
 	s.Span.End(opts...)
 }
 
-// reports are what otel.Handle is told.
+// reports are the errors that reached otel.Handle.
 type reports struct {
 	mu   sync.Mutex
 	told []string
@@ -129,7 +129,8 @@ func (r *reports) Handle(err error) {
 	panic("and so does whoever takes the report")
 }
 
-// TestTracersThatPanic: handlers and calls go on without spans, and one report is made.
+// TestTracersThatPanic: handlers and calls continue without spans, and the panic is
+// reported once.
 func TestTracersThatPanic(t *testing.T) {
 	sdkProvider := sdk.NewTracerProvider()
 	ouch := func() { panic("ouch") }
@@ -190,8 +191,8 @@ func (badProcessor) OnEnd(sdk.ReadOnlySpan)                     { panic("ouch") 
 func (badProcessor) Shutdown(context.Context) error             { return nil }
 func (badProcessor) ForceFlush(context.Context) error           { return nil }
 
-// TestExporterThatBlocks: it holds up no handler, and what waits for it is bounded and
-// counted.
+// TestExporterThatBlocks: it delays no handler, and the spans that wait for it are
+// bounded and counted.
 func TestExporterThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -223,7 +224,8 @@ func TestExporterThatBlocks(t *testing.T) {
 	})
 }
 
-// TestTracerThatBlocks: it holds up at most 64 handlers, and others go on without spans.
+// TestTracerThatBlocks: it blocks at most 64 handlers, and others continue without
+// spans.
 func TestTracerThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -251,8 +253,8 @@ func TestTracerThatBlocks(t *testing.T) {
 	})
 }
 
-// TestSpansAreOverWhenFlushed: Flush waits for what has been handled, and Shutdown of a
-// provider after it loses nothing.
+// TestSpansAreOverWhenFlushed: Flush waits for what has been handled, and shutting
+// down the provider after that loses nothing.
 func TestSpansAreOverWhenFlushed(t *testing.T) {
 	b := newBackend()
 	router := b.service(t, wsrouter.Options{})
@@ -261,7 +263,7 @@ func TestSpansAreOverWhenFlushed(t *testing.T) {
 	for range 1000 {
 		require.NoError(t, client.Call(t.Context(), "ask", nil, nil))
 	}
-	require.NoError(t, router.Shutdown(t.Context())) // handlers have returned then
+	require.NoError(t, router.Shutdown(t.Context())) // after this all handlers have returned
 	require.NoError(t, b.services[0].Flush(t.Context()))
 	require.Len(t, b.exporter.GetSpans(), 1000)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// metrics are those of which Trace tells; observe.go has those of Stats.
+// metrics are those that Trace reports; observe.go has those of Stats.
 type metrics struct {
 	meter metric.Meter
 
@@ -59,7 +59,7 @@ func newMetrics(meter metric.Meter, codes []string) (*metrics, error) {
 	return m, nil
 }
 
-// maxCodes is how many codes may be an outcome besides those that are known.
+// maxCodes is how many codes may be an outcome besides the known ones.
 const maxCodes = 32
 
 type outcomes struct {
@@ -81,13 +81,13 @@ func (o *outcomes) of(outcome string) string {
 	return outcome
 }
 
-// setKey says what attributes a measurement has.
+// setKey identifies the attributes of a measurement.
 type setKey struct {
 	*method
 	kind, outcome string
 }
 
-// set makes them once.
+// set returns the attributes for a key, which are made once.
 func (m *metrics) set(key setKey) metric.MeasurementOption {
 	if found, ok := m.sets.get(key); ok {
 		return found

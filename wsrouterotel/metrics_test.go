@@ -15,7 +15,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// measured is a router whose metrics are the backend's.
+// measured returns a router whose metrics are the backend's.
 func (b *backend) measured(t testing.TB, o wsrouter.Options) *wsrouter.Router {
 	t.Helper()
 	telemetry, err := wsrouterotel.New(wsrouterotel.Options{
@@ -29,7 +29,7 @@ func (b *backend) measured(t testing.TB, o wsrouter.Options) *wsrouter.Router {
 	return router
 }
 
-// TestEventMetrics: how long handlers took, by event, kind and outcome.
+// TestEventMetrics: handlers are timed, by event, kind and outcome.
 func TestEventMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -80,7 +80,7 @@ func TestEventMetrics(t *testing.T) {
 	})
 }
 
-// TestCallMetrics: how long requests of ours took, with spans or without.
+// TestCallMetrics: requests of this side are timed, with spans or without.
 func TestCallMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -99,7 +99,8 @@ func TestCallMetrics(t *testing.T) {
 	})
 }
 
-// TestConnectionMetrics: who is there, who was not let in, and how connections ended.
+// TestConnectionMetrics: connections, refusals, and how connections ended are
+// counted.
 func TestConnectionMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -131,7 +132,7 @@ func TestConnectionMetrics(t *testing.T) {
 	})
 }
 
-// TestNumbers: what Stats says is what is collected.
+// TestNumbers: the numbers of Stats are collected.
 func TestNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()

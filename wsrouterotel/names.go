@@ -27,19 +27,19 @@ const (
 	reasonKey    = attribute.Key("wsrouter.reason")
 )
 
-// other is the name of what has none of its own, as the conventions have it.
+// other is the name of what has no name of its own, as in the conventions.
 const other = "_OTHER"
 
 const (
-	maxCalled = 200 // names of requests of ours: an application may pass on what it was sent
+	maxCalled = 200 // names of requests of this side: an application may pass on names it was sent
 	unbounded = 1 << 30
 )
 
-// method is what spans and metrics of one event have in common.
+// method is what the spans and metrics of one event have in common.
 type method struct {
 	namespace, name string // "/chat", "/chat say"
 
-	// How spans start that have no links.
+	// Options of spans that start without links.
 	server, serverRoot, consumerRoot, client, producer []trace.SpanStartOption
 }
 
@@ -57,14 +57,14 @@ func newMethod(namespace, event string) *method {
 
 type methodKey struct{ namespace, event string }
 
-// methods are those that have been met: as many as may be, and for the rest one of each
-// namespace.
+// methods are the methods seen so far, up to a bound; beyond it each namespace has
+// one that stands for the rest.
 type methods struct {
 	cache[methodKey, *method]
 	most int
 }
 
-// of returns the method of an event; "" is one without a name.
+// of returns the method of an event; the event "" has no name of its own.
 func (m *methods) of(namespace, event string) *method {
 	key := methodKey{namespace, event}
 	if found, ok := m.get(key); ok {
@@ -79,14 +79,14 @@ func (m *methods) of(namespace, event string) *method {
 	return m.put(key, newMethod(namespace, event))
 }
 
-// cache keeps what was made for a key. Whoever looks takes no lock: a map that is there
-// does not change any more. The keys are few, so it may be copied for each.
+// cache keeps one value for each key. Readers take no lock, because a map that has
+// been stored no longer changes: each new key copies it. There are few keys.
 type cache[K comparable, V any] struct {
-	made atomic.Pointer[map[K]V] // nil as long as there is nothing
-	mu   sync.Mutex              // held while it is replaced
+	made atomic.Pointer[map[K]V] // nil until there is a key
+	mu   sync.Mutex              // held while the map is replaced
 }
 
-// all returns what is there, to be read only.
+// all returns the map, which must only be read.
 func (c *cache[K, V]) all() map[K]V {
 	if made := c.made.Load(); made != nil {
 		return *made
@@ -99,7 +99,7 @@ func (c *cache[K, V]) get(key K) (v V, ok bool) {
 	return v, ok
 }
 
-// put keeps v, unless there is something for the key, and returns what is kept.
+// put stores v unless the key has a value, and returns the key's value.
 func (c *cache[K, V]) put(key K, v V) V {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,9 +11,10 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Observe makes metrics of the router's [wsrouter.Stats], which are read whenever
-// metrics are collected. The router is the root of a tree. Unregister what is returned
-// when the router has ended. Without a MeterProvider it does nothing.
+// Observe registers metrics that show the router's [wsrouter.Stats] whenever
+// metrics are collected. The router must be the root of a tree. Unregister the
+// Registration when the router has shut down. Without a MeterProvider Observe does
+// nothing.
 func (t *Telemetry) Observe(router *wsrouter.Router) (metric.Registration, error) {
 	if t.metrics == nil {
 		return noop.Registration{}, nil
@@ -38,7 +39,7 @@ func (t *Telemetry) Observe(router *wsrouter.Router) (metric.Registration, error
 // observer reads Stats.
 type observer struct {
 	meter metric.Meter
-	err   error // the first
+	err   error // the first one
 	all   []metric.Observable
 	each  []func(*wsrouter.Stats, metric.Observer)
 }
@@ -68,7 +69,7 @@ func (o *observer) upDown(name, unit, description string, observe func(*wsrouter
 }
 
 func (o *observer) connections() {
-	o.upDown("wsrouter.server.active_connections", "{connection}", "Connections that are there, those that are away among them.",
+	o.upDown("wsrouter.server.active_connections", "{connection}", "Connections, including those whose client is away.",
 		func(s *wsrouter.Stats, say say) {
 			for namespace, transports := range s.Transports {
 				for transport, n := range transports {
@@ -76,7 +77,7 @@ func (o *observer) connections() {
 				}
 			}
 		})
-	o.counter("wsrouter.server.refusals", "{client}", "Clients that were not let in, or not into one namespace.",
+	o.counter("wsrouter.server.refusals", "{client}", "Clients that were refused, by the server or by one namespace.",
 		func(s *wsrouter.Stats, say say) {
 			for reason, n := range s.Refused {
 				say(n, metric.WithAttributes(reasonKey.String(string(reason))))
@@ -94,7 +95,7 @@ func (o *observer) unhandled() {
 }
 
 func (o *observer) lost(n *atomic.Int64) {
-	o.counter("wsrouter.telemetry.spans.lost", "{span}", "Spans that were not made or not ended, as a tracer panicked, blocked, or was too slow.",
+	o.counter("wsrouter.telemetry.spans.lost", "{span}", "Spans that were not made or not ended because a tracer panicked, blocked, or was too slow.",
 		func(_ *wsrouter.Stats, say say) { say(n.Load()) })
 }
 
@@ -123,7 +124,7 @@ var counts = []stat[int64]{
 		func(s *wsrouter.Stats) int64 { return s.Resumed }},
 	{"wsrouter.server.connections.expired", "{connection}", "Connections that ended while their client was away.",
 		func(s *wsrouter.Stats) int64 { return s.Expired }},
-	{"wsrouter.server.slow_clients", "{connection}", "Connections that were closed as their client did not read.",
+	{"wsrouter.server.slow_clients", "{connection}", "Connections that were closed because their client read too slowly.",
 		func(s *wsrouter.Stats) int64 { return s.Slow }},
 	{"wsrouter.server.events.received", "{event}", "Events and requests that were read.",
 		func(s *wsrouter.Stats) int64 { return s.EventsIn }},
@@ -133,9 +134,9 @@ var counts = []stat[int64]{
 		func(s *wsrouter.Stats) int64 { return s.BytesIn }},
 	{"wsrouter.server.bytes.sent", "By", "Bytes of messages that were sent.",
 		func(s *wsrouter.Stats) int64 { return s.BytesOut }},
-	{"wsrouter.server.frames.dropped", "{frame}", "Frames that were not sent: volatile ones, and what a cut connection had queued.",
+	{"wsrouter.server.frames.dropped", "{frame}", "Frames that were dropped: volatile ones, and those in the queue of a connection that was cut.",
 		func(s *wsrouter.Stats) int64 { return s.Dropped }},
-	{"wsrouter.server.errors", "{error}", "Failures of handlers and OnConnect that the client is not told.",
+	{"wsrouter.server.errors", "{error}", "Failures of handlers and OnConnect whose cause the client is not told.",
 		func(s *wsrouter.Stats) int64 { return s.Errors }},
 	{"wsrouter.server.panics", "{panic}", "Panics of handlers and hooks.",
 		func(s *wsrouter.Stats) int64 { return s.Panics }},
@@ -149,21 +150,21 @@ var counts = []stat[int64]{
 		func(s *wsrouter.Stats) int64 { return s.Broker.Malformed }},
 }
 
-// amounts come and go.
+// amounts go up and down.
 var amounts = []stat[int]{
 	{"wsrouter.server.away_connections", "{connection}", "Connections whose client is lost and may come back.",
 		func(s *wsrouter.Stats) int { return s.Away }},
-	{"wsrouter.server.rooms", "{room}", "Rooms that somebody is in.",
+	{"wsrouter.server.rooms", "{room}", "Rooms that have members.",
 		func(s *wsrouter.Stats) int { return s.Rooms }},
-	{"wsrouter.server.inbox", "By", "Bytes held of what clients sent, and for clients that may come back.",
+	{"wsrouter.server.inbox", "By", "Bytes held that clients sent, and bytes kept for clients that may come back.",
 		func(s *wsrouter.Stats) int { return s.Inbox }},
 	{"wsrouter.server.outbox", "By", "Bytes that wait to be sent.",
 		func(s *wsrouter.Stats) int { return s.Outbox }},
-	{"wsrouter.server.running_handlers", "{handler}", "Handlers that run, OnConnect among them.",
+	{"wsrouter.server.running_handlers", "{handler}", "Handlers that are running, including OnConnect.",
 		func(s *wsrouter.Stats) int { return s.Handlers }},
-	{"wsrouter.server.running_streams", "{stream}", "Streams that run.",
+	{"wsrouter.server.running_streams", "{stream}", "Streams that are running.",
 		func(s *wsrouter.Stats) int { return s.Streams }},
-	{"wsrouter.server.lingering_producers", "{producer}", "Producers that go on although their stream has ended.",
+	{"wsrouter.server.lingering_producers", "{producer}", "Producers that are still running although their stream has ended.",
 		func(s *wsrouter.Stats) int { return s.Producers }},
 	{"wsrouter.broker.queue", "By", "Bytes that wait to be published.",
 		func(s *wsrouter.Stats) int { return s.Broker.Queued }},
@@ -171,8 +172,8 @@ var amounts = []stat[int]{
 
 // times are in seconds.
 var times = []stat[float64]{
-	{"wsrouter.server.oldest_handler", "s", "For how long the oldest handler has been running.",
+	{"wsrouter.server.oldest_handler", "s", "How long the oldest handler has been running.",
 		func(s *wsrouter.Stats) float64 { return s.OldestHandler.Seconds() }},
-	{"wsrouter.broker.away", "s", "For how long the broker has not reached the other servers, 0 if it does.",
+	{"wsrouter.broker.away", "s", "How long the broker has not reached the other servers; 0 if it reaches them.",
 		func(s *wsrouter.Stats) float64 { return s.Broker.Away.Seconds() }},
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestPage: what a page calls over a WebSocket with the browser client is one trace
-// through its handler, the call to another service, and the handler there; and so is
-// what it calls while the network is away.
+// TestPage: what a page calls over a WebSocket with the browser client is one
+// trace, from its handler to the call to another service and the handler there; and
+// so is what it calls while the network is down.
 func TestPage(t *testing.T) {
 	const ws = "../internal/interop/node/node_modules/ws"
 	if _, err := os.Stat(ws); err != nil {
@@ -71,7 +71,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// node runs a program, and returns what it has printed.
+// node runs a program, and returns what it printed.
 func node(t *testing.T, args ...string) []byte {
 	t.Helper()
 	program, err := exec.LookPath("node")
@@ -108,7 +108,7 @@ func serve(t *testing.T, h http.Handler) *site {
 	return s
 }
 
-// cut ends all connections without a word.
+// cut ends all connections without a goodbye.
 func (s *site) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestReadmeListsMetrics: the table has all that there is, and nothing else.
+// TestReadmeListsMetrics: the table lists every metric, and nothing else.
 func TestReadmeListsMetrics(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestReadmeListsMetrics(t *testing.T) {
 		router.Connect(t.Context(), nil) // is refused
 		client.Call(t.Context(), "stream", nil, nil)
 		client.Call(t.Context(), "ask", nil, nil)
-		var active metricdata.ResourceMetrics // is there only while somebody is
+		var active metricdata.ResourceMetrics // a metric that exists only while a client is connected
 		require.NoError(t, b.reader.Collect(t.Context(), &active))
 		client.Close()
 		synctest.Wait()

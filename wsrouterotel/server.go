@@ -11,9 +11,10 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Middleware is for [wsrouter.Router.Use], before all other middleware: each event has
-// a span while it is handled, which is in [wsrouter.Context.Context], and what is called
-// with that continues the trace. Without a tracer it adds nothing.
+// Middleware gives each event a span while it is handled. Pass it to
+// [wsrouter.Router.Use] before all other middleware. The span is in
+// [wsrouter.Context.Context], and calls with that context continue the trace.
+// Without a tracer Middleware adds nothing.
 func (t *Telemetry) Middleware(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 	if t.tracer == nil {
 		return next
@@ -24,7 +25,7 @@ func (t *Telemetry) Middleware(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 			return next(c)
 		}
 		returned := false
-		defer func() { t.ended(h, err, returned) }() // panics and Goexit go on
+		defer func() { t.ended(h, err, returned) }() // panics and Goexit continue
 		err = next(h.c)
 		returned = true
 		return err
@@ -35,11 +36,12 @@ func (t *Telemetry) Middleware(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 type handling struct {
 	span      trace.Span
 	recording bool
-	c         *wsrouter.Context // what the handler gets
-	items     atomic.Int64      // and replies
+	c         *wsrouter.Context // the Context that the handler gets
+	items     atomic.Int64      // items and replies
 }
 
-// begin starts the span of an event; nil is none, whatever the reason.
+// begin starts the span of an event. It returns nil if there is none, for any
+// reason.
 func (t *Telemetry) begin(c *wsrouter.Context) (h *handling) {
 	if !t.enter() {
 		return nil
@@ -62,13 +64,14 @@ func (t *Telemetry) begin(c *wsrouter.Context) (h *handling) {
 	return h
 }
 
-// origin says what trace an event belongs to, by how its span starts. Only a request
-// goes on with that of its sender, who waits for it.
+// origin returns the context and the options with which the span of an event
+// starts, and so which trace it belongs to. Only a request continues the trace of
+// its sender, who waits for the answer.
 func (t *Telemetry) origin(c *wsrouter.Context, m *method) (context.Context, []trace.SpanStartOption) {
 	own := c.Context()
 	ctx := t.propagator.Extract(own, incoming{c, t.fields})
 	handshake, sender := trace.SpanContextFromContext(own), trace.SpanContextFromContext(ctx)
-	if sender.Equal(handshake) { // it has sent none
+	if sender.Equal(handshake) { // the event came with no trace of its own
 		sender = trace.SpanContext{}
 	}
 	options := m.consumerRoot
@@ -86,9 +89,9 @@ func (t *Telemetry) origin(c *wsrouter.Context, m *method) (context.Context, []t
 	return ctx, options
 }
 
-// handshake is the trace that the connection was made in: what HTTP middleware has put
-// into its context, or what its headers say. A connection may last for hours, so its
-// events are not a part of that.
+// handshake returns the trace in which the connection was made: the one that HTTP
+// middleware put into its context, or the one in its headers. A connection may last
+// for hours, so its events do not belong to that trace.
 func (t *Telemetry) handshake(c *wsrouter.Context, found trace.SpanContext) trace.SpanContext {
 	if found.IsValid() {
 		return found
@@ -103,14 +106,15 @@ func (t *Telemetry) handshake(c *wsrouter.Context, found trace.SpanContext) trac
 	return found
 }
 
-// ended ends the span of an event whose handler has returned err, or not at all.
+// ended ends the span of an event whose handler has returned err, or has not
+// returned.
 func (t *Telemetry) ended(h *handling, err error, returned bool) {
 	if !h.recording {
 		return
 	}
 	e := end{span: h.span, at: time.Now(), status: true, items: noItems}
 	defer func() {
-		if panicked := recover(); panicked != nil { // an error's own methods may
+		if panicked := recover(); panicked != nil { // the error's own methods may panic
 			e.outcome = wsrouter.OutcomeInternal
 		}
 		t.put(e)

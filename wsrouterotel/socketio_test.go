@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// TestSocketIO: its events have no place for a trace, so each begins one, with a link to
-// that of the handshake.
+// TestSocketIO: its events have no place for a trace, so each begins one, with a
+// link to the trace of the handshake.
 func TestSocketIO(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()

@@ -19,8 +19,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestOneTrace: a client's call, its handler, that one's call to another service, and
-// its handler are one trace, each the child of the one before.
+// TestOneTrace: a client's call, its handler, that handler's call to another
+// service, and the handler there are one trace, each the child of the one before.
 func TestOneTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -76,8 +76,8 @@ func onlyConn(t testing.TB, router *wsrouter.Router) (conn *wsrouter.Conn) {
 	return conn
 }
 
-// TestOneTraceOverRecovery: a trace goes on when the network does not, for the client
-// that is lost in mid call as well as for what it asks while it is away.
+// TestOneTraceOverRecovery: a trace continues when the network fails, both for a
+// client that is lost during a call and for what it asks while it is away.
 func TestOneTraceOverRecovery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -128,8 +128,8 @@ func TestOneTraceOverRecovery(t *testing.T) {
 	})
 }
 
-// TestEventsBeginTraces: an event that nobody waits for has a trace of its own, with a
-// link to the one that it came from.
+// TestEventsBeginTraces: an event that nobody waits for has a trace of its own,
+// with a link to the span that it came from.
 func TestEventsBeginTraces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -156,12 +156,12 @@ func TestEventsBeginTraces(t *testing.T) {
 			require.NotEqual(t, spans[from].SpanContext.TraceID(), spans[to].SpanContext.TraceID())
 		}
 		requireLinked("producer / note", "consumer / note")
-		requireLinked("consumer / note", "consumer / noted") // Context.Emit carries the handler's
+		requireLinked("consumer / note", "consumer / noted") // Context.Emit carries the handler's span
 	})
 }
 
-// TestServerAsksItsClient: it is the same the other way round, and what the other side
-// asks in turn belongs to the trace.
+// TestServerAsksItsClient: the same holds in the other direction, and what the
+// other side asks in turn belongs to the trace.
 func TestServerAsksItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -177,8 +177,8 @@ func TestServerAsksItsClient(t *testing.T) {
 	})
 }
 
-// TestStreams: a stream is one span on each side, with the number of its items, and what
-// its producer asks belongs to it.
+// TestStreams: a stream is one span on each side, with the number of its items, and
+// what its producer asks belongs to it.
 func TestStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -214,7 +214,7 @@ func TestStreams(t *testing.T) {
 		require.Equal(t, time.Hour, pull.EndTime.Sub(pull.StartTime))
 		require.EqualValues(t, 100, attrs(pull)["wsrouter.stream.items"])
 		require.Greater(t, attrs(stream)["wsrouter.stream.items"], int64(100))
-		require.Equal(t, "OK", attrs(pull)["rpc.response.status_code"], "it was left by choice")
+		require.Equal(t, "OK", attrs(pull)["rpc.response.status_code"], "the loop breaks off by choice")
 		require.Equal(t, wsrouter.CodeCanceled, attrs(stream)["rpc.response.status_code"])
 		require.Equal(t, codes.Unset, stream.Status.Code)
 
@@ -227,11 +227,11 @@ func TestStreams(t *testing.T) {
 	})
 }
 
-// TestOutcomes: what the spans of both sides say of how a request ended.
+// TestOutcomes: the spans of both sides say how a request ended.
 func TestOutcomes(t *testing.T) {
 	tests := map[string]struct {
 		handler        wsrouter.HandlerFunc
-		server, client string // the code
+		server, client string // the code in each span
 		failed         string // what the server's span says, if the server is to blame
 	}{
 		"fine":    {func(*wsrouter.Context) error { return nil }, "OK", "OK", ""},
@@ -276,12 +276,12 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// badError is one whose methods panic.
+// badError is an error whose methods panic.
 type badError struct{}
 
 func (badError) Error() string { panic("no text") }
 
-// TestCallsThatAreNotAnswered: a client's span says why.
+// TestCallsThatAreNotAnswered: the client's span says why there is no answer.
 func TestCallsThatAreNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -306,7 +306,8 @@ func TestCallsThatAreNotAnswered(t *testing.T) {
 	})
 }
 
-// TestBaggage: it goes along, and what a handler takes out of it goes no further.
+// TestBaggage: baggage is passed on, and what a handler removes from it goes no
+// further.
 func TestBaggage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -333,8 +334,8 @@ func TestBaggage(t *testing.T) {
 
 const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// TestHandshake: the trace in which a connection was made is none for its events, but
-// linked to, whether its headers say it or HTTP middleware has begun it.
+// TestHandshake: events do not belong to the trace in which their connection was
+// made, but link to it, whether headers carry it or HTTP middleware has begun it.
 func TestHandshake(t *testing.T) {
 	for name, connect := range map[string]func(b *backend) *http.Request{
 		"header": func(*backend) *http.Request {
@@ -380,7 +381,7 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// TestPublic: who is not trusted with a trace gets a link.
+// TestPublic: a sender that is not trusted with a trace gets a link.
 func TestPublic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -400,7 +401,7 @@ func TestPublic(t *testing.T) {
 	})
 }
 
-// TestBadTraceparents: what is none begins a trace.
+// TestBadTraceparents: an invalid one begins a new trace.
 func TestBadTraceparents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()

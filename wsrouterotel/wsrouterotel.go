@@ -9,21 +9,21 @@
 //	router.Use(telemetry.Middleware)
 //	telemetry.Observe(router)
 //
-// The same goes for the router of a client, in its DialOptions. Then each event and
-// request that is handled has a span, and each request of ours another one, as has a
-// Pull with all its items. A request continues the trace of whoever asks, and what its
-// handler asks with [wsrouter.Context.Context] is a part of it:
+// A client takes the same router, in its DialOptions. Each event or request then
+// has a span while it is handled. Each request that this side sends has one too,
+// which for a Pull lasts until its last item. A request continues the trace of its
+// sender, and so does what its handler asks with [wsrouter.Context.Context]:
 //
 //	browser ── "order" ──▶ handler ── Call "stock" ──▶ handler of another service
 //
-// is one trace. It travels in the meta of the plain protocol, see [wsrouter.WithMeta];
-// README.md says what of it a page sends, and what Socket.IO cannot carry. An event that
-// nobody waits for may be handled long after, so it begins a trace, with a link to the
-// one that it came from.
+// is one trace. The trace travels in the meta of the plain protocol, see
+// [wsrouter.WithMeta]; README.md says which parts of it a page sends, and what
+// Socket.IO cannot carry. An event that nobody waits for may be handled much later,
+// so it begins a trace, with a link to the span that it came from.
 //
-// Spans are named after the namespace and the event, "/chat say", by which also
-// metrics are told apart. No client can make up such a name: events that only a
-// NotFound handler takes are called _OTHER.
+// Spans are named after the namespace and the event, as in "/chat say", and metrics
+// have that name as an attribute. Clients cannot make up such names: events that
+// only a NotFound handler takes are called _OTHER.
 package wsrouterotel
 
 import (
@@ -46,35 +46,35 @@ const scope = "github.com/wsrouter/wsrouter/wsrouterotel"
 // Options say what is made, and with what. The zero value makes nothing, and costs
 // nothing.
 type Options struct {
-	// TracerProvider makes the spans; nil makes none. For the global one say
-	// otel.GetTracerProvider().
+	// TracerProvider makes the spans; nil makes none. Pass otel.GetTracerProvider()
+	// for the global one.
 	TracerProvider trace.TracerProvider
 
-	// MeterProvider makes the metrics; nil makes none. For the global one say
-	// otel.GetMeterProvider().
+	// MeterProvider makes the metrics; nil makes none. Pass otel.GetMeterProvider()
+	// for the global one.
 	MeterProvider metric.MeterProvider
 
-	// Propagator writes traces into meta, and reads them there. Nil is W3C's Trace
-	// Context and Baggage.
+	// Propagator writes traces into meta and reads them from it. Nil means W3C
+	// Trace Context and Baggage.
 	Propagator propagation.TextMapPropagator
 
-	// Public reports whether the sender of an event is not to be trusted with a
-	// trace, as it may have all of them sampled: then the event begins a trace, with a
-	// link. It must not block. Nil trusts everybody.
+	// Public reports whether the sender of an event must not choose its trace, as
+	// strangers could have all of theirs sampled. The event then begins a trace,
+	// with a link to the sender's. Public must not block. Nil trusts everybody.
 	Public func(c *wsrouter.Context) bool
 
-	// Codes are the codes of a WsError that a metric shows, besides those of package
-	// wsrouter, and the first 32 others that come.
+	// Codes are further codes of a WsError that a metric shows, besides those of
+	// package wsrouter and the first 32 others that come.
 	Codes []string
 }
 
-// Telemetry makes spans and metrics of one tree of namespaces, or of several. It may be
-// used concurrently.
+// Telemetry makes spans and metrics of one or several trees of namespaces. All
+// methods may be called concurrently.
 //
-// A tracer that panics is reported to otel.Handle, once, and handlers go on without
-// spans. One that blocks holds up at most 64 of them, and an exporter that blocks when a
-// span ends holds up none: spans are ended beside the handlers. Of those 2,048 may wait,
-// others are lost, and counted, see README.md.
+// If a tracer panics, that is reported to otel.Handle once, and handlers continue
+// without spans. A tracer that blocks blocks at most 64 handlers. An exporter that
+// blocks when a span ends blocks none, because another goroutine ends the spans: up
+// to 2,048 may wait, further ones are lost and counted, see README.md.
 type Telemetry struct {
 	tracer     trace.Tracer // nil makes no spans
 	propagator propagation.TextMapPropagator
@@ -85,12 +85,12 @@ type Telemetry struct {
 	handled, called methods
 	metrics         *metrics // nil counts nothing
 	ends            ends
-	starting        atomic.Int64 // tracers that have been called, and have not returned
-	lost            atomic.Int64 // spans that are not made, or do not end
+	starting        atomic.Int64 // calls of tracers that have not returned
+	lost            atomic.Int64 // spans that were not made, or will not be ended
 	panicked        sync.Once
 }
 
-// New returns what makes spans and metrics. The error is the MeterProvider's.
+// New returns a Telemetry. An error is the MeterProvider's.
 func New(o Options) (*Telemetry, error) {
 	t := &Telemetry{propagator: o.Propagator, public: o.Public}
 	t.handled.most, t.called.most = unbounded, maxCalled
@@ -113,8 +113,8 @@ func New(o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// Trace is for [wsrouter.Options], alone or by [wsrouter.MultiTrace]. It is nil if there
-// is neither a tracer nor a meter.
+// Trace returns the Trace to put into [wsrouter.Options], alone or in a
+// [wsrouter.MultiTrace]. It is nil if there is neither a tracer nor a meter.
 func (t *Telemetry) Trace() *wsrouter.Trace {
 	if t.tracer == nil && t.metrics == nil {
 		return nil
@@ -129,14 +129,15 @@ func (t *Telemetry) Trace() *wsrouter.Trace {
 	return hooks
 }
 
-// Flush waits until the spans of what has been handled so far have ended, so that the
-// TracerProvider can be shut down, or until ctx ends, whose error it returns.
+// Flush waits until the spans of everything handled so far have ended, so that the
+// TracerProvider can be shut down. If ctx ends first it returns ctx's error.
 func (t *Telemetry) Flush(ctx context.Context) error { return t.ends.wait(ctx) }
 
-// maxStarting is how many tracers may be called at once: they are quick, or they block.
+// maxStarting is how many tracers may be called at once. Tracers are quick, or they
+// block.
 const maxStarting = 64
 
-// enter asks whether one more tracer may be called; if so, leave follows.
+// enter reports whether one more tracer may be called; if so, leave must follow.
 func (t *Telemetry) enter() bool {
 	if t.starting.Add(1) <= maxStarting {
 		return true
@@ -146,8 +147,8 @@ func (t *Telemetry) enter() bool {
 	return false
 }
 
-// leave is deferred around each call of a tracer, for its panics. It reports whether
-// there was one.
+// leave is deferred around each call of a tracer, and recovers its panics. It
+// reports whether there was one.
 func (t *Telemetry) leave(panicked any) bool {
 	t.starting.Add(-1)
 	if panicked == nil {
@@ -158,10 +159,10 @@ func (t *Telemetry) leave(panicked any) bool {
 	return true
 }
 
-// report tells of a panic, once: each event would bring another.
+// report reports a panic once: each event would bring another.
 func (t *Telemetry) report(panicked any) {
 	t.panicked.Do(func() {
-		defer func() { recover() }() // of whoever takes the report
+		defer func() { recover() }() // the error handler may panic too
 		otel.Handle(fmt.Errorf("wsrouterotel: tracer panicked: %v", panicked))
 	})
 }

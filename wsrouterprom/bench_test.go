@@ -17,7 +17,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsrouterprom"
 )
 
-// sink is a transport that takes everything at once, and tells of it.
+// sink is a transport that takes everything at once, and reports it.
 type sink struct{ wrote chan struct{} }
 
 func (s sink) Write(batch []adapter.Frame) (pending bool, err error) {
@@ -32,8 +32,8 @@ func (sink) Resume()           {}
 func (sink) Close(adapter.End) {}
 func (sink) Abort()            {}
 
-// BenchmarkEvent is an event from the inbox through its handler to the frame of its
-// reply, without a network: with the metrics, and without.
+// BenchmarkEvent measures an event from the inbox through its handler to the frame
+// of its reply, without a network: with the metrics, and without.
 func BenchmarkEvent(b *testing.B) {
 	for _, test := range []struct {
 		name  string
@@ -67,7 +67,7 @@ func inHandler(b *testing.B, fn func(*wsrouter.Context)) {
 	require.NoError(b, client.Call(b.Context(), "bench", nil, nil))
 }
 
-// BenchmarkEventEnd is what the metrics do for one event.
+// BenchmarkEventEnd measures what the metrics do for one event.
 func BenchmarkEventEnd(b *testing.B) {
 	for name, err := range map[string]error{
 		"ok": nil, "code": wsrouter.NewError("no").WithCode("E_NO"), "internal": errors.New("disk full"),
@@ -85,7 +85,7 @@ func BenchmarkEventEnd(b *testing.B) {
 	}
 }
 
-// BenchmarkCollect is a scrape while so many clients are there.
+// BenchmarkCollect measures a scrape while that many clients are connected.
 func BenchmarkCollect(b *testing.B) {
 	for _, n := range []int{1, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -11,19 +11,19 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Collector returns what a registry collects: what Trace has counted, and the router's
-// [wsrouter.Stats] at that moment. The router is the root of the tree that Trace was
-// given to. To collect several trees in one process, those that dial among them, make
-// Metrics for each and tell them apart by a label:
+// Collector returns a collector of what Trace has counted and of the router's
+// [wsrouter.Stats], for a registry. The router is the root of the tree whose
+// Options have the Trace. If a process has several trees, including those that
+// dial, make Metrics for each and tell them apart by a label:
 //
 //	prometheus.WrapRegistererWith(prometheus.Labels{"router": "chat"}, registry)
 func (m *Metrics) Collector(router *wsrouter.Router) prometheus.Collector {
 	return &collector{m, router}
 }
 
-// Handler returns what a server shows to Prometheus whose program has no registry of
-// its own: what Collector collects, and what the Go runtime and the process have to
-// say.
+// Handler returns a handler for Prometheus to scrape, for programs without a
+// registry of their own. It serves what Collector collects, and the metrics of the
+// Go runtime and the process.
 func (m *Metrics) Handler(router *wsrouter.Router) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.Collector(router), collectors.NewGoCollector(),
@@ -71,8 +71,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// active has a zero for those who were there and are not any more, as they have all
-// come by Trace.Connect.
+// active sends the gauge of connections. It is zero for a namespace and transport
+// whose connections have all ended; Trace.Connect has seen them.
 func (c *collector) active(ch chan<- prometheus.Metric, stats *wsrouter.Stats) {
 	for nsp, transports := range stats.Transports {
 		now := make(map[string]int)
@@ -88,7 +88,7 @@ func (c *collector) active(ch chan<- prometheus.Metric, stats *wsrouter.Stats) {
 	}
 }
 
-// reasons are there from the beginning, as a rate needs two values.
+// reasons are exposed from the start, because a rate needs two values.
 var reasons = []wsrouter.Refusal{
 	wsrouter.RefusedOrigin, wsrouter.RefusedMaxConns, wsrouter.RefusedClient, wsrouter.RefusedShutdown,
 	wsrouter.RefusedInit, wsrouter.RefusedUpgrade, wsrouter.RefusedGuard, wsrouter.RefusedTimeout,
@@ -108,14 +108,14 @@ func refused(stats *wsrouter.Stats) map[string]int64 {
 
 var (
 	active = prometheus.NewDesc("wsrouter_server_active_connections",
-		"Connections that are there, those that are away among them.", []string{"nsp", "transport"}, nil)
+		"Connections, including those whose client is away.", []string{"nsp", "transport"}, nil)
 	refusals = prometheus.NewDesc("wsrouter_server_refusals_total",
-		"Clients that were not let in, or not into one namespace.", []string{"reason"}, nil)
+		"Clients that were refused, by the server or by one namespace.", []string{"reason"}, nil)
 	unhandled = prometheus.NewDesc("wsrouter_server_unhandled_events_total",
 		"Events for which no handler was called.", []string{"reason"}, nil)
 )
 
-// number is one of Stats.
+// number is a metric that is one number of Stats.
 type number struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
@@ -141,9 +141,9 @@ var numbers = []number{
 		func(s *wsrouter.Stats) int64 { return s.Resumed }),
 	total("wsrouter_server_expired_connections_total", "Connections that ended while their client was away.",
 		func(s *wsrouter.Stats) int64 { return s.Expired }),
-	gauge("wsrouter_server_rooms", "Rooms that somebody is in.",
+	gauge("wsrouter_server_rooms", "Rooms that have members.",
 		func(s *wsrouter.Stats) int { return s.Rooms }),
-	total("wsrouter_server_slow_clients_total", "Connections that were closed as their client did not read.",
+	total("wsrouter_server_slow_clients_total", "Connections that were closed because their client read too slowly.",
 		func(s *wsrouter.Stats) int64 { return s.Slow }),
 
 	total("wsrouter_server_received_events_total", "Events and requests that were read.",
@@ -154,27 +154,27 @@ var numbers = []number{
 		func(s *wsrouter.Stats) int64 { return s.BytesIn }),
 	total("wsrouter_server_sent_bytes_total", "Bytes of messages that were sent.",
 		func(s *wsrouter.Stats) int64 { return s.BytesOut }),
-	total("wsrouter_server_dropped_frames_total", "Frames that were not sent: volatile ones, and what a cut connection had queued.",
+	total("wsrouter_server_dropped_frames_total", "Frames that were dropped: volatile ones, and those in the queue of a connection that was cut.",
 		func(s *wsrouter.Stats) int64 { return s.Dropped }),
-	gauge("wsrouter_server_inbox_bytes", "Bytes held of what clients sent, and for clients that may come back.",
+	gauge("wsrouter_server_inbox_bytes", "Bytes held that clients sent, and bytes kept for clients that may come back.",
 		func(s *wsrouter.Stats) int { return s.Inbox }),
 	gauge("wsrouter_server_outbox_bytes", "Bytes that wait to be sent.",
 		func(s *wsrouter.Stats) int { return s.Outbox }),
 
-	gauge("wsrouter_server_running_handlers", "Handlers that run, OnConnect among them.",
+	gauge("wsrouter_server_running_handlers", "Handlers that are running, including OnConnect.",
 		func(s *wsrouter.Stats) int { return s.Handlers }),
-	seconds("wsrouter_server_oldest_handler_seconds", "For how long the oldest of them has been running.",
+	seconds("wsrouter_server_oldest_handler_seconds", "How long the oldest handler has been running.",
 		func(s *wsrouter.Stats) float64 { return s.OldestHandler.Seconds() }),
-	gauge("wsrouter_server_running_streams", "Streams that run.",
+	gauge("wsrouter_server_running_streams", "Streams that are running.",
 		func(s *wsrouter.Stats) int { return s.Streams }),
-	gauge("wsrouter_server_lingering_producers", "Producers that go on although their stream has ended.",
+	gauge("wsrouter_server_lingering_producers", "Producers that are still running although their stream has ended.",
 		func(s *wsrouter.Stats) int { return s.Producers }),
-	total("wsrouter_server_errors_total", "Failures of handlers and OnConnect that the client is not told.",
+	total("wsrouter_server_errors_total", "Failures of handlers and OnConnect whose cause the client is not told.",
 		func(s *wsrouter.Stats) int64 { return s.Errors }),
 	total("wsrouter_server_panics_total", "Panics of handlers and hooks.",
 		func(s *wsrouter.Stats) int64 { return s.Panics }),
 
-	seconds("wsrouter_broker_away_seconds", "For how long the broker has not reached the other servers, 0 if it does.",
+	seconds("wsrouter_broker_away_seconds", "How long the broker has not reached the other servers; 0 if it reaches them.",
 		func(s *wsrouter.Stats) float64 { return s.Broker.Away.Seconds() }),
 	gauge("wsrouter_broker_queued_bytes", "Bytes that wait to be published.",
 		func(s *wsrouter.Stats) int { return s.Broker.Queued }),

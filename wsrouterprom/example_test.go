@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsrouterprom"
 )
 
-// A server whose numbers Prometheus scrapes from another address, which clients cannot
-// reach.
+// Prometheus scrapes the metrics of this server at another address, which clients
+// cannot reach.
 func ExampleNew() {
 	metrics := wsrouterprom.New(nil)
 	router := wsrouter.New(&wsrouter.Options{Trace: metrics.Trace()})
@@ -25,8 +25,8 @@ func ExampleNew() {
 	log.Fatal(http.ListenAndServe(":3000", nil))
 }
 
-// An application's own Trace beside the metrics, whose error codes have values of the
-// label outcome.
+// An application has a Trace of its own beside the metrics, and error codes that
+// are values of the label outcome.
 func ExampleMetrics_Trace() {
 	metrics := wsrouterprom.New(&wsrouterprom.Options{Codes: []string{"E_FULL", "E_BANNED"}})
 	greeting := &wsrouter.Trace{

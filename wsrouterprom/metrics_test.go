@@ -44,9 +44,9 @@ func observe(t testing.TB, o wsrouter.Options, opts *wsrouterprom.Options) *obse
 	return r
 }
 
-// values returns the series of a metric that are not zero: by their labels, as in
-// `event=say kind=event`, what a counter or gauge is, and of a histogram how many and
-// their sum.
+// values returns the series of a metric that are not zero, by their labels, as in
+// `event=say kind=event`: the value of a counter or gauge, the count and the sum of
+// a histogram.
 func (r *observed) values(t testing.TB, name string) map[string]float64 {
 	t.Helper()
 	all := r.series(t, name)
@@ -79,7 +79,7 @@ func (r *observed) series(t testing.TB, name string) map[string]float64 {
 	return got
 }
 
-// TestEvents: what handlers did, by registered name, kind and outcome, and how long.
+// TestEvents: events are counted by registered name, kind and outcome, and timed.
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := observe(t, wsrouter.Options{}, nil)
@@ -128,7 +128,7 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// TestNumbers: what Stats says is what is collected.
+// TestNumbers: the collector returns the numbers of Stats.
 func TestNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := observe(t, wsrouter.Options{MaxOpen: 2, OutboxBytes: 500}, nil)
@@ -163,11 +163,12 @@ func TestNumbers(t *testing.T) {
 	})
 }
 
-// TestStrangers: names and codes that clients make up by the thousand add no series.
+// TestStrangers: names and codes that clients make up by the thousand add no
+// series.
 func TestStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := observe(t, wsrouter.Options{}, &wsrouterprom.Options{Codes: []string{"E_OURS"}, MaxCodes: 3})
-		r.NotFound(func(c *wsrouter.Context) error { // passes on what the client has made up
+		r.NotFound(func(c *wsrouter.Context) error { // passes on what the client made up
 			return wsrouter.NewError("so be it").WithCode(c.Event())
 		})
 		r.On("ours", func(*wsrouter.Context) error { return wsrouter.NewError("no").WithCode("E_OURS") })
@@ -196,7 +197,7 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// TestOddCodes: a code that cannot be a label's value harms no scrape.
+// TestOddCodes: a code that cannot be the value of a label does not break a scrape.
 func TestOddCodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := observe(t, wsrouter.Options{}, &wsrouterprom.Options{MaxCodes: -1, Codes: []string{"_other", "ok"}})
@@ -211,7 +212,8 @@ func TestOddCodes(t *testing.T) {
 	})
 }
 
-// TestConnections: who is there, by namespace and transport, and how connections end.
+// TestConnections: connections are counted by namespace and transport, and by how
+// they end.
 func TestConnections(t *testing.T) {
 	ends := map[string]func(t *testing.T, r *observed){
 		"peer": func(t *testing.T, r *observed) { wsroutertest.Connect(t, r.Router, nil).Close() },
@@ -275,7 +277,7 @@ func TestConnections(t *testing.T) {
 	}
 }
 
-// TestRefusals: all reasons are there from the beginning.
+// TestRefusals: all reasons are exposed from the start.
 func TestRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := observe(t, wsrouter.Options{MaxConns: 1}, nil)
@@ -292,7 +294,8 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestSessions: clients that are away, that come back, and that do not.
+// TestSessions: clients that are away, that come back, and that do not, are
+// counted.
 func TestSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := observe(t, wsrouter.Options{Recovery: &wsrouter.Recovery{Window: time.Minute}}, nil)
@@ -320,7 +323,7 @@ func TestSessions(t *testing.T) {
 	})
 }
 
-// TestCalls: requests of ours, by name and outcome.
+// TestCalls: requests that this side sends are counted by name and outcome.
 func TestCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := observe(t, wsrouter.Options{}, nil)
@@ -354,7 +357,7 @@ func TestCalls(t *testing.T) {
 	})
 }
 
-// reports is a broker that says how it does.
+// reports is a broker that has BrokerStats.
 type reports struct{ broker.Broker }
 
 func (reports) BrokerStats() broker.Stats {
@@ -370,7 +373,7 @@ func TestBroker(t *testing.T) {
 	}
 }
 
-// TestBesideAnotherTrace: an application's own Trace is called as ever.
+// TestBesideAnotherTrace: an application's own Trace is still called.
 func TestBesideAnotherTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan string, 1)
@@ -385,7 +388,8 @@ func TestBesideAnotherTrace(t *testing.T) {
 	})
 }
 
-// TestHandler: one who has no registry shows what the router, Go and the process say.
+// TestHandler: without a registry, Handler serves the metrics of the router, of Go
+// and of the process.
 func TestHandler(t *testing.T) {
 	metrics := wsrouterprom.New(nil)
 	w := httptest.NewRecorder()
@@ -395,7 +399,7 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// TestSeveralRouters: trees of one process are told apart by a label.
+// TestSeveralRouters: a label tells the trees of one process apart.
 func TestSeveralRouters(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	for _, name := range []string{"server", "client"} {
@@ -408,8 +412,8 @@ func TestSeveralRouters(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestScrapeWhileManyConnect: no scrape fails while 10,000 clients come, ask, stay, and
-// go, and what is counted at the end is what was done.
+// TestScrapeWhileManyConnect: no scrape fails while 10,000 clients connect, ask,
+// stay and leave, and the counts at the end are right.
 func TestScrapeWhileManyConnect(t *testing.T) {
 	r := observe(t, wsrouter.Options{}, nil)
 	r.On("hello", func(c *wsrouter.Context) error { return c.Join("room") })
@@ -464,7 +468,7 @@ func TestScrapeWhileManyConnect(t *testing.T) {
 	require.Empty(t, r.values(t, "wsrouter_server_active_connections"))
 }
 
-// TestNothingIsAllocated: an event that has not failed costs no allocation more.
+// TestNothingIsAllocated: an event that has not failed costs no further allocation.
 func TestNothingIsAllocated(t *testing.T) {
 	end := wsrouterprom.New(nil).Trace().EventEnd
 	router := wsrouter.New(nil)

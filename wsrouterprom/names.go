@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// cache keeps what was made for a key. Whoever looks takes no lock: a map that is there
-// does not change any more. The keys are few, so it may be copied for each.
+// cache keeps one value for each key. Readers take no lock, because a map that has
+// been stored no longer changes: each new key copies it. There are few keys.
 type cache[K comparable, V any] struct {
-	made atomic.Pointer[map[K]V] // nil as long as there is nothing
-	mu   sync.Mutex              // held while it is replaced
+	made atomic.Pointer[map[K]V] // nil until there is a key
+	mu   sync.Mutex              // held while the map is replaced
 }
 
 func (c *cache[K, V]) get(key K) (v V, ok bool) {
@@ -19,7 +19,7 @@ func (c *cache[K, V]) get(key K) (v V, ok bool) {
 	return v, ok
 }
 
-// put keeps v, unless there is something for the key, and returns what is kept.
+// put stores v unless the key has a value, and returns the key's value.
 func (c *cache[K, V]) put(key K, v V) V {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -33,7 +33,7 @@ func (c *cache[K, V]) put(key K, v V) V {
 	return v
 }
 
-// all returns what is there, to be read only.
+// all returns the map, which must only be read.
 func (c *cache[K, V]) all() map[K]V {
 	if made := c.made.Load(); made != nil {
 		return *made
@@ -41,12 +41,12 @@ func (c *cache[K, V]) all() map[K]V {
 	return nil
 }
 
-// names are the values that a label may have: some that are known, and as many more,
-// the first that come, as there is room for.
+// names bounds the values that a label may have: those that are known, and the
+// first others that come, until there is no more room.
 type names struct {
 	known cache[string, struct{}]
 	most  int
-	mu    sync.Mutex // held by whoever adds one
+	mu    sync.Mutex // held while a name is added
 }
 
 func newNames(room int, known ...string) *names {
@@ -83,7 +83,7 @@ func (n *names) add(name string) bool {
 	return true
 }
 
-// orOther is the label of a name that is bounded already.
+// orOther returns the label of a name whose number is already bounded.
 func orOther(name string) string {
 	if name == "" {
 		return Other

@@ -17,15 +17,15 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// busy is a router of which every metric has a series: it has handled an event, a
-// stream and a call, and a connection has ended.
+// busy returns a router that has a series of every metric: it has handled an event,
+// a stream and a call, and a connection has ended.
 func busy(t *testing.T) *observed {
 	r := observe(t, wsrouter.Options{}, nil)
 	r.On("hello", func(c *wsrouter.Context) error { return c.Conn().Call(c.Context(), "you?", nil, nil) })
 	r.On("count", func(c *wsrouter.Context) error {
 		return wsrouter.StreamSeq(c, func(yield func(int, error) bool) { yield(1, nil) })
 	})
-	for range 2 { // one of which is there no more
+	for range 2 { // one of them has ended
 		client := wsroutertest.Connect(t, r.Router, nil)
 		require.NoError(t, client.Call(t.Context(), "hello", nil, nil))
 		for _, err := range wsrouter.Pull[int](t.Context(), client, "count", nil) {
@@ -44,7 +44,7 @@ func (r *observed) families(t *testing.T) []*dto.MetricFamily {
 	return families
 }
 
-// TestPromtool: promtool has nothing to complain of.
+// TestPromtool: promtool finds nothing to complain about.
 func TestPromtool(t *testing.T) {
 	var text bytes.Buffer
 	for _, family := range busy(t).families(t) {
@@ -54,7 +54,8 @@ func TestPromtool(t *testing.T) {
 	promtest.CheckMetrics(t, text.Bytes())
 }
 
-// TestPage: the table of README.md has every metric, with its type, labels and help.
+// TestPage: the table in README.md has every metric, with its type, labels and
+// help.
 func TestPage(t *testing.T) {
 	page, err := os.ReadFile("README.md")
 	require.NoError(t, err)
@@ -77,10 +78,10 @@ func TestPage(t *testing.T) {
 		require.True(t, strings.HasPrefix(plain, strings.ToLower(family.GetHelp()[:12])), "%s: %q, %q", name, help, family.GetHelp())
 		delete(documented, name)
 	}
-	require.Empty(t, documented, "documented and not exposed")
+	require.Empty(t, documented, "documented but not exposed")
 }
 
-// TestDescribed: a registry knows every metric before there is one.
+// TestDescribed: the registry knows every metric before it has a value.
 func TestDescribed(t *testing.T) {
 	r := busy(t)
 	described := map[string]bool{}

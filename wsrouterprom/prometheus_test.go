@@ -62,7 +62,7 @@ func (s *scraped) dial(t *testing.T, path string) *wsrouter.Client {
 	return client
 }
 
-// TestPrometheus: what a real Prometheus says is what was done.
+// TestPrometheus: a real Prometheus returns the numbers of what was done.
 func TestPrometheus(t *testing.T) {
 	s := scrape(t)
 	for range 3 {
@@ -97,7 +97,7 @@ func TestPrometheus(t *testing.T) {
 	s.Wants(`sum(wsrouter_server_sent_bytes_total)`, map[string]float64{"": float64(stats.BytesOut)})
 }
 
-// panel is one of the dashboard's.
+// panel is a panel of the dashboard.
 type panel struct {
 	Title   string
 	Type    string
@@ -112,7 +112,8 @@ func dashboard(t *testing.T) (panels []panel) {
 	return slices.DeleteFunc(board.Panels, func(p panel) bool { return p.Type == "row" })
 }
 
-// TestDashboardNames: the dashboard shows every metric, and none that there is not.
+// TestDashboardNames: the dashboard shows every metric, and none that does not
+// exist.
 func TestDashboardNames(t *testing.T) {
 	shown := map[string]bool{}
 	suffix := regexp.MustCompile(`_(bucket|count|sum)$`)
@@ -131,8 +132,8 @@ func TestDashboardNames(t *testing.T) {
 	require.ElementsMatch(t, exposed, slices.Collect(maps.Keys(shown)))
 }
 
-// TestDashboard: Prometheus evaluates every query of the dashboard to something, with
-// the labels that its legend names.
+// TestDashboard: in Prometheus every query of the dashboard has a result, with the
+// labels that its legend names.
 func TestDashboard(t *testing.T) {
 	s := scrape(t)
 	work := func() {
@@ -165,7 +166,7 @@ func TestDashboard(t *testing.T) {
 	require.Len(t, dashboard(t), 25)
 }
 
-// TestAlerts: promtool understands the alerts and finds that each fires when it should,
+// TestAlerts: promtool accepts the alerts and finds that each fires when it should,
 // Prometheus evaluates them, and docs/operate.md explains them.
 func TestAlerts(t *testing.T) {
 	promtest.CheckRules(t, "alerts.yaml")
@@ -183,7 +184,7 @@ func TestAlerts(t *testing.T) {
 	for _, m := range regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(string(rules), -1) {
 		names = append(names, m[1])
 		require.Equal(t, "inactive", states[m[1]])
-		require.Equal(t, 2, strings.Count(string(tests), "alertname: "+m[1]), "%s is tested twice: it fires, and it does not", m[1])
+		require.Equal(t, 2, strings.Count(string(tests), "alertname: "+m[1]), "%s needs two tests: one where it fires, and one where it does not", m[1])
 	}
 	require.Len(t, states, len(names))
 	var explained []string

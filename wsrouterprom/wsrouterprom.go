@@ -1,15 +1,18 @@
-// Package wsrouterprom shows Prometheus what a [wsrouter.Router] does.
+// Package wsrouterprom exposes what a [wsrouter.Router] does as Prometheus metrics.
 //
 //	metrics := wsrouterprom.New(nil)
 //	router := wsrouter.New(&wsrouter.Options{Trace: metrics.Trace()})
 //	go http.ListenAndServe("127.0.0.1:9464", metrics.Handler(router)) // where clients cannot reach it
 //
-// Who has a registry puts metrics.Collector(router) into it. A Trace of one's own stays: wsrouter.MultiTrace(own, metrics.Trace()). README.md
-// lists the metrics, and dashboard.json shows them in Grafana.
+// If the program has a registry of its own, register metrics.Collector(router)
+// there. If it has a Trace of its own, combine the two: wsrouter.MultiTrace(own,
+// metrics.Trace()). README.md lists the metrics, and dashboard.json shows them in
+// Grafana.
 //
-// No client can add a time series. Names of events are those that a handler is
-// registered under, names of rooms are nowhere, and codes of errors are bounded, see
-// [Options]: what has no name of its own is counted as [Other].
+// Clients cannot add time series. An event is labeled with the name that its
+// handler is registered under, rooms are not labels, and the number of error codes
+// is bounded, see [Options]. Names beyond these bounds are counted together as
+// [Other].
 package wsrouterprom
 
 import (
@@ -21,10 +24,10 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Other is the value of a label that stands for all names that have none of their own.
+// Other is the value of a label for all names that have no value of their own.
 const Other = "_other"
 
-// Bounds of names that the application, or other nodes of a cluster, may choose.
+// Bounds for names that the application, or other nodes of a cluster, choose.
 const (
 	maxCodes      = 32
 	maxCallNames  = 200
@@ -32,19 +35,20 @@ const (
 	maxNameLength = 128 // bytes
 )
 
-// Options are the choices there are. The zero value is what most services want.
+// Options configure Metrics. The zero value is what most services want.
 type Options struct {
-	// Codes are the codes of a WsError that are a value of the label outcome, besides
-	// those of package wsrouter.
+	// Codes are further codes of a WsError that are values of the label outcome,
+	// besides those of package wsrouter.
 	Codes []string
 
-	// MaxCodes is how many codes more may become one, the first that come: handlers
-	// may pass on what others made up. Zero is 32, negative none.
+	// MaxCodes is how many other codes become values of the label, the first ones
+	// that handlers return: they may pass on codes that somebody else made up. Zero
+	// means 32, a negative number none.
 	MaxCodes int
 
-	// CallBuckets are the upper bounds, in seconds, of how long events and calls take;
-	// nil is half a millisecond to ten seconds. ConnectionBuckets are those of
-	// connections and streams; nil is a tenth of a second to a day.
+	// CallBuckets are the upper bounds, in seconds, of the histograms of events and
+	// calls; nil means half a millisecond to ten seconds. ConnectionBuckets are
+	// those of connections and streams; nil means a tenth of a second to a day.
 	CallBuckets       []float64
 	ConnectionBuckets []float64
 }
@@ -69,8 +73,8 @@ func (o *Options) withDefaults() Options {
 	return c
 }
 
-// Metrics are those of one tree of namespaces: Trace is for its Options, and Collector
-// for a registry. They may be used concurrently.
+// Metrics are the metrics of one tree of namespaces. Put Trace into its Options and
+// Collector into a registry. All methods may be called concurrently.
 type Metrics struct {
 	connects    *prometheus.CounterVec
 	connections *prometheus.HistogramVec
@@ -86,7 +90,7 @@ type Metrics struct {
 	callees                      cache[calleeKey, series]
 }
 
-// New returns metrics that have counted nothing. opts may be nil.
+// New returns Metrics that have counted nothing yet. opts may be nil.
 func New(opts *Options) *Metrics {
 	o := opts.withDefaults()
 	known := []string{
@@ -123,8 +127,9 @@ func histograms(name, help string, buckets []float64, labels ...string) *prometh
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// Trace is for [wsrouter.Options], alone or by [wsrouter.MultiTrace]. Its functions
-// take well under a microsecond, and wait for nobody.
+// Trace returns the Trace to put into [wsrouter.Options], alone or in a
+// [wsrouter.MultiTrace]. Its functions do not block, and each takes well under a
+// microsecond.
 func (m *Metrics) Trace() *wsrouter.Trace {
 	return &wsrouter.Trace{Connect: m.connect, Disconnect: m.disconnect, EventEnd: m.eventEnd, CallEnd: m.callEnd}
 }
@@ -143,8 +148,9 @@ func (m *Metrics) connect(c *wsrouter.Conn) {
 	connects.Inc()
 }
 
-// door makes the series of a transport. Those of the ends are there from the first
-// client on, as a rate needs two values, and all may be lost at once.
+// door makes the series of a transport. Those for how connections end exist from
+// the first client on, because a rate needs two values, and all clients may be lost
+// at once.
 func (m *Metrics) door(key doorKey) prometheus.Counter {
 	nsp := key.router.Name()
 	for c := wsrouter.CausePeer; c <= wsrouter.CauseProtocol; c++ {
@@ -169,7 +175,7 @@ func cause(err *wsrouter.CloseError) string {
 	return err.Cause.String()
 }
 
-// series are the two of one kind of call that ended one way.
+// series are the two series of one kind of call that ended one way.
 type series struct {
 	count    prometheus.Counter
 	duration prometheus.Observer
@@ -194,8 +200,8 @@ func (m *Metrics) eventEnd(c *wsrouter.Context, took time.Duration, err error) {
 	s.add(took)
 }
 
-// handler makes the series of a handler. Those by which one sees that all is well,
-// or is not, are there from the first event on, as a rate needs two values.
+// handler makes the series of a handler. Those that show whether all is well exist
+// from the first event on, because a rate needs two values.
 func (m *Metrics) handler(key handlerKey) series {
 	nsp, event := key.router.Name(), orOther(key.event)
 	for _, outcome := range []string{ok, wsrouter.OutcomeInternal} {

@@ -1,5 +1,5 @@
-// Package handshake keeps the HTTP requests that clients came with, for as long as they
-// are connected.
+// Package handshake keeps the HTTP requests that clients connected with, for as
+// long as they are connected.
 package handshake
 
 import (
@@ -20,14 +20,15 @@ type Request struct {
 	values context.Context
 }
 
-// Keep keeps r as it is, for a handler that has not returned.
+// Keep keeps r as it is, for a handler that does not return while the client is
+// connected.
 func Keep(r *http.Request) *Request {
 	return &Request{whole: r, values: context.WithoutCancel(r.Context())}
 }
 
-// Pack keeps a copy of r in little memory, for a handler that returns: method, URL,
-// protocol, headers, host, the client's address, TLS, the Pattern with the PathValues of
-// its names, and the values of the context.
+// Pack keeps a copy of r that takes little memory, for a handler that returns:
+// method, URL, protocol, headers, host, the client's address, TLS, the Pattern with
+// the PathValues of its names, and the values of the context.
 func Pack(r *http.Request) *Request {
 	p := packer{}
 	p.add(r.Method, r.URL.String(), r.RequestURI, r.Proto, r.Host, r.RemoteAddr, r.Pattern)
@@ -42,18 +43,19 @@ func Pack(r *http.Request) *Request {
 	return &Request{packed: string(p), tls: r.TLS, values: valuesOf(r.Context())}
 }
 
-// Values returns the values of the request's context, in one that goes on.
+// Values returns a context with the values of the request's context, which does not
+// end.
 func (r *Request) Values() context.Context { return r.values }
 
-// HTTP returns the request: one that was packed as a new one, without a body, whose
-// context goes on.
+// HTTP returns the request. A packed one is a new request without a body, whose
+// context does not end.
 func (r *Request) HTTP() *http.Request {
 	if r.whole != nil {
 		return r.whole
 	}
 	u := unpacker(r.packed)
 	h := &http.Request{Method: u.next(), Header: make(http.Header), Body: http.NoBody, TLS: r.tls}
-	h.URL, _ = url.Parse(u.next()) // which was a URL
+	h.URL, _ = url.Parse(u.next()) // it was a URL before it was packed
 	h.RequestURI, h.Proto, h.Host, h.RemoteAddr, h.Pattern = u.next(), u.next(), u.next(), u.next(), u.next()
 	h.ProtoMajor, h.ProtoMinor, _ = http.ParseHTTPVersion(h.Proto)
 	for _, name := range names(h.Pattern) {
@@ -70,7 +72,7 @@ func (r *Request) HTTP() *http.Request {
 	return h.WithContext(r.values)
 }
 
-// names returns the wildcards of a pattern of net/http's, or of chi's, whose regular
+// names returns the wildcards in a pattern of net/http, or of chi, where regular
 // expressions follow a colon.
 func names(pattern string) (list []string) {
 	for {
@@ -91,7 +93,7 @@ func names(pattern string) (list []string) {
 	return list
 }
 
-// packer appends strings, each behind its length.
+// packer appends strings, each after its length.
 type packer []byte
 
 func (p *packer) count(n int) { *p = binary.AppendUvarint(*p, uint64(n)) }
@@ -103,7 +105,7 @@ func (p *packer) add(list ...string) {
 	}
 }
 
-// unpacker is what a packer has made.
+// unpacker reads what a packer has written.
 type unpacker string
 
 func (u *unpacker) count() int {
@@ -126,8 +128,8 @@ func (u *unpacker) next() string {
 	return s
 }
 
-// cancelable is what context.WithCancel returns. What it is made of is its one exported
-// field.
+// cancelable is the type that context.WithCancel returns. Its one exported field is
+// the context it was made from.
 var cancelable = func() reflect.Type {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -141,8 +143,8 @@ var cancelable = func() reflect.Type {
 	return t
 }()
 
-// valuesOf is context.WithoutCancel, and drops the layers around ctx that do nothing but
-// end. Of a request of net/http these are some 400 bytes.
+// valuesOf is context.WithoutCancel, but also removes the layers around ctx that
+// only serve to cancel it. In a request of net/http these take some 400 bytes.
 func valuesOf(ctx context.Context) context.Context {
 	for cancelable != nil && reflect.TypeOf(ctx) == cancelable {
 		ctx = reflect.ValueOf(ctx).Elem().FieldByName("Context").Interface().(context.Context)

@@ -11,8 +11,8 @@ import (
 
 type userKey struct{}
 
-// serve returns a request as a handler of net/http gets it, behind middleware, and one
-// that was packed and unpacked.
+// serve returns a request as a handler of net/http gets it, behind middleware, and
+// one that was packed and unpacked.
 func serve(t *testing.T, pattern, target string, header http.Header) (whole, unpacked *http.Request, packed *Request) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -107,8 +107,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestValuesDropsEnds: layers that only end are not kept, and values are, wherever they
-// are.
+// TestValuesDropsEnds: layers that only cancel are not kept, and all values are.
 func TestValuesDropsEnds(t *testing.T) {
 	base := context.WithValue(context.Background(), userKey{}, 1)
 	ctx, cancel := context.WithCancel(base)

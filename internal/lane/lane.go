@@ -1,10 +1,10 @@
-// Package lane keeps the events of one connection in their order. They are worked
-// off in turns: whoever has the turn takes the next item and handles it; when that
-// yields, somebody else has the turn, so order is kept up to the point where it was
-// given away. An idle lane has nobody.
+// Package lane keeps the events of one connection in order. They are handled in
+// turns: whoever has the turn handles its item and then takes the next one. An item
+// that yields gives the turn to somebody else before it has been handled, so order
+// is kept up to that point. In an idle lane nobody has the turn.
 //
-// A Lane is passive: it starts no goroutine and calls nothing, it says what its
-// caller has to do next.
+// A Lane is passive: it starts no goroutine and calls nothing, it tells its caller
+// what to do next.
 //
 //	          Push, Next, Yield              Yield
 //	waiting ──────────────────▶ working ───────────────▶ yielded ──┐
@@ -23,8 +23,8 @@ type state uint8
 
 const (
 	waiting  state = iota
-	working        // it is handled, and has the turn
-	yielded        // it is handled beside the next
+	working        // being handled, with the turn
+	yielded        // being handled beside the next one
 	released       // likewise, and nobody waits for it
 	done
 )
@@ -33,24 +33,24 @@ const (
 type Item[T any] struct {
 	Value T
 
-	// Running is how many items were handled when this one began, which is among
-	// them. It is for whoever handles it.
+	// Running is how many items were being handled when this one began, including
+	// this one. Only its handler may read it.
 	Running int
 
 	// Guarded by Lane.mu.
 	state      state
 	began      time.Time
-	next, prev *Item[T] // of those that wait, or of those that run
+	next, prev *Item[T] // in the list of those that wait, or of those that run
 }
 
-// Lane is the inbox of one connection. All methods may be called concurrently.
-// The zero value is ready for use.
+// Lane is the inbox of one connection. All methods may be called concurrently. The
+// zero value is ready for use.
 type Lane[T any] struct {
 	mu      sync.Mutex // guards everything below
 	closed  bool
 	turn    bool    // somebody has the turn
 	waiting list[T] // in the order of arrival
-	running list[T] // from the oldest on, without those that are released
+	running list[T] // oldest first, without those that are released
 	idle    chan struct{}
 }
 
@@ -90,7 +90,7 @@ type Outcome uint8
 
 const (
 	Queued  Outcome = iota // it will have its turn
-	Start                  // it has the turn: the caller has it handled
+	Start                  // it has the turn, and the caller must have it handled
 	Refused                // the lane is closed
 )
 
@@ -109,8 +109,8 @@ func (l *Lane[T]) Push(it *Item[T]) Outcome {
 	return Start
 }
 
-// nextLocked gives the turn to the first that waits, and returns it; without any
-// nobody has the turn.
+// nextLocked gives the turn to the first item that waits, and returns it. If none
+// waits nobody has the turn.
 func (l *Lane[T]) nextLocked() *Item[T] {
 	it := l.waiting.first
 	l.turn = it != nil
@@ -123,7 +123,7 @@ func (l *Lane[T]) nextLocked() *Item[T] {
 	return it
 }
 
-// Begin gives the turn to an item that has not waited. Nobody may have it.
+// Begin gives the turn to an item that has not waited. Nobody else may have it.
 func (l *Lane[T]) Begin(it *Item[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,8 +131,9 @@ func (l *Lane[T]) Begin(it *Item[T]) {
 	l.nextLocked()
 }
 
-// Next says that an item has been handled, and reports whether that had given up its
-// turn. If not, the next item has it, and is returned for the caller to handle.
+// Next says that an item has been handled. If the item still had the turn, Next
+// gives it to the next item, and returns that for the caller to handle. gaveUp
+// reports whether it had given up its turn.
 func (l *Lane[T]) Next(it *Item[T]) (next *Item[T], gaveUp bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,8 +149,8 @@ func (l *Lane[T]) Next(it *Item[T]) (next *Item[T], gaveUp bool) {
 	return next, was != working
 }
 
-// Yield takes the turn from an item, and reports whether it had it. The next one, if
-// there is one, is returned for somebody else to handle.
+// Yield takes the turn from an item, and reports whether the item had it. It
+// returns the next item, if there is one, for somebody else to handle.
 func (l *Lane[T]) Yield(it *Item[T]) (next *Item[T], had bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,7 +161,7 @@ func (l *Lane[T]) Yield(it *Item[T]) (next *Item[T], had bool) {
 	return l.nextLocked(), true
 }
 
-// Release is Yield, and lets nobody wait for the item any more.
+// Release is Yield, after which nobody waits for the item any more.
 func (l *Lane[T]) Release(it *Item[T]) (next *Item[T], had bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,21 +178,21 @@ func (l *Lane[T]) Release(it *Item[T]) (next *Item[T], had bool) {
 	return next, had
 }
 
-// Close lets no more items in.
+// Close makes the lane refuse further items.
 func (l *Lane[T]) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
 }
 
-// Closed reports whether no more items are let in.
+// Closed reports whether Close has been called.
 func (l *Lane[T]) Closed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.closed
 }
 
-// Drop takes out those that wait, and returns them.
+// Drop removes the items that wait, and returns them.
 func (l *Lane[T]) Drop() (dropped []T) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -204,8 +205,8 @@ func (l *Lane[T]) Drop() (dropped []T) {
 	return dropped
 }
 
-// Idle returns a channel that is closed when nothing waits and nothing is waited
-// for.
+// Idle returns a channel that is closed when no item waits, and no item is running
+// that somebody waits for.
 func (l *Lane[T]) Idle() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -5,16 +5,16 @@ import (
 	"sync"
 )
 
-// Context is a context that is made when somebody wants it. All methods may be called
-// concurrently.
+// Context is a context that is made when it is first asked for. All methods may be
+// called concurrently.
 type Context struct {
 	mu     sync.Mutex // guards what follows
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	cause  error // nil while it goes on
+	cause  error // nil until End
 }
 
-// Get returns the context, with the values of parent, which is always the same.
+// Get returns the context, with the values of parent. It is the same every time.
 func (c *Context) Get(parent context.Context) context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -27,7 +27,7 @@ func (c *Context) Get(parent context.Context) context.Context {
 	return c.ctx
 }
 
-// End cancels it. The first cause counts.
+// End cancels the context. The first cause counts.
 func (c *Context) End(cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,11 +1,11 @@
-// Package lazy has what a connection may need to wait, and makes it when somebody does.
-// For most connections nobody ever does, and an idle one should cost little.
+// Package lazy has what a connection may need to wait, made when somebody first
+// waits. For most connections nobody ever does, and an idle one should cost little.
 package lazy
 
 import "sync/atomic"
 
 // Latch is an event that happens once. All methods may be called concurrently. The
-// zero value is ready for use, and must not be copied then.
+// zero value is ready for use, and must not be copied after first use.
 type Latch struct{ ch atomic.Pointer[chan struct{}] }
 
 var closed = func() *chan struct{} {
@@ -14,7 +14,7 @@ var closed = func() *chan struct{} {
 	return &ch
 }()
 
-// Done returns a channel that is closed when it has happened.
+// Done returns a channel that is closed when the event has happened.
 func (l *Latch) Done() <-chan struct{} {
 	for {
 		if ch := l.ch.Load(); ch != nil {
@@ -27,21 +27,21 @@ func (l *Latch) Done() <-chan struct{} {
 	}
 }
 
-// Happen lets it happen. Doing so again does nothing.
+// Happen makes the event happen. Calling it again does nothing.
 func (l *Latch) Happen() {
 	if ch := l.ch.Swap(closed); ch != nil && ch != closed {
 		close(*ch)
 	}
 }
 
-// Happened reports whether it has.
+// Happened reports whether the event has happened.
 func (l *Latch) Happened() bool { return l.ch.Load() == closed }
 
 // Signal is an event that happens again and again. All methods may be called
 // concurrently. The zero value is ready for use.
 type Signal struct{ ch atomic.Pointer[chan struct{}] }
 
-// Next returns a channel that is closed when it happens next.
+// Next returns a channel that is closed when the event happens next.
 func (s *Signal) Next() <-chan struct{} {
 	for {
 		if ch := s.ch.Load(); ch != nil {
@@ -54,17 +54,18 @@ func (s *Signal) Next() <-chan struct{} {
 	}
 }
 
-// Happen lets it happen.
+// Happen makes the event happen.
 func (s *Signal) Happen() {
 	if ch := s.ch.Swap(nil); ch != nil {
 		close(*ch)
 	}
 }
 
-// Gate lets one through each time that it is opened. The zero value is shut.
+// Gate lets one caller of Wait pass each time that it is opened. The zero value is
+// shut.
 type Gate struct{ channel channel }
 
-// Open opens the gate, unless it is open.
+// Open opens the gate. It does nothing if the gate is open.
 func (g *Gate) Open() {
 	select {
 	case g.channel.get() <- struct{}{}:
@@ -75,10 +76,10 @@ func (g *Gate) Open() {
 // Wait waits until the gate is open, and shuts it.
 func (g *Gate) Wait() { <-g.channel.get() }
 
-// Mutex is a mutex that a testing/synctest bubble sees somebody wait for, unlike
+// Mutex is a mutex whose waiters a testing/synctest bubble sees, unlike those of a
 // sync.Mutex. The zero value is unlocked.
 type Mutex struct {
-	holders atomic.Int32 // who has it, and those who wait
+	holders atomic.Int32 // the holder, and those who wait
 	turn    channel
 }
 
@@ -89,7 +90,7 @@ func (m *Mutex) Lock() {
 	}
 }
 
-// TryLock reports false where Lock would wait.
+// TryLock reports false if Lock would wait.
 func (m *Mutex) TryLock() bool { return m.holders.CompareAndSwap(0, 1) }
 
 // Unlock gives the mutex to the next who waits.
@@ -99,7 +100,7 @@ func (m *Mutex) Unlock() {
 	}
 }
 
-// channel is a channel with room for one. It is made when somebody wants it.
+// channel is a channel with room for one element, made when it is first used.
 type channel struct{ ch atomic.Pointer[chan struct{}] }
 
 func (c *channel) get() chan struct{} {

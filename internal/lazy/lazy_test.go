@@ -17,7 +17,7 @@ func TestLatch(t *testing.T) {
 	if before.Happened() {
 		t.Fatal("it has not happened")
 	}
-	for range 2 { // again does nothing
+	for range 2 { // the second does nothing
 		before.Happen()
 		after.Happen()
 	}
@@ -73,7 +73,8 @@ func TestMutex(t *testing.T) {
 	}
 }
 
-// A bubble's time goes on while somebody waits, which it does not for a sync.Mutex.
+// TestMutexInBubble: the time of a bubble advances while somebody waits for a
+// Mutex, which it does not for a sync.Mutex.
 func TestMutexInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m Mutex

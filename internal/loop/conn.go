@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Conn is a socket at a loop. Read and Write wait as those of a net.Conn do, TryRead
-// and TryWrite do not. One goroutine at a time reads, and one writes; the other methods
-// may be called by any.
+// Conn is a socket at a loop. Read and Write wait as those of a net.Conn do,
+// TryRead and TryWrite do not wait. One goroutine at a time may read, and one may
+// write; the other methods may be called by any.
 //
-// The reading side is in one of three states. Whoever reads has it running:
+// The reading side is in one of three states. While somebody reads it is running:
 //
 //	running ── Park ──▶ parked: nobody reads; what happens starts ready
-//	   │ Read, where there is nothing: it waits, and what happens wakes it
+//	   │ Read finds nothing: it waits, and what happens wakes it
 //	   ▼
 //	waiting
 type Conn struct {
@@ -28,21 +28,21 @@ type Conn struct {
 	users  int        // system calls that use fd
 	in     side
 	out    side
-	ended  bool // the peer has closed, or the socket failed: there is an end to be read
+	ended  bool // the peer has closed, or the socket failed: reading will find an end
 	closed bool
 }
 
 // side is one direction.
 type side struct {
-	news   bool          // it may be worthwhile to try
-	wake   chan struct{} // closed when somebody who waits shall try again; nil if nobody does
+	news   bool          // trying again may succeed
+	wake   chan struct{} // closed when whoever waits should try again; nil if nobody waits
 	parked bool          // ready is to be called; the reading side only
 	late   bool          // the deadline has passed
 	timer  *time.Timer   // nil if there is no deadline
 }
 
-// happened is called by the loop. An end has to be read to be seen, however little was
-// read last.
+// happened is called by the loop. An end is only found by reading, even after a
+// short read.
 func (c *Conn) happened(m mask) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +68,8 @@ func (c *Conn) wakeLocked(s *side) {
 	}
 }
 
-// Park gives reading up until something happens. It reports false if something has
-// happened already: then the caller goes on reading.
+// Park stops reading until something happens. It reports false if something has
+// already happened: then the caller must continue to read.
 func (c *Conn) Park() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,8 +103,8 @@ func (c *Conn) letGo() {
 	}
 }
 
-// Close closes the socket, as soon as no system call uses it, and makes those who wait
-// return. If the Conn is parked, ready is called. It does not wait.
+// Close closes the socket as soon as no system call uses it, and makes those who
+// wait return. If the Conn is parked, ready is called. Close does not wait.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if !c.holdLocked() {
@@ -121,8 +121,8 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// TryRead reads what is there, and returns [ErrWait] if there is nothing. Less than
-// fits into p is all there was.
+// TryRead reads what has arrived, and returns [ErrWait] if nothing has. If it does
+// not fill p, there was no more.
 func (c *Conn) TryRead(p []byte) (n int, err error) {
 	ended, err := c.beginRead()
 	if err != nil {
@@ -139,8 +139,8 @@ func (c *Conn) TryRead(p []byte) (n int, err error) {
 	return n, err
 }
 
-// beginRead is called before a read: what happens from now on is news. An end is told
-// once, and so it is kept until it has been read.
+// beginRead is called before a read: what happens from now on is news. The kernel
+// reports an end only once, so it is kept until it has been read.
 func (c *Conn) beginRead() (ended bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,8 +181,8 @@ func (c *Conn) Read(p []byte) (n int, err error) {
 	}
 }
 
-// Readable waits until a Read would likely not wait, so that it needs no buffer
-// meanwhile.
+// Readable waits until a Read would probably not wait. No buffer is needed until
+// then.
 func (c *Conn) Readable() { c.wait(&c.in) }
 
 // Write writes all of p.
@@ -225,10 +225,11 @@ func (c *Conn) wait(s *side) {
 	<-wake
 }
 
-// SetReadDeadline is that of a net.Conn. A Conn that is parked is ready when it is late.
+// SetReadDeadline is that of a net.Conn. When the deadline passes while the Conn is
+// parked, ready is called.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.in, t) }
 
-// SetWriteDeadline is that of a net.Conn. TryWrite has no deadline.
+// SetWriteDeadline is that of a net.Conn. It does not apply to TryWrite.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.out, t) }
 
 func (c *Conn) setDeadline(s *side, t time.Time) error {
@@ -259,7 +260,7 @@ func (s *side) stop() {
 	}
 }
 
-// CloseWrite closes the write side: the peer sees an end.
+// CloseWrite closes the write side: the peer reads an end.
 func (c *Conn) CloseWrite() error {
 	if !c.hold() {
 		return net.ErrClosed

@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bubble runs a test in one.
+// bubble runs a test in a bubble.
 func bubble(name string, t *testing.T, test func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
-// readies waits for all that is under way, and returns how often ready was called.
+// readies waits until everything has happened, and returns how often ready was
+// called.
 func (p *parker) readies() (n int) {
 	synctest.Wait()
 	for {
@@ -30,7 +31,8 @@ func (p *parker) readies() (n int) {
 	}
 }
 
-// TestPark: what arrives for one who is parked calls ready, once, until it parks again.
+// TestPark: bytes that arrive while a Conn is parked call ready once, until it
+// parks again.
 func TestPark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -47,8 +49,8 @@ func TestPark(t *testing.T) {
 	})
 }
 
-// TestParkSeesNews: what arrives between the last read and Park, or within that read,
-// is not forgotten.
+// TestParkSeesNews: bytes that arrive between the last read and Park, or within
+// that read, are not forgotten.
 func TestParkSeesNews(t *testing.T) {
 	bubble("after the read", t, func(t *testing.T) {
 		p := parked(t)
@@ -92,8 +94,8 @@ func TestParkSeesNews(t *testing.T) {
 	})
 }
 
-// TestShortRead: after a read that was not filled nothing has to be tried again; after
-// one that was, something may be left.
+// TestShortRead: after a read that did not fill its buffer there is nothing to try
+// again; after one that did, there may be more.
 func TestShortRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -115,8 +117,8 @@ func TestShortRead(t *testing.T) {
 	})
 }
 
-// TestEndWithData: an end that has come together with the last bytes is told once, and
-// read all the same, whatever is read at once.
+// TestEndWithData: an end that arrives together with the last bytes is reported
+// once, and still read, however much is read at once.
 func TestEndWithData(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 4, 100} {
 		synctest.Test(t, func(t *testing.T) {
@@ -130,7 +132,7 @@ func TestEndWithData(t *testing.T) {
 	}
 }
 
-// TestReset: one who is parked hears of a socket that failed.
+// TestReset: a parked Conn is ready when its socket fails.
 func TestReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -144,7 +146,7 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// TestRead: Read and Readable wait for bytes, and nobody is started meanwhile.
+// TestRead: Read and Readable wait for bytes, and start no goroutine meanwhile.
 func TestRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -175,8 +177,8 @@ func TestRead(t *testing.T) {
 	})
 }
 
-// TestReadWhileParked: a closer may read while the Conn is parked. What comes wakes it;
-// who is parked hears of the end.
+// TestReadWhileParked: a closer may read while the Conn is parked. Bytes wake the
+// closer, and an end makes the Conn ready.
 func TestReadWhileParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -195,7 +197,8 @@ func TestReadWhileParked(t *testing.T) {
 	})
 }
 
-// TestWrite: Write waits for the network, as often as it has to; TryWrite does not.
+// TestWrite: Write waits for the network as often as it must; TryWrite does not
+// wait.
 func TestWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -224,7 +227,8 @@ func TestWrite(t *testing.T) {
 	})
 }
 
-// TestWriteSeesSpace: space that comes within a write that found none is not forgotten.
+// TestWriteSeesSpace: space that appears during a write that found none is not
+// forgotten.
 func TestWriteSeesSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -242,8 +246,8 @@ func TestWriteSeesSpace(t *testing.T) {
 	})
 }
 
-// TestReadDeadline: who is parked is ready when it is late, who waits is woken, and
-// nothing that has come meanwhile is lost.
+// TestReadDeadline: a deadline makes a parked Conn ready, and wakes a reader that
+// waits. Bytes that have arrived by then are not lost.
 func TestReadDeadline(t *testing.T) {
 	bubble("parked", t, func(t *testing.T) {
 		p := parked(t)
@@ -294,7 +298,7 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
-// TestWriteDeadline is that of a net.Conn.
+// TestWriteDeadline: the write deadline works like that of a net.Conn.
 func TestWriteDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -314,12 +318,13 @@ func TestWriteDeadline(t *testing.T) {
 	})
 }
 
-// TestLateTimer: a deadline that is replaced in the moment it passes does not count.
+// TestLateTimer: a deadline that is replaced at the moment it passes does not
+// count.
 func TestLateTimer(t *testing.T) {
 	for range 200 { // either may be first
 		synctest.Test(t, func(t *testing.T) {
 			p := parked(t)
-			synctest.Wait() // the loop has no need of the lock then
+			synctest.Wait() // after this the loop does not need the lock
 			p.SetReadDeadline(time.Now().Add(time.Second))
 			p.mu.Lock()
 			time.Sleep(time.Second) // the timer fires, and waits for the lock
@@ -332,8 +337,8 @@ func TestLateTimer(t *testing.T) {
 	}
 }
 
-// TestClose: those who wait return, who is parked is ready, the descriptor is closed
-// once, and no deadline comes after it.
+// TestClose: those who wait return, a parked Conn is ready, the descriptor is
+// closed once, and no deadline fires after that.
 func TestClose(t *testing.T) {
 	bubble("parked", t, func(t *testing.T) {
 		p := parked(t)
@@ -389,7 +394,7 @@ func TestClose(t *testing.T) {
 			<-inside
 		}
 		for range 5 {
-			go p.Close() // together, too
+			go p.Close() // and concurrently
 		}
 		for range 3 {
 			synctest.Wait()

@@ -14,14 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// affordable is how many of n connections the process has descriptors for.
+// affordable returns how many of n connections the process has descriptors for.
 func affordable(t *testing.T, n int) int {
 	var limit syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
 	return int(min(uint64(n), (limit.Cur-200)/3)) // a socket, its copy, and the client's
 }
 
-// TestReadableAtOnce: thousands that become readable at the same moment are all read.
+// TestReadableAtOnce: thousands that become readable at the same moment are all
+// read.
 func TestReadableAtOnce(t *testing.T) {
 	l := listen(t)
 	n := affordable(t, crowd)
@@ -39,7 +40,7 @@ func TestReadableAtOnce(t *testing.T) {
 	for range 3 {
 		all.Add(n)
 		for _, s := range everything.list {
-			s.mu.Lock() // the loop waits for it
+			s.mu.Lock() // keeps the loop waiting
 		}
 		for _, c := range clients {
 			c.Write([]byte("x"))
@@ -52,7 +53,7 @@ func TestReadableAtOnce(t *testing.T) {
 }
 
 // TestDescriptorsReused: under a storm of connects and closes, by both sides and in
-// every manner, nobody ever gets a byte of another.
+// every manner, nobody ever gets a byte of another connection.
 func TestDescriptorsReused(t *testing.T) {
 	l := listen(t)
 	var workers sync.WaitGroup
@@ -76,7 +77,7 @@ func TestDescriptorsReused(t *testing.T) {
 	require.Zero(t, everything.conns)
 }
 
-// storm is a client that says its name, again and again, and goes somehow.
+// storm is a client that says its name again and again, and leaves in some way.
 func storm(t *testing.T, l dialer, r *rand.Rand, name string) {
 	c, err := newClient(l)
 	if err != nil {
@@ -91,7 +92,7 @@ func storm(t *testing.T, l dialer, r *rand.Rand, name string) {
 			t.Errorf("%s was answered %q", name, got)
 		}
 		if err != nil {
-			return // the server has gone
+			return // the server has closed
 		}
 	}
 	switch r.IntN(4) {
@@ -101,11 +102,11 @@ func storm(t *testing.T, l dialer, r *rand.Rand, name string) {
 		c.CloseWrite()
 		io.Copy(io.Discard, c)
 	case 2:
-		io.WriteString(c, strings.Repeat(name, 100)) // and a reset, as nobody reads the answer
+		io.WriteString(c, strings.Repeat(name, 100)) // this ends in a reset too, because nobody reads the answer
 	}
 }
 
-// acceptStorm serves, and sometimes goes first.
+// acceptStorm serves, and is sometimes the first to close.
 func acceptStorm(t *testing.T, l dialer) {
 	var closers sync.WaitGroup
 	defer closers.Wait()
@@ -139,7 +140,7 @@ func acceptStorm(t *testing.T, l dialer) {
 	}
 }
 
-// TestSlowAmongMany: a client that reads a byte now and then keeps nobody waiting.
+// TestSlowAmongMany: a client that reads a byte now and then delays no other.
 func TestSlowAmongMany(t *testing.T) {
 	l := listen(t)
 	server, slow := l.connect(t)
@@ -175,8 +176,8 @@ func TestSlowAmongMany(t *testing.T) {
 	require.Error(t, <-written)
 }
 
-// TestResetsInBatch: some of those that become readable together are reset, closed by
-// us, or closed by both sides, while a loop has them in hand.
+// TestResetsInBatch: some of those that become readable together are reset, closed
+// by this side, or closed by both sides, while a loop is handling their events.
 func TestResetsInBatch(t *testing.T) {
 	l := listen(t)
 	for range 10 {
@@ -190,7 +191,7 @@ func TestResetsInBatch(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "hello", got)
 			ends.Go(func() {
-				client.SetLinger(-(i % 2)) // every other is reset
+				client.SetLinger(-(i % 2)) // every other one is reset
 				io.WriteString(client, "x")
 				client.Close()
 			})

@@ -16,18 +16,18 @@ func TestMain(m *testing.M) { leak.Main(m) }
 
 var errReset = errors.New("reset")
 
-// fake is a kernel of sockets that tests fill and empty. It tells of changes as an
-// edge-triggered epoll set does: once each, and then with all that is so.
+// fake is a kernel whose sockets tests fill and empty. It reports changes as an
+// edge-triggered epoll set does: each once, with the whole state at that time.
 type fake struct {
 	t    testing.TB
-	wake chan struct{} // something is to be told
+	wake chan struct{} // has an element if there is something to report
 
 	mu      sync.Mutex // guards what follows
 	sockets map[int]*fakeSocket
-	changed []int   // descriptors of which something is to be told
-	more    []event // to be told as they are
+	changed []int   // descriptors with something to report
+	more    []event // to be reported as they are
 	closed  bool
-	failing error // of add
+	failing error // the error of add
 }
 
 type fakeSocket struct {
@@ -35,19 +35,19 @@ type fakeSocket struct {
 	in     []byte // has arrived
 	fin    bool   // the peer has closed
 	err    error
-	out    []byte // was sent
+	out    []byte // has been sent
 	space  int    // for what is sent
 	reads  int    // system calls
 	using  int    // system calls under way
 	closed bool
-	during func() // called in each system call, when it has done its work
+	during func() // called in each system call, after its work
 }
 
 func newFake(t testing.TB) *fake {
 	return &fake{t: t, wake: make(chan struct{}, 1), sockets: map[int]*fakeSocket{}}
 }
 
-// sets returns sets of fakes, which may be looked at later.
+// fakeSets returns sets of fakes, and the fakes for the test to look at.
 func fakeSets(t testing.TB) (all *sets, fakes *[]*fake) {
 	fakes = new([]*fake)
 	return &sets{open: func() (kernel, error) {
@@ -64,7 +64,7 @@ func (f *fake) tell() {
 	}
 }
 
-// change changes a socket, and tells of it.
+// change changes a socket, and reports that.
 func (f *fake) change(fd int, change func(s *fakeSocket)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +80,7 @@ func (f *fake) arrive(fd int, data string) {
 	f.change(fd, func(s *fakeSocket) { s.in = append(s.in, data...) })
 }
 
-// socket looks at one.
+// socket returns a copy of a socket.
 func (f *fake) socket(fd int) fakeSocket {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -93,7 +93,7 @@ func (f *fake) isClosed() bool {
 	return f.closed
 }
 
-// tellEvent tells whatever a test wants.
+// tellEvent reports any event that a test wants.
 func (f *fake) tellEvent(e event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -232,8 +232,8 @@ type parker struct {
 	ready  chan struct{}
 }
 
-// parked returns a Conn that is parked in a set of its own, after all that a new one
-// tells.
+// parked returns a Conn that is parked in a set of its own, after everything that a
+// new one reports.
 func parked(t *testing.T) *parker {
 	t.Helper()
 	all, _ := fakeSets(t)
@@ -261,7 +261,7 @@ func (p *parker) toPark(t *testing.T) {
 	}
 }
 
-// read reads as the pump of a WebSocket does, up to where it parks.
+// read reads as the pump of a WebSocket does, until it parks.
 func (p *parker) read(t *testing.T, size int) (data string, err error) {
 	t.Helper()
 	buf := make([]byte, size)
@@ -271,7 +271,7 @@ func (p *parker) read(t *testing.T, size int) (data string, err error) {
 		switch {
 		case err != nil && err != ErrWait:
 			return data, err
-		case n == size: // there is no end of a message: it goes on
+		case n == size: // there is no end of a message, so it continues
 		case p.Park():
 			return data, nil
 		}

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// epoll is a set of the kernel's. Its descriptor waits in Go's poller, as that of a
-// socket would.
+// epoll is an epoll set. Its descriptor waits in Go's poller, as that of a socket
+// would.
 type epoll struct {
 	fd     int // used before close only
 	file   *os.File
 	raw    syscall.RawConn
-	events [128]syscall.EpollEvent // of try
+	events [128]syscall.EpollEvent // for try
 	n      int
 	again  func(fd uintptr) bool // try, made once
 }
 
-// EPOLLET as a number: the constant's type differs between architectures.
+// EPOLLET as a number: the type of the constant differs between architectures.
 const edges = 1 << 31
 
 func openKernel() (kernel, error) {
@@ -26,7 +26,7 @@ func openKernel() (kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	syscall.SetNonblock(fd, true) // or Go's poller would not take it
+	syscall.SetNonblock(fd, true) // Go's poller would not take it otherwise
 	k := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
 	if err := k.file.SetDeadline(time.Time{}); err != nil { // Go's poller has not taken it
 		k.file.Close()
@@ -46,8 +46,8 @@ func (k *epoll) add(fd int, id id) error {
 	})
 }
 
-// remove takes the socket out first: a process that is being forked may have a copy of
-// the descriptor for a moment.
+// remove takes the socket out of the set before it closes it: a process that is
+// being forked may hold a copy of the descriptor for a moment.
 func (k *epoll) remove(fd int) {
 	syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_DEL, fd, nil)
 	closeDescriptor(fd)
@@ -72,7 +72,8 @@ func (k *epoll) try(fd uintptr) bool {
 	return err == nil && n > 0
 }
 
-// maskOf takes urgent data for an end, as reads end there, though there is more.
+// maskOf treats urgent data as an end, because reads stop there although there is
+// more.
 func maskOf(events uint32) (m mask) {
 	if events&syscall.EPOLLIN != 0 {
 		m |= readable
@@ -94,7 +95,7 @@ func (k *epoll) closeWrite(fd int) error {
 	return os.NewSyscallError("shutdown", syscall.Shutdown(fd, syscall.SHUT_WR))
 }
 
-// retry makes a system call again that a signal has interrupted.
+// retry repeats a system call that a signal has interrupted.
 func retry(name string, call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
 	for {
 		switch n, err := call(fd, p); err {

@@ -1,15 +1,16 @@
-// Package loop waits for many sockets at once, so that an idle one needs no goroutine.
+// Package loop waits for many sockets at once, so that an idle one needs no
+// goroutine.
 //
 // A socket that Take has taken leaves Go's poller. It waits in an epoll set of this
-// package, and when something happens to it the set starts a goroutine, or wakes one.
-// That is all a loop does: it never reads, writes or closes a socket, and it runs
-// nobody's code. So no descriptor is ever used by a loop after it was closed and its
-// number given to somebody else: only those who hold the Conn use it, and the set
-// knows connections by a slot and a generation.
+// package, and when something happens to it the set starts or wakes a goroutine.
+// That is all a loop does: it never reads, writes or closes a socket, and calls no
+// user code. So a loop never uses a descriptor after it was closed and its number
+// was given to another socket: only holders of the Conn use the descriptor, and the
+// set identifies connections by a slot and a generation.
 //
-// conn.go is one socket, set.go the sets, and kernel_linux.go the system calls. Sets
-// exist while there are connections, one for each processor. Each waits in Go's poller
-// by itself, so no thread is blocked by one.
+// conn.go has one socket, set.go the sets, and kernel_linux.go the system calls.
+// While there are connections there is one set for each processor. Each waits in
+// Go's poller itself, so it blocks no thread.
 package loop
 
 import (
@@ -17,12 +18,12 @@ import (
 	"net"
 )
 
-// ErrWait is the error of TryRead and TryWrite where they would have to wait.
+// ErrWait is the error of TryRead and TryWrite if they would have to wait.
 var ErrWait = errors.New("loop: nothing yet")
 
-// Take moves a socket from Go's poller to a loop, and closes conn. It reports false,
-// and conn is as it was, where that cannot be: for anything but a *net.TCPConn, on
-// systems other than Linux, and where no descriptor is left. ready is called on a
+// Take moves a socket from Go's poller to a loop, and closes conn. It reports false
+// and leaves conn as it was if that is not possible: if conn is not a *net.TCPConn,
+// on systems other than Linux, and when no descriptor is left. ready is called in a
 // goroutine of its own, once after each Park.
 func Take(conn net.Conn, ready func()) (*Conn, bool) {
 	tcp, ok := conn.(*net.TCPConn)
@@ -38,6 +39,6 @@ func Take(conn net.Conn, ready func()) (*Conn, bool) {
 		closeDescriptor(fd)
 		return nil, false
 	}
-	tcp.Close() // the socket lives on: it has the other descriptor
+	tcp.Close() // the socket lives on under the other descriptor
 	return c, true
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// modeled is a connection of the model: a stream of bytes, of which each is the number
-// of those before it.
+// modeled is a connection of the model: a stream of bytes, each of which is the
+// number of those before it.
 type modeled struct {
 	*Conn
 	t      *testing.T
 	fd     int
 	kernel *fake
-	size   int // of reads
+	size   int // how much a read asks for
 	late   time.Duration
 
 	mu      sync.Mutex // guards what follows
@@ -28,7 +28,7 @@ type modeled struct {
 	fin     bool
 	got     int // bytes
 	end     error
-	reading bool // by ready, or by who follows it
+	reading bool // by ready, or by the goroutine that follows it
 }
 
 func newModeled(t *testing.T, all *sets, fd int, r *rand.Rand) *modeled {
@@ -41,7 +41,7 @@ func newModeled(t *testing.T, all *sets, fd int, r *rand.Rand) *modeled {
 	return m
 }
 
-// pump is called when there is something.
+// pump is called when there is something to read.
 func (m *modeled) pump() {
 	m.mu.Lock()
 	if m.reading || m.end != nil {
@@ -52,7 +52,7 @@ func (m *modeled) pump() {
 	m.again()
 }
 
-// again reads up to where it parks. It sometimes waits instead, and puts deadlines off.
+// again reads until it parks. It sometimes waits instead, and postpones deadlines.
 func (m *modeled) again() {
 	buf := make([]byte, m.size)
 	read := m.TryRead
@@ -91,7 +91,7 @@ func (m *modeled) again() {
 	}
 }
 
-// arrive lets bytes come, and perhaps an end.
+// arrive lets bytes arrive, and perhaps an end.
 func (m *modeled) arrive(n int, fin bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +126,7 @@ func (m *modeled) step(r *rand.Rand) {
 	}
 }
 
-// check looks whether all has been read, when nothing is under way.
+// check checks that all has been read, once everything has happened.
 func (m *modeled) check(closed bool) {
 	synctest.Wait()
 	m.mu.Lock()
@@ -143,8 +143,8 @@ func (m *modeled) check(closed bool) {
 	}
 }
 
-// TestModel: whatever the order of what arrives, of reads, parks, deadlines and ends,
-// no byte waits for another to come, and nobody gets the bytes of others.
+// TestModel: in whatever order bytes, reads, parks, deadlines and ends come, no
+// byte has to wait for another one, and nobody gets the bytes of others.
 func TestModel(t *testing.T) {
 	for seed := range uint64(300) {
 		synctest.Test(t, func(t *testing.T) {

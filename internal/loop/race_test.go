@@ -2,5 +2,5 @@
 
 package loop
 
-// crowd is how many connections are many. The race detector makes each slow.
+// crowd is how many connections count as many. The race detector makes each slow.
 const crowd = 2_000

@@ -34,14 +34,14 @@ func (d dialer) connect(t *testing.T) (server, client *net.TCPConn) {
 	return s.(*net.TCPConn), c.(*net.TCPConn)
 }
 
-// echoer sends back what it reads, as a WebSocket's pump would.
+// echoer sends back what it reads, as the pump of a WebSocket would.
 type echoer struct {
 	*Conn
 	gone chan error
 	got  func(p []byte)
 }
 
-// take takes a socket to a loop, where an echoer serves it.
+// take moves a socket to a loop, where an echoer serves it.
 func take(server net.Conn, got func(p []byte)) (e *echoer, ok bool) {
 	e = &echoer{gone: make(chan error, 1), got: got}
 	c, ok := Take(server, func() { e.serve() })
@@ -101,7 +101,7 @@ func exchange(c net.Conn, s string) (got string, err error) {
 	return string(buf[:n]), err
 }
 
-// descriptors are those that are open.
+// descriptors returns how many descriptors are open.
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
@@ -113,7 +113,7 @@ func descriptors(t *testing.T) int {
 // descriptor.
 func TestNothingLeft(t *testing.T) {
 	l := listen(t)
-	before := descriptors(t) // Go's poller has its own by now
+	before := descriptors(t) // includes that of Go's poller
 	for range 3 {
 		var all []*echoer
 		for range 20 {
@@ -142,13 +142,13 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
-// loops counts the goroutines that are one.
+// loops returns how many goroutines run a loop.
 func loops() int {
 	buf := make([]byte, 1<<20)
 	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "(*set).run(")
 }
 
-// TestCloseOnExec: a program that is started inherits nothing.
+// TestCloseOnExec: a program that is started inherits no descriptor.
 func TestCloseOnExec(t *testing.T) {
 	server, _ := listen(t).connect(t)
 	e := mustTake(t, server)
@@ -159,7 +159,7 @@ func TestCloseOnExec(t *testing.T) {
 	}
 }
 
-// TestTakeTCP: nothing else than a plain socket is taken, and what is not stays usable.
+// TestTakeTCP: only plain sockets are taken, and all others stay usable.
 func TestTakeTCP(t *testing.T) {
 	server, client := listen(t).connect(t)
 	defer client.Close()
@@ -175,7 +175,7 @@ func TestTakeTCP(t *testing.T) {
 	require.False(t, ok)
 }
 
-// TestNoDescriptor: where none is left the connection stays what it was.
+// TestNoDescriptor: if no descriptor is left the connection stays as it was.
 func TestNoDescriptor(t *testing.T) {
 	l := listen(t)
 	server, client := l.connect(t)
@@ -199,7 +199,7 @@ func TestNoDescriptor(t *testing.T) {
 	require.Empty(t, got)
 }
 
-// TestHalfClosed: the end of what a peer sends is no end of what it gets.
+// TestHalfClosed: a peer that has closed its side still receives.
 func TestHalfClosed(t *testing.T) {
 	server, client := listen(t).connect(t)
 	defer client.Close()
@@ -224,11 +224,12 @@ func TestHalfClosed(t *testing.T) {
 	require.EqualValues(t, 10<<20, n)
 }
 
-// TestShortWrites: what ends short goes on where it ended, to the last byte.
+// TestShortWrites: a write that ends short continues where it ended, to the last
+// byte.
 func TestShortWrites(t *testing.T) {
 	server, client := listen(t).connect(t)
 	defer client.Close()
-	require.NoError(t, server.SetWriteBuffer(1)) // the least there is, some KB
+	require.NoError(t, server.SetWriteBuffer(1)) // the system's minimum, some KB
 	e := mustTake(t, server)
 	all := strings.Repeat("0123456789abcdef", 1<<16)
 	go e.Write([]byte(all))
@@ -241,8 +242,8 @@ func TestShortWrites(t *testing.T) {
 	require.True(t, all == string(got))
 }
 
-// TestUrgentData: a read ends at a byte that is urgent, though there is more. That is
-// read all the same, before the peer sends again.
+// TestUrgentData: a read ends at an urgent byte, although there is more. The rest
+// is still read before the peer sends again.
 func TestUrgentData(t *testing.T) {
 	server, client := listen(t).connect(t)
 	defer client.Close()

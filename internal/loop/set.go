@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// sets are those of a process, or of a test.
+// sets are the sets of a process, or of a test.
 type sets struct {
 	open func() (kernel, error)
 
 	mu    sync.Mutex // guards what follows
 	list  []*set     // nil while there are no connections
-	next  int        // counts those that have come, which go round
+	next  int        // counts connections, which go to the sets in turn
 	conns int
 }
 
@@ -25,18 +25,18 @@ type set struct {
 
 	mu    sync.Mutex // guards what follows
 	slots []slot
-	free  []uint32 // slots that nobody has
+	free  []uint32 // slots that are unused
 }
 
 type slot struct {
-	conn *Conn // nil if it is free
+	conn *Conn // nil if the slot is free
 	gen  uint32
 }
 
 // id tells a connection from those that had its slot before.
 type id struct{ slot, gen uint32 }
 
-// mask is what has happened to a socket.
+// mask says what has happened to a socket.
 type mask uint8
 
 const (
@@ -45,26 +45,26 @@ const (
 	ending // the peer has closed its side, the socket has failed, or a read may end early
 )
 
-// event is what a kernel tells.
+// event is what a kernel reports.
 type event struct {
 	id   id
 	mask mask
 }
 
-// kernel is what the package needs of an operating system. Every change of a socket's
-// state is told once ("edge-triggered"), so nothing has to be armed again, and a socket
-// of which nobody reads keeps no loop busy.
+// kernel is what the package needs of an operating system. Every change of a
+// socket's state is reported once ("edge-triggered"). So nothing has to be armed
+// again, and a socket that nobody reads keeps no loop busy.
 type kernel interface {
 	add(fd int, id id) error
-	remove(fd int)               // and close the descriptor
-	wait(events []event) (n int) // 0 after close
-	close()                      // the set itself
+	remove(fd int)               // and closes the descriptor
+	wait(events []event) (n int) // returns 0 after close
+	close()                      // closes the set itself
 	read(fd int, p []byte) (int, error)
 	write(fd int, p []byte) (int, error)
 	closeWrite(fd int) error
 }
 
-// add lets a socket wait in one of the sets.
+// add puts a socket into one of the sets.
 func (a *sets) add(fd int, ready func()) (*Conn, error) {
 	s, err := a.join()
 	if err != nil {
@@ -100,7 +100,7 @@ func (a *sets) join() (*set, error) {
 	return s, nil
 }
 
-// leave uncounts a connection. With the last one the sets go.
+// leave uncounts a connection. When there are none left the sets are closed.
 func (a *sets) leave() {
 	a.mu.Lock()
 	var gone []*set
@@ -128,7 +128,7 @@ func (s *set) take(c *Conn) id {
 	return id{i, s.slots[i].gen}
 }
 
-// drop frees the slot: what is still told of it means nobody.
+// drop frees the slot: events that are still reported for it reach nobody.
 func (s *set) drop(c *Conn) {
 	s.mu.Lock()
 	s.slots[c.id.slot] = slot{gen: c.id.gen + 1}
@@ -156,7 +156,7 @@ func (s *set) run() {
 		for i, c := range conns[:n] {
 			if c != nil {
 				c.happened(events[i].mask)
-				conns[i] = nil // a loop that waits keeps nobody's memory
+				conns[i] = nil // so that a loop that waits keeps no Conn in memory
 			}
 		}
 	}

@@ -9,12 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStaleEvents: what is still told of a connection that was closed does not reach
-// the one that has got its slot and its descriptor.
+// TestStaleEvents: an event that is still reported for a closed connection does not
+// reach the one that now has its slot and its descriptor.
 func TestStaleEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all, _ := fakeSets(t)
-		all.add(1, func() { t.Error("ready for nothing") }) // the set stays
+		all.add(1, func() { t.Error("ready for nothing") }) // keeps the set
 		old := addTo(t, all, 7)
 		old.toPark(t)
 		k, was := old.kernel, old.id
@@ -22,7 +22,7 @@ func TestStaleEvents(t *testing.T) {
 		require.Equal(t, 1, old.readies())
 		var next *parker
 		for next = addTo(t, all, 7); next.kernel != k; next = addTo(t, all, 7) {
-			next.Close() // of another set
+			next.Close() // in another set
 		}
 		require.Equal(t, was.slot, next.id.slot)
 		require.NotEqual(t, was.gen, next.id.gen)
@@ -33,7 +33,7 @@ func TestStaleEvents(t *testing.T) {
 		require.Zero(t, old.readies())
 		k.arrive(7, "x")
 		require.Equal(t, 1, next.readies())
-		for _, s := range all.list { // the first of all
+		for _, s := range all.list { // the first of them
 			for _, slot := range s.slots {
 				if slot.conn != nil {
 					slot.conn.Close()
@@ -43,7 +43,8 @@ func TestStaleEvents(t *testing.T) {
 	})
 }
 
-// TestStaleInBatch: nor what comes in one batch with the events that lead to its end.
+// TestStaleInBatch: nor does an event in the same batch as the events that led to
+// the close.
 func TestStaleInBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := parked(t)
@@ -59,7 +60,7 @@ func TestStaleInBatch(t *testing.T) {
 	})
 }
 
-// TestManyAtOnce: however many are readable at the same moment, each hears of it.
+// TestManyAtOnce: however many are readable at the same moment, each is told.
 func TestManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all, fakes := fakeSets(t)
@@ -87,8 +88,9 @@ func TestManyAtOnce(t *testing.T) {
 	})
 }
 
-// TestSets: there is one for each processor while there are connections, which are
-// spread over them, and none after the last; those that come then get new ones.
+// TestSets: while there are connections there is one set for each processor, and
+// the connections are spread over them. After the last there is none, and later
+// connections get new sets.
 func TestSets(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
 	synctest.Test(t, func(t *testing.T) {
@@ -113,8 +115,8 @@ func TestSets(t *testing.T) {
 	})
 }
 
-// TestMoreProcessors: GOMAXPROCS may change. More get sets of their own, fewer leave
-// connections where they are.
+// TestMoreProcessors: GOMAXPROCS may change. More processors get sets of their own,
+// fewer leave connections where they are.
 func TestMoreProcessors(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {
@@ -137,8 +139,8 @@ func TestMoreProcessors(t *testing.T) {
 	})
 }
 
-// TestNoSet: where the first set cannot be made a connection stays where it was; one
-// that cannot be had in addition is done without.
+// TestNoSet: if the first set cannot be made a connection stays where it was; if a
+// further set cannot be made there are fewer.
 func TestNoSet(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	synctest.Test(t, func(t *testing.T) {
@@ -163,7 +165,7 @@ func TestNoSet(t *testing.T) {
 	})
 }
 
-// TestAddFails: a socket that a set does not take leaves nothing behind.
+// TestAddFails: a socket that cannot be added to a set leaves nothing behind.
 func TestAddFails(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	synctest.Test(t, func(t *testing.T) {

@@ -2,11 +2,11 @@ package loop
 
 import "sync/atomic"
 
-// maxIdle is how many workers of a set may have nothing to do.
+// maxIdle is how many idle workers a set keeps.
 const maxIdle = 64
 
-// workers are goroutines that are used again: their stacks have grown, which a new
-// one's would have to.
+// workers are goroutines that are reused: their stacks have already grown, which
+// the stack of a new one would have to.
 type workers struct {
 	next chan func() // nobody waits to send
 	idle atomic.Int32
@@ -34,5 +34,5 @@ func (w *workers) work(f func()) {
 	}
 }
 
-// close lets those go that have nothing to do, and the others when they are done.
+// close ends the workers that are idle, and the others when they are done.
 func (w *workers) close() { close(w.next) }

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWorkers: each call is made at once, on a goroutine that nobody else uses; what
-// there are too many of goes, and all of them in the end. A bubble notices one that
+// TestWorkers: each call is made at once, in a goroutine that nobody else uses.
+// Surplus workers end, and in the end all do: the bubble would notice one that
 // stays.
 func TestWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package meta is what goes beside the data of a message: a JSON object of strings,
-// a trace for example. It is kept as JSON, and nil is none: what nobody asks for is
-// never decoded, and what is passed on is copied as it stands.
+// a trace for example. It is kept as JSON: what nobody asks for is never decoded,
+// and what is passed on is copied as it is. Nil means that there is none.
 package meta
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/wsrouter/wsrouter/payload"
 )
 
-// Max is how many bytes the object has at most.
+// Max is how many bytes the object may have.
 const Max = 1024
 
-// Valid reports whether a JSON value, which it is known to be, is an object of strings
-// that has at most Max bytes.
+// Valid reports whether raw, which must be valid JSON, is an object of strings of
+// at most Max bytes.
 func Valid(raw json.RawMessage) bool {
 	if len(raw) > Max || raw[0] != '{' {
 		return false
@@ -31,8 +31,8 @@ func Valid(raw json.RawMessage) bool {
 	return true
 }
 
-// Get returns the value of a key, the last if there are several, and "" if there is
-// none.
+// Get returns the value of a key, or "" if there is none. Of several, the last one
+// counts.
 func Get(raw json.RawMessage, key string) (value string) {
 	for k, v := range members(raw) {
 		if v[0] == '"' && isKey(k, key) {
@@ -42,8 +42,8 @@ func Get(raw json.RawMessage, key string) (value string) {
 	return value
 }
 
-// With returns raw, which it does not change, with another value of the key. An empty
-// value is none, and so is one with which the object would have more than Max bytes.
+// With returns a copy of raw in which the key has another value. An empty value
+// removes the key, and so does one with which the object would be longer than Max.
 func With(raw json.RawMessage, key, value string) json.RawMessage {
 	if len(key)+len(value) > Max {
 		value = ""
@@ -70,19 +70,19 @@ func With(raw json.RawMessage, key, value string) json.RawMessage {
 // begin appends what comes before a member.
 func begin(b []byte) []byte { return append(b, "{,"[min(len(b), 1)]) }
 
-// appendString appends a JSON string. Mostly there is nothing to escape.
+// appendString appends a JSON string. Most need no escaping.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			b, _ = payload.AppendJSON(b, s) // strings can be encoded
+			b, _ = payload.AppendJSON(b, s) // a string can always be encoded
 			return b
 		}
 	}
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// Of encodes the values of a map, whose keys it sorts. The error says that they are
-// more than Max bytes.
+// Of encodes a map, with sorted keys. It returns an error if that takes more than
+// Max bytes.
 func Of(values map[string]string) (json.RawMessage, error) {
 	if len(values) == 0 {
 		return nil, nil
@@ -94,7 +94,7 @@ func Of(values map[string]string) (json.RawMessage, error) {
 	return raw, err
 }
 
-// isKey compares without decoding, as far as that goes.
+// isKey compares a key, and decodes it only if it has to.
 func isKey(raw []byte, key string) bool {
 	if bytes.IndexByte(raw, '\\') >= 0 {
 		return scan.Text(raw) == key
@@ -102,8 +102,8 @@ func isKey(raw []byte, key string) bool {
 	return string(raw[1:len(raw)-1]) == key
 }
 
-// members iterates over an object's keys and values, as they stand. It ends where there
-// is no object, or none any more.
+// members iterates over the keys and values of an object, as they are. It stops at
+// the end of the object, or at once if raw is not one.
 func members(raw []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		i := scan.Space(raw, 0)

@@ -45,7 +45,7 @@ func TestWith(t *testing.T) {
 	step("a", "2", `{"b":"\"","a":"2"}`)
 	step("<é>", "&", `{"b":"\"","a":"2","<é>":"&"}`)
 	step("b", "", `{"a":"2","<é>":"&"}`)
-	step("a", strings.Repeat("x", Max), `{"<é>":"&"}`) // what does not fit does not leave what was there
+	step("a", strings.Repeat("x", Max), `{"<é>":"&"}`) // a value that does not fit also removes what was there
 	step("a", strings.Repeat("x", Max-18), `{"<é>":"&"}`)
 	step("a", strings.Repeat("x", Max-19), `{"<é>":"&","a":"`+strings.Repeat("x", Max-19)+`"}`)
 	require.Len(t, raw, Max)
@@ -56,23 +56,23 @@ func TestWith(t *testing.T) {
 	require.Equal(t, "\ufffd", Get(With(nil, "a", "\xff"), "a"))
 }
 
-// TestForwardedKeys: keys that came with escapes, or more than once, are those that
-// they mean.
+// TestForwardedKeys: keys that arrived with escapes, or more than once, are
+// recognized.
 func TestForwardedKeys(t *testing.T) {
 	raw := json.RawMessage(` { "\u0061" : "1", "b":"2" , "a":"3"}`)
 	require.Equal(t, `{"b":"2","a":"4"}`, string(With(raw, "a", "4")))
 	require.Equal(t, `{"\u0061":"1","a":"3"}`, string(With(raw, "b", "")))
 }
 
-// TestGetAllocatesNothingForWhatIsNotThere: a key that is asked for with each event
-// costs no memory without it.
+// TestGetAllocatesNothingForWhatIsNotThere: asking for a key that is not there
+// costs no memory.
 func TestGetAllocatesNothingForWhatIsNotThere(t *testing.T) {
 	raw := json.RawMessage(`{"tracestate":"a=1","baggage":"b=2"}`)
 	require.Zero(t, testing.AllocsPerRun(100, func() { Get(raw, "traceparent") }))
 }
 
-// FuzzMeta holds that what Valid accepts is what encoding/json reads as a map of
-// strings, that Get finds all of it, and With changes just one key.
+// FuzzMeta checks that what Valid accepts is what encoding/json reads as a map of
+// strings, that Get finds all of it, and that With changes only one key.
 func FuzzMeta(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=1"}`, `{"a":1}`, `{"a":null}`,
@@ -82,7 +82,7 @@ func FuzzMeta(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, key, value string) {
 		raw := json.RawMessage(strings.TrimSpace(text))
-		Get(raw, key) // nothing panics
+		Get(raw, key) // must not panic
 		With(raw, key, value)
 		if !json.Valid(raw) || !utf8.Valid(raw) {
 			return
@@ -113,7 +113,7 @@ func FuzzMeta(f *testing.F) {
 	})
 }
 
-// onlyStrings is Valid without the bound, by encoding/json.
+// onlyStrings is Valid without the bound, with encoding/json.
 func onlyStrings(raw []byte) bool {
 	tokens := json.NewDecoder(strings.NewReader(string(raw)))
 	if first, _ := tokens.Token(); first != json.Delim('{') {

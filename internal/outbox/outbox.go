@@ -1,9 +1,9 @@
-// Package outbox holds the frames that one client has not been sent yet, and the
-// one right to write them. It is where a slow client shows.
+// Package outbox holds the frames that wait to be sent to one client, and the right
+// to write them. It is where a slow client shows.
 //
-// A Queue is passive: it starts no goroutine and calls nothing, it says what its
-// caller has to do next. Whoever puts a frame into an idle queue gets the right to
-// write, takes batches until there are none, and has given the right back then.
+// A Queue is passive: it starts no goroutine and calls nothing, it tells its caller
+// what to do next. Whoever puts a frame into an idle queue gets the right to write,
+// and takes batches until there are none; that gives the right back.
 //
 //	        Put: Wake                      Close
 //	idle ───────────────▶ busy ──────────────────────▶ closing ──┐
@@ -14,13 +14,13 @@ package outbox
 
 import "sync"
 
-// Mode says what a full queue means to whoever puts a frame.
+// Mode says what a full queue means to the caller of Put.
 type Mode uint8
 
 const (
-	Now    Mode = iota // Full is the last word
-	Wait               // half of the queue is enough, and Full comes with a channel
-	Direct             // as Wait; the frame likely comes alone
+	Now    Mode = iota // does not wait: Full is final
+	Wait               // may use only half of the queue; Full comes with a channel to wait for
+	Direct             // like Wait, for a frame that likely comes alone
 )
 
 // Outcome says what has become of a frame.
@@ -28,18 +28,18 @@ type Outcome uint8
 
 const (
 	Queued Outcome = iota // somebody else writes it
-	Wake                  // the caller has the right to write: Take
-	InHand                // likewise, and the frame is the batch: Hand
+	Wake                  // the caller has the right to write, and must call Take
+	InHand                // the caller has the right to write, and the frame is the batch that Hand returns
 	Full
 	Closed
 )
 
-// Step says what whoever has the right to write has to do.
+// Step says what the owner of the right to write must do.
 type Step uint8
 
 const (
-	Write   Step = iota // the batch, and Take again when it is written
-	Rest                // nothing: the right is given back
+	Write   Step = iota // write the batch, and then call Take again
+	Rest                // nothing: the right has been given back
 	Goodbye             // tell the peer that this is the end; nothing follows
 )
 
@@ -47,23 +47,23 @@ type phase uint8
 
 const (
 	idle    phase = iota // open, and nobody has the right to write
-	busy                 // open, and somebody has it
-	closing              // somebody has it, and says goodbye when all is written
-	closed               // nothing is written any more
+	busy                 // open, and somebody has the right to write
+	closing              // somebody has the right to write, and says goodbye when all is written
+	closed               // nothing more is written
 )
 
 const (
-	batchBytes = 64 << 10 // a batch of this size is long enough
-	keepFrames = 16       // room that an idle queue keeps
+	batchBytes = 64 << 10 // a batch is not made longer than this many bytes
+	keepFrames = 16       // how many frames an idle queue keeps room for
 )
 
 // Frame is what is queued.
 type Frame interface {
-	Held() int // bytes that it costs in memory
+	Held() int // what it costs in memory, in bytes
 }
 
-// Queue is an outbox. All methods may be called concurrently, but for those of
-// whoever has the right to write.
+// Queue is an outbox. All methods may be called concurrently, except those for the
+// owner of the right to write.
 type Queue[F Frame] struct {
 	limit int
 
@@ -71,17 +71,17 @@ type Queue[F Frame] struct {
 	phase  phase
 	queue  []F
 	bytes  int // of queue
-	hand   []F // the batch of whoever has the right to write
+	hand   []F // the batch of the owner of the right to write
 	inHand int // bytes of hand
 	space  chan struct{}
 }
 
-// New returns a queue for about limit bytes. A frame that is larger goes into an
-// empty queue.
+// New returns a queue for about limit bytes. A larger frame fits into an empty
+// queue.
 func New[F Frame](limit int) *Queue[F] { return &Queue[F]{limit: limit} }
 
-// Put adds a frame. With Full in the modes Wait and Direct it returns a channel
-// that is closed when trying again may help.
+// Put adds a frame. If it returns Full in the modes Wait and Direct, it also
+// returns a channel that is closed when trying again may help.
 func (q *Queue[F]) Put(f F, mode Mode) (Outcome, <-chan struct{}) {
 	size := f.Held()
 	q.mu.Lock()
@@ -91,7 +91,7 @@ func (q *Queue[F]) Put(f F, mode Mode) (Outcome, <-chan struct{}) {
 	}
 	limit := q.limit
 	if mode != Now {
-		limit /= 2 // the rest is left to those who cannot wait
+		limit /= 2 // the rest is for callers that cannot wait
 	}
 	if q.bytes > 0 && q.bytes+size > limit {
 		if mode == Now {
@@ -116,8 +116,8 @@ func (q *Queue[F]) Put(f F, mode Mode) (Outcome, <-chan struct{}) {
 	return Queued, nil
 }
 
-// Force adds frames whatever their size. It reports whether the caller has the
-// right to write, and false too when the queue is closed: then nothing is added.
+// Force adds frames whatever their size, unless the queue is closed; ok reports
+// whether it did. wake reports whether the caller has got the right to write.
 func (q *Queue[F]) Force(frames []F) (wake, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -135,12 +135,12 @@ func (q *Queue[F]) Force(frames []F) (wake, ok bool) {
 	return true, true
 }
 
-// Hand returns the batch in hand, to whoever has the right to write.
+// Hand returns the batch in hand, to the owner of the right to write.
 func (q *Queue[F]) Hand() []F { return q.hand }
 
-// Take is called by whoever has the right to write: the batch in hand has been
-// written. It returns the next one, which is the queue's again with the next Take,
-// and how many bytes are no longer held.
+// Take is called by the owner of the right to write when the batch in hand has been
+// written. It returns the next batch, valid until the next Take, and how many bytes
+// are no longer held.
 func (q *Queue[F]) Take() (batch []F, freed int, step Step) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -165,8 +165,8 @@ func (q *Queue[F]) Take() (batch []F, freed int, step Step) {
 	return nil, freed, Rest
 }
 
-// takeLocked moves a batch from the queue into the hand. What stays is not moved, or
-// a long queue would be as often as it has batches.
+// takeLocked moves a batch from the queue into the hand. It does not move the rest,
+// because a long queue would then be moved once for each of its batches.
 func (q *Queue[F]) takeLocked() {
 	n, size := 0, 0
 	for n < len(q.queue) && size < batchBytes {
@@ -192,9 +192,9 @@ func (q *Queue[F]) signalLocked() {
 	}
 }
 
-// Close ends putting: what is queued is still written, and then goodbye is said. The
-// outcome is Wake if the caller has to do that, Queued if somebody else does, and
-// Closed if nobody can any more.
+// Close lets no more frames in: those that are queued are still written, and then
+// goodbye is said. The outcome is Wake if the caller must do so, Queued if somebody
+// else does, and Closed if it is too late.
 func (q *Queue[F]) Close() Outcome {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -210,8 +210,8 @@ func (q *Queue[F]) Close() Outcome {
 	return Queued
 }
 
-// Drop ends everything: what is queued or in hand counts as lost. Whoever has the
-// right to write may be using the batch in hand still.
+// Drop ends everything: what is queued or in hand counts as lost. The owner of the
+// right to write may still be using the batch in hand.
 func (q *Queue[F]) Drop() (lost, freed int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -228,12 +228,12 @@ func (q *Queue[F]) Drop() (lost, freed int) {
 // State is a snapshot.
 type State struct {
 	Bytes   int  // that wait, without those in hand
-	InHand  int  // of the batch in hand
+	InHand  int  // bytes of the batch in hand
 	Writing bool // somebody has the right to write
-	Closed  bool // nothing is written any more
+	Closed  bool // nothing more is written
 }
 
-// State returns what there is.
+// State returns the state at this moment.
 func (q *Queue[F]) State() State {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -5,26 +5,27 @@ import (
 	"time"
 )
 
-// A frame of a session is acknowledged after this long at the latest, or with so many
-// others, or so many bytes of them. What is not acknowledged the peer keeps.
+// A frame of a session is acknowledged after ackAfter at the latest, or earlier
+// with others, when there are enough of them or they have enough bytes. The peer
+// keeps what is not acknowledged.
 const (
 	ackAfter  = time.Second
 	ackFrames = 32
 	ackBytes  = 64 << 10
 )
 
-// acks says when to acknowledge what has come.
+// acks decides when to acknowledge what has arrived.
 type acks struct {
 	send func()
 
 	mu     sync.Mutex // guards what follows
 	frames int        // that are not acknowledged
 	bytes  int
-	timer  *time.Timer // nil before the first
+	timer  *time.Timer // nil before the first one
 	over   bool
 }
 
-// took counts a frame, and sends what is due.
+// took counts a frame, and sends an acknowledgment if it is due.
 func (a *acks) took(size int) {
 	a.mu.Lock()
 	a.frames++

@@ -1,5 +1,6 @@
-// Package plain is the protocol of PROTOCOL.md: one JSON object a frame. codec.go
-// writes frames, frame.go takes them apart, session.go is one end of a connection.
+// Package plain is the protocol of PROTOCOL.md, with one JSON object in each frame.
+// codec.go writes frames, frame.go takes them apart, session.go is one end of a
+// connection.
 package plain
 
 import (
@@ -13,10 +14,10 @@ import (
 // Codec is a variant of the protocol. It is an [adapter.Format].
 type Codec uint8
 
-// The variants.
+// The variants of the protocol.
 const (
-	JSON     Codec = iota // as PROTOCOL.md has it
-	NestJSON              // replies to events without id are bare JSON values
+	JSON     Codec = iota // as in PROTOCOL.md
+	NestJSON              // replies to events without an id are bare JSON values
 )
 
 // Exception is the event that carries errors.
@@ -64,7 +65,7 @@ func (codec Codec) Encode(m *adapter.Message) (adapter.Frame, error) {
 	return adapter.Frame{Text: append(b, '}')}, nil
 }
 
-// welcome tells the client of its session.
+// welcome returns the frame that tells the client its session.
 func welcome(s *adapter.Session) adapter.Frame {
 	b := append(append([]byte(`{"session":"`), s.Secret...), `","window":`...)
 	b = strconv.AppendInt(b, s.Window.Milliseconds(), 10)
@@ -74,8 +75,9 @@ func welcome(s *adapter.Session) adapter.Frame {
 	return adapter.Frame{Text: append(b, '}')}
 }
 
-// SessionFrame is the first frame of a client that wants a session, or has lost one.
-// auth is the frame that would come first without; it may be zero.
+// SessionFrame returns the first frame of a client that wants a session, or has
+// lost its connection. auth is the frame that would come first without a session;
+// it may be zero.
 func SessionFrame(lost adapter.Recovery, auth adapter.Frame) adapter.Frame {
 	b := append(append([]byte(`{"session":"`), lost.Secret...), '"')
 	if lost.Secret != "" {
@@ -110,8 +112,8 @@ func beginAnswer(event string, m *adapter.Message) ([]byte, error) {
 	return b, nil
 }
 
-// beginEnvelope makes `{"event":…,"data":…`: no data without arguments, the
-// argument itself if there is one, an array of several.
+// beginEnvelope makes `{"event":…,"data":…`: no data without arguments, a single
+// argument as it is, several as an array.
 func beginEnvelope(event string, m *adapter.Message) ([]byte, error) {
 	b := make([]byte, 0, 64+len(event)+sizeHint(m.Args)+len(m.Meta))
 	b, err := payload.AppendJSON(append(b, `{"event":`...), event)
@@ -121,7 +123,7 @@ func beginEnvelope(event string, m *adapter.Message) ([]byte, error) {
 	return appendArgs(append(b, `,"data":`...), m.Args)
 }
 
-// appendArgs appends the only argument, or an array of several.
+// appendArgs appends a single argument, or an array of several.
 func appendArgs(b []byte, args []any) ([]byte, error) {
 	if len(args) == 1 {
 		return payload.AppendJSON(b, args[0])
@@ -136,7 +138,7 @@ func appendArgs(b []byte, args []any) ([]byte, error) {
 	return append(b, ']'), nil
 }
 
-// sizeHint is about what the arguments need, where that is known.
+// sizeHint returns about how many bytes the arguments need, where that is known.
 func sizeHint(args []any) (n int) {
 	for _, arg := range args {
 		switch arg := arg.(type) {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxID = 64 // bytes of a string id
+	maxID = 64 // bytes in a string id
 
 	// MaxInteger is JavaScript's Number.MAX_SAFE_INTEGER.
 	MaxInteger = 1<<53 - 1
@@ -33,25 +33,25 @@ type control struct {
 	ack      *uint64 // {"ack":n}
 }
 
-// frameError is what a client is told of a frame that is no message of the
-// protocol. Where fatal, the connection is closed with 1002 instead.
+// frameError is what a client is told about a frame that is not a message of the
+// protocol. If fatal is set, the connection is closed with 1002 instead.
 type frameError struct {
 	msg   string
 	fatal bool
-	id    string // of the request that it spoils
+	id    string // of the request whose frame it is
 }
 
 func (e *frameError) Error() string { return e.msg }
 
-// envelope is a frame of the plain protocol, its values still JSON; nil means
-// that the key was not there.
+// envelope is a frame of the plain protocol whose values are still JSON. A nil
+// value means that the frame does not have the key.
 type envelope struct {
 	event, data, id, re, more, cancel, pull, meta, auth, ping, pong json.RawMessage
 	session, received, window, ack                                  json.RawMessage
 }
 
-// ofSession reads a frame about the session; ok is false for one that is none, or
-// whose values are none that mean anything.
+// ofSession reads a frame about the session. ok is false if the frame is not one,
+// or its values are invalid.
 func (env *envelope) ofSession() (ctl control, ok bool) {
 	if env.event != nil || env.id != nil || env.re != nil {
 		return ctl, false
@@ -84,9 +84,10 @@ func (env *envelope) ofSession() (ctl control, ok bool) {
 	return ctl, false
 }
 
-// decode reads one frame of at most maxName bytes in its event's name. It
-// returns a Message, or a control with a nil Message; those of a session only where
-// there is one. The Message's data and meta are parts of the frame.
+// decode reads one frame, in which the name of an event has at most maxName bytes.
+// It returns a Message, or a control and a nil Message. Controls about a session
+// are invalid unless session is set. The Message's data and meta are slices of
+// data.
 func decode(data []byte, maxName int, session bool) (*adapter.Message, control, error) {
 	env, err := splitFrame(data)
 	if err != nil {
@@ -116,7 +117,8 @@ func decode(data []byte, maxName int, session bool) (*adapter.Message, control, 
 	return m, control{}, nil
 }
 
-// spoiled adds the id to the mistake in a request, so that its asker is told.
+// spoiled adds the request's id to an error in its frame, so that the client can
+// tell which request failed.
 func (env *envelope) spoiled(err error) error {
 	var bad *frameError
 	if errors.As(err, &bad) && env.event != nil && env.id != nil && validID(env.id) {
@@ -154,7 +156,7 @@ func (env *envelope) message(maxName int) (*adapter.Message, error) {
 	return m, env.addMeta(m)
 }
 
-// addMeta fills in what goes beside the data; a cancel and a pull have none.
+// addMeta sets what goes beside the data; a cancel and a pull have none.
 func (env *envelope) addMeta(m *adapter.Message) error {
 	if env.meta == nil || m.Kind == adapter.KindCancel || m.Kind == adapter.KindPull {
 		return nil
@@ -166,7 +168,7 @@ func (env *envelope) addMeta(m *adapter.Message) error {
 	return nil
 }
 
-// kind fills in what kind of message the keys make.
+// kind sets the kind of message that the keys make.
 func (env *envelope) kind(m *adapter.Message) error {
 	var err error
 	switch {
@@ -207,8 +209,8 @@ var (
 )
 
 // splitFrame takes a JSON object apart without decoding its values. Keys are
-// case-sensitive, the last of equal keys counts, unknown ones are passed over,
-// and nothing may follow the object.
+// case-sensitive. Of equal keys the last one counts, unknown keys are ignored, and
+// nothing may follow the object.
 func splitFrame(data []byte) (env envelope, err error) {
 	if !utf8.Valid(data) {
 		return env, errUTF8
@@ -237,8 +239,8 @@ func splitFrame(data []byte) (env envelope, err error) {
 	return env, nil
 }
 
-// member takes the member that begins at i, and returns the index of what
-// follows it; -1 if there is none.
+// member takes the member that begins at i, and returns the index of what follows
+// it, or -1 if there is none.
 func (env *envelope) member(data []byte, i int) int {
 	end := scan.Key(data, i)
 	if end < 0 {
@@ -295,8 +297,8 @@ func (env *envelope) field(key []byte) *json.RawMessage {
 	return nil
 }
 
-// validID reports whether a JSON value may name an exchange. Ids are matched
-// and echoed by their bytes, so a number has just one spelling.
+// validID reports whether a JSON value may identify an exchange. Ids are compared
+// and echoed by their bytes, so a number has only one spelling.
 func validID(raw json.RawMessage) bool {
 	if raw[0] == '"' {
 		return len(raw)-2 <= maxID

@@ -10,20 +10,19 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// Subprotocols of WebSockets: that of PROTOCOL.md, and the same with a session, which
-// a client offers that can come back to a lost connection.
+// Subprotocols of WebSockets: that of PROTOCOL.md, and the same with a session,
+// which a client offers that can resume.
 const (
 	Subprotocol        = "wsrouter.v1"
 	SessionSubprotocol = "wsrouter.v1.session"
 )
 
-// Wire moves the frames of the protocol: a WebSocket or a pipe, whose two ends are
-// alike.
+// Wire moves the frames of the protocol: it is a WebSocket, or one end of a pipe.
 type Wire interface {
 	adapter.Transport
 
-	// Read returns the next frame, and whether it was a text frame; or how the
-	// wire ends. Unless the cause is the peer, the wire still has to be closed.
+	// Read returns the next frame, and whether it was a text frame; or how the wire
+	// ended. Unless the cause is the peer, the wire still has to be closed.
 	Read() (data []byte, text bool, end *adapter.End)
 
 	// Wait waits for the Resume after a Pause.
@@ -34,8 +33,8 @@ type Wire interface {
 }
 
 // Session is one end of a connection. It has one Conn, which it asks for when the
-// auth frame has come, or at once where none is wanted. Its exported fields are set
-// before it is used.
+// auth frame has arrived, or at once if none is wanted. Its exported fields must be
+// set before it is used.
 type Session struct {
 	Link      adapter.Link
 	Namespace adapter.Namespace
@@ -44,18 +43,19 @@ type Session struct {
 	WantAuth  bool // {"auth":…} comes first
 	Resumable bool // both ends have agreed that {"session":…} comes first
 	Dialed    bool
-	SentAuth  bool // this end has, as its first frame
+	SentAuth  bool // this end has sent it, as its first frame
 
-	// BadFrame is called, on the side that dialed, for what is no frame of the
-	// protocol.
+	// BadFrame is called, on the side that dialed, for a frame that is not one of
+	// the protocol.
 	BadFrame func(problem string)
 
 	// Welcome is called, on the side that dialed, for the server's answer to
-	// {"session":…}. It returns the connection from now on, nil if the link ends.
+	// {"session":…}. It returns the Conn to use from then on, or nil if the link
+	// ends.
 	Welcome func(adapter.Session) adapter.Conn
 
 	auth atomic.Uint32 // an authState
-	conn adapter.Conn  // nil until there has been a first frame, where one is wanted
+	conn adapter.Conn  // nil until the first frame has arrived, if one is wanted
 	acks *acks         // nil before the first frame that is counted
 }
 
@@ -67,7 +67,8 @@ const (
 	authLate
 )
 
-// Begin asks for the Conn, or waits for the first frame. stop ends the waiting.
+// Begin asks for the Conn, or starts waiting for the first frame. stop ends the
+// waiting.
 func (s *Session) Begin() (stop func()) {
 	if !s.WantAuth && !s.Resumable {
 		s.join(nil)
@@ -77,12 +78,12 @@ func (s *Session) Begin() (stop func()) {
 	return func() { late.Stop() }
 }
 
-// Start is Begin for an end that dialed, has its connection, and expects a Welcome.
+// Start is Begin for an end that dialed, has its Conn, and expects a Welcome.
 func (s *Session) Start(conn adapter.Conn) { s.conn = conn }
 
-// Serve reads until the connection has ended, and everything of it is gone.
-// PingInterval and PongTimeout bound a silence of the peer, MessageTimeout a
-// message.
+// Serve reads until the connection has ended and everything about it is released.
+// PingInterval and PongTimeout bound how long the peer may be silent,
+// MessageTimeout how long a message may take.
 func (s *Session) Serve(w Wire) {
 	for {
 		data, text, end := w.Read()
@@ -100,16 +101,16 @@ func (s *Session) Serve(w Wire) {
 	}
 }
 
-// Message handles one inbound frame, for a wire that is read by others.
+// Message handles one inbound frame. It is for a wire that somebody else reads.
 func (s *Session) Message(data []byte, text bool) (adapter.Flow, adapter.Turn) {
 	if !s.Link.Arrived(adapter.Frame{Text: data}) {
-		return adapter.Closed, nil // it is read only to get to the close frame
+		return adapter.Closed, nil // the wire is read only to find the close frame
 	}
 	return s.frame(data, text)
 }
 
-// End ends the connection: nothing more can be read. It returns when everything of it
-// is gone.
+// End ends the connection when nothing more can be read. It returns when everything
+// about it is released.
 func (s *Session) End(w Wire, e adapter.End) {
 	if s.acks != nil {
 		defer s.acks.stop()
@@ -121,18 +122,18 @@ func (s *Session) End(w Wire, e adapter.End) {
 		<-s.Link.End(e)
 		return
 	case e.Code == abnormal:
-		w.Abort() // nobody else lets go of what the peer has left
+		w.Abort() // nobody else releases what the peer has left behind
 	}
-	gone := s.Link.End(e) // before the peer has its answer: what fails from now on says why
+	gone := s.Link.End(e) // before the peer has its answer, so that what fails from now on can say why
 	w.Close(e)
 	<-gone
 	<-w.Over()
 }
 
-// Conn returns the connection, nil if there is none.
+// Conn returns the connection, or nil if there is none.
 func (s *Session) Conn() adapter.Conn { return s.conn }
 
-// join asks for a connection; without one the link ends.
+// join asks for a Conn; without one the link ends.
 func (s *Session) join(auth []byte) {
 	s.joined(s.Link.Join(s.Namespace, s.Codec, auth))
 }
@@ -148,7 +149,7 @@ func (s *Session) joined(conn adapter.Conn, err error) {
 	}
 }
 
-// Close codes of RFC 6455, section 7.4.1, and of IANA's registry behind it.
+// Close codes of RFC 6455, section 7.4.1, and of IANA's registry.
 const (
 	protocolError = 1002
 	abnormal      = 1006
@@ -175,7 +176,7 @@ func (s *Session) frame(data []byte, text bool) (adapter.Flow, adapter.Turn) {
 	case ctl.pong:
 	case s.Dialed && s.Resumable && ctl.session != nil:
 		s.welcomed(ctl)
-	case s.Dialed && s.Resumable && s.conn == nil: // nothing but that may come first
+	case s.Dialed && s.Resumable && s.conn == nil: // nothing else may come first
 		s.Link.Close(adapter.End{Code: policy, Reason: "session expected", Cause: adapter.CauseProtocol})
 	case s.conn == nil:
 		s.firstFrame(ctl)
@@ -204,7 +205,7 @@ func (s *Session) receive(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	return flow, turn
 }
 
-// took counts a frame of the peer's.
+// took counts a frame from the peer.
 func (s *Session) took(size int) {
 	if s.acks == nil {
 		s.acks = &acks{send: s.acknowledge}
@@ -231,9 +232,9 @@ func (s *Session) welcomed(ctl control) {
 	s.Welcome = nil
 }
 
-// unexpectedAuth is what a server says of an auth frame where its mount wants none,
-// see PROTOCOL.md. The end that dialed takes it for the end: who it is nobody knows
-// there.
+// unexpectedAuth is what a server answers to an auth frame on a mount that wants
+// none, see PROTOCOL.md. For the end that dialed it is the end of the connection,
+// because the server does not know who it is.
 const unexpectedAuth = "unexpected auth frame"
 
 func isUnexpectedAuth(data []byte) bool {
@@ -241,7 +242,7 @@ func isUnexpectedAuth(data []byte) bool {
 	return json.Unmarshal(data, &b) == nil && b.Message == unexpectedAuth
 }
 
-// firstFrame takes the frame that is waited for before there is a connection.
+// firstFrame takes the frame that is needed before there is a connection.
 func (s *Session) firstFrame(ctl control) {
 	switch {
 	case !s.WantAuth && !s.Resumable: // it could not join, and the link ends
@@ -257,7 +258,7 @@ func (s *Session) firstFrame(ctl control) {
 	}
 }
 
-// recover asks for the connection that the client has lost, or a new one.
+// recover asks for the connection that the client has lost, or for a new one.
 func (s *Session) recover(ctl control) {
 	if ctl.auth != nil && !s.WantAuth {
 		s.badFrame(&frameError{msg: unexpectedAuth})
@@ -270,8 +271,8 @@ func (s *Session) recover(ctl control) {
 	s.joined(s.Link.Recover(s.Namespace, s.Codec, ctl.auth, lost))
 }
 
-// badFrame answers what is no frame of the protocol. An end that dialed answers
-// nothing but requests.
+// badFrame answers a frame that is not one of the protocol. An end that dialed
+// answers only requests.
 func (s *Session) badFrame(err error) {
 	var bad *frameError
 	errors.As(err, &bad)
@@ -294,15 +295,15 @@ func (s *Session) badFrame(err error) {
 	s.Link.Send(answer)
 }
 
-// body is that of an exception.
+// body is the data of an exception.
 type body struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
 	Code    string `json:"code"`
 }
 
-// AuthFrame returns the frame that carries a connect payload. The error says why
-// it cannot be encoded.
+// AuthFrame returns the frame that carries a connect payload. It returns an error
+// that says why, if the payload cannot be encoded.
 func AuthFrame(auth any) (adapter.Frame, error) {
 	return JSON.Encode(&adapter.Message{Kind: adapter.KindAuth, Args: []any{auth}})
 }

@@ -145,7 +145,7 @@ func (g *Registry[T]) move(m *Member[T], to phase) {
 	}
 }
 
-// Forget drops the rooms of a member that was removed, and returns them.
+// Forget removes the rooms of a member that was removed, and returns them.
 func (g *Registry[T]) Forget(m *Member[T]) (rooms map[string]struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -200,7 +200,7 @@ func (g *Registry[T]) Join(m *Member[T], rooms []string) error {
 	return nil
 }
 
-// JoinOne is Join for one room. It reports whether the member was not in it before.
+// JoinOne is Join for one room. It reports whether the member was not yet in it.
 func (g *Registry[T]) JoinOne(m *Member[T], room string) (joined bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

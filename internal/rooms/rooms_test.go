@@ -212,7 +212,7 @@ func TestRace(t *testing.T) {
 	require.Empty(t, g.All())
 }
 
-// TestOne: who joins or leaves one room is told whether that changed anything.
+// TestOne: JoinOne and LeaveOne report whether they changed anything.
 func TestOne(t *testing.T) {
 	g := rooms.New[int](1, 9)
 	m := &member{ID: rooms.NewID()}

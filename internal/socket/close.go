@@ -11,16 +11,16 @@ import (
 // RFC 6455 section 7: how a connection ends.
 
 const (
-	codeNone     = 1005 // a close frame without a code
+	codeNone     = 1005 // the close frame has no code
 	codeProtocol = 1002
 
-	closeWait  = 5 * time.Second // for our close frame to go, and for the peer's to come
-	lingerWait = time.Second     // in which what still comes is discarded
+	closeWait  = 5 * time.Second // how long our close frame may take to be sent, and the peer's to arrive
+	lingerWait = time.Second     // how long what still arrives is discarded
 )
 
 // CloseError is the error of Read after the peer's close frame.
 type CloseError struct {
-	Code   int // 1005 if it had none
+	Code   int // 1005 if it has none
 	Reason string
 }
 
@@ -37,7 +37,7 @@ func CloseStatus(err error) (code int, reason string, ok bool) {
 	return ce.Code, ce.Reason, true
 }
 
-// parseClose returns the code and reason of a close frame's payload.
+// parseClose returns the code and reason in the payload of a close frame.
 func parseClose(p []byte) (code int, reason []byte, err error) {
 	switch {
 	case len(p) == 0:
@@ -55,7 +55,7 @@ func parseClose(p []byte) (code int, reason []byte, err error) {
 	return code, reason, nil
 }
 
-// isCloseCode reports whether a close frame may hold the code, section 7.4 and
+// isCloseCode reports whether a close frame may carry the code, see section 7.4 and
 // IANA's registry.
 func isCloseCode(code int) bool {
 	switch code {
@@ -65,8 +65,8 @@ func isCloseCode(code int) bool {
 	return 1000 <= code && code <= 1014 || 3000 <= code && code <= 4999
 }
 
-// closePayload is the payload of a close frame: none with code 1005, and a reason
-// that is cut to what fits, and is text.
+// closePayload returns the payload of a close frame. It is empty for code 1005. The
+// reason is cut to what fits, and made valid UTF-8.
 func closePayload(code int, reason string) []byte {
 	if code == codeNone {
 		return nil
@@ -77,7 +77,7 @@ func closePayload(code int, reason string) []byte {
 	var p [maxControl]byte
 	binary.BigEndian.PutUint16(p[:], uint16(code))
 	n := 2
-	for _, r := range reason { // what is not UTF-8 becomes U+FFFD
+	for _, r := range reason { // invalid UTF-8 becomes U+FFFD
 		if n+utf8.RuneLen(r) > maxControl {
 			break
 		}
@@ -86,30 +86,30 @@ func closePayload(code int, reason string) []byte {
 	return p[:n]
 }
 
-// ending is the closing handshake as a state machine: what has happened goes in,
-// what is to be done is its phase, and until when is data.
+// ending is the closing handshake as a state machine. It is told what has happened;
+// its phase says what to do, and until says for how long.
 //
 //	open ── our close frame is sent ──▶ waiting ── the peer's has come ──▶ lingering ──▶ over
 //	  │                                    └── the peer broke the rules ──────▲
 //	  └── the peer's has come, or it broke the rules ──▶ owing ── ours is sent ┘
 //
-// Every phase but the first ends over when the network does, or its time.
+// Every phase but the first goes to over when the network fails or its time is up.
 type ending struct {
 	phase phase
-	until time.Time // when the phase has lasted too long; zero while it may last
+	until time.Time // when the phase has lasted too long; zero if it has no limit
 }
 
 type phase uint8
 
 const (
 	open      phase = iota // frames go both ways
-	waiting                // what the peer sends is read, but nothing is sent any more
-	owing                  // nothing is read any more; our close frame is to be sent
-	lingering              // the write side is closed, and what comes is discarded
-	over                   // the connection is to be closed
+	waiting                // our close frame is sent; the peer is still read
+	owing                  // the peer is no longer read; our close frame has to be sent
+	lingering              // the write side is closed, and what arrives is discarded
+	over                   // the connection has to be closed
 )
 
-// sent tells that our close frame has been written.
+// sent says that our close frame has been written.
 func (e *ending) sent(now time.Time) {
 	switch e.phase {
 	case open:
@@ -119,7 +119,8 @@ func (e *ending) sent(now time.Time) {
 	}
 }
 
-// heard tells that the peer's close frame has come, or that it broke the rules.
+// heard says that the peer's close frame has arrived, or that the peer broke the
+// rules.
 func (e *ending) heard(now time.Time) {
 	switch e.phase {
 	case open:
@@ -129,5 +130,5 @@ func (e *ending) heard(now time.Time) {
 	}
 }
 
-// end tells that nothing can be read or written any more.
+// end says that nothing more can be read or written.
 func (e *ending) end(time.Time) { e.phase, e.until = over, time.Time{} }

@@ -10,51 +10,51 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
-// Conn is one WebSocket: the protocol of this package driven over a net.Conn. Read
-// is called by one goroutine, a batch from Begin to End by one other; Ping, Close
-// and Abort by any.
+// Conn is one WebSocket: the protocol of this package over a net.Conn. One
+// goroutine calls Read, and one, possibly another, makes a batch from Begin to End.
+// Any may call Ping, Close and Abort.
 type Conn struct {
 	net     network
-	direct  direct     // to the socket itself; nil where there is none
-	loop    *loop.Conn // which it waits at; nil where a goroutine waits
-	handler Handler    // of Serve, at a loop
+	direct  direct     // reads and writes the socket itself; nil if that is not possible
+	loop    *loop.Conn // the event loop's Conn; nil if a goroutine waits for the socket
+	handler Handler    // what Serve was given, at a loop
 
-	subprotocol string // that was agreed upon; empty is none
+	subprotocol string // agreed upon in the handshake; empty for none
 
 	messageTimeout, writeTimeout time.Duration
 	alive, control               func()
 	peer                         atomic.Pointer[CloseError] // the peer's close frame
 
-	reading  lazy.Mutex // guards what follows; whoever reads has it: the reader, or a closer
+	reading  lazy.Mutex // guards what follows; held by whoever reads: the reader, or a closer
 	in       in
 	buf      *[]byte // nil if nothing is unread
-	from, to int32   // what of buf is unread
-	late     bool    // a message has had to be waited for twice: it has a deadline
-	readErr  error   // every Read from now on fails with it
+	from, to int32   // the unread part of buf
+	late     bool    // a message had to be waited for twice, and has a deadline
+	readErr  error   // every further Read fails with it
 	patience patience
 
 	writing  lazy.Mutex // guards what follows
 	out      out
 	now      bool        // the batch must not wait
-	owes     atomic.Bool // there are pings or pongs to be sent; for everybody
-	writeErr error       // after one, and after a close frame, nothing more is sent
+	owes     atomic.Bool // pings or pongs have to be sent; any goroutine may set it
+	writeErr error       // set by a failure or a close frame; nothing more is sent after it
 
 	mu     sync.Mutex // guards what follows; nothing waits while it is held
 	ending ending
 	pongs  []byte // to be sent: whole frames, in the order of their pings
-	ping   bool   // to be sent
-	slow   bool   // the peer did not take its pings and pongs: the connection was cut
+	ping   bool   // a ping has to be sent
+	slow   bool   // the peer did not take its pings and pongs, and was cut
 }
 
-// network is what is needed of a net.Conn.
+// network is what a Conn needs of a net.Conn.
 type network interface {
 	io.ReadWriteCloser
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
 }
 
-// Subprotocol returns what both ends have agreed upon, as the client spells it; empty
-// is none.
+// Subprotocol returns the subprotocol that both ends agreed upon, as the client
+// spells it, or "".
 func (c *Conn) Subprotocol() string { return c.subprotocol }
 
 func newConn(conn network, opts *Options, client bool) *Conn {
@@ -66,8 +66,8 @@ func newConn(conn network, opts *Options, client bool) *Conn {
 	}
 }
 
-// Ping asks the peer for a pong, which will be heard through Options.Alive. It
-// does not wait, neither for the pong nor for the ping to be sent.
+// Ping sends a ping. The pong will be reported through Options.Alive. Ping waits
+// neither for the pong nor for the ping to be sent.
 func (c *Conn) Ping() {
 	c.mu.Lock()
 	c.ping = true
@@ -76,16 +76,17 @@ func (c *Conn) Ping() {
 	c.sendControls()
 }
 
-// Close sends a close frame, after what has been written, and waits for the
-// peer's, each at most 5 s; after a mistake of the peer's nothing is waited for, and
-// a close frame of its is answered with its own code. Then it closes the connection,
-// and Read fails. It needs somebody in Read, or nobody, meanwhile.
+// Close sends a close frame after what has been written, and waits for the peer's,
+// at most 5 s each. It waits for nothing if the peer has broken the rules, and
+// answers a close frame of the peer with the peer's code. Then it closes the
+// connection, and Read fails. It may be called whether or not a goroutine is in
+// Read.
 func (c *Conn) Close(code int, reason string) {
 	if peer := c.peer.Load(); peer != nil {
 		code, reason = peer.Code, ""
 	}
 	if !c.sendClose(closePayload(code, reason)) {
-		c.Abort() // lets the reader go
+		c.Abort() // releases the reader
 	}
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -98,7 +99,7 @@ func (c *Conn) Abort() {
 	c.net.Close()
 }
 
-// step lets something happen to the closing handshake.
+// step tells the closing handshake what has happened.
 func (c *Conn) step(happen func(*ending, time.Time)) phase {
 	c.mu.Lock()
 	defer c.mu.Unlock()

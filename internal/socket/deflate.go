@@ -14,17 +14,17 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// RFC 7692: messages compressed each for itself. Nothing is carried over from one
-// to the next, so that an idle connection keeps no window.
+// RFC 7692: each message is compressed on its own. Nothing is carried over to the
+// next one, so an idle connection keeps no window.
 
-// CompressAt is the size in bytes from which a message is compressed.
+// CompressAt is the size in bytes from which messages are compressed.
 const CompressAt = 512
 
 // extension is the answer to an offer that is accepted.
 const extension = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
-// negotiate returns the Sec-WebSocket-Extensions header that accepts one of the
-// client's offers, the first that we can do, or an empty one.
+// negotiate returns the Sec-WebSocket-Extensions header that accepts the first of
+// the client's offers that we support, or "".
 func negotiate(offers []string) string {
 	for _, list := range offers {
 		for offer := range splitQuoted(list, ',') {
@@ -36,7 +36,7 @@ func negotiate(offers []string) string {
 	return ""
 }
 
-// acceptOffer is for one element of the list, section 7.1. Our window has 15 bits.
+// acceptOffer answers one element of the list, section 7.1. Our window has 15 bits.
 func acceptOffer(offer string) (answer string) {
 	seen := make(map[string]bool)
 	for param := range splitQuoted(offer, ';') {
@@ -80,7 +80,8 @@ func isWindow(bits string) bool {
 	return false
 }
 
-// splitQuoted splits a header's list, whose elements may have quoted strings.
+// splitQuoted splits the list in a header, whose elements may contain quoted
+// strings.
 func splitQuoted(s string, sep byte) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		begin, quoted := 0, false
@@ -100,8 +101,8 @@ func splitQuoted(s string, sep byte) func(yield func(string) bool) {
 	}
 }
 
-// A deflater has 1.2 MB, an inflater 45 KB. Of the first no more are in use than
-// there are processors, however many connections compress at once.
+// A deflater takes 1.2 MB, an inflater 45 KB. However many connections compress at
+// once, there are no more deflaters in use than processors.
 var (
 	deflaters = sync.Pool{New: func() any { return new(deflater) }}
 	deflating = make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -114,14 +115,14 @@ type deflater struct {
 }
 
 const (
-	keepDeflated = 64 << 10           // bytes of a buffer that goes back to the pool
-	flushed      = "\x00\x00\xff\xff" // what Flush ends with, and a message goes without
+	keepDeflated = 64 << 10           // the largest buffer, in bytes, that goes back to the pool
+	flushed      = "\x00\x00\xff\xff" // what Flush ends with; a message is sent without it
 )
 
-// deflate hands the compressed message to use, which may keep nothing of it. It
-// reports false, without that, where compressing saves nothing.
+// deflate passes the compressed message to use, which must not keep it. If
+// compressing saves nothing it reports false, without calling use.
 func deflate(prefix string, data []byte, use func([]byte)) bool {
-	deflating <- struct{}{} // for as long as others compute, not longer
+	deflating <- struct{}{} // held only while this goroutine computes
 	defer func() { <-deflating }()
 	d := deflaters.Get().(*deflater)
 	defer deflaters.Put(d)
@@ -144,8 +145,8 @@ func deflate(prefix string, data []byte, use func([]byte)) bool {
 	return true
 }
 
-// deflated returns the message compressed, once for all that share it, which is not
-// to be changed; nil if that saves nothing.
+// deflated returns the compressed message, or nil if compressing saves nothing. It
+// is compressed once for all connections that share it, and must not be changed.
 func deflated(s *adapter.Shared, prefix string, data []byte) []byte {
 	return s.Made(func() (small []byte) {
 		deflate(prefix, data, func(b []byte) { small = bytes.Clone(b) })
@@ -153,7 +154,7 @@ func deflated(s *adapter.Shared, prefix string, data []byte) []byte {
 	})
 }
 
-// packed is a compressed message, to which the end of a stream is added.
+// packed is a compressed message, followed by the end of a stream.
 type packed struct {
 	message []byte
 	tail    string
@@ -174,7 +175,7 @@ func (p *packed) Read(b []byte) (n int, err error) {
 	return 0, io.EOF
 }
 
-// ReadByte makes flate take no more than it needs.
+// ReadByte keeps flate from reading more than it needs.
 func (p *packed) ReadByte() (c byte, err error) {
 	switch {
 	case len(p.message) > 0:
@@ -189,17 +190,17 @@ func (p *packed) ReadByte() (c byte, err error) {
 
 var errTrailing = errors.New("bytes after the last block")
 
-// inflate returns the message, which may have up to limit bytes. It stops there,
-// however much more would come.
+// inflate returns the message, which may have up to limit bytes. It stops at the
+// limit, however much more would follow.
 func inflate(message []byte, limit int64) ([]byte, error) {
-	if len(message) == 0 { // of an encoder that had nothing to flush
+	if len(message) == 0 { // the encoder had nothing to flush
 		return nil, nil
 	}
 	src := &packed{message, flushed + "\x01\x00\x00\xff\xff"}
 	r := inflaters.Get().(io.Reader)
 	r.(flate.Resetter).Reset(src, nil)
 	defer func() {
-		r.(flate.Resetter).Reset(&packed{}, nil) // it keeps no message
+		r.(flate.Resetter).Reset(&packed{}, nil) // let the pool keep no message
 		inflaters.Put(r)
 	}()
 	limit = min(limit, math.MaxInt64-1)
@@ -207,7 +208,7 @@ func inflate(message []byte, limit int64) ([]byte, error) {
 	switch {
 	case err == nil && int64(len(out)) > limit:
 		return nil, fmt.Errorf("%w: inflated", ErrTooBig)
-	case err == nil && len(src.message) > 1: // one byte ends a last block that is marked so
+	case err == nil && len(src.message) > 1: // one byte may be left if the last block is marked as such
 		err = errTrailing
 	}
 	if err != nil {
@@ -216,7 +217,7 @@ func inflate(message []byte, limit int64) ([]byte, error) {
 	return out, nil
 }
 
-// readUpTo reads to the end, or one byte beyond the limit.
+// readUpTo reads to the end, or to one byte beyond the limit.
 func readUpTo(r io.Reader, guess int, limit int64) ([]byte, error) {
 	out := make([]byte, 0, min(int64(guess), limit)+1)
 	for {

@@ -14,11 +14,11 @@ import (
 	"github.com/coder/websocket"
 )
 
-// Dial connects to url. ctx bounds the handshake. The response is not nil where
-// the server answered with something else than an upgrade.
+// Dial connects to url. ctx bounds the handshake. The response is nil unless the
+// server answered with something other than an upgrade.
 //
-// coder/websocket makes the handshake and checks it; the connection that comes of
-// it is taken from under it.
+// coder/websocket makes the handshake and checks it; Dial then takes the connection
+// from under it.
 func Dial(ctx context.Context, url string, client *http.Client, header http.Header, opts Options) (*Conn, *http.Response, error) {
 	if client == nil {
 		client = http.DefaultClient
@@ -40,14 +40,14 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 		}
 		return nil, resp, err
 	}
-	ws.CloseNow() // it has the connection's place only
+	ws.CloseNow() // it only has a placeholder of the connection
 	c := newConn(d.network(), &opts, true)
 	c.subprotocol = ws.Subprotocol()
 	return c, nil, nil
 }
 
 func tenRedirects(_ *http.Request, via []*http.Request) error {
-	if len(via) >= 10 { // as net/http, whose check coder/websocket replaces
+	if len(via) >= 10 { // as in net/http, whose check coder/websocket replaces
 		return errors.New("stopped after 10 redirects")
 	}
 	return nil
@@ -56,7 +56,7 @@ func tenRedirects(_ *http.Request, via []*http.Request) error {
 // dialer is a RoundTripper that keeps the connection of an upgrade.
 type dialer struct {
 	next http.RoundTripper
-	raw  net.Conn // beneath the body; nil if next does not tell
+	raw  net.Conn // beneath the body; nil if next does not reveal it
 	body io.ReadWriteCloser
 }
 
@@ -75,15 +75,15 @@ func (d *dialer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// taken stands for a connection that has been taken away.
+// taken stands in for a connection that has been taken away.
 type taken struct{}
 
 func (taken) Read([]byte) (int, error)    { return 0, io.EOF }
 func (taken) Write(p []byte) (int, error) { return len(p), nil }
 func (taken) Close() error                { return nil }
 
-// network returns the connection with deadlines. The body may have bytes that
-// came with the response, so it is it that is read.
+// network returns the connection, with deadlines. It reads from the body, which may
+// hold bytes that came with the response.
 func (d *dialer) network() network {
 	if d.raw != nil {
 		return dialed{d.body, d.raw}
@@ -101,11 +101,11 @@ type dialed struct {
 	deadlines
 }
 
-// timed is a stream of a RoundTripper that is not net/http's: what takes too long
-// closes it.
+// timed adds deadlines to the stream of a RoundTripper that is not net/http's:
+// whatever takes too long closes the stream.
 type timed struct {
 	io.ReadWriteCloser
-	read, write *time.Timer // each set by who has the mutex or token of its side
+	read, write *time.Timer // each is set by whoever holds the mutex or token of its side
 }
 
 func (t *timed) SetReadDeadline(until time.Time) error {

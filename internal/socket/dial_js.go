@@ -10,12 +10,13 @@ import (
 	"time"
 )
 
-// Dial connects to url with the WebSocket that the page or Node has, which takes
-// neither a client nor a header, and does not tell why it has failed.
+// Dial connects to url with the WebSocket of the page or of Node. That takes
+// neither a client nor a header, and does not say why connecting failed.
 //
-// That WebSocket has messages where a Conn wants a network. So a second Conn plays
-// the server at the other end of a pipe, and hands messages over between the two:
-// limits, deadlines and the closing handshake are those of everywhere else.
+// That WebSocket has messages where a Conn expects a network. So a second Conn
+// plays the server at the other end of a pipe, and messages are handed over between
+// the two: limits, deadlines and the closing handshake are the same as everywhere
+// else.
 func Dial(ctx context.Context, url string, client *http.Client, header http.Header, opts Options) (*Conn, *http.Response, error) {
 	if client != nil || len(header) > 0 {
 		return nil, nil, errors.New("a WebSocket of JavaScript takes neither an http.Client nor a header")
@@ -37,7 +38,7 @@ func Dial(ctx context.Context, url string, client *http.Client, header http.Head
 	serving := opts
 	serving.Alive, serving.Control = nothing, b.ping
 	b.conn = newConn(far, &serving, false)
-	opts.Alive, opts.Control = nothing, nothing // what comes over the pipe is no sign of the peer's life
+	opts.Alive, opts.Control = nothing, nothing // what comes over the pipe does not show that the peer is alive
 	go b.send()
 	go b.receive()
 	c := newConn(near, &opts, true)
@@ -69,7 +70,7 @@ type message struct {
 
 const closeNormal, closeNone, closeAbnormal = 1000, 1005, 1006
 
-// open makes the WebSocket. Its events never wait.
+// open makes the WebSocket. Its events never block.
 func (b *bridge) open(url string, subprotocols []string) (err error) {
 	defer recoverJS(&err)
 	protocols := make([]any, len(subprotocols))
@@ -86,7 +87,7 @@ func (b *bridge) open(url string, subprotocols []string) (err error) {
 	}
 	on("open", func(js.Value) { close(b.opened) })
 	on("message", func(e js.Value) { b.push(e.Get("data")) })
-	on("error", func(js.Value) {}) // a close follows
+	on("error", func(js.Value) {}) // a close event follows
 	on("close", func(e js.Value) {
 		b.mu.Lock()
 		b.code, b.reason = e.Get("code").Int(), e.Get("reason").String()
@@ -99,7 +100,7 @@ func (b *bridge) open(url string, subprotocols []string) (err error) {
 	return nil
 }
 
-// recoverJS makes an error of an exception.
+// recoverJS turns an exception into an error.
 func recoverJS(err *error) {
 	switch v := recover().(type) {
 	case nil:
@@ -110,8 +111,8 @@ func recoverJS(err *error) {
 	}
 }
 
-// push queues a message, and closes where too much waits: a browser goes on reading
-// whatever we do.
+// push queues a message. If too much is queued it closes the WebSocket, because
+// nothing stops a browser from reading on.
 func (b *bridge) push(data js.Value) {
 	m := message{text: data.Type() == js.TypeString}
 	if m.text {
@@ -149,7 +150,7 @@ func (b *bridge) take() (m message, ok bool) {
 	return m, true
 }
 
-// receive hands over what comes, and at last how the WebSocket was closed.
+// receive hands over what arrives, and at the end how the WebSocket was closed.
 func (b *bridge) receive() {
 	for over := false; !over; {
 		select {
@@ -160,7 +161,7 @@ func (b *bridge) receive() {
 		for m, ok := b.take(); ok; m, ok = b.take() {
 			b.alive()
 			b.conn.Begin()
-			b.conn.Write("", m.data, m.text) // it fails when our side has closed, which send sees
+			b.conn.Write("", m.data, m.text) // if our side has closed this fails, which send sees
 			b.conn.End()
 		}
 	}
@@ -177,15 +178,15 @@ func (b *bridge) receive() {
 	}
 }
 
-// maxBuffered is how many bytes the WebSocket may hold that the network has not taken,
-// and patience how long until that is looked at again: no event tells.
+// maxBuffered is how many bytes the WebSocket may hold that the network has not
+// taken. patience is how long until that is checked again: no event reports it.
 const (
 	maxBuffered = 64 << 10
 	patience    = 10 * time.Millisecond
 )
 
-// send hands over what goes out, as fast as the network takes it. If that is too slow
-// the Conn's WriteTimeout ends it.
+// send hands over what goes out, as fast as the network takes it. If that is too
+// slow the Conn's WriteTimeout ends the connection.
 func (b *bridge) send() {
 	for {
 		data, text, err := b.conn.Read()
@@ -209,7 +210,7 @@ func (b *bridge) send() {
 }
 
 func (b *bridge) write(data []byte, text bool) {
-	var failed error // it is not open any more, and the event will tell
+	var failed error // it is no longer open, and an event will say so
 	defer recoverJS(&failed)
 	if text {
 		b.ws.Call("send", string(data))
@@ -220,8 +221,8 @@ func (b *bridge) write(data []byte, text bool) {
 	b.ws.Call("send", bytes)
 }
 
-// ping is called for control frames of ours. JavaScript cannot send a ping, so the
-// protocol's own is sent, whose answer is the sign of life.
+// ping is called for control frames of ours. JavaScript cannot send a ping, so ping
+// sends that of the plain protocol, whose answer shows that the peer is alive.
 func (b *bridge) ping() { b.write([]byte(`{"ping":1}`), true) }
 
 // close closes the WebSocket, with 1000 for a code that JavaScript may not send.
@@ -229,7 +230,7 @@ func (b *bridge) close(code int, reason string) {
 	if code != closeNormal && (code < 3000 || code > 4999) {
 		code, reason = closeNormal, ""
 	}
-	var failed error // it is closed already
+	var failed error // it is already closed
 	defer recoverJS(&failed)
 	b.ws.Call("close", code, reason)
 }

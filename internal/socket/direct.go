@@ -4,8 +4,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
-// direct does what a net.Conn cannot: it waits for bytes without a buffer that they
-// would go to, and writes without waiting.
+// direct does what a net.Conn cannot: it waits for bytes without holding a buffer
+// for them, and writes without waiting.
 type direct interface {
 	// read waits for bytes, and returns them in a buffer from the pool.
 	read() (buf *[]byte, n int, err error)
@@ -26,7 +26,7 @@ func (l looped) read() (buf *[]byte, n int, err error) {
 	}
 }
 
-// try is read, but returns loop.ErrWait where it would have to wait.
+// try is read, but returns loop.ErrWait instead of waiting.
 func (l looped) try() (buf *[]byte, n int, err error) {
 	buf = readBuffers.Get().(*[]byte)
 	if n, err = l.TryRead(*buf); err != nil {

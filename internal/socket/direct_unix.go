@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// directOf returns nil if conn is something else than a
-// plain socket. A type that embeds one may have a Read and a Write of its own.
+// directOf returns nil unless conn is a plain socket: a type that embeds one may
+// have a Read and a Write of its own.
 func directOf(conn network) direct {
 	var raw syscall.RawConn
 	switch conn := conn.(type) {
@@ -29,8 +29,8 @@ func directOf(conn network) direct {
 // polled is a socket in Go's poller.
 type polled struct{ syscall.RawConn }
 
-// directOp is one such read or write. Its functions are kept with it, as each
-// would be allocated otherwise.
+// directOp is a read or write in progress. It keeps its functions, because each
+// call would otherwise allocate one.
 type directOp struct {
 	buf         *[]byte // of a read
 	p           []byte  // of a write
@@ -62,7 +62,7 @@ func (p polled) read() (buf *[]byte, n int, err error) {
 	return buf, n, err
 }
 
-// tryRead reports false where it has to wait.
+// tryRead reports false if it has to wait.
 func (op *directOp) tryRead(fd uintptr) bool {
 	op.buf = readBuffers.Get().(*[]byte)
 	op.n, op.err = retry(func() (int, error) { return syscall.Read(int(fd), *op.buf) })
@@ -93,7 +93,7 @@ func (op *directOp) tryWrite(fd uintptr) bool {
 	return true
 }
 
-// retry makes a system call again that a signal has interrupted.
+// retry repeats a system call that a signal has interrupted.
 func retry(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()

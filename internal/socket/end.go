@@ -7,7 +7,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// EndOf says how a connection ends whose Read has failed.
+// EndOf returns how a connection ended, given the error of its Read.
 func EndOf(err error) adapter.End {
 	if code, reason, ok := CloseStatus(err); ok {
 		return adapter.End{Code: code, Reason: reason, Cause: adapter.CausePeer}
@@ -27,9 +27,9 @@ func EndOf(err error) adapter.End {
 	return adapter.End{Code: 1006, Cause: adapter.CausePeer, Err: err}
 }
 
-// Push sends the batch that add adds, with what EndNow has left of another one
-// before it, without waiting. What the network does not take at once is left to a
-// goroutine, which calls done: then the batch is pending.
+// Push sends the batch that add makes, after what EndNow has left of the batch
+// before. It does not wait: if the network does not take all of it at once the
+// batch is pending, and a goroutine sends the rest and then calls done.
 func (c *Conn) Push(add func() error, done func(error)) (pending bool, err error) {
 	if c.BeginNow() {
 		add()

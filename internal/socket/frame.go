@@ -2,7 +2,7 @@ package socket
 
 import "encoding/binary"
 
-// RFC 6455 section 5.2: how a frame begins.
+// RFC 6455 section 5.2: the header of a frame.
 const (
 	opContinuation = 0
 	opText         = 1
@@ -16,24 +16,24 @@ const (
 	reserved   = 0x30
 	masked     = 0x80 // in the second byte
 
-	maxControl = 125 // bytes of a control frame's payload
+	maxControl = 125 // bytes in the payload of a control frame
 	maxHeader  = 14  // bytes
 )
 
-// header is the beginning of a frame.
+// header is the header of a frame.
 type header struct {
-	first   byte // FIN, three bits of extensions, and the opcode
+	first   byte // FIN, three bits for extensions, and the opcode
 	masked  bool
 	mask    [4]byte
 	size    uint8  // of the header, in bytes
-	payload uint64 // bytes
+	payload uint64 // in bytes
 }
 
 func (h header) opcode() byte    { return h.first & 0x0f }
 func (h header) isFinal() bool   { return h.first&final != 0 }
 func (h header) isControl() bool { return h.first&0x08 != 0 }
 
-// parseHeader reports false if there are too few bytes.
+// parseHeader reports false if p is too short.
 func parseHeader(p []byte) (h header, ok bool) {
 	if len(p) < 2 {
 		return h, false
@@ -77,8 +77,8 @@ func appendHeader(b []byte, first byte, size int) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 127), uint64(size))
 }
 
-// mask stores src in dst, by turns XORed with the four bytes of key, of which the
-// one at pos comes first. dst and src may be the same.
+// mask stores src in dst, XORed with the four bytes of key in turn, starting with
+// the one at pos. dst and src may be the same.
 func mask(dst, src []byte, key [4]byte, pos uint64) {
 	turned := [4]byte{key[pos&3], key[(pos+1)&3], key[(pos+2)&3], key[(pos+3)&3]}
 	wide := uint64(binary.LittleEndian.Uint32(turned[:]))

@@ -13,10 +13,10 @@ import (
 	"github.com/coder/websocket"
 )
 
-// RFC 6455 section 4.2: a server's side of the handshake.
+// RFC 6455 section 4.2: the server's side of the handshake.
 
-// Accept upgrades a request. On an error it has answered the request. It checks no
-// origin.
+// Accept upgrades a request. If it returns an error it has answered the request. It
+// does not check the origin.
 func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error) {
 	if !acceptable(r) {
 		return nil, refuse(w, r)
@@ -25,7 +25,7 @@ func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error)
 		refuse(w, r)
 		return nil, fmt.Errorf("%T hides Hijack, which a WebSocket needs: leave it out in front of this handler, or give it Unwrap", bare)
 	}
-	if r.ContentLength != 0 { // or it would be read as frames
+	if r.ContentLength != 0 { // the body would be read as frames
 		http.Error(w, "a WebSocket handshake has no body", http.StatusBadRequest)
 		return nil, errors.New("handshake with a body")
 	}
@@ -33,8 +33,9 @@ func Accept(w http.ResponseWriter, r *http.Request, opts Options) (*Conn, error)
 }
 
 // canHijack reports whether the server's own ResponseWriter, beneath all wrappers
-// that offer Unwrap, can give its connection away, and returns what is there.
-// Wrappers such as gin's have a Hijack in any case, which panics if theirs cannot.
+// that offer Unwrap, can give its connection away, and returns that ResponseWriter.
+// Wrappers such as gin's always have a Hijack method, which panics if the one
+// beneath has none.
 func canHijack(w http.ResponseWriter) (bare http.ResponseWriter, ok bool) {
 	for {
 		wrapper, wraps := w.(interface{ Unwrap() http.ResponseWriter })
@@ -46,8 +47,8 @@ func canHijack(w http.ResponseWriter) (bare http.ResponseWriter, ok bool) {
 	}
 }
 
-// acceptable reports whether a request asks for a WebSocket as RFC 6455 4.2.1
-// wants it.
+// acceptable reports whether a request asks for a WebSocket as RFC 6455 section
+// 4.2.1 requires.
 func acceptable(r *http.Request) bool {
 	keys := r.Header["Sec-Websocket-Key"]
 	if len(keys) != 1 {
@@ -59,7 +60,7 @@ func acceptable(r *http.Request) bool {
 		offers(r, "Connection", "Upgrade") && offers(r, "Upgrade", "websocket")
 }
 
-// offers reports whether a header's list has the token.
+// offers reports whether the list in a header has the token.
 func offers(r *http.Request, header, token string) bool {
 	for _, list := range r.Header[header] {
 		for item := range strings.SplitSeq(list, ",") {
@@ -71,7 +72,8 @@ func offers(r *http.Request, header, token string) bool {
 	return false
 }
 
-// subprotocol chooses the first of ours that the client offers, as it spells it.
+// subprotocol returns the first of ours that the client offers, as the client
+// spells it.
 func subprotocol(r *http.Request, ours []string) string {
 	for _, name := range ours {
 		for _, list := range r.Header["Sec-Websocket-Protocol"] {
@@ -85,11 +87,10 @@ func subprotocol(r *http.Request, ours []string) string {
 	return ""
 }
 
-// upgrade takes the connection from the server, which it finds through any number
-// of wrappers that offer Unwrap, and writes the 101 by itself: wrappers that
-// compress keep a header back until there is a body. What the server has read
-// may be the first bytes of a client that did not wait for the 101; they come
-// first.
+// upgrade takes the connection from the server, which it finds beneath any number
+// of wrappers that offer Unwrap, and writes the 101 itself: wrappers that compress
+// hold a header back until there is a body. What the server has already read are
+// the first bytes of a client that did not wait for the 101; they come first.
 func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, error) {
 	conn, brw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -119,12 +120,12 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		}
 	}
 	head.WriteString("\r\n")
-	if others := w.Header(); len(others) > 0 { // of middleware
+	if others := w.Header(); len(others) > 0 { // set by middleware
 		others.WriteSubset(head, ours)
 	}
 	head.WriteString("\r\n")
 	conn.SetWriteDeadline(time.Now().Add(opts.WriteTimeout))
-	conn.Write(head.Bytes()) // if the client has gone, Read will tell
+	conn.Write(head.Bytes()) // if the client has gone, Read returns an error
 	conn.SetWriteDeadline(time.Time{})
 	if opts.EventLoops || alwaysLoop {
 		c.moveToLoop(conn)

@@ -8,25 +8,24 @@ import (
 )
 
 // in is the receiving half of an endpoint, without I/O: next is given the bytes
-// that have arrived and says what they mean. It keeps the bytes of the message
-// that is under way, and none between messages. RFC 6455 sections 5.4 to 5.6 and
-// 8.1.
+// that have arrived and returns what they mean. It keeps the bytes of an incomplete
+// message, and none between messages. RFC 6455 sections 5.4 to 5.6 and 8.1.
 type in struct {
 	client  bool  // the peer is a server, whose frames have no mask
 	deflate bool  // messages may be compressed
-	max     int64 // bytes of a message
+	max     int64 // bytes in a message
 
-	head  [maxHeader]byte // the beginning of a header that is not complete
-	heads uint8           // how many bytes of it there are
+	head  [maxHeader]byte // the beginning of an incomplete header
+	heads uint8           // how many bytes of it have arrived
 
-	inFrame bool // a header has come, but not all of its payload
+	inFrame bool // a header has arrived, but not all of its payload
 	frame   header
-	left    uint64 // bytes of its payload that are to come
+	left    uint64 // bytes of the payload that are still missing
 
-	message byte   // how the message under way began: bits and opcode; 0 if there is none
+	message byte   // the bits and opcode that the current message began with; 0 between messages
 	data    []byte // of the message
-	checked int    // bytes of data that are known to be UTF-8
-	control []byte // the payload of a control frame, which may come in between
+	checked int    // how many bytes of data are known to be UTF-8
+	control []byte // the payload of a control frame, which may arrive within a message
 
 	failed error // nothing is parsed after it
 }
@@ -34,29 +33,29 @@ type in struct {
 // event is what arriving bytes mean.
 type event struct {
 	kind eventKind
-	text bool   // of gotMessage
-	code int    // of gotClose; 1005 if there is none
-	data []byte // a message, or a ping's payload, or a close frame's reason: the receiver's to keep
-	err  error  // of gotFailure: wraps ErrTooBig, ErrProtocol or ErrUTF8
+	text bool   // for gotMessage
+	code int    // for gotClose; 1005 if there is none
+	data []byte // a message, the payload of a ping or the reason of a close frame: the receiver may keep it
+	err  error  // for gotFailure: wraps ErrTooBig, ErrProtocol or ErrUTF8
 }
 
 type eventKind uint8
 
 const (
-	gotNothing  eventKind = iota // all bytes are used up, more are needed
+	gotNothing  eventKind = iota // all bytes have been used, more are needed
 	gotMessage                   // whole
-	gotFragment                  // a frame after which its message goes on
+	gotFragment                  // a frame that is not the last of its message
 	gotPing
 	gotPong
 	gotClose
-	gotFailure // the peer broke the rules, or a limit
+	gotFailure // the peer broke the rules, or exceeded a limit
 )
 
 // begun reports whether part of a frame, or of a message, has arrived.
 func (r *in) begun() bool { return r.heads > 0 || r.inFrame || r.message != 0 }
 
-// next uses up the first n bytes of p, all of them where they mean nothing yet, and
-// stores in ev, which is zero before, what they mean. p is not kept.
+// next uses the first n bytes of p, and stores in ev, which must be zero, what they
+// mean. It uses all of p if that does not mean anything yet. It does not keep p.
 func (r *in) next(p []byte, ev *event) (n int) {
 	for r.failed == nil {
 		if !r.inFrame {
@@ -80,7 +79,7 @@ func (r *in) next(p []byte, ev *event) (n int) {
 	return len(p)
 }
 
-// header takes a frame's header, or what there is of it, off p.
+// header takes a frame's header, or the part that has arrived, off p.
 func (r *in) header(p []byte) (n int, ok bool) {
 	if r.heads == 0 {
 		if r.frame, ok = parseHeader(p); ok {
@@ -102,7 +101,7 @@ func (r *in) fail(kind error, detail string) {
 	r.data, r.control = nil, nil
 }
 
-// beginFrame looks at a header that is complete.
+// beginFrame interprets a complete header.
 func (r *in) beginFrame() {
 	h := &r.frame
 	r.inFrame, r.left = true, h.payload
@@ -168,8 +167,9 @@ func (r *in) payload(p []byte) (n int) {
 	return len(p)
 }
 
-// room returns where the next bytes of a long payload belong, for who can have
-// them put there; nil where that would save nothing. placed tells how many came.
+// room returns where the next bytes of a long payload belong, so that they can be
+// read into place; nil if that would save nothing. Call placed with the number of
+// bytes read.
 func (r *in) room() []byte {
 	if !r.inFrame || r.frame.isControl() || r.left < readSize {
 		return nil
@@ -188,14 +188,14 @@ func (r *in) placed(n int, ev *event) {
 
 // grow makes room for n bytes of the frame. Memory grows with what has arrived,
 // whatever length was announced: a short frame gets its own size at once, a long
-// one twice what is there.
+// one twice what has arrived.
 func (r *in) grow(n int) {
 	if cap(r.data)-len(r.data) >= n {
 		return
 	}
 	more := int(min(r.left, uint64(max(n, readSize, len(r.data)))))
 	if !r.frame.isFinal() {
-		more = max(more, len(r.data)) // there may be many such frames
+		more = max(more, len(r.data)) // many such frames may follow
 	}
 	r.data = append(make([]byte, 0, len(r.data)+more), r.data...)
 }
@@ -253,7 +253,7 @@ func (r *in) dataArrived(ev *event) {
 			r.fail(ErrUTF8, "in a text message")
 		}
 	} else if spare := cap(data) - len(data); spare > 64+len(data)/8 {
-		data = bytes.Clone(data) // of the right size: it may wait for long
+		data = bytes.Clone(data) // of the right size: the message may wait for long
 	}
 	if data == nil {
 		data = []byte{}
@@ -261,8 +261,8 @@ func (r *in) dataArrived(ev *event) {
 	ev.kind, ev.text, ev.data = gotMessage, text, data
 }
 
-// isText checks the bytes that have not been looked at. Where the message is not
-// whole its last character need not be.
+// isText checks the bytes that have not been checked yet. Unless the message is
+// whole, its last character may be incomplete.
 func (r *in) isText(whole bool) bool {
 	p := r.data[r.checked:]
 	if !whole {
@@ -272,7 +272,8 @@ func (r *in) isText(whole bool) bool {
 	return utf8.Valid(p)
 }
 
-// partialRune returns how many bytes at p's end are the beginning of a character.
+// partialRune returns how many bytes at the end of p are the beginning of a
+// character.
 func partialRune(p []byte) int {
 	for n := 1; n <= min(len(p), utf8.UTFMax-1); n++ {
 		if tail := p[len(p)-n:]; utf8.RuneStart(tail[0]) {
@@ -285,8 +286,8 @@ func partialRune(p []byte) int {
 	return 0
 }
 
-// limit is the size in bytes that a message may have as it arrives. Compressed,
-// what has no redundancy is a little longer.
+// limit returns how many bytes a message may have as it arrives. Data without
+// redundancy gets a little longer when it is compressed.
 func (r *in) limit() int64 {
 	if r.message&compressed == 0 || r.max > math.MaxInt64/2 {
 		return r.max

@@ -2,6 +2,6 @@
 
 package socket
 
-// alwaysLoop lets all sockets that can wait at event loops. It is for tests, with the
-// tag eventloops.
+// alwaysLoop makes all sockets wait at event loops that can. The tag eventloops
+// sets it for tests.
 const alwaysLoop = false

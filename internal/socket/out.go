@@ -7,16 +7,16 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// batchBuffers are shared: a connection that sends nothing has none.
+// batchBuffers are shared: a connection that sends nothing holds none.
 var batchBuffers = sync.Pool{New: func() any { b := make([]byte, 0, batchSize); return &b }}
 
-// out is the sending half of an endpoint, without I/O: frames are added to a
-// batch, which whoever has the connection writes.
+// out is the sending half of an endpoint, without I/O: frames are added to a batch,
+// which the owner of the connection writes.
 type out struct {
-	client  bool    // frames have a mask
+	client  bool    // frames are masked
 	deflate bool    // messages may be compressed
 	batch   *[]byte // whole frames, or what is left of them; nil if there is none
-	sent    int     // bytes of the batch that have been written
+	sent    int     // how many bytes of the batch have been written
 }
 
 // start makes sure that there is a batch. It may hold what is left of the one
@@ -30,7 +30,7 @@ func (o *out) start() {
 // rest returns what has not been written.
 func (o *out) rest() []byte { return (*o.batch)[o.sent:] }
 
-// wrote tells that n bytes of it have been.
+// wrote says that n bytes of the batch have been written.
 func (o *out) wrote(n int) {
 	if o.sent += n; o.sent == len(*o.batch) {
 		*o.batch, o.sent = (*o.batch)[:0], 0
@@ -38,8 +38,8 @@ func (o *out) wrote(n int) {
 }
 
 // message adds a message of prefix and data, of which s may hold a compressed copy.
-// Where the batch has become long, bytes may not be copied but returned: they have
-// to be written after the batch.
+// If the batch has become long, bytes may be returned in place of being copied:
+// they have to be written after the batch.
 func (o *out) message(opcode byte, prefix string, data []byte, s *adapter.Shared, mayReturn bool) (more []byte) {
 	switch {
 	case !o.deflate || len(prefix)+len(data) < CompressAt:
@@ -73,7 +73,7 @@ func (o *out) frame(first byte, prefix string, data []byte, mayReturn bool) (mor
 	return data
 }
 
-// appendKey makes the header at the end of b, of a frame with so many bytes, one
+// appendKey turns the header at the end of b, of a frame with size bytes, into one
 // with a mask.
 func appendKey(b []byte, size int) (_ []byte, key [4]byte) {
 	rand.Read(key[:])

@@ -11,31 +11,34 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
-// readBuffers are shared: a connection that waits for bytes has none.
+// readBuffers are shared: a connection that waits for bytes holds none.
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, readSize); return &b }}
 
 var errNoClose = errors.New("socket: no close frame in time")
 
-// Read returns the next message, which is the caller's to keep. Its error is a
-// *CloseError after a close frame, which Close answers; one of this package's where
-// the peer is at fault, after which Close tells it so; os.ErrDeadlineExceeded
-// if the peer does not take its pongs; io.EOF or another of the network's. A message
-// that the network's end cuts off is never returned.
+// Read returns the next message, which the caller may keep. Its error is
+//   - a *CloseError after a close frame, which Close answers;
+//   - an error of this package if the peer is at fault, and Close then tells the
+//     peer so;
+//   - os.ErrDeadlineExceeded if the peer does not take its pongs;
+//   - io.EOF or another error of the network.
+//
+// A message that is cut off by the end of the network is never returned.
 func (c *Conn) Read() (data []byte, text bool, err error) { return c.next(waits) }
 
-// patience says what a reader does where there is no message.
+// patience says what a reader does if there is no message.
 type patience uint8
 
 const (
-	waits  patience = iota // for one
-	tries                  // reads, but returns loop.ErrWait where it would have to wait
-	parses                 // what has been read, and returns loop.ErrWait where it would have to read
+	waits  patience = iota // waits for one
+	tries                  // reads, but returns loop.ErrWait instead of waiting
+	parses                 // parses what has been read, and returns loop.ErrWait instead of reading
 )
 
 func (c *Conn) next(how patience) (data []byte, text bool, err error) {
 	if how != parses {
 		c.reading.Lock()
-	} else if !c.reading.TryLock() { // a closer reads on, which may take it seconds
+	} else if !c.reading.TryLock() { // a closer is reading, which may take seconds
 		return nil, false, loop.ErrWait
 	}
 	defer c.reading.Unlock()
@@ -63,7 +66,7 @@ func (c *Conn) next(how patience) (data []byte, text bool, err error) {
 	return nil, false, c.readErr
 }
 
-// heard ends reading: with the peer's close frame, or after what it did wrong.
+// heard ends reading, after the peer's close frame or a mistake of the peer.
 func (c *Conn) heard(ev *event) {
 	c.readErr = ev.err
 	if ev.kind == gotClose {
@@ -85,14 +88,14 @@ func (c *Conn) event(ev *event) error {
 		}
 		c.take(c.in.next((*c.buf)[c.from:c.to], ev))
 	}
-	if c.late && !c.in.begun() { // no message is under way any more
+	if c.late && !c.in.begun() { // no message is incomplete any more
 		c.late = false
 		c.setMessageDeadline(time.Time{})
 	}
 	return nil
 }
 
-// take passes n bytes, and gives an empty buffer back.
+// take skips n bytes, and gives an empty buffer back.
 func (c *Conn) take(n int) {
 	if c.from += int32(n); c.from == c.to {
 		if len(*c.buf) == readSize {
@@ -102,8 +105,8 @@ func (c *Conn) take(n int) {
 	}
 }
 
-// fill waits for more bytes: there are none that are unread. Much of a long
-// message goes where it belongs.
+// fill waits for more bytes; call it when none are unread. It reads most of a long
+// message directly into place.
 func (c *Conn) fill(ev *event) (err error) {
 	c.limit()
 	n := 0
@@ -131,7 +134,7 @@ func (c *Conn) fill(ev *event) (err error) {
 	}
 	if n > 0 {
 		c.alive()
-		return nil // what went wrong will go wrong again
+		return nil // the next read fails with the same error
 	}
 	return err
 }
@@ -143,8 +146,8 @@ func (c *Conn) readInto(room []byte) (n int, err error) {
 	return c.net.Read(room)
 }
 
-// limit gives a message MessageTimeout from the second time that bytes of it have
-// to be waited for: most arrive whole and cost no deadline.
+// limit gives a message MessageTimeout when its bytes have to be waited for a
+// second time. Most messages arrive whole and need no deadline.
 func (c *Conn) limit() {
 	if !c.late && c.in.begun() {
 		c.late = true
@@ -152,7 +155,8 @@ func (c *Conn) limit() {
 	}
 }
 
-// setMessageDeadline does nothing once the closing handshake has its own.
+// setMessageDeadline does nothing once the closing handshake has a deadline of its
+// own.
 func (c *Conn) setMessageDeadline(until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,12 +165,12 @@ func (c *Conn) setMessageDeadline(until time.Time) {
 	}
 }
 
-// networkFailed sorts the network's errors.
+// networkFailed classifies an error of the network.
 func (c *Conn) networkFailed(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	late := errors.Is(err, os.ErrDeadlineExceeded)
-	if late && c.ending.phase == open { // the peer's fault, and the network is fine
+	if late && c.ending.phase == open { // the peer is at fault, not the network
 		c.ending.heard(time.Now())
 		return ErrTimeout
 	}
@@ -182,8 +186,8 @@ func (c *Conn) networkFailed(err error) error {
 	return err
 }
 
-// finish does the rest of the closing handshake, and closes the connection. The
-// caller has the reading token.
+// finish completes the closing handshake, and closes the connection. The caller
+// must hold the reading token.
 func (c *Conn) finish() {
 	c.patience = waits
 	for c.phase() == waiting {
@@ -208,15 +212,15 @@ func (c *Conn) finish() {
 	}
 }
 
-// linger closes the write side and discards what comes, so that what has been sent
-// arrives: a connection that is closed with bytes unread is reset.
+// linger closes the write side and discards what arrives, so that what has been
+// sent reaches the peer: closing a connection with unread bytes resets it.
 func (c *Conn) linger() {
 	half, ok := c.net.(interface{ CloseWrite() error })
 	_, clean := c.readErr.(*CloseError)
 	switch {
 	case ok:
 		half.CloseWrite()
-	case clean && !c.in.client: // the peer waits for us
+	case clean && !c.in.client: // the peer waits for us to close
 		return
 	}
 	buf := readBuffers.Get().(*[]byte)

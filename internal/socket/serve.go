@@ -7,18 +7,20 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loop"
 )
 
-// Handler takes what Serve reads. Its methods are called by one goroutine at a time.
+// Handler takes what Serve reads. Its methods are called by one goroutine at a
+// time.
 type Handler interface {
-	// Message takes a message. After Pause none is read until Wait has returned.
+	// Message takes a message. If it returns Pause no other is read until Wait has
+	// returned.
 	Message(data []byte, text bool) (adapter.Flow, adapter.Turn)
 	Wait()
 
-	// End takes the error of Read. It is called last, and may wait.
+	// End takes the error of Read. It is called last, and may block.
 	End(err error)
 }
 
 // Serve reads for h until the connection has ended. At an event loop it returns at
-// once: goroutines read while there is something to be read.
+// once, and goroutines read whenever there is something to read.
 func (c *Conn) Serve(h Handler) {
 	if c.loop == nil {
 		c.serve(h)
@@ -30,15 +32,15 @@ func (c *Conn) Serve(h Handler) {
 	}
 }
 
-// moveToLoop takes the socket out of Go's poller, if it can be.
+// moveToLoop moves the socket from Go's poller to a loop, if possible.
 func (c *Conn) moveToLoop(conn net.Conn) {
 	if l, ok := loop.Take(conn, c.pump); ok {
 		c.net, c.direct, c.loop = l, looped{l}, l
 	}
 }
 
-// mayHaveRead reports whether there may be something to be handled already, of which
-// the loop would not tell: it came with the handshake, or behind what Read has returned.
+// mayHaveRead reports whether bytes may already have been read that the loop does
+// not know of: those that came with the handshake, or after what Read has returned.
 func (c *Conn) mayHaveRead() bool {
 	if !c.reading.TryLock() {
 		return true
@@ -47,7 +49,7 @@ func (c *Conn) mayHaveRead() bool {
 	return c.buf != nil || c.readErr != nil
 }
 
-// serve is the reader where there is no loop.
+// serve reads in a goroutine, where there is no loop.
 func (c *Conn) serve(h Handler) {
 	for {
 		data, text, err := c.Read()
@@ -65,9 +67,9 @@ func (c *Conn) serve(h Handler) {
 	}
 }
 
-// pump reads what has arrived. When that is all, it gives reading up to the loop, which
-// calls it again, and has handled what came. If there is more to be read somebody else
-// handles it.
+// pump reads what has arrived. When all of it has been read, pump hands reading
+// back to the loop, which calls it again, and then handles the messages. If there
+// is more to read, another goroutine handles them.
 func (c *Conn) pump() {
 	turns := turns{}
 	how := tries
@@ -100,8 +102,8 @@ func (c *Conn) pump() {
 	}
 }
 
-// turns are what a reader has to handle: mostly one, since what comes behind it waits
-// in its lane.
+// turns are the turns that a reader has to work off: mostly one, since what follows
+// it waits in its lane.
 type turns struct{ first adapter.Turn }
 
 func (t *turns) add(turn adapter.Turn) {
@@ -109,12 +111,12 @@ func (t *turns) add(turn adapter.Turn) {
 	case turn == nil:
 	case t.first == nil:
 		t.first = turn
-	default: // of another namespace
+	default: // another namespace's turn
 		go turn.Work()
 	}
 }
 
-// leave lets somebody else handle them.
+// leave lets another goroutine work the turns off.
 func (t *turns) leave() {
 	if t.first != nil {
 		go t.first.Work()
@@ -122,7 +124,7 @@ func (t *turns) leave() {
 	}
 }
 
-// work handles them.
+// work works the turns off.
 func (t *turns) work() {
 	if t.first != nil {
 		t.first.Work()

@@ -15,14 +15,14 @@ import (
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
-// handler is a socket.Handler that hands on what comes.
+// handler is a socket.Handler that passes on what it is given.
 type handler struct {
 	messages chan string
 	ended    chan error
-	flow     func(message string) adapter.Flow // nil is always Go
-	turn     func(message string) adapter.Turn // nil is none
+	flow     func(message string) adapter.Flow // nil means Go
+	turn     func(message string) adapter.Turn // nil means none
 	resume   chan struct{}                     // Wait waits for it
-	busy     sync.Mutex                        // one method at a time is called
+	busy     sync.Mutex                        // held during each method: they are called one at a time
 	t        testing.TB
 }
 
@@ -68,7 +68,7 @@ type turn func()
 
 func (f turn) Work() { f() }
 
-// looped returns a socket at an event loop, where there are any, and its client.
+// looped returns a socket, at an event loop where there are any, and its client.
 func looped(t *testing.T, opts socket.Options) (conn *socket.Conn, client net.Conn) {
 	t.Helper()
 	server, client := tcp(t)
@@ -84,7 +84,7 @@ func serve(t *testing.T, conn *socket.Conn) *handler {
 	return h
 }
 
-// TestServeEarly: what has come in one piece with the message before it, or with the
+// TestServeEarly: what arrives in one piece with the message before it, or with the
 // handshake, is handled at once.
 func TestServeEarly(t *testing.T) {
 	conn, client := looped(t, options())
@@ -101,7 +101,8 @@ func TestServeEarly(t *testing.T) {
 	require.ErrorIs(t, <-h.ended, net.ErrClosed)
 }
 
-// TestServeEnds: however a connection ends, before or after Serve, End is called once.
+// TestServeEnds: however a connection ends, before or after Serve, End is called
+// once.
 func TestServeEnds(t *testing.T) {
 	for name, end := range map[string]func(conn *socket.Conn, client net.Conn){
 		"abort":       func(conn *socket.Conn, client net.Conn) { conn.Abort() },
@@ -138,7 +139,8 @@ func TestServeEnds(t *testing.T) {
 	}
 }
 
-// TestServePause: while reading is paused nothing is read, and all of it after that.
+// TestServePause: while reading is paused nothing is read, and everything is
+// afterwards.
 func TestServePause(t *testing.T) {
 	conn, client := looped(t, options())
 	h := newHandler(t)
@@ -166,8 +168,8 @@ func TestServePause(t *testing.T) {
 	require.Error(t, <-h.ended)
 }
 
-// TestServeTurns: a turn that lasts keeps nobody from reading, or from the end; those
-// of other lanes run beside it.
+// TestServeTurns: a turn that takes long stops neither reading nor the end of the
+// connection, and turns of other lanes run beside it.
 func TestServeTurns(t *testing.T) {
 	conn, client := looped(t, options())
 	h := newHandler(t)
@@ -194,8 +196,8 @@ func TestServeTurns(t *testing.T) {
 	close(last)
 }
 
-// TestServeTurnWhileClosing: a message that was read before our side closes is handled
-// at once, however long the peer takes to say goodbye.
+// TestServeTurnWhileClosing: a message that was read before this side closes is
+// handled at once, however long the peer takes to say goodbye.
 func TestServeTurnWhileClosing(t *testing.T) {
 	for range 20 {
 		conn, client := looped(t, options())
@@ -207,9 +209,9 @@ func TestServeTurnWhileClosing(t *testing.T) {
 				conn.Close(1000, "bye")
 				close(closing)
 			}()
-			frame(t, client) // it was sent, and the peer says nothing
+			frame(t, client) // it has been sent, and the peer says nothing
 			for range 100 {
-				runtime.Gosched() // Close goes on to read
+				runtime.Gosched() // lets Close begin to read
 			}
 			return adapter.Go
 		}
@@ -227,7 +229,7 @@ func TestServeTurnWhileClosing(t *testing.T) {
 	}
 }
 
-// TestServeTrickle: a message that trickles has its time, at a loop, too.
+// TestServeTrickle: a message that trickles in has its time limit, also at a loop.
 func TestServeTrickle(t *testing.T) {
 	opts := options()
 	opts.MessageTimeout = 50 * time.Millisecond
@@ -242,7 +244,7 @@ func TestServeTrickle(t *testing.T) {
 	require.EqualValues(t, 8, opcode)
 }
 
-// TestServeSizes: messages of all sizes, cut anywhere, come in order.
+// TestServeSizes: messages of all sizes, cut anywhere, arrive in order.
 func TestServeSizes(t *testing.T) {
 	conn, client := looped(t, options())
 	h := serve(t, conn)

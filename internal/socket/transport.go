@@ -7,16 +7,17 @@ import (
 	"github.com/wsrouter/wsrouter/internal/lazy"
 )
 
-// Transport is a WebSocket as an [adapter.Transport], whose frames are messages.
+// Transport is a WebSocket as an [adapter.Transport]. Each frame of the adapter is
+// a message.
 type Transport struct {
 	adapter.Gate
-	Conn *Conn // set before it is used
+	Conn *Conn // must be set before the transport is used
 
-	link atomic.Pointer[adapter.Link] // which a Shutdown may close before it is told
-	over lazy.Latch                   // Close or Abort is done
+	link atomic.Pointer[adapter.Link] // set by Attach; a Shutdown may close the link before that
+	over lazy.Latch                   // closed when Close or Abort is done
 }
 
-// Options returns those of a Conn that is to be the transport's.
+// Options returns the options of the Conn that the transport will use.
 func (t *Transport) Options(limits *adapter.Limits) Options {
 	return Options{
 		MaxMessage:     int64(limits.MaxMessage),
@@ -27,11 +28,11 @@ func (t *Transport) Options(limits *adapter.Limits) Options {
 	}
 }
 
-// Attach tells the transport its link, before anything is read.
+// Attach sets the transport's link. Call it before anything is read.
 func (t *Transport) Attach(l adapter.Link) { t.link.Store(&l) }
 
-// alive and control are called by the socket: in a closing handshake also when
-// there was no link for it.
+// alive and control are called by the socket, in a closing handshake even if the
+// transport has no link.
 func (t *Transport) alive() {
 	if l := t.link.Load(); l != nil {
 		(*l).Alive()
@@ -44,7 +45,7 @@ func (t *Transport) control() {
 	}
 }
 
-// Read returns the next message, or how the connection ends.
+// Read returns the next message, or how the connection ended.
 func (t *Transport) Read() (data []byte, text bool, end *adapter.End) {
 	data, text, err := t.Conn.Read()
 	if err != nil {

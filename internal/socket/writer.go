@@ -16,9 +16,9 @@ func (c *Conn) Begin() {
 	c.begin(false)
 }
 
-// BeginNow starts a batch that EndNow will send as far as the network takes it at
-// once. It reports false, and starts none, where it cannot be known what that is:
-// over TLS, on the client's side, or as somebody else is writing.
+// BeginNow starts a batch of which EndNow will send what the network takes at once.
+// It starts none and reports false if that cannot be known: over TLS, on the
+// client's side, or while another goroutine writes.
 func (c *Conn) BeginNow() bool {
 	if c.direct == nil || !c.writing.TryLock() {
 		return false
@@ -27,7 +27,7 @@ func (c *Conn) BeginNow() bool {
 	return true
 }
 
-// begin puts what is owed before the messages.
+// begin puts pings and pongs that are owed before the messages.
 func (c *Conn) begin(now bool) {
 	c.now = now
 	c.out.start()
@@ -45,13 +45,13 @@ func (c *Conn) begin(now bool) {
 	c.owes.Store(false)
 }
 
-// Write adds a message to the batch: prefix and data.
+// Write adds a message, which is prefix and data, to the batch.
 func (c *Conn) Write(prefix string, data []byte, text bool) error {
 	return c.WriteShared(prefix, data, text, nil)
 }
 
-// WriteShared is Write for a message that other connections are sent, too, with the
-// same s.
+// WriteShared is Write for a message that is also sent to other connections, with
+// the same s.
 func (c *Conn) WriteShared(prefix string, data []byte, text bool, s *adapter.Shared) error {
 	opcode := byte(opBinary)
 	if text {
@@ -71,8 +71,8 @@ func (c *Conn) End() error {
 	return err
 }
 
-// EndNow does not wait. It reports whether the batch was sent; if not, the rest
-// goes with the next batch, which may be empty.
+// EndNow sends the batch without waiting. It reports whether all of it was sent; if
+// not, the rest goes with the next batch, which may be empty.
 func (c *Conn) EndNow() (all bool, err error) {
 	err = c.writeDirect()
 	all = err == nil && len(c.out.rest()) == 0
@@ -80,7 +80,8 @@ func (c *Conn) EndNow() (all bool, err error) {
 	return all, err
 }
 
-// letGo ends what begin began. What has been owed since then is sent.
+// letGo ends what begin began, and sends pings and pongs that have become due
+// since.
 func (c *Conn) letGo(free bool) {
 	if free {
 		c.out.free()
@@ -107,8 +108,8 @@ func (c *Conn) pong(payload []byte) {
 }
 
 // sendControls sends pings and pongs that are owed. It does not wait: whoever
-// writes at the moment will send them, and what the network does not take at once
-// is left to a goroutine.
+// writes at the moment will send them, and a goroutine sends what the network does
+// not take at once.
 func (c *Conn) sendControls() {
 	if !c.writing.TryLock() {
 		return

@@ -29,7 +29,7 @@ var homes = map[string][]string{
 	"internal/rooms.Registry": {"select.go"},                                    // reading is apart from changing
 	"internal/rooms.index":    {"select.go"},                                    // likewise
 	"payload.Value":           {"json.go"},                                      // how it is written as part of JSON
-	"internal/socket.Conn":    {"end.go", "reader.go", "writer.go", "serve.go"}, // a half each, and the end of both; who reads
+	"internal/socket.Conn":    {"end.go", "reader.go", "writer.go", "serve.go"}, // reading and writing, the end of both, and who reads
 	"payload.marks":           {"value.go"},                                     // what they stand for
 	"socketio.handler":        {"polling.go", "session.go", "websocket.go"},     // the entry points for net/http
 	"socketio.packet":         {"format.go"},                                    // encoding is apart from parsing
