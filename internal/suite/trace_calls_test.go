@@ -36,3 +36,29 @@ func TestCallsWithArgumentsThatPanic(t *testing.T) {
 		require.NoError(t, client.Call(t.Context(), "events", "hi", nil))
 	})
 }
+
+// TestMultiTraceOfCallsThatFail: a CallStart that panics does not take from the others
+// the context in which their CallEnds find what they have begun.
+func TestMultiTraceOfCallsThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told notes
+		fails := &wsrouter.Trace{CallStart: func(context.Context, *wsrouter.Conn, string) context.Context { panic("oops") }}
+		begins := &wsrouter.Trace{
+			CallStart: func(ctx context.Context, _ *wsrouter.Conn, _ string) context.Context {
+				return context.WithValue(ctx, ctxKey{}, "begun")
+			},
+			CallEnd: func(ctx context.Context, _ *wsrouter.Conn, _ string, _ time.Duration, _ error) {
+				told.add("end %v", ctx.Value(ctxKey{}))
+			},
+		}
+		for _, traces := range [][]*wsrouter.Trace{{fails, begins}, {begins, fails}, {fails, begins, fails}} {
+			log := &lines{}
+			dialed := wsrouter.New(&wsrouter.Options{Logger: log.logger(), Trace: wsrouter.MultiTrace(traces...)})
+			client := wsroutertest.Connect(t, newRouter(), &wsrouter.DialOptions{Router: dialed})
+			require.NoError(t, client.Call(t.Context(), "events", "hi", nil))
+			require.Equal(t, []string{"end begun"}, told.take())
+			require.Len(t, log.with("Trace panicked"), 1)
+			require.Contains(t, log.with("Trace panicked")[0], "oops")
+		}
+	})
+}
