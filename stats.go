@@ -86,8 +86,8 @@ func (r *Router) Stats() Stats {
 	}
 	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {
 		all, out := l.bytes.Held()
-		s.Inbox += all - out
-		s.Outbox += out - l.out.State().InHand
+		s.Inbox += max(all-out, 0) // they were not read at one moment
+		s.Outbox += max(out-l.out.State().InHand, 0)
 	}
 	now := time.Now()
 	for _, c := range r.app.sessions.Conns() {
