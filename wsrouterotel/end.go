@@ -17,10 +17,10 @@ type end struct {
 	span    trace.Span
 	at      time.Time
 	status  bool   // its outcome is an answer
-	outcome string // as of Context.Outcome
+	outcome string // what Context.Outcome says, bounded
 	failed  bool   // for which somebody is to blame here
-	why     string
-	items   int64 // of a stream; noItems if it is none
+	why     string // by reason
+	items   int64  // of a stream; noItems if it is none
 }
 
 const (
@@ -41,9 +41,18 @@ func (e *end) apply() {
 	}
 	e.span.SetAttributes(attrs...)
 	if e.failed {
-		e.span.SetStatus(codes.Error, strings.ToValidUTF8(e.why[:min(len(e.why), maxWhy)], ""))
+		e.span.SetStatus(codes.Error, e.why)
 	}
 	e.span.End(trace.WithTimestamp(e.at))
+}
+
+// reason is what a span says of an error. It may wait, so it keeps no more than that.
+func reason(err error) string {
+	why := err.Error()
+	if len(why) > maxWhy {
+		why = strings.Clone(why[:maxWhy])
+	}
+	return strings.ToValidUTF8(why, "")
 }
 
 func orOK(outcome string) string {
