@@ -85,8 +85,9 @@ type Telemetry struct {
 	handled, called methods
 	metrics         *metrics // nil counts nothing
 	ends            ends
-	starting        atomic.Int64 // tracers that have been called, and have not returned
-	lost            atomic.Int64 // spans that are not made, or do not end
+	starting        atomic.Int64             // tracers that have been called, and have not returned
+	lost            atomic.Int64             // spans that are not made, or do not end
+	teller          atomic.Pointer[observer] // tells of the lost, which are all routers'; nil as long as nobody has
 	panicked        sync.Once
 }
 
