@@ -85,6 +85,9 @@ func (r *Router) Stats() Stats {
 		s.Rooms += rooms
 	}
 	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {
+		if l.next.Load() != nil { // counted with that by which its client has come back
+			continue
+		}
 		all, out := l.bytes.Held()
 		s.Inbox += max(all-out, 0) // they were not read at one moment
 		s.Outbox += max(out-l.out.State().InHand, 0)
