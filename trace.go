@@ -60,13 +60,15 @@ type Trace struct {
 	CallEnd   func(ctx context.Context, c *Conn, event string, took time.Duration, err error)
 
 	// FrameIn and FrameOut see what is sent and received, for debugging: bodies
-	// and auth are in there. They must not change it, nor keep it. The request is
-	// the one that the client came with.
+	// and auth are in there. They must not change it, nor keep it, and a FrameOut that
+	// sends something is told of that, too. The request is the one that the client
+	// came with.
 	FrameIn  func(req *http.Request, data []byte)
 	FrameOut func(req *http.Request, data []byte)
 
 	// Drop is called when n frames were not sent: volatile ones to a full
-	// outbox, or what a connection had queued when it was cut.
+	// outbox, or what a connection had queued when it was cut. It must send nothing
+	// volatile: that may be dropped, too, and so on without an end.
 	Drop func(req *http.Request, n int)
 }
 
