@@ -25,11 +25,13 @@ import "github.com/wsrouter/wsrouter/internal/lazy"
 //  9. After Abort what is pending fails, and the transport ends.
 //  10. However it ends, Link.End is called, once, after all that was received. Its
 //     End says by whom: CausePeer with the code that the peer gave, or with 1006
-//     where the network ended; CauseProtocol for a mistake of the peer's, for which
-//     Link.Close may have been called before.
+//     where the network ended; CauseProtocol for a mistake of the peer's, and
+//     CauseTimeout for 13, for which Link.Close may have been called before.
 //  11. A message larger than Limits.MaxMessage is not received: it ends the
 //     transport with 1009. Nor is one whose end has not come.
 //  12. When the channel of Link.End is closed no goroutine stays.
+//  13. A message whose end has not come Limits.MessageTimeout after its beginning
+//     ends the transport with 1008. Silence between messages does not.
 type Transport interface {
 	// Write sends the frames in order as far as the network takes them at once. If
 	// that is not all it returns pending, goes on by itself, and calls

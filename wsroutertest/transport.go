@@ -3,6 +3,7 @@ package wsroutertest
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,8 +58,9 @@ type TransportPeer struct {
 	// Garbage sends what no client may send.
 	Garbage func()
 
-	// Half sends the beginning of a message, and cuts the network.
-	Half func(data string)
+	// Half sends the beginning of a message, and cuts the network. Begin sends it, and
+	// then nothing.
+	Half, Begin func(data string)
 
 	// Slow lets the network give and take a byte at a time from now on.
 	Slow func()
@@ -129,7 +131,16 @@ type wire struct {
 	peer *TransportPeer
 	*fakeLink
 	s     *rig
-	parts chan TransportPart // closed at the end, once somebody reads
+	parts chan TransportPart    // closed at the end, once somebody reads
+	ended atomic.Pointer[error] // what Read has returned at the end
+}
+
+// told is what Read returned at the end, for a failure that may come of it.
+func (w *wire) told() string {
+	if err := w.ended.Load(); err != nil {
+		return fmt.Sprintf(" (Read had returned: %v)", *err)
+	}
+	return ""
 }
 
 // open connects a client.
@@ -159,6 +170,7 @@ func (w *wire) read() {
 		for {
 			p, err := w.peer.Read()
 			if err != nil {
+				w.ended.Store(&err)
 				return
 			}
 			w.parts <- p
@@ -172,7 +184,7 @@ func (w *wire) next(want string) TransportPart {
 	select {
 	case p, ok := <-w.parts:
 		if !ok {
-			w.s.Fatalf("the peer has read the end, want %s", short(want))
+			w.s.Fatalf("the peer has read the end, want %s%s", short(want), w.told())
 		}
 		return p
 	case <-time.After(patience()):
