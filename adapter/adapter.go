@@ -15,6 +15,31 @@
 // block are simpler for you, write a [BlockingTransport] and make a Transport of it
 // with [NewBlocking]. wsroutertest.TestTransport tests that a Transport keeps its
 // promises.
+//
+// Each client is served like this:
+//
+//	if refusal := host.Admit(req); refusal != nil { … }     // answer with it, or close the socket
+//	t := adapter.NewBlocking(transport)                     // or a Transport of your own
+//	link, err := host.NewLink(t, adapter.LinkOptions{Request: req})
+//	t.Attach(link)
+//	conn, err := link.Join(host.Lookup("/"), format, nil)
+//	for {
+//		m, line, err := read()                              // calls link.Alive when bytes arrive
+//		if link.Arrived(adapter.Frame{Text: line}) && conn.Receive(m) == adapter.Pause {
+//			t.Wait()
+//		}
+//	}                                                       // until the network ends
+//	socket.Close()
+//	<-link.End(end)                                         // all is over, and OnDisconnect has run
+//
+// If Join fails, call Link.Close, with the End of the [Refusal] if the error is one, and read
+// on until the network ends. If OnConnect refuses the client, the router sends
+// KindRefuse and closes the Link, unless that is Multiplexed. ServeLines is a whole adapter, in 150 lines, with its
+// tests: see example_transport_test.go of package wsroutertest.
+//
+// A message that can be read but is wrong, such as an event whose name is longer than
+// Limits.MaxName, need not end the link: the plain protocol answers it with an exception
+// by Link.Send. What cannot be read as a message does, with CauseProtocol.
 package adapter
 
 import (
@@ -41,7 +66,7 @@ type Host interface {
 	// nothing, unless its client closed it.
 	Refused(r *http.Request, reason string, err error)
 
-	// Limits returns the options that an adapter applies.
+	// Limits returns the options that an adapter needs.
 	Limits() Limits
 
 	// Lookup returns the namespace of that full name, nil if there is none.
@@ -53,20 +78,24 @@ type Host interface {
 	NewLink(Transport, LinkOptions) (Link, error)
 }
 
-// Limits are the options of a router that an adapter applies. Sizes are in bytes;
+// Limits are the options of a router that concern an adapter. Sizes are in bytes;
 // none is zero, and what is unlimited is very large.
 type Limits struct {
+	// The adapter applies these.
 	MaxMessage     int           // of one message with all that belongs to it
-	MaxName        int           // of names of events and rooms
-	PingInterval   time.Duration // silence before the peer is pinged
-	PongTimeout    time.Duration // silence after that before it is given up
+	MaxName        int           // of the name of an event that has come; the router checks those of rooms
 	WriteTimeout   time.Duration // for the peer to take a batch
 	MessageTimeout time.Duration // from a message's first byte to its last
-	ConnectTimeout time.Duration // until there is a Conn that is let in
+	ConnectTimeout time.Duration // until the client has asked for a Conn; the router's OnConnect has its own
 	Window         time.Duration // for which clients may be away, see Link.Recover; zero is not at all
 	EventLoops     bool          // sockets wait at event loops where they can
-	Origins        []string      // whose pages may connect, besides the same
-	CrossOrigin    bool          // pages of other origins may connect
+
+	// The router applies these, by Transport.Ping and Host.Admit. They are for protocols
+	// with heartbeats or headers of their own.
+	PingInterval time.Duration // silence before the peer is pinged
+	PongTimeout  time.Duration // silence after that before it is given up
+	Origins      []string      // whose pages may connect, besides the same
+	CrossOrigin  bool          // pages of other origins may connect
 }
 
 // Refusal is why a client is not let in, before there is a connection.
@@ -147,8 +176,9 @@ type Link interface {
 	// Alive tells that bytes have arrived from the peer.
 	Alive()
 
-	// Arrived tells that a frame is complete; the zero Frame is one without
-	// content, as a ping. It reports false when the link is closing, as it is
+	// Arrived tells that a frame is complete, before Receive gets what is in it: for a
+	// line that is Arrived(Frame{Text: line}). The zero Frame is one without content, as a
+	// ping. It reports false when the link is closing, as it is
 	// when the client exceeds Options.FrameRate: then the frame is to be ignored.
 	Arrived(f Frame) bool
 

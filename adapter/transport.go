@@ -74,7 +74,8 @@ type BlockingTransport interface {
 	Ping()
 
 	// Close tells the peer code and reason, and then ends the connection so that
-	// reading ends, too, in some seconds. It may come after Abort.
+	// reading ends, too, in some seconds. Its own writing is part of these: do not wait
+	// WriteTimeout for it. It may come after Abort.
 	Close(End)
 
 	// Abort cuts the connection.

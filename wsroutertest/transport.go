@@ -27,7 +27,8 @@ type TransportAdapter struct {
 	Parts bool
 
 	// Overhead is how many bytes a message of Send has that count towards
-	// MaxMessage, besides its data.
+	// MaxMessage, besides its data: 6 for the line ["e",1], if your adapter does not
+	// count the newline.
 	Overhead int
 
 	// TooBigStays is for protocols in which a message that is too big is refused,
@@ -36,7 +37,8 @@ type TransportAdapter struct {
 }
 
 // TransportPeer is the client's end of one connection, as bare as possible. Read is
-// called by one goroutine, the others by another. Where a function makes no sense
+// called by one goroutine, the others by another: as Read answers pings, writing needs a
+// lock, unless the network has one, as a net.Conn does. Where a function makes no sense
 // for the protocol it is nil, and what needs it is not tested.
 type TransportPeer struct {
 	// Send sends an event "e" whose only argument is data, which is JSON. It waits
@@ -67,7 +69,8 @@ type TransportPeer struct {
 }
 
 // TransportPart is Frame.Text or one of Frame.Attachments, as the peer has read it;
-// or, if Own is set, something of the adapter's own, such as a heartbeat. What the
+// or, if Own is set, something of the adapter's own, such as a heartbeat or a message that
+// says goodbye. What the
 // layer below has, as the control frames of a WebSocket, is none.
 type TransportPart struct {
 	Data   []byte
@@ -78,8 +81,36 @@ type TransportPart struct {
 // TestTransport holds an adapter to what [adapter.Transport] and its neighbors
 // promise. It has a Host of its own, so that it decides when to pause, and sees what
 // the adapter reports. Each case is a subtest with a connection of its own, and logs
-// the promise that it checks: -v shows them. Peers that are sent to send nothing but
-// frames of JSON.
+// the promise that it checks: -v shows them.
+//
+// The test writes frames of its own, each a JSON array, without using your Format. Read
+// returns each as it came. Make your adapter's own frames, such as pings, JSON objects, or
+// anything else by which Read can tell them apart.
+//
+//	func TestLines(t *testing.T) {
+//		wsroutertest.TestTransport(t, wsroutertest.TransportAdapter{
+//			Bubble:   true, // a net.Pipe is no network
+//			Overhead: len(`["e",]`),
+//			Serve: func(tb testing.TB, host adapter.Host) func() *wsroutertest.TransportPeer {
+//				return func() *wsroutertest.TransportPeer {
+//					client, server := net.Pipe()
+//					tb.Cleanup(func() { client.Close() })
+//					go serveLine(server, host)
+//					slow := &wsroutertest.SlowConn{Conn: client}
+//					return &wsroutertest.TransportPeer{
+//						Send:    func(data string) error { _, err := fmt.Fprintf(slow, "[\"e\",%s]\n", data); return err },
+//						Read:    func() (wsroutertest.TransportPart, error) { … },
+//						Cut:     func() { client.Close() },
+//						Goodbye: func() { fmt.Fprint(slow, "{\"close\":1000}\n") },
+//						Garbage: func() { fmt.Fprint(slow, "[what\n") },
+//						Slow:    slow.Slow,
+//					}
+//				}
+//			},
+//		})
+//	}
+//
+// All of it is in this package's example_transport_test.go.
 func TestTransport(t *testing.T, a TransportAdapter) {
 	for _, c := range transportCases() {
 		t.Run(c.name, func(t *testing.T) {
