@@ -37,7 +37,8 @@ type WSOptions struct {
 	// AuthFrame wants {"auth":…} as the first frame, within
 	// Options.ConnectTimeout; OnConnect runs after it and reads it with
 	// Conn.Auth. Browsers cannot set headers, and a token in a query ends up in
-	// logs.
+	// logs. Without AuthFrame nobody waits for that frame: OnConnect finds no payload,
+	// and the log says once that a client has sent one.
 	AuthFrame bool
 
 	// Detach makes ServeHTTP return once the client is connected, which about
@@ -78,7 +79,7 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts}.serve(w, req)
+	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts, strayAuth: r.app.hintAuthFrame}.serve(w, req)
 }
 
 // mount is where WebSockets come in. It sees the router as other adapters do.
@@ -87,6 +88,7 @@ type mount struct {
 	namespace adapter.Namespace
 	limits    *adapter.Limits
 	opts      *WSOptions
+	strayAuth func() // see plain.Session
 }
 
 func (m mount) serve(w http.ResponseWriter, req *http.Request) {
@@ -115,7 +117,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	t.Attach(link)
 	s := &plain.Session{
 		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: m.limits,
-		WantAuth: m.opts.AuthFrame, Resumable: resumable(sock),
+		WantAuth: m.opts.AuthFrame, Resumable: resumable(sock), StrayAuth: m.strayAuth,
 	}
 	in := &inbound{Transport: t, session: s, stop: s.Begin()}
 	if m.opts.Detach {
