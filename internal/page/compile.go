@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Compile builds a package that is on no disk: for the go command its files are in a
-// folder beside the test, so that the test's go.mod counts.
+// Compile builds a package that is not on disk. The go command sees its files in a
+// folder beside the test, so the test's go.mod applies.
 func Compile(tb testing.TB, files map[string]string, args ...string) {
 	tb.Helper()
 	temp := tb.TempDir()

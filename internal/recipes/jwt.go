@@ -7,7 +7,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-var userKey = wsrouter.NewKey[string]("user") // set by whoever authenticates
+var userKey = wsrouter.NewKey[string]("user") // set when the client authenticates
 
 // Claims are what a token says.
 type Claims struct {
