@@ -48,10 +48,10 @@ type DialOptions struct {
 	// that it does not.
 	Reconnect *Reconnect
 
-	// Auth returns the connect payload, which is sent as the first frame. It is called
-	// for each attempt. The server's mount must ask for the payload, see
-	// WSOptions.AuthFrame; otherwise the connection ends with code 1008. Connect's
-	// server always does.
+	// Auth returns the connect payload, which is sent as the first frame. It is
+	// called for each attempt. The server's mount must ask for the payload, see
+	// WSOptions.AuthFrame; otherwise the connection ends with code 1008. The server
+	// of Connect always asks for it.
 	Auth func(ctx context.Context) (any, error)
 }
 

@@ -405,7 +405,7 @@ func (c *Context) errorBody(err error) any {
 const (
 	OutcomeError    = "error"    // a *WsError without a code: the client's mistake
 	OutcomeGone     = "gone"     // the client has left, or its connection has been ended
-	OutcomeInternal = "internal" // our failure, of which the client is told nothing
+	OutcomeInternal = "internal" // our failure, which the client is not told about
 )
 
 // Outcome says what an error returned by this event's handler means to the client, for
