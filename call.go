@@ -128,12 +128,17 @@ func oneArg(in any) []any {
 }
 
 // ask is Call, but returns the answer.
-func (c *Conn) ask(ctx context.Context, event string, args []any) (*adapter.Message, error) {
+func (c *Conn) ask(ctx context.Context, event string, args []any) (m *adapter.Message, err error) {
 	traced := c.router.app.callStart(ctx, c, event)
-	m, err := c.exchange(traced.ctx, event, args)
-	traced.end(err)
+	err = errBroken // unless exchange returns
+	defer func() { traced.end(err) }()
+	m, err = c.exchange(traced.ctx, event, args)
 	return m, err
 }
+
+// errBroken is for [Trace.CallEnd]: an argument is user code, and may panic when it is
+// encoded.
+var errBroken = errors.New("wsrouter: encoding the request panicked")
 
 func (c *Conn) exchange(ctx context.Context, event string, args []any) (*adapter.Message, error) {
 	w, err := c.openCall(1)

@@ -48,10 +48,10 @@ type DialOptions struct {
 	// that it does not.
 	Reconnect *Reconnect
 
-	// Auth returns the connect payload, which is sent as the first frame. It is
-	// called for each attempt. The server's mount must ask for the payload, see
-	// WSOptions.AuthFrame; otherwise the connection ends with code 1008. The server
-	// of Connect always asks for it.
+	// Auth returns the connect payload, which is sent as the first frame. It is called
+	// for each attempt. The server's mount must ask for the payload, see
+	// WSOptions.AuthFrame; otherwise the connection ends with code 1008. The server of
+	// [Router.Connect] always does, so a test does not notice a mount without AuthFrame.
 	Auth func(ctx context.Context) (any, error)
 }
 

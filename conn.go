@@ -118,7 +118,7 @@ func (c *Conn) Context() context.Context {
 // Auth stores the connect payload in v, a pointer: Socket.IO's auth or, on the
 // plain protocol, the first frame if [WSOptions.AuthFrame] requires one. Without a
 // payload, and after the connection has ended, v is left unchanged. The error is a
-// *[WsError] as for [Context.Bind].
+// *[WsError] as for [Context.Bind]. [Options.Validate] runs on v.
 func (c *Conn) Auth(v any) error {
 	c.mu.Lock()
 	auth := c.auth

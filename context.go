@@ -113,6 +113,10 @@ func (c *Context) meta() json.RawMessage {
 //	func envelope(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 //		return func(c *wsrouter.Context) error {
 //			return next(c.WithReply(func(v any) (any, error) {
+//				if r, ok := v.(wsrouter.Response); ok {
+//					r.Data = map[string]any{"data": r.Data}
+//					return r, nil // it keeps its event
+//				}
 //				return map[string]any{"data": v}, nil
 //			}))
 //		}
@@ -213,7 +217,8 @@ func (c *Context) Field(path string, v any) error {
 // argument is left unchanged, and an argument without a pointer is ignored. The
 // plain protocol does not distinguish several arguments from one array: there two
 // or more pointers take the elements of an array, and data that is not an array is
-// an error. Errors are those of [Context.Bind].
+// an error. Errors are those of [Context.Bind]. [Options.Validate] runs on each
+// pointer that has an argument.
 func (c *Context) Args(ptrs ...any) error {
 	one := c.msg.Arity == adapter.ArityOne || c.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
 	if one && len(ptrs) > 0 {

@@ -166,6 +166,7 @@ func (e *WsError) Unwrap() error {
 }
 
 // Is reports whether target is the error that e was copied from, or another copy of it.
+// A received error is a copy of none on this side: compare its Code.
 func (e *WsError) Is(target error) bool {
 	t, ok := target.(*WsError)
 	return ok && t.first() == e.first()

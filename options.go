@@ -141,8 +141,10 @@ type Options struct {
 	// body.
 	ErrorCause bool
 
-	// Validate checks every value that Bind has stored; return a *WsError to tell the
-	// client. It may be called concurrently. Nil means no checks.
+	// Validate checks every value that Context.Bind, Handle, Field or Conn.Auth has
+	// stored, and each pointer of Args; it is always given a pointer. Return a *WsError
+	// to tell the client. Answers to our own calls are not checked. It may be called
+	// concurrently. Nil means no checks.
 	Validate func(v any) error
 
 	// Broker joins this process with others: the one of module redisbroker, or

@@ -2,6 +2,7 @@ package wsrouter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -16,7 +17,8 @@ import (
 //
 //	return c.Reply(wsrouter.Response{Event: "events", Data: 1})
 //
-// NestJS calls it WsResponse.
+// NestJS calls it WsResponse. It is always the whole reply or item: encoding a value that
+// contains a Response fails.
 type Response struct {
 	Event string
 	Data  any // encoded as JSON; nil means null
@@ -24,6 +26,13 @@ type Response struct {
 	// Meta is sent beside the data, see [WithMeta]. Reply returns an error if it
 	// takes more than 1,024 bytes as a JSON object.
 	Meta map[string]string
+}
+
+// MarshalJSON always returns an error. A Response inside another value would lose its
+// event name and show its fields to the client. Middleware that wraps replies does that
+// unless it looks for a Response, see [Context.WithReply].
+func (Response) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("a Response cannot be part of a value")
 }
 
 // Args are several values, like those of a Socket.IO ack. They may be used wherever one

@@ -85,9 +85,9 @@ func (r *Router) Stats() Stats {
 		s.Rooms += rooms
 	}
 	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {
-		all, out := l.bytes.Held()
-		s.Inbox += all - out
-		s.Outbox += out - l.out.State().InHand
+		all, out := l.bytes.Held() // these change one after another while we look
+		s.Inbox += max(all-out, 0)
+		s.Outbox += max(out-l.out.State().InHand, 0)
 	}
 	now := time.Now()
 	for _, c := range r.app.sessions.Conns() {

@@ -139,11 +139,37 @@ func bothStart(f, g callStartFunc) callStartFunc {
 	if f == nil || g == nil {
 		return either(f, g, f == nil)
 	}
-	return func(ctx context.Context, c *Conn, event string) (got context.Context) {
-		got = ctx
-		defer func() { got = orContext(g(got, c, event), got) }()
-		return orContext(f(ctx, c, event), ctx)
+	return func(ctx context.Context, c *Conn, event string) context.Context {
+		ctx, first := tryStart(f, ctx, c, event)
+		ctx, second := tryStart(g, ctx, c, event)
+		for _, panicked := range []any{first, second} {
+			if panicked != nil {
+				panic(startPanic{panicked, ctx})
+			}
+		}
+		return ctx
 	}
+}
+
+// startPanic is a panic of one of several CallStarts, with the context that the others
+// have made, which their CallEnds are to get.
+type startPanic struct {
+	value any
+	ctx   context.Context
+}
+
+// tryStart returns the context that the call goes on with, and what f panicked with.
+func tryStart(f callStartFunc, ctx context.Context, c *Conn, event string) (got context.Context, panicked any) {
+	defer func() {
+		if panicked = recover(); panicked == nil {
+			return
+		}
+		got = ctx
+		if p, ok := panicked.(startPanic); ok {
+			got, panicked = p.ctx, p.value
+		}
+	}()
+	return orContext(f(ctx, c, event), ctx), nil
 }
 
 func orContext(ctx, or context.Context) context.Context {
@@ -223,7 +249,10 @@ func (a *app) callStart(ctx context.Context, c *Conn, event string) tracedCall {
 		w.began = time.Now()
 	}
 	if t.CallStart != nil {
-		a.trace(func() { w.ctx = orContext(t.CallStart(ctx, c, event), ctx) })
+		var panicked any
+		if w.ctx, panicked = tryStart(t.CallStart, ctx, c, event); panicked != nil {
+			a.trace(func() { panic(panicked) })
+		}
 	}
 	return w
 }

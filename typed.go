@@ -131,11 +131,15 @@ type pull struct {
 	failed  error
 }
 
-func (c *Conn) pull(ctx context.Context, event string, in any) (*pull, error) {
+func (c *Conn) pull(ctx context.Context, event string, in any) (p *pull, err error) {
 	traced := c.router.app.callStart(ctx, c, event)
-	p, err := c.openPull(traced.ctx, event, in)
-	if err != nil {
-		traced.end(err)
+	err = errBroken // unless openPull returns
+	defer func() {
+		if err != nil {
+			traced.end(err)
+		}
+	}()
+	if p, err = c.openPull(traced.ctx, event, in); err != nil {
 		return nil, err
 	}
 	p.traced = traced
@@ -147,11 +151,17 @@ func (c *Conn) openPull(ctx context.Context, event string, in any) (*pull, error
 	if err != nil {
 		return nil, err
 	}
+	sent := false
+	defer func() {
+		if !sent {
+			w.close()
+		}
+	}()
 	m := &adapter.Message{Kind: adapter.KindEvent, Event: event, ID: w.id, Args: oneArg(in), Meta: metaOf(ctx), Credit: pullWindow}
 	if err := c.sendRequest(m); err != nil {
-		w.close()
 		return nil, err
 	}
+	sent = true
 	return &pull{conn: c, event: event, waiting: w}, nil
 }
 

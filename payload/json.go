@@ -75,14 +75,9 @@ func appendString(b []byte, s string) ([]byte, error) {
 
 // plainString reports whether encoding/json would just put quotes around s.
 func plainString(s string) bool {
-	ascii := true
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ' || c == '"' || c == '\\':
-			return false
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
+	end, ascii := scan.Plain([]byte(s), 0) // which copies nothing, since nobody changes it
+	if end < len(s) {
+		return false
 	}
 	return ascii || utf8.ValidString(s) && !strings.ContainsAny(s, "\u2028\u2029")
 }

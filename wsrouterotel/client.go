@@ -2,6 +2,7 @@ package wsrouterotel
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -77,8 +78,8 @@ func (t *Telemetry) callEnd(ctx context.Context, _ *wsrouter.Conn, _ string, _ t
 	if n := call.items.Load(); n > 0 {
 		e.items = n
 	}
-	if e.outcome = wsrouter.CallOutcome(err); err != nil {
-		e.failed, e.why = true, err.Error()
+	if e.outcome = bounded(wsrouter.CallOutcome(err)); err != nil {
+		e.failed, e.why = true, reason(err)
 	}
 	t.put(e)
 }
@@ -93,15 +94,24 @@ type Emitter interface {
 // the handler's span.
 func (t *Telemetry) Emit(ctx context.Context, to Emitter, event string, args ...any) error {
 	ctx, span := t.emitStart(ctx, to, event)
-	err := to.EmitContext(ctx, event, args...)
-	if span != nil {
-		e := end{span: span, at: time.Now(), items: noItems, outcome: wsrouter.CallOutcome(err), failed: err != nil}
-		if err != nil {
-			e.why = err.Error()
-		}
-		t.put(e)
+	if span == nil {
+		return to.EmitContext(ctx, event, args...)
 	}
+	err := errBroken // unless EmitContext returns
+	defer func() { t.emitEnd(span, err) }()
+	err = to.EmitContext(ctx, event, args...)
 	return err
+}
+
+// errBroken is what becomes of an event whose argument panics when it is encoded.
+var errBroken = errors.New("panic")
+
+func (t *Telemetry) emitEnd(span trace.Span, err error) {
+	e := end{span: span, at: time.Now(), items: noItems, outcome: wsrouter.CallOutcome(err), failed: err != nil}
+	if err != nil {
+		e.why = reason(err)
+	}
+	t.put(e)
 }
 
 func (t *Telemetry) emitStart(ctx context.Context, to Emitter, event string) (inner context.Context, span trace.Span) {

@@ -17,10 +17,10 @@ type end struct {
 	span    trace.Span
 	at      time.Time
 	status  bool   // its outcome goes into an attribute for the answer's status
-	outcome string // as Context.Outcome returns it
+	outcome string // what Context.Outcome says, bounded
 	failed  bool   // the failure is this side's fault
-	why     string
-	items   int64 // of a stream; noItems for anything else
+	why     string // by reason
+	items   int64  // of a stream; noItems for anything else
 }
 
 const (
@@ -41,9 +41,18 @@ func (e *end) apply() {
 	}
 	e.span.SetAttributes(attrs...)
 	if e.failed {
-		e.span.SetStatus(codes.Error, strings.ToValidUTF8(e.why[:min(len(e.why), maxWhy)], ""))
+		e.span.SetStatus(codes.Error, e.why)
 	}
 	e.span.End(trace.WithTimestamp(e.at))
+}
+
+// reason is what a span says of an error. It may wait, so it keeps no more than that.
+func reason(err error) string {
+	why := err.Error()
+	if len(why) > maxWhy {
+		why = strings.Clone(why[:maxWhy])
+	}
+	return strings.ToValidUTF8(why, "")
 }
 
 func orOK(outcome string) string {

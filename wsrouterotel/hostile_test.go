@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel"
@@ -77,6 +78,64 @@ func TestStrangers(t *testing.T) {
 		require.Len(t, names, 202)
 		require.Len(t, b.series(t, "rpc.client.call.duration"), 2*201)
 	})
+}
+
+// TestCodesOfStrangers: a code that is no text, or long, is in no span and no series: an
+// exporter loses all it has in hand by one that is not UTF-8, and whoever answers our
+// requests makes up codes as large as a message.
+func TestCodesOfStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend()
+		telemetry := b.telemetry(t, wsrouterotel.Options{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader))})
+		router, dialed := routerOf(telemetry, wsrouter.Options{}), routerOf(telemetry, wsrouter.Options{})
+		codes := []string{"E\xff", strings.Repeat("E", 257), "E_FINE"}
+		asked, answered := 0, 0
+		dialed.On("answer", func(*wsrouter.Context) error {
+			answered++
+			return wsrouter.NewError("no").WithCode(codes[answered-1])
+		})
+		router.On("ask", func(c *wsrouter.Context) error {
+			c.Conn().Call(c.Context(), "answer", nil, nil)
+			asked++
+			return wsrouter.NewError("no").WithCode(codes[asked-1])
+		})
+		client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{Router: dialed})
+		for range codes {
+			require.Error(t, client.Call(t.Context(), "ask", nil, nil))
+		}
+		require.Error(t, client.Call(t.Context(), "\xff", nil, nil))
+		synctest.Wait()
+		require.NoError(t, telemetry.Flush(t.Context()))
+		got := make(map[string]int)
+		for _, span := range b.exporter.GetSpans() {
+			require.True(t, utf8.ValidString(span.Name))
+			got[fmt.Sprint(attrs(span)["rpc.response.status_code"])]++
+		}
+		require.Equal(t, map[string]int{"_OTHER": 6, "E\ufffd": 2, "E_FINE": 4, "internal": 1}, got)
+		for _, metric := range []string{"rpc.server.call.duration", "rpc.client.call.duration"} {
+			for labels := range b.series(t, metric) {
+				require.True(t, utf8.ValidString(labels) && len(labels) < 300, labels)
+			}
+		}
+	})
+}
+
+type panicsInJSON struct{}
+
+func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("ouch") }
+
+// TestArgumentsThatPanic: the span of what cannot be encoded ends.
+func TestArgumentsThatPanic(t *testing.T) {
+	b := newBackend()
+	router := b.service(t, wsrouter.Options{})
+	client := wsroutertest.Connect(t, wsrouter.New(nil), &wsrouter.DialOptions{Router: router})
+	require.Panics(t, func() { b.services[0].Emit(t.Context(), client, "emit", panicsInJSON{}) })
+	require.Panics(t, func() { client.Call(t.Context(), "call", panicsInJSON{}, nil) })
+	spans := b.spans(t)
+	require.Len(t, spans, 2)
+	for _, span := range spans {
+		require.Equal(t, "internal", attrs(span)["error.type"])
+	}
 }
 
 // tracing is a TracerProvider that calls start and end before spans of an SDK start

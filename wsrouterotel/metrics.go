@@ -73,7 +73,7 @@ func (o *outcomes) of(outcome string) string {
 		return orOK("")
 	}
 	if _, ok := o.get(outcome); !ok {
-		if len(o.all()) >= o.most {
+		if bounded(outcome) == other || len(o.all()) >= o.most {
 			return other
 		}
 		o.put(outcome, struct{}{})

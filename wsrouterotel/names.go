@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -31,9 +32,19 @@ const (
 const other = "_OTHER"
 
 const (
+	maxName   = 256 // bytes of a name that others may have made up
 	maxCalled = 200 // names of requests of this side: an application may pass on names it was sent
 	unbounded = 1 << 30
 )
+
+// bounded returns a name as an attribute has it. An exporter may lose all that it has
+// in hand by one that is not UTF-8.
+func bounded(name string) string {
+	if len(name) > maxName || !utf8.ValidString(name) {
+		return other
+	}
+	return name
+}
 
 // method is what the spans and metrics of one event have in common.
 type method struct {
@@ -66,6 +77,9 @@ type methods struct {
 
 // of returns the method of an event; the event "" has no name of its own.
 func (m *methods) of(namespace, event string) *method {
+	if bounded(event) == other {
+		event = ""
+	}
 	key := methodKey{namespace, event}
 	if found, ok := m.get(key); ok {
 		return found

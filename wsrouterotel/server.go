@@ -126,8 +126,8 @@ func (t *Telemetry) ended(h *handling, err error, returned bool) {
 		e.outcome, e.failed, e.why = wsrouter.OutcomeInternal, true, "panic"
 		return
 	}
-	e.outcome = h.c.Outcome(err)
+	e.outcome = bounded(h.c.Outcome(err))
 	if e.failed = e.outcome == wsrouter.OutcomeInternal || e.outcome == wsrouter.CodeTimeout; e.failed {
-		e.why = err.Error()
+		e.why = reason(err)
 	}
 }

@@ -69,11 +69,13 @@ func (r *observed) series(t testing.TB, name string) map[string]float64 {
 				labels = append(labels, pair.GetName()+"="+pair.GetValue())
 			}
 			key := strings.Join(labels, " ")
-			got[key] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			if h := m.GetHistogram(); h != nil {
-				got[strings.TrimSpace(key+" count")] = float64(h.GetSampleCount())
-				got[strings.TrimSpace(key+" sum")] = h.GetSampleSum()
+			h := m.GetHistogram()
+			if h == nil {
+				got[key] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				continue
 			}
+			got[strings.TrimSpace(key+" count")] = float64(h.GetSampleCount())
+			got[strings.TrimSpace(key+" sum")] = h.GetSampleSum()
 		}
 	}
 	return got

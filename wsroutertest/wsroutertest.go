@@ -11,7 +11,15 @@
 //		})
 //	}
 //
-// [TestBroker] and [TestTransport] are for those who write a Broker or an adapter.
+// To test a namespace, connect to the child router, newRouter().Namespace("/chat"). What
+// the guard reads with Conn.Auth comes from the options, and so do headers:
+//
+//	client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{
+//		Auth: func(context.Context) (any, error) { return map[string]string{"token": "good"}, nil },
+//	})
+//
+// [TestBroker] and [TestTransport] are for those who write a Broker or an adapter. The
+// example ServeLines, in example_transport_test.go, is an adapter with its test.
 package wsroutertest
 
 import (

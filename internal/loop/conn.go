@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -25,30 +24,21 @@ type Conn struct {
 	id    id
 	ready func()
 
-	users atomic.Int64 // of fd, including the owner until Close; plus closedBit after that
-
 	mu     sync.Mutex // guards what follows
+	users  int        // system calls that use fd
 	in     side
 	out    side
-	parked bool
 	ended  bool // the peer has closed, or the socket failed: reading will find an end
 	closed bool
 }
 
 // side is one direction.
 type side struct {
-	news    bool          // trying again may succeed
-	wake    chan struct{} // closed when whoever waits should try again; nil if nobody waits
-	late    bool          // the deadline has passed
-	timer   *time.Timer   // nil before the first deadline
-	setting int           // counts deadlines, so that a timer that fires late is recognized
-}
-
-func (s *side) changed() {
-	if s.wake != nil {
-		close(s.wake)
-		s.wake = nil
-	}
+	news   bool          // trying again may succeed
+	wake   chan struct{} // closed when whoever waits should try again; nil if nobody waits
+	parked bool          // ready is to be called; the reading side only
+	late   bool          // the deadline has passed
+	timer  *time.Timer   // nil if there is no deadline
 }
 
 // happened is called by the loop. An end is only found by reading, even after a
@@ -59,27 +49,21 @@ func (c *Conn) happened(m mask) {
 	if m&(readable|ending) != 0 {
 		c.ended = c.ended || m&ending != 0
 		c.in.news = true
-		c.wakeReaderLocked()
+		c.wakeLocked(&c.in)
 	}
 	if m&(writable|ending) != 0 {
 		c.out.news = true
-		c.out.changed()
+		c.wakeLocked(&c.out)
 	}
 }
 
-// wakeReaderLocked wakes the goroutine that waits to read; if there is none, it
-// starts ready.
-func (c *Conn) wakeReaderLocked() {
-	if c.in.wake != nil {
-		c.in.changed()
-	} else {
-		c.unparkLocked()
-	}
-}
-
-func (c *Conn) unparkLocked() {
-	if c.parked {
-		c.parked = false
+// wakeLocked wakes who waits; if nobody does, and the side is parked, it starts ready.
+func (c *Conn) wakeLocked(s *side) {
+	if s.wake != nil {
+		close(s.wake)
+		s.wake = nil
+	} else if s.parked {
+		s.parked = false
 		c.set.workers.run(c.ready)
 	}
 }
@@ -89,51 +73,50 @@ func (c *Conn) unparkLocked() {
 func (c *Conn) Park() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.parked = !c.in.news && !c.in.late && !c.closed
-	return c.parked
+	c.in.parked = !c.in.news && !c.in.late && !c.closed
+	return c.in.parked
 }
-
-// closedBit is set in Conn.users by Close.
-const closedBit = 1 << 32
 
 // hold keeps the descriptor open until letGo. It reports false after Close.
 func (c *Conn) hold() bool {
-	for {
-		n := c.users.Load()
-		if n&closedBit != 0 {
-			return false
-		}
-		if c.users.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.holdLocked()
 }
 
-// letGo closes the descriptor if it was the last use of it after Close.
+func (c *Conn) holdLocked() bool {
+	if !c.closed {
+		c.users++
+	}
+	return !c.closed
+}
+
+// letGo closes the descriptor if that was the last use of it after Close.
 func (c *Conn) letGo() {
-	if c.users.Add(-1) == closedBit {
-		c.set.remove(c)
+	c.mu.Lock()
+	c.users--
+	last := c.closed && c.users == 0
+	c.mu.Unlock()
+	if last {
+		c.set.kernel.remove(c.fd)
+		c.set.drop(c)
 	}
 }
 
 // Close closes the socket as soon as no system call uses it, and makes those who
 // wait return. If the Conn is parked, ready is called. Close does not wait.
 func (c *Conn) Close() error {
-	if !c.hold() {
+	c.mu.Lock()
+	if !c.holdLocked() {
+		c.mu.Unlock()
 		return net.ErrClosed
 	}
-	c.mu.Lock()
-	first := !c.closed
 	c.closed = true
-	c.stopLocked(&c.in)
-	c.stopLocked(&c.out)
-	c.in.changed()
-	c.unparkLocked()
-	c.out.changed()
-	c.mu.Unlock()
-	if first {
-		c.users.Add(closedBit - 1) // the owner's use has ended
+	for _, s := range []*side{&c.in, &c.out, &c.in} { // where one waits another may be parked
+		s.stop()
+		c.wakeLocked(s)
 	}
+	c.mu.Unlock()
 	c.letGo()
 	return nil
 }
@@ -141,37 +124,35 @@ func (c *Conn) Close() error {
 // TryRead reads what has arrived, and returns [ErrWait] if nothing has. If it does
 // not fill p, there was no more.
 func (c *Conn) TryRead(p []byte) (n int, err error) {
-	ended, late := c.beginRead()
-	switch {
-	case late:
-		return 0, os.ErrDeadlineExceeded
-	case !c.hold():
-		return 0, net.ErrClosed
+	ended, err := c.beginRead()
+	if err != nil {
+		return 0, err
 	}
 	n, err = c.set.kernel.read(c.fd, p)
-	c.letGo()
-	switch {
-	case err != nil:
-		return 0, err
-	case n == 0 && len(p) > 0:
-		return 0, io.EOF
-	case n == len(p) || ended:
+	if err == nil && (n == len(p) || n > 0 && ended) {
 		c.more(ended)
 	}
-	return n, nil
+	c.letGo()
+	if err == nil && n == 0 && len(p) > 0 {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // beginRead is called before a read: what happens from now on is news. The kernel
 // reports an end only once, so it is kept until it has been read.
-func (c *Conn) beginRead() (ended, late bool) {
+func (c *Conn) beginRead() (ended bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.in.late {
-		return false, true // nothing is read, and what has happened stays news
+	switch {
+	case c.in.late:
+		return false, os.ErrDeadlineExceeded // and what has happened stays news
+	case !c.holdLocked():
+		return false, net.ErrClosed
 	}
 	ended = c.ended
 	c.ended, c.in.news = false, false
-	return ended, false
+	return ended, nil
 }
 
 func (c *Conn) more(ended bool) {
@@ -231,19 +212,17 @@ func (c *Conn) beginWrite() (late bool) {
 
 // wait waits for news, for the deadline, or for Close.
 func (c *Conn) wait(s *side) {
-	for {
-		c.mu.Lock()
-		if s.news || s.late || c.closed {
-			c.mu.Unlock()
-			return
-		}
-		if s.wake == nil {
-			s.wake = make(chan struct{})
-		}
-		wake := s.wake
+	c.mu.Lock()
+	if s.news || s.late || c.closed {
 		c.mu.Unlock()
-		<-wake
+		return
 	}
+	if s.wake == nil {
+		s.wake = make(chan struct{})
+	}
+	wake := s.wake
+	c.mu.Unlock()
+	<-wake
 }
 
 // SetReadDeadline is that of a net.Conn. When the deadline passes while the Conn is
@@ -256,41 +235,28 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.out
 func (c *Conn) setDeadline(s *side, t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopLocked(s)
+	s.stop()
 	s.late = false
 	if t.IsZero() || c.closed {
 		return nil
 	}
-	d := time.Until(t)
-	if d <= 0 {
-		c.lateLocked(s)
-		return nil
-	}
-	setting := s.setting
-	s.timer = time.AfterFunc(d, func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(t), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if setting == s.setting {
-			c.lateLocked(s)
+		if s.timer == timer { // or it fires late
+			s.late = true
+			c.wakeLocked(s)
 		}
 	})
+	s.timer = timer
 	return nil
 }
 
-func (c *Conn) stopLocked(s *side) {
-	s.setting++
+func (s *side) stop() {
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
-	}
-}
-
-func (c *Conn) lateLocked(s *side) {
-	s.late = true
-	if s == &c.in {
-		c.wakeReaderLocked()
-	} else {
-		s.changed()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 // epoll is an epoll set. Its descriptor waits in Go's poller, as that of a socket
 // would.
 type epoll struct {
+	fd     int // used before close only
 	file   *os.File
 	raw    syscall.RawConn
 	events [128]syscall.EpollEvent // for try
@@ -26,41 +27,29 @@ func openKernel() (kernel, error) {
 		return nil, err
 	}
 	syscall.SetNonblock(fd, true) // Go's poller would not take it otherwise
-	k := &epoll{file: os.NewFile(uintptr(fd), "epoll")}
-	err = k.file.SetDeadline(time.Time{}) // fails if Go's poller has not taken it
-	if err == nil {
-		k.raw, err = k.file.SyscallConn()
-	}
-	if err != nil {
+	k := &epoll{fd: fd, file: os.NewFile(uintptr(fd), "epoll")}
+	if err := k.file.SetDeadline(time.Time{}); err != nil { // Go's poller has not taken it
 		k.file.Close()
 		return nil, err
 	}
+	k.raw, _ = k.file.SyscallConn() // of a file that is open
 	k.again = k.try
 	return k, nil
 }
 
 func (k *epoll) close() { k.file.Close() }
 
-func (k *epoll) control(do func(fd int) error) (err error) {
-	if err2 := k.raw.Control(func(fd uintptr) { err = do(int(fd)) }); err2 != nil {
-		return err2
-	}
-	return err
-}
-
 func (k *epoll) add(fd int, id id) error {
-	return k.control(func(set int) error {
-		return syscall.EpollCtl(set, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{
-			Events: syscall.EPOLLIN | syscall.EPOLLPRI | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edges,
-			Fd:     int32(id.slot), Pad: int32(id.gen),
-		})
+	return syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{
+		Events: syscall.EPOLLIN | syscall.EPOLLPRI | syscall.EPOLLOUT | syscall.EPOLLRDHUP | edges,
+		Fd:     int32(id.slot), Pad: int32(id.gen),
 	})
 }
 
 // remove takes the socket out of the set before it closes it: a process that is
 // being forked may hold a copy of the descriptor for a moment.
 func (k *epoll) remove(fd int) {
-	k.control(func(set int) error { return syscall.EpollCtl(set, syscall.EPOLL_CTL_DEL, fd, nil) })
+	syscall.EpollCtl(k.fd, syscall.EPOLL_CTL_DEL, fd, nil)
 	closeDescriptor(fd)
 }
 
@@ -109,16 +98,15 @@ func (k *epoll) closeWrite(fd int) error {
 // retry repeats a system call that a signal has interrupted.
 func retry(name string, call func(int, []byte) (int, error), fd int, p []byte) (int, error) {
 	for {
-		n, err := call(fd, p)
-		switch err {
+		switch n, err := call(fd, p); err {
 		case nil:
 			return n, nil
-		case syscall.EINTR:
-			continue
 		case syscall.EAGAIN:
 			return 0, ErrWait
+		case syscall.EINTR:
+		default:
+			return 0, os.NewSyscallError(name, err)
 		}
-		return 0, os.NewSyscallError(name, err)
 	}
 }
 

@@ -21,7 +21,7 @@ var everything = sets{open: openKernel}
 type set struct {
 	all     *sets
 	kernel  kernel
-	workers workers
+	workers *workers
 
 	mu    sync.Mutex // guards what follows
 	slots []slot
@@ -70,9 +70,7 @@ func (a *sets) add(fd int, ready func()) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{fd: fd, set: s, ready: ready}
-	c.users.Store(1)
-	c.in.news, c.out.news = true, true
+	c := &Conn{fd: fd, set: s, ready: ready, in: side{news: true}, out: side{news: true}}
 	c.id = s.take(c)
 	if err := s.kernel.add(fd, c.id); err != nil {
 		s.drop(c)
@@ -92,7 +90,7 @@ func (a *sets) join() (*set, error) {
 		} else if err != nil {
 			break
 		}
-		s := &set{all: a, kernel: k}
+		s := &set{all: a, kernel: k, workers: newWorkers()}
 		a.list = append(a.list, s)
 		go s.run()
 	}
@@ -133,17 +131,10 @@ func (s *set) take(c *Conn) id {
 // drop frees the slot: events that are still reported for it reach nobody.
 func (s *set) drop(c *Conn) {
 	s.mu.Lock()
-	s.slots[c.id.slot].conn = nil
-	s.slots[c.id.slot].gen++
+	s.slots[c.id.slot] = slot{gen: c.id.gen + 1}
 	s.free = append(s.free, c.id.slot)
 	s.mu.Unlock()
 	s.all.leave()
-}
-
-// remove closes the descriptor of a connection that nobody uses any more.
-func (s *set) remove(c *Conn) {
-	s.kernel.remove(c.fd)
-	s.drop(c)
 }
 
 // run is the loop.

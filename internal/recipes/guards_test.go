@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +54,39 @@ func TestAuthenticate(t *testing.T) {
 		require.Equal(t, "token refused", stranger.ExpectClose(wsrouter.ClosePolicy).Reason)
 		late := wsroutertest.Connect(t, router, auth(map[string]string{"token": "late"}))
 		late.ExpectClose(wsrouter.ClosePolicy)
+	})
+}
+
+func TestStranger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		router.OnConnect(Authenticate(func(string) (Claims, error) { return Claims{}, errors.New("bad signature") }))
+		client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{
+			Auth: func(context.Context) (any, error) { return map[string]string{"token": "forged"}, nil },
+		})
+		client.ExpectClose(wsrouter.ClosePolicy)
+	})
+}
+
+// TestToken: the payload counts before the header.
+func TestToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newTokenRouter(func(token string) (Claims, error) {
+			return Claims{User: token, Expires: time.Now().Add(time.Hour)}, nil
+		})
+		options := auth(map[string]string{"token": "of auth"})
+		for _, want := range []string{"of auth", "of header", ""} {
+			client := wsroutertest.Connect(t, router, options)
+			client.Emit("whoami")
+			client.Expect("whoami", want)
+			switch want {
+			case "of auth":
+				options = &wsrouter.DialOptions{Header: http.Header{"Authorization": {"Bearer of header"}}}
+				options.Auth = func(context.Context) (any, error) { return struct{}{}, nil }
+			case "of header":
+				options = nil
+			}
+		}
 	})
 }
 

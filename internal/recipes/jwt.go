@@ -1,7 +1,9 @@
 package recipes
 
 import (
+	"cmp"
 	"context"
+	"strings"
 	"time"
 
 	"github.com/wsrouter/wsrouter"
@@ -15,14 +17,23 @@ type Claims struct {
 	Expires time.Time
 }
 
+// Token returns a client's token: of Socket.IO's auth or the first frame, or else of the
+// Authorization header.
+func Token(c *wsrouter.Conn) (string, error) {
+	var auth struct{ Token string }
+	err := c.Auth(&auth)
+	bearer, _ := strings.CutPrefix(c.Request().Header.Get("Authorization"), "Bearer ")
+	return cmp.Or(auth.Token, bearer), err
+}
+
 // Authenticate returns a guard that lets clients in for as long as their token is valid.
 func Authenticate(verify func(token string) (Claims, error)) func(*wsrouter.Conn) error {
 	return func(c *wsrouter.Conn) error {
-		var auth struct{ Token string }
-		if err := c.Auth(&auth); err != nil {
+		token, err := Token(c)
+		if err != nil {
 			return err
 		}
-		claims, err := verify(auth.Token)
+		claims, err := verify(token)
 		if err != nil {
 			return wsrouter.NewError("token refused").WithCause(err) // the client does not see the cause
 		}

@@ -14,11 +14,11 @@ var expiryKey = wsrouter.NewKey[*time.Timer]("expiry")
 // client is asked to come back with a new one.
 func Refresh(verify func(token string) (Claims, error)) func(*wsrouter.Conn) error {
 	return func(c *wsrouter.Conn) error {
-		var auth struct{ Token string }
-		if err := c.Auth(&auth); err != nil {
+		token, err := Token(c)
+		if err != nil {
 			return err
 		}
-		claims, err := verify(auth.Token)
+		claims, err := verify(token)
 		if err != nil {
 			return wsrouter.NewError("token refused").WithCause(err)
 		}

@@ -4,6 +4,7 @@ package scan
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 )
 
@@ -100,19 +101,50 @@ func String(data []byte, i int) int {
 	if i >= len(data) || data[i] != '"' {
 		return -1
 	}
-	for i++; i < len(data); i++ {
-		switch c := data[i]; {
-		case c == '"':
-			return i + 1
-		case c < ' ':
+	for {
+		if i, _ = Plain(data, i+1); i == len(data) {
 			return -1
-		case c == '\\':
+		}
+		switch data[i] {
+		case '"':
+			return i + 1
+		case '\\':
 			if i = escape(data, i+1); i < 0 {
 				return -1
 			}
+		default:
+			return -1
 		}
 	}
-	return -1
+}
+
+// Of eight bytes at once: a one in each, and the highest bit of each.
+const ones, high = 0x0101010101010101, 0x8080808080808080
+
+// Plain returns the index of the first byte from i on that means something in a string,
+// which are quotes, backslashes and control characters, or the length if there is none.
+// It reports whether all before it is ASCII.
+func Plain(data []byte, i int) (end int, ascii bool) {
+	var seen uint64
+	for ; i+8 <= len(data); i += 8 {
+		eight := binary.LittleEndian.Uint64(data[i:])
+		if special(eight) {
+			break
+		}
+		seen |= eight
+	}
+	for ; i < len(data) && data[i] >= ' ' && data[i] != '"' && data[i] != '\\'; i++ {
+		seen |= uint64(data[i])
+	}
+	return i, seen&high == 0
+}
+
+// special reports whether any of eight bytes means something in a string. In each term
+// a byte's highest bit is set if it does, and perhaps in those above it, from which the
+// subtraction borrows.
+func special(bytes uint64) bool {
+	quote, backslash := bytes^ones*'"', bytes^ones*'\\'
+	return ((bytes-ones*' ')&^bytes|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0
 }
 
 // escape returns the index of the last byte of the escape whose letter is at i.

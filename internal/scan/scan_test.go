@@ -58,3 +58,23 @@ func BenchmarkValue(b *testing.B) {
 		}
 	}
 }
+
+// TestPlain finds every byte at every place, which Plain looks at by eights.
+func TestPlain(t *testing.T) {
+	for size := range 20 {
+		for at := range size {
+			for c := range 256 {
+				data := []byte(strings.Repeat("~", size))
+				data[at] = byte(c)
+				wantEnd := size
+				if c < ' ' || c == '"' || c == '\\' {
+					wantEnd = at
+				}
+				end, ascii := scan.Plain(data, 0)
+				if end != wantEnd || ascii != (c < 0x80) {
+					t.Fatalf("%q: got %d, %v", data, end, ascii)
+				}
+			}
+		}
+	}
+}

@@ -30,6 +30,7 @@ var longer = map[string]string{
 func TestBounds(t *testing.T) {
 	tr := parse(t, "")
 	tr.files = append(tr.in(bounded...), parse(t, "redisbroker").files...)
+	tr.files = append(tr.files, parse(t, "wsrouterprom").files...)
 	seen := map[string]bool{}
 	check := func(name string, lines, bound int) {
 		switch why, ok := longer[name]; {

@@ -170,6 +170,20 @@ func TestValidate(t *testing.T) {
 	inHandler(t, opts, `{"event":"event","data":-1}`, func(c *wsrouter.Context) {
 		require.EqualError(t, c.Bind(new(int)), "must not be negative")
 	})
+	inHandler(t, opts, `{"event":"event","data":{"n":-1}}`, func(c *wsrouter.Context) {
+		require.EqualError(t, c.Field("n", new(int)), "must not be negative")
+	})
+	inHandler(t, opts, `{"event":"event","data":[1,-1]}`, func(c *wsrouter.Context) {
+		require.EqualError(t, c.Args(new(int), new(int)), "must not be negative")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(opts)
+		router.OnConnect(func(c *wsrouter.Conn) error { return c.Auth(new(int)) })
+		client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{
+			Auth: func(context.Context) (any, error) { return -1, nil },
+		})
+		require.Equal(t, "must not be negative", client.ExpectClose(wsrouter.ClosePolicy).Reason)
+	})
 }
 
 // TestReplyOnce checks the outcomes of a handler that replies.

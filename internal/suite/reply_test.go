@@ -133,6 +133,46 @@ func TestWithReplyFails(t *testing.T) {
 	require.Panics(t, func() { new(wsrouter.Context).WithReply(nil) })
 }
 
+// TestResponseInsideValue: a Response that has become a part of a value is an error
+// wherever values are encoded, and the client sees nothing of it.
+func TestResponseInsideValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := wsrouter.New(nil)
+		tick := wsrouter.Response{Event: "tick", Data: []byte("1")}
+		wrapped := map[string]any{"data": tick}
+		naive := func(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
+			return func(c *wsrouter.Context) error {
+				return next(c.WithReply(func(v any) (any, error) { return map[string]any{"data": v}, nil }))
+			}
+		}
+		errs := make(chan error, 1)
+		on := func(event string, handler wsrouter.HandlerFunc, mws ...wsrouter.Middleware) {
+			router.On(event, func(c *wsrouter.Context) error {
+				err := handler(c)
+				errs <- err
+				return err
+			}, mws...)
+		}
+		seq := func(yield func(wsrouter.Response, error) bool) { yield(tick, nil) }
+		on("middleware", func(c *wsrouter.Context) error { return c.Reply(tick) }, naive)
+		on("pointer", func(c *wsrouter.Context) error { return c.Reply(&tick) }, naive)
+		on("stream", func(c *wsrouter.Context) error { return wsrouter.StreamSeq(c, seq) }, naive)
+		on("map", func(c *wsrouter.Context) error { return c.Reply(wrapped) })
+		on("list", func(c *wsrouter.Context) error { return c.Reply([]*wsrouter.Response{&tick}) })
+		on("args", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Args{1, tick}) })
+		on("response", func(c *wsrouter.Context) error { return c.Reply(wsrouter.Response{Event: "x", Data: tick}) })
+		on("emit", func(c *wsrouter.Context) error { return c.Emit("x", tick) })
+		on("room", func(c *wsrouter.Context) error { return router.Emit("x", tick) })
+		client := wsroutertest.Connect(t, router, nil)
+		for _, event := range []string{"middleware", "pointer", "stream", "map", "list", "args", "response", "emit", "room"} {
+			require.NoError(t, client.Emit(event))
+			require.ErrorContains(t, <-errs, "a Response cannot be part of a value", event)
+			client.Expect("exception", map[string]string{"status": "error", "message": "Internal server error"})
+			client.ExpectNothing()
+		}
+	})
+}
+
 // TestTransportOfMemory: Transport names what a connection runs over, on both ends.
 func TestTransportOfMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,9 @@ var (
 	middleware  wsrouter.Middleware
 	validate    func(any) error
 	oops        wsrouter.Middleware
+	envelope    wsrouter.Middleware
 	whoIs       func(*http.Request) (string, error)
+	verify      func(token string) (string, error)
 	allowed     func(*http.Request) bool
 	history     func(room string) []string
 	produce     func(context.Context, chan<- int)
@@ -55,8 +57,8 @@ var (
 
 // packages may be used by them without an import.
 var packages = map[string]string{
-	"context": "context", "errors": "errors", "http": "net/http", "iter": "iter", "log": "log", "time": "time",
-	"slog": "log/slog", "testing": "testing", "synctest": "testing/synctest",
+	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "iter": "iter", "log": "log", "time": "time",
+	"slog": "log/slog", "strings": "strings", "testing": "testing", "synctest": "testing/synctest",
 	"rueidis": "github.com/redis/rueidis", "redisbroker": "github.com/wsrouter/wsrouter/redisbroker",
 	"wsrouter": "github.com/wsrouter/wsrouter", "socketio": "github.com/wsrouter/wsrouter/socketio",
 	"clientjs": "github.com/wsrouter/wsrouter/clientjs", "wsroutertest": "github.com/wsrouter/wsrouter/wsroutertest",
