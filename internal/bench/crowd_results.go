@@ -12,26 +12,27 @@ import (
 	"github.com/wsrouter/wsrouter/internal/bench/load"
 )
 
-// crowdFile keeps the last run with a crowd, which takes longer than all else.
+// crowdFile keeps the last run with a crowd, which takes longer than everything
+// else.
 const crowdFile = "crowd.json"
 
-// crowdResults are what a run with a crowd has found.
+// crowdResults are the results of a run with a crowd.
 type crowdResults struct {
 	Machine machine       `json:"machine"`
 	Conns   int           `json:"conns"`
 	Beat    time.Duration `json:"beat"`
 	Ping    time.Duration `json:"ping"`
 	Files   int           `json:"files"` // ulimit -n
-	Pairs   int           `json:"pairs"` // servers, each with a load of its own
+	Pairs   int           `json:"pairs"` // of a server and its load
 	Rows    []crowdRow    `json:"rows"`
 }
 
-// crowdRow is what one server did with it. Memory is for each connection.
+// crowdRow is the results of one server. Memory is for each connection.
 type crowdRow struct {
 	Server      string      `json:"server"`
 	Connect     load.Result `json:"connect"`
 	Memory      memory      `json:"memory"`
-	EchoOne     load.Result `json:"echo_one"` // one in flight, over one pair's connections
+	EchoOne     load.Result `json:"echo_one"` // one in flight, over the connections of one pair
 	Echo        load.Result `json:"echo"`
 	Broadcast   load.Result `json:"broadcast"`
 	Beat        load.Result `json:"beat"`
@@ -48,7 +49,7 @@ func (r *crowdResults) save() error {
 	return os.WriteFile(crowdFile, append(b, '\n'), 0o644)
 }
 
-// readCrowd returns the last run, without rows if there was none.
+// readCrowd returns the last run; it has no rows if there was none.
 func readCrowd() (*crowdResults, error) {
 	var r crowdResults
 	b, err := os.ReadFile(crowdFile)
@@ -61,10 +62,10 @@ func readCrowd() (*crowdResults, error) {
 	return &r, json.Unmarshal(b, &r)
 }
 
-// The section stands between these, so that it can be written anew alone.
+// The section is between these lines, so that it can be rewritten alone.
 const crowdBegin, crowdEnd = "<!-- crowd: go run . crowd -->\n", "<!-- end of crowd -->\n"
 
-// splice puts the section into a page that is there.
+// splice puts the section into an existing page.
 func (r *crowdResults) splice(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -78,7 +79,7 @@ func (r *crowdResults) splice(file string) error {
 	return os.WriteFile(file, []byte(before+r.section()+after), 0o644)
 }
 
-// section tells what was found.
+// section describes the results.
 func (r *crowdResults) section() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s## Many real connections\n\n", crowdBegin)
@@ -113,14 +114,14 @@ func (r *crowdResults) section() string {
 	return b.String()
 }
 
-// part writes a table and what explains it, if there is something in it.
+// part writes a table and its explanation, unless the table is empty.
 func part(b *strings.Builder, rows [][]string, explained string) {
 	if len(rows) > 1 {
 		fmt.Fprintf(b, "%s\n%s\n\n", tableOf(rows), explained)
 	}
 }
 
-// plain writes whole minutes and seconds as one says them.
+// plain writes whole minutes and seconds in words.
 func plain(d time.Duration) string {
 	if d >= time.Minute && d%time.Minute == 0 {
 		return fmt.Sprintf("%d min", d/time.Minute)
@@ -128,7 +129,7 @@ func plain(d time.Duration) string {
 	return fmt.Sprintf("%g s", d.Seconds())
 }
 
-// verdict is that of the best row with Detach.
+// verdict returns the verdict on the best row with Detach.
 func (r *crowdResults) verdict() string {
 	const most = 3.5 * 1024
 	best := 0.0
