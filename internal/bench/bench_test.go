@@ -171,7 +171,7 @@ func TestPage(t *testing.T) {
 		"| Echo, 1 in flight | server CPU a message | coder/websocket loop | ≤ 1.10 × | **0.80 ×** |  | met |",
 		"- WebSocket, echo of 4 KB: gws 0.50 ×\n",
 		"- **wsrouter**: 8.00 µs at 100 connections, 2.50 × that at 15,000; flat (within 25 %) up to 5,000.",
-		"(wsrouter: 1.00 ×); where all take turns, 2.00 to 2.50 ×.\nSo it is not open connections that cost",
+		"(wsrouter: 1.00 ×); if all take turns, 2.00 to 2.50 ×.\nSo in none of the servers do open connections cost much",
 		"- **wsrouter**: 7.98 µs a message and 1.00 ns a byte, equal at 8,000 bytes.",
 		"| NestJS, socket.io | 1.00 |",
 		"| Bun (uWebSockets) | 1.00 | 1.00 | 10.0 µs |",
@@ -253,7 +253,7 @@ func TestCrowdSection(t *testing.T) {
 	for _, want := range []string{
 		"so 6 server processes hold them",
 		"≤ 3.5 KB each with `Detach`, for 100,000: met, 3.5 KB for 100,000.",
-		"Of **wsrouter** 1 were cut; of the first its client was told: the server hung up.",
+		"Of the connections of **wsrouter** 1 were cut; the client of the first was told: the server hung up.",
 		"| **wsrouter** | 8.8 KB | 11.7 KB | 200 µs | 4,000 |",
 		"| 5.00 µs | 100,000 |\n",
 		"| **wsrouter** | 10,000 | 59 | 10.0 µs | 10 % | 0.0 KB | 100 µs | 3.0 s | 1 |",

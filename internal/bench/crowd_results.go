@@ -87,23 +87,23 @@ func (r *crowdResults) section() string {
 		fmt.Fprintf(&b, "Not measured yet: `cd internal/bench && go run . crowd`.\n%s", crowdEnd)
 		return b.String()
 	}
-	fmt.Fprintf(&b, "%s connections, each a socket at either end, from several addresses of the loopback; server and load share %d cores.\n",
+	fmt.Fprintf(&b, "%s connections over loopback, each with a socket at either end, from several addresses; server and load share %d cores.\n",
 		thousandsOf(r.Conns), r.Machine.Cores)
 	fmt.Fprintf(&b, "`cd internal/bench && go run . crowd` measures them, one server after another, and writes this section.\n")
 	if r.Pairs > 1 {
-		fmt.Fprintf(&b, "A process may open %s files here, so %d server processes hold them, each with a load process of its own, all at the same\ntime; what is \"to all\" each of them does for its own clients.\n",
+		fmt.Fprintf(&b, "A process may open %s files here, so %d server processes hold them at the same time, each with a load process of its own.\nA broadcast \"to all\" goes from each server to its own clients.\n",
 			thousandsOf(r.Files), r.Pairs)
 	}
 	fmt.Fprintf(&b, "\nTarget: ≤ 3.5 KB each with `Detach`, for 100,000: %s for %s.\n\n", r.verdict(), thousandsOf(r.Conns))
-	part(&b, r.memoryTable(), "*Machine* is what the machine's available memory shrank by: besides the server, the sockets of both ends in the kernel, the\n"+
-		"load, and what else the machine did.")
-	part(&b, r.trafficTable(), "An echo with one in flight goes to another connection each time. A broadcast's time is that until the last has it.")
-	part(&b, r.lifeTable(), fmt.Sprintf("Heartbeats: `PingInterval` and `PongTimeout` are %s, watched for %s; *fewest* is how many the connection answered that had the\n"+
-		"fewest. Drain: `Shutdown` without a spread; *cut* are those that ended without a close frame.", plain(r.Ping), plain(r.Beat)))
+	part(&b, r.memoryTable(), "*Machine* is by how much the machine's available memory shrank: besides the server this includes the kernel's sockets at both\n"+
+		"ends, the load, and whatever else the machine did.")
+	part(&b, r.trafficTable(), "An echo with one in flight goes to another connection each time. The time of a broadcast lasts until the last client has it.")
+	part(&b, r.lifeTable(), fmt.Sprintf("Heartbeats: `PingInterval` and `PongTimeout` are %s, watched for %s; *fewest* is the smallest number of pings that any\n"+
+		"connection answered. Drain: `Shutdown` without a spread; *cut* connections ended without a close frame.", plain(r.Ping), plain(r.Beat)))
 	fmt.Fprintf(&b, "Measured on %s, wsrouter at `%s`.\n", r.Machine.Date, r.Machine.Commit)
 	for _, row := range r.Rows {
 		if row.Drain.Why != "" {
-			fmt.Fprintf(&b, "\nOf %s %s were cut; of the first its client was told: %s.\n", titleOf(row.Server), thousandsOf(row.Drain.Cut), row.Drain.Why)
+			fmt.Fprintf(&b, "\nOf the connections of %s %s were cut; the client of the first was told: %s.\n", titleOf(row.Server), thousandsOf(row.Drain.Cut), row.Drain.Why)
 		}
 		if row.Error != "" {
 			first, _, _ := strings.Cut(row.Error, "\n")

@@ -24,9 +24,9 @@ func (p *page) growth() {
 	p.f("\n## Growth: message size\n\nServer CPU for an echo over %d connections, 1 in flight on each.\n\n", sizeConns)
 	p.growthTable("size", sizeBytes, size)
 	p.f("\n![Lines: server CPU for an echo against message size](benchmarks-size.svg)\n\n")
-	p.f("Each byte is unmasked, copied, looked at for the end of its string, decoded and encoded; and large messages are garbage\n")
-	p.f("to collect. What a message and each of its bytes cost, by the smallest and the largest, and from which size on the bytes\n")
-	p.f("cost more than the rest:\n\n")
+	p.f("Each byte is unmasked, copied, searched for the end of its string, decoded and encoded; and large messages are garbage to\n")
+	p.f("collect. What a message costs and what each of its bytes adds, calculated from the smallest and the largest message, and the\n")
+	p.f("size from which the bytes cost more than the rest:\n\n")
 	for _, s := range p.growers("size") {
 		p.f("- %s\n", p.perByte(s))
 	}
@@ -103,11 +103,11 @@ func (p *page) whyConns() {
 	if len(idle) == 0 {
 		return
 	}
-	p.f("\nWhere %s are connected and only %d of them talk, a message costs %.2f to %.2f × what it costs where %d are\n",
+	p.f("\nIf %s are connected and only %d of them talk, a message costs %.2f to %.2f × what it costs if %d are\n",
 		thousandsOf(slices.Max(connsCounts)), activeConns, slices.Min(idle), slices.Max(idle), activeConns)
-	p.f("connected%s; where all take turns, %.2f to %.2f ×.\n", own, slices.Min(busy), slices.Max(busy))
+	p.f("connected%s; if all take turns, %.2f to %.2f ×.\n", own, slices.Min(busy), slices.Max(busy))
 	if slices.Max(idle) < flat && slices.Max(busy) > flat {
-		p.f("So it is not open connections that cost, in any of the servers, but to come back to one that has left the processor's\n")
+		p.f("So in none of the servers do open connections cost much. What costs is to return to one that has left the processor's\n")
 		p.f("caches: its socket in the kernel, its stack and buffers. At 10 connections the messages in flight share system calls.\n")
 	}
 }
@@ -137,8 +137,8 @@ func roundTo(v float64, digits int) float64 {
 
 // sleeping describes what handlers that wait do to event loops.
 func (p *page) sleeping() {
-	p.f("\n## Handlers that wait\n\n%s connections, 1 in flight on each, with handlers that wait as if for a database. ", thousands(sleepConns))
-	p.f("Event loops run no handler,\nso they must not be slower.\n\n")
+	p.f("\n## Handlers that wait\n\n%s connections, 1 in flight on each, whose handlers wait as if for a database. ", thousands(sleepConns))
+	p.f("Event loops run no handlers,\nso they should not be slower.\n\n")
 	rows := [][]string{{"a handler waits", "wsrouter", "wsrouter, loops", "ratio"}}
 	for _, d := range sleepTimes {
 		name := sleepName(d)
