@@ -136,8 +136,8 @@ func (c *Conn) ask(ctx context.Context, event string, args []any) (m *adapter.Me
 	return m, err
 }
 
-// errBroken is for [Trace.CallEnd]: an argument is user code, and may panic when it is
-// encoded.
+// errBroken is the error that [Trace.CallEnd] gets if encoding an argument, which
+// is user code, panics.
 var errBroken = errors.New("wsrouter: encoding the request panicked")
 
 func (c *Conn) exchange(ctx context.Context, event string, args []any) (*adapter.Message, error) {

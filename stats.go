@@ -85,7 +85,7 @@ func (r *Router) Stats() Stats {
 		s.Rooms += rooms
 	}
 	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {
-		all, out := l.bytes.Held() // these change one after another while we look
+		all, out := l.bytes.Held() // these change one after the other while they are read
 		s.Inbox += max(all-out, 0)
 		s.Outbox += max(out-l.out.State().InHand, 0)
 	}

@@ -151,14 +151,15 @@ func bothStart(f, g callStartFunc) callStartFunc {
 	}
 }
 
-// startPanic is a panic of one of several CallStarts, with the context that the others
-// have made, which their CallEnds are to get.
+// startPanic is a panic of one of several CallStarts. It carries the context that
+// the others have made, for their CallEnds.
 type startPanic struct {
 	value any
 	ctx   context.Context
 }
 
-// tryStart returns the context that the call goes on with, and what f panicked with.
+// tryStart returns the context that the call continues with, and what f panicked
+// with.
 func tryStart(f callStartFunc, ctx context.Context, c *Conn, event string) (got context.Context, panicked any) {
 	defer func() {
 		if panicked = recover(); panicked == nil {

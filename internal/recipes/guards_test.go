@@ -68,7 +68,7 @@ func TestStranger(t *testing.T) {
 	})
 }
 
-// TestToken: the payload counts before the header.
+// TestToken: a token in the payload takes precedence over one in the header.
 func TestToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newTokenRouter(func(token string) (Claims, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestCallsWithArgumentsThatPanic: a request that cannot be encoded as its argument
-// panics has ended, for Trace and for MaxOpen.
+// TestCallsWithArgumentsThatPanic: a request whose argument panics while it is
+// encoded has ended, for Trace and for MaxOpen.
 func TestCallsWithArgumentsThatPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes
