@@ -85,6 +85,9 @@ func (r *Router) Stats() Stats {
 		s.Rooms += rooms
 	}
 	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {
+		if l.next.Load() != nil { // counted with the link by which its client has resumed
+			continue
+		}
 		all, out := l.bytes.Held() // these change one after the other while they are read
 		s.Inbox += max(all-out, 0)
 		s.Outbox += max(out-l.out.State().InHand, 0)

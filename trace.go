@@ -62,13 +62,15 @@ type Trace struct {
 	CallEnd   func(ctx context.Context, c *Conn, event string, took time.Duration, err error)
 
 	// FrameIn and FrameOut see what is received and sent, including bodies and
-	// auth; they are for debugging. They must neither modify nor keep data. req is
-	// the request that the client connected with.
+	// auth; they are for debugging. They must neither modify nor keep data. If
+	// FrameOut itself sends something, it is called for that too. req is the
+	// request that the client connected with.
 	FrameIn  func(req *http.Request, data []byte)
 	FrameOut func(req *http.Request, data []byte)
 
 	// Drop is called when n frames were not sent: volatile ones for a full outbox,
-	// or what was queued on a connection that was cut.
+	// or what was queued on a connection that was cut. It must not send volatile
+	// frames: they may be dropped, too, and so on without end.
 	Drop func(req *http.Request, n int)
 }
 

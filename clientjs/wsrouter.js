@@ -688,14 +688,22 @@ function beside(event, ...sources) {
     try {
       const said = typeof source === "function" ? source(event) : source;
       for (const [key, value] of Object.entries(typeof said === "object" && said || {})) {
+        if (typeof value !== "string") continue;
         const longer = { ...meta, [key]: value };
-        if (typeof value === "string" && utf8.encode(JSON.stringify(longer)).length <= maxMeta) meta = longer;
+        if (utf8.encode(JSON.stringify(longer)).length <= maxMeta) meta = longer;
+        else if (meta && Object.hasOwn(meta, key)) meta = without(meta, key); // what it replaces does not stay
       }
     } catch (err) {
       console.error(err);
     }
   }
   return meta;
+}
+
+// without returns an object that has one key less, undefined if that was its only one.
+function without(object, key) {
+  const { [key]: _, ...others } = object;
+  return Object.keys(others).length > 0 ? others : undefined;
 }
 
 // after is setTimeout for any time: that takes more than 24 days for none.

@@ -166,3 +166,27 @@ func TestNumbers(t *testing.T) {
 		require.Equal(t, 1.0, one("lingering_producers"))
 	})
 }
+
+// TestSpansLostWithSeveralRouters: they are counted once, whichever of the routers that
+// share a Telemetry is observed.
+func TestSpansLostWithSeveralRouters(t *testing.T) {
+	b := newBackend()
+	telemetry := b.telemetry(t, wsrouterotel.Options{
+		TracerProvider: tracing{b.provider, func() { panic("ouch") }, nil},
+		MeterProvider:  sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader)),
+	})
+	var registrations []interface{ Unregister() error }
+	for range 2 {
+		router := routerOf(telemetry, wsrouter.Options{})
+		router.On("ask", func(*wsrouter.Context) error { return nil })
+		registration, err := telemetry.Observe(router)
+		require.NoError(t, err)
+		registrations = append(registrations, registration)
+		require.NoError(t, wsroutertest.Connect(t, router, nil).Call(t.Context(), "ask", nil, nil))
+	}
+	for _, registration := range registrations {
+		require.Equal(t, map[string]float64{"": 2}, b.series(t, "wsrouter.telemetry.spans.lost"))
+		require.NoError(t, registration.Unregister())
+	}
+	require.Empty(t, b.series(t, "wsrouter.telemetry.spans.lost"))
+}

@@ -3,7 +3,6 @@ package wsrouterotel
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -23,17 +22,32 @@ func (t *Telemetry) Observe(router *wsrouter.Router) (metric.Registration, error
 	o.numbers()
 	o.connections()
 	o.unhandled()
-	o.lost(&t.lost)
+	o.lost(t)
 	if o.err != nil {
 		return nil, fmt.Errorf("wsrouterotel: %w", o.err)
 	}
-	return o.meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
+	registered, err := o.meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
 		stats := router.Stats()
 		for _, observe := range o.each {
 			observe(&stats, to)
 		}
 		return nil
 	}, o.all...)
+	if err != nil {
+		return nil, fmt.Errorf("wsrouterotel: %w", err)
+	}
+	return registration{registered, func() { t.teller.CompareAndSwap(o, nil) }}, nil
+}
+
+// registration is an observer's, which lets go of what it alone tells.
+type registration struct {
+	metric.Registration
+	letGo func()
+}
+
+func (r registration) Unregister() error {
+	defer r.letGo()
+	return r.Registration.Unregister()
 }
 
 // observer reads Stats.
@@ -94,9 +108,15 @@ func (o *observer) unhandled() {
 		})
 }
 
-func (o *observer) lost(n *atomic.Int64) {
+// lost is reported by one observer of a Telemetry, because backends add up what several
+// report.
+func (o *observer) lost(t *Telemetry) {
 	o.counter("wsrouter.telemetry.spans.lost", "{span}", "Spans that were not made or not ended because a tracer panicked, blocked, or was too slow.",
-		func(_ *wsrouter.Stats, say say) { say(n.Load()) })
+		func(_ *wsrouter.Stats, say say) {
+			if t.teller.CompareAndSwap(nil, o) || t.teller.Load() == o {
+				say(t.lost.Load())
+			}
+		})
 }
 
 func (o *observer) numbers() {

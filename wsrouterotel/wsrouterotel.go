@@ -85,8 +85,9 @@ type Telemetry struct {
 	handled, called methods
 	metrics         *metrics // nil counts nothing
 	ends            ends
-	starting        atomic.Int64 // calls of tracers that have not returned
-	lost            atomic.Int64 // spans that were not made, or will not be ended
+	starting        atomic.Int64             // calls of tracers that have not returned
+	lost            atomic.Int64             // spans that were not made, or will not be ended
+	teller          atomic.Pointer[observer] // reports lost, which all routers share; nil until one has
 	panicked        sync.Once
 }
 

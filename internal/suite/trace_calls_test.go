@@ -37,8 +37,8 @@ func TestCallsWithArgumentsThatPanic(t *testing.T) {
 	})
 }
 
-// TestMultiTraceOfCallsThatFail: a CallStart that panics does not take from the others
-// the context in which their CallEnds find what they have begun.
+// TestMultiTraceOfCallsThatFail: if one CallStart panics, the CallEnds of the
+// others still get the context that their CallStarts made.
 func TestMultiTraceOfCallsThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes

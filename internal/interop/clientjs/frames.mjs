@@ -117,6 +117,12 @@ export const frames = [
       console.error = error;
     }
   }],
+  ["meta", "that does not fit does not leave what it was to replace", async (stage) => {
+    const { client, socket } = await fake(stage, { meta: { tenant: "old" } });
+    client.emit("e", 1, { meta: { tenant: "x".repeat(1024), a: "1" } });
+    client.emit("e", 1, { meta: { tenant: "x".repeat(1024) } });
+    equal(socket.sent, ['{"event":"e","data":1,"meta":{"a":"1"}}', '{"event":"e","data":1}']);
+  }],
   ["meta", "of the server's events and requests is shown to listeners", async (stage) => {
     const { client, socket } = await fake(stage);
     const got = [];
