@@ -165,9 +165,8 @@ func (e *WsError) Unwrap() error {
 	return e.cause
 }
 
-// Is reports whether target is the error that e was copied from, or another copy of
-// it. An error received from the other side is not a copy of any on this side:
-// compare its Code.
+// Is reports whether target is the error that e was copied from, or another copy of it.
+// Errors from the other side are not copies of ours: compare their Code.
 func (e *WsError) Is(target error) bool {
 	t, ok := target.(*WsError)
 	return ok && t.first() == e.first()
