@@ -63,12 +63,12 @@ func (w *call) takeLocked(m *adapter.Message) {
 }
 
 // Call sends a request, with the meta of ctx, and waits for its answer, which it
-// stores in out. Out is a pointer as for [json.Unmarshal]; or a pointer to an
-// [Answer], which also holds what was sent beside the data; or nil to ignore the
-// answer. If in is nil no data is sent; if it is [Args] several values are. An
-// answer of several values is stored as an array. Call may be used in handlers:
-// answers are read while a handler blocks, and events that arrive in the meantime
-// are handled in their order.
+// stores in out. To ignore the answer pass nil as out; to get also what was sent
+// beside the data pass a pointer to an [Answer]; any other pointer is used as by
+// [json.Unmarshal]. If in is nil the request has no data. [Args] are sent as
+// several values. An answer of several values is stored as an array. Call may be
+// used in handlers: answers are read while a handler blocks, and events that arrive
+// in the meantime are handled in their order.
 //
 // The error is
 //   - a *[WsError] if the other side answered with an exception,
@@ -89,12 +89,12 @@ func (c *Conn) Call(ctx context.Context, event string, in, out any) error {
 	return answerShape(bind.Value(m.Data, out))
 }
 
-// CallOutcome returns what the error of a [Conn.Call], or of any other call that
-// this side sends, means, in the words of [Context.Outcome]: the code of the
-// *[WsError] that the other side answered with; CodeTimeout or CodeCanceled if ctx
-// ended first; CodeTooMany for [ErrTooManyOpen]; OutcomeGone if the connection
-// ended; OutcomeError if the other side answered with an error without a code;
-// otherwise OutcomeInternal. Use it in [Trace.CallEnd].
+// CallOutcome returns the outcome of a [Conn.Call], or of any other call that this
+// side sends, given its error. Outcomes are those of [Context.Outcome]: "" for nil;
+// the code of the *[WsError] that the other side answered with; CodeTimeout or
+// CodeCanceled if ctx ended first; CodeTooMany for [ErrTooManyOpen]; OutcomeGone if
+// the connection ended; OutcomeError if the other side answered with an error
+// without a code; otherwise OutcomeInternal. Use it in [Trace.CallEnd].
 func CallOutcome(err error) string {
 	var ws *WsError
 	switch {
@@ -136,8 +136,8 @@ func (c *Conn) ask(ctx context.Context, event string, args []any) (m *adapter.Me
 	return m, err
 }
 
-// errBroken is for [Trace.CallEnd]: an argument is user code, and may panic when it is
-// encoded.
+// errBroken is the error that [Trace.CallEnd] gets if encoding an argument, which
+// is user code, panics.
 var errBroken = errors.New("wsrouter: encoding the request panicked")
 
 func (c *Conn) exchange(ctx context.Context, event string, args []any) (*adapter.Message, error) {

@@ -73,8 +73,8 @@ type Client struct {
 	lapsed sync.WaitGroup // for connections that were away until there was another one
 	gone   chan struct{}  // closed when there will be no more connections; nil without Reconnect
 
-	// Of whoever connects: newClient, and then keepConnected.
-	// Used by the goroutine that connects: newClient, and then keepConnected.
+	// Used by the goroutine that connects: newClient, and then keepConnected. Used
+	// by the goroutine that connects: newClient, and then keepConnected.
 	attempt int   // since a connection has lasted
 	lost    *Conn // may be away; nil at first
 	header  asked[http.Header]

@@ -69,16 +69,17 @@ type askedContext struct {
 // the name of a room that only this connection is in. It is not a secret.
 func (c *Conn) ID() string { return c.member.ID }
 
-// ConnectedAt returns when the client connected, before OnConnect was called. It
-// stays the same when the client resumes, see [Options.Recovery].
+// ConnectedAt returns the time at which the client connected, taken before
+// OnConnect is called. It stays the same when the client resumes, see
+// [Options.Recovery].
 func (c *Conn) ConnectedAt() time.Time { return c.born }
 
 // Router returns the namespace of the connection.
 func (c *Conn) Router() *Router { return c.router }
 
 // Request returns the HTTP request with which the client has connected or, with
-// [Options.Recovery], last come back. Its body is gone and its context has ended;
-// use [Conn.Context].
+// [Options.Recovery], last come back. Its body is gone, and its context is not that
+// of the connection; use [Conn.Context].
 func (c *Conn) Request() *http.Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()

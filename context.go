@@ -72,15 +72,15 @@ type metaKey struct{}
 
 // WithMeta returns a context that carries a value under a key. [Conn.Call], [Pull],
 // [Conn.EmitContext] and similar functions send it beside the data. Meta is for
-// what events of every name carry: a tenant, or a trace, which has the keys
-// traceparent, tracestate and baggage (see https://www.w3.org/TR/trace-context and
-// https://www.w3.org/TR/baggage). The other side reads it with [Context.Meta], a
+// values that any event may carry, such as a tenant or a trace. The keys of a trace
+// are traceparent, tracestate and baggage, see https://www.w3.org/TR/trace-context
+// and https://www.w3.org/TR/baggage. The other side reads it with [Context.Meta], a
 // listener in a browser as request.meta.
 //
 // A handler's context carries the meta of its event, and passes it on: to calls
-// that use this context, and to what [Context.Emit] sends. Set a key to "" to stop
-// that. Replies carry only the meta in [Response].Meta, and emits to targets carry
-// none.
+// that use this context, and to what [Context.Emit] sends. To stop passing a key
+// on, set it to "". Replies carry only the meta in [Response].Meta, and emits to
+// targets carry none.
 //
 // The keys and values of a context may take 1,024 bytes together, as a JSON object;
 // a value that does not fit is left out. Meta is never logged. Socket.IO has no

@@ -166,7 +166,7 @@ func (e *WsError) Unwrap() error {
 }
 
 // Is reports whether target is the error that e was copied from, or another copy of it.
-// A received error is a copy of none on this side: compare its Code.
+// Errors from the other side are not copies of ours: compare their Code.
 func (e *WsError) Is(target error) bool {
 	t, ok := target.(*WsError)
 	return ok && t.first() == e.first()
@@ -406,7 +406,7 @@ func (c *Context) errorBody(err error) any {
 const (
 	OutcomeError    = "error"    // a *WsError without a code: the client's mistake
 	OutcomeGone     = "gone"     // the client has left, or its connection has been ended
-	OutcomeInternal = "internal" // our failure, of which the client is told nothing
+	OutcomeInternal = "internal" // our failure, which the client is not told about
 )
 
 // Outcome says what an error returned by this event's handler means to the client, for

@@ -20,7 +20,7 @@ type Stats struct {
 
 	// Of the whole tree, since New.
 	Connects  int64             // clients that were let in
-	Refused   map[Refusal]int64 // clients that were not, including those refused by one namespace only
+	Refused   map[Refusal]int64 // clients that were refused, including those refused by one namespace only
 	EventsIn  int64
 	EventsOut int64
 	BytesIn   int64
@@ -29,7 +29,7 @@ type Stats struct {
 	Unknown   int64 // events that neither a handler nor NotFound is registered for
 	TooMany   int64 // events refused with CodeTooMany, see Options.MaxOpen
 	Discarded int64 // events that were read but not handled, because their connection ended
-	Slow      int64 // connections closed because their client did not read
+	Slow      int64 // connections closed because their client read too slowly
 	Errors    int64 // handlers and OnConnects that failed with an error the client does not see; see Context.Outcome
 	Panics    int64
 	Resumed   int64 // clients that resumed their connection, see Options.Recovery
@@ -37,7 +37,7 @@ type Stats struct {
 
 	// Of the whole tree, now.
 	Away          int           // connections whose client is lost and may come back
-	Inbox         int           // bytes held of what clients sent, and for clients that may come back, counted like Options.MaxBuffered
+	Inbox         int           // bytes held that clients sent, and bytes kept for clients that may come back, counted like Options.MaxBuffered
 	Outbox        int           // bytes waiting to be sent
 	Handlers      int           // running handlers, including OnConnect
 	OldestHandler time.Duration // how long the oldest of these has been running
@@ -88,7 +88,7 @@ func (r *Router) Stats() Stats {
 		if l.next.Load() != nil { // counted with the link by which its client has resumed
 			continue
 		}
-		all, out := l.bytes.Held() // these change one after another while we look
+		all, out := l.bytes.Held() // these change one after the other while they are read
 		s.Inbox += max(all-out, 0)
 		s.Outbox += max(out-l.out.State().InHand, 0)
 	}

@@ -52,19 +52,19 @@ type Trace struct {
 
 	// CallStart is called before this side sends a request: by Call or Pull of a
 	// connection, a Client or a Target, or for another node of a cluster. The call
-	// continues with the context that CallStart returns, which must be derived from
-	// ctx; nil stands for ctx. CallItem is called for each item that a loop over
-	// Pull receives. CallEnd is called when the call has ended, with its error:
-	// CallOutcome tells what that means. A loop over Pull that breaks off ends
-	// without an error.
+	// continues with the context that CallStart returns: one derived from ctx, or
+	// nil for ctx itself. CallItem is called for each item that a loop over Pull
+	// receives. CallEnd is called when the call has ended, with its error;
+	// CallOutcome tells what the error means. Breaking out of a loop over Pull is
+	// not an error.
 	CallStart func(ctx context.Context, c *Conn, event string) context.Context
 	CallItem  func(ctx context.Context, c *Conn, event string)
 	CallEnd   func(ctx context.Context, c *Conn, event string, took time.Duration, err error)
 
 	// FrameIn and FrameOut see what is received and sent, including bodies and
-	// auth; they are for debugging. They must neither modify nor keep data. A FrameOut
-	// that sends something is told of that, too. req is the request that the client
-	// came with.
+	// auth; they are for debugging. They must neither modify nor keep data. If
+	// FrameOut itself sends something, it is called for that too. req is the
+	// request that the client connected with.
 	FrameIn  func(req *http.Request, data []byte)
 	FrameOut func(req *http.Request, data []byte)
 
@@ -153,14 +153,15 @@ func bothStart(f, g callStartFunc) callStartFunc {
 	}
 }
 
-// startPanic is a panic of one of several CallStarts, with the context that the others
-// have made, which their CallEnds are to get.
+// startPanic is a panic of one of several CallStarts. It carries the context that
+// the others have made, for their CallEnds.
 type startPanic struct {
 	value any
 	ctx   context.Context
 }
 
-// tryStart returns the context that the call goes on with, and what f panicked with.
+// tryStart returns the context that the call continues with, and what f panicked
+// with.
 func tryStart(f callStartFunc, ctx context.Context, c *Conn, event string) (got context.Context, panicked any) {
 	defer func() {
 		if panicked = recover(); panicked == nil {

@@ -27,9 +27,9 @@
 //
 // # Handlers
 //
-// When a handler returns, its event ends: its context ends, its error becomes the
-// event's error, middleware around it ([Router.Use]) has seen all of it, and a
-// shutdown no longer waits for it. [Handle] registers a function that takes the
+// When a handler returns, its event ends: its context ends, its error is the
+// event's error, and a shutdown no longer waits for it. So middleware
+// ([Router.Use]) sees the whole event. [Handle] registers a function that takes the
 // data as a Go value and returns the reply.
 //
 // # Errors

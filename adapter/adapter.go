@@ -139,8 +139,8 @@ type Namespace interface {
 
 // LinkOptions are an adapter's choices for a Link.
 type LinkOptions struct {
-	// Request is the HTTP request the client came with. An adapter that does not
-	// use HTTP makes one, with the client's address in RemoteAddr.
+	// Request is the HTTP request that the client connected with. An adapter that
+	// does not use HTTP makes one, with the client's address in RemoteAddr.
 	Request *http.Request
 
 	// Detached says that the handler of Request returns before the link ends. The
@@ -216,7 +216,7 @@ type Link interface {
 type Flow uint8
 
 const (
-	Go     Flow = iota // read on
+	Go     Flow = iota // continue to read
 	Pause              // stop reading until Transport.Resume is called, which may have happened already
 	Closed             // nothing more is taken: read only to notice the end
 )

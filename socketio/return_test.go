@@ -12,7 +12,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// comeBack are refusals after which a client shall come back.
+// comeBack are refusals after which a client should come back.
 var comeBack = map[string]func(*wsrouter.Conn) error{
 	"error": func(*wsrouter.Conn) error { return errors.New("secret") },
 	"panic": func(*wsrouter.Conn) error { panic("secret") },

@@ -103,7 +103,7 @@ func (t *Telemetry) Emit(ctx context.Context, to Emitter, event string, args ...
 	return err
 }
 
-// errBroken is what becomes of an event whose argument panics when it is encoded.
+// errBroken is the error of an emit whose argument panics when it is encoded.
 var errBroken = errors.New("panic")
 
 func (t *Telemetry) emitEnd(span trace.Span, err error) {

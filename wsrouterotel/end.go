@@ -46,7 +46,8 @@ func (e *end) apply() {
 	e.span.End(trace.WithTimestamp(e.at))
 }
 
-// reason is what a span says of an error. It may wait, so it keeps no more than that.
+// reason returns what a span says about an error. The span may wait to be ended, so
+// nothing more is kept.
 func reason(err error) string {
 	why := err.Error()
 	if len(why) > maxWhy {

@@ -80,9 +80,9 @@ func TestStrangers(t *testing.T) {
 	})
 }
 
-// TestCodesOfStrangers: a code that is no text, or long, is in no span and no series: an
-// exporter loses all it has in hand by one that is not UTF-8, and whoever answers our
-// requests makes up codes as large as a message.
+// TestCodesOfStrangers: a code that is not UTF-8, or is long, gets into no span and
+// no series. One that is not UTF-8 makes an exporter lose everything it is about to
+// send, and the other side may answer with codes as large as a message.
 func TestCodesOfStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend()
@@ -124,7 +124,7 @@ type panicsInJSON struct{}
 
 func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("ouch") }
 
-// TestArgumentsThatPanic: the span of what cannot be encoded ends.
+// TestArgumentsThatPanic: the span of an emit that cannot be encoded is ended.
 func TestArgumentsThatPanic(t *testing.T) {
 	b := newBackend()
 	router := b.service(t, wsrouter.Options{})

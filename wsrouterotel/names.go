@@ -37,8 +37,8 @@ const (
 	unbounded = 1 << 30
 )
 
-// bounded returns a name as an attribute has it. An exporter may lose all that it has
-// in hand by one that is not UTF-8.
+// bounded returns a name as the value of an attribute. One that is not UTF-8 may
+// make an exporter lose everything it is about to send.
 func bounded(name string) string {
 	if len(name) > maxName || !utf8.ValidString(name) {
 		return other

@@ -8,22 +8,22 @@
 //	  | <----------------------------- "SOME" - |   the bar in the terminal moves
 //	  | -- cancel ----------------------------> |   Ctrl-C: the worker stops
 //
-// Both run in one process, over memory, or in two. If the worker gets the Ctrl-C,
-// the asker waits for the next one and goes on where it was.
+// Both run in one process, in memory, or in two processes. If you stop the worker
+// with Ctrl-C, the asker waits for the next worker and continues where it was.
 //
 //	go run .
 //	go run . -serve 127.0.0.1:3001
 //	go run . -job "Call me Ishmael" ws://127.0.0.1:3001/
 //
-// With -page the asker is a service with a page, where you enter the text. With -otlp
-// all of them send their traces to a collector: what the page, the asker and the worker
-// do for one text is one trace.
+// With -page the asker is a service with a web page where you enter the text. With
+// -otlp the page, the asker and the worker send traces to a collector, and all they
+// do for one text is one trace. Jaeger is such a collector, and shows the traces at
+// http://127.0.0.1:16686.
 //
 //	go run . -otlp http://127.0.0.1:4318 -page 127.0.0.1:3000 ws://127.0.0.1:3001/
 //	go run . -otlp http://127.0.0.1:4318 -serve 127.0.0.1:3001
 //
-// Jaeger is such a collector, and shows the traces at http://127.0.0.1:16686. With
-// -metrics Prometheus may scrape what they do:
+// With -metrics a process serves metrics to Prometheus:
 //
 //	go run . -metrics 127.0.0.1:9464 -page 127.0.0.1:3000
 package main
@@ -51,11 +51,11 @@ func main() {
 	addr := flag.String("serve", "", "be the worker, at this `address`")
 	page := flag.String("page", "", "be the asker with a page, at this `address`")
 	job := flag.String("job", "Some years ago, never mind how long precisely, I thought I would sail", "the `text` to engrave")
-	collector := flag.String("otlp", "", "send traces to a collector at this `URL`, by OTLP over HTTP")
-	numbers := flag.String("metrics", "", "show Prometheus what is done, at this `address`")
+	collector := flag.String("otlp", "", "send traces to the collector at this `URL`, with OTLP over HTTP")
+	numbers := flag.String("metrics", "", "serve metrics to Prometheus at this `address`")
 	flag.Parse()
 	log.SetFlags(0)
-	slog.SetLogLoggerLevel(slog.LevelWarn) // both report on their own who comes and goes
+	slog.SetLogLoggerLevel(slog.LevelWarn) // both print who connects and disconnects themselves
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 
@@ -125,7 +125,7 @@ func (w *worker) engrave(c *wsrouter.Context, job Job) (<-chan string, error) {
 				w.log.Printf("canceled after word %d of %d: %v", n, job.Words, err)
 				return
 			}
-			engraved <- strings.ToUpper(word) // received even if nobody wants it
+			engraved <- strings.ToUpper(word) // will be received even if nobody wants it
 		}
 		w.log.Printf("done with %d words", job.Words)
 	})
@@ -158,10 +158,10 @@ func serveHTTP(ctx context.Context, addr, words string, handler http.Handler, sh
 
 type connectFunc func(context.Context, *wsrouter.DialOptions) (*wsrouter.Client, error)
 
-// view is where somebody sees how a job goes.
+// view shows somebody how a job proceeds.
 type view interface {
-	draw(job *Job, word string) error // a word more is done
-	wait() error                      // the worker has gone
+	draw(job *Job, word string) error // one more word is done
+	wait() error                      // the worker has disconnected
 	end()
 }
 
@@ -188,7 +188,7 @@ func ask(ctx context.Context, s *service, text string, show view, connect connec
 		if err := show.wait(); err != nil {
 			return err
 		}
-		select { // a worker that shuts down says so before it goes
+		select { // a worker that shuts down says so before it disconnects
 		case <-conn.Context().Done():
 		case <-ctx.Done():
 			return ctx.Err()
@@ -212,7 +212,7 @@ func follow(ctx context.Context, conn *wsrouter.Conn, job *Job, show view) error
 			return err
 		}
 	}
-	if job.Done < job.Words { // a channel cannot report an error, it just ends
+	if job.Done < job.Words { // a channel cannot report an error, it is just closed
 		return errors.New("the worker has given up")
 	}
 	return nil

@@ -10,20 +10,20 @@ import (
 	"github.com/wsrouter/wsrouter/wsrouterprom"
 )
 
-// counted is a router with what Prometheus is shown of it.
+// counted is a router with its metrics.
 type counted struct {
 	*wsrouter.Router
 	counts *wsrouterprom.Metrics
 }
 
-// counted is a router of the service's.
+// counted returns a router of the service, with its metrics.
 func (s *service) counted(o wsrouter.Options) counted {
 	counts := wsrouterprom.New(nil)
 	o.Trace = counts.Trace()
 	return counted{s.router(o), counts}
 }
 
-// metrics shows what the routers of this process do, told apart by a label.
+// metrics serves the metrics of this process's routers, told apart by a label.
 func metrics(routers map[string]counted) http.Handler {
 	registry := prometheus.NewRegistry()
 	for name, r := range routers {

@@ -20,7 +20,7 @@ var web embed.FS
 // tracesPath is where OTLP over HTTP takes traces.
 const tracesPath = "/v1/traces"
 
-// front is the asker as a service: a page gives it texts.
+// front is the asker as a service: a page sends it texts.
 type front struct {
 	counted
 	*service
@@ -33,16 +33,17 @@ func newFront(s *service, connect connectFunc) *front {
 	return f
 }
 
-// progress is what the page sees of its text.
+// progress is what the page is told about its text.
 type progress struct {
 	Word    string `json:"word,omitempty"`
 	Done    int    `json:"done"`
 	Words   int    `json:"words"`
-	Waiting bool   `json:"waiting,omitempty"` // for the next worker
+	Waiting bool   `json:"waiting,omitempty"` // until the next worker connects
 }
 
-// engrave has a text engraved for the page, and tells it of each word. All that is done
-// for it has the context of the event, and so is a part of the page's trace.
+// engrave has a text engraved for the page, and sends the page each word. It uses
+// the event's context for everything, so that all of it belongs to the page's
+// trace.
 func (f *front) engrave(c *wsrouter.Context) error {
 	var text string
 	if err := c.Bind(&text); err != nil {
@@ -63,7 +64,7 @@ func (f *front) engrave(c *wsrouter.Context) error {
 type pageView struct {
 	yield func(progress, error) bool
 	last  progress
-	left  bool // the page wants no more
+	left  bool // the page wants no more words
 }
 
 var errLeft = errors.New("the page wants no more")
@@ -86,8 +87,8 @@ func (p *pageView) wait() error {
 
 func (p *pageView) end() {}
 
-// handler is the page with all that it needs. Its own spans go through it to the
-// collector, of which a page cannot know.
+// handler serves the page with all its files. The page sends its own spans through
+// it, because it does not know the collector.
 func (f *front) handler(collector string) (http.Handler, error) {
 	files, err := fs.Sub(web, "web")
 	if err != nil {
@@ -110,7 +111,7 @@ func (f *front) handler(collector string) (http.Handler, error) {
 	return withPolicy(mux), nil
 }
 
-// withPolicy keeps a page to what comes from here.
+// withPolicy restricts the page to what this server serves.
 func withPolicy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'")
@@ -119,7 +120,7 @@ func withPolicy(next http.Handler) http.Handler {
 	})
 }
 
-// serve is the page on the network, until ctx ends.
+// serve serves the page on the network until ctx ends.
 func (f *front) serve(ctx context.Context, addr, collector string) error {
 	handler, err := f.handler(collector)
 	if err != nil {

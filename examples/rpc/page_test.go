@@ -26,7 +26,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// inFront runs a test with a front in memory, and a client that is the page.
+// inFront runs a test with a front in memory, and a client in the role of the page.
 func inFront(t *testing.T, fn func(t *testing.T, w *worker, client *wsroutertest.Client)) {
 	inMemory(t, func(t *testing.T, w *worker, _ *bytes.Buffer) {
 		f := newFront(untraced, w.Connect)
@@ -35,7 +35,8 @@ func inFront(t *testing.T, fn func(t *testing.T, w *worker, client *wsroutertest
 	})
 }
 
-// TestPageSeesEachWord: it gets them one by one, and is told when a worker goes.
+// TestPageSeesEachWord: the page is sent the words one by one, and told when a
+// worker disconnects.
 func TestPageSeesEachWord(t *testing.T) {
 	inFront(t, func(t *testing.T, w *worker, client *wsroutertest.Client) {
 		var seen []progress
@@ -65,7 +66,7 @@ func onlyConn(t *testing.T, router *wsrouter.Router) (conn *wsrouter.Conn) {
 	return conn
 }
 
-// TestPageStops: a page that wants no more stops the worker.
+// TestPageStops: a page that wants no more words stops the worker.
 func TestPageStops(t *testing.T) {
 	inFront(t, func(t *testing.T, w *worker, client *wsroutertest.Client) {
 		for _, err := range wsrouter.Pull[progress](t.Context(), client, "engrave", strings.Repeat("word ", 1000)) {
@@ -78,7 +79,7 @@ func TestPageStops(t *testing.T) {
 	})
 }
 
-// TestPageIsWary: a text must have words, and not too many.
+// TestPageIsWary: a text must have words, but not too many.
 func TestPageIsWary(t *testing.T) {
 	inFront(t, func(t *testing.T, _ *worker, client *wsroutertest.Client) {
 		for _, text := range []any{" ", strings.Repeat("x ", 1001), 7} {
@@ -87,8 +88,8 @@ func TestPageIsWary(t *testing.T) {
 	})
 }
 
-// TestFiles: what the page needs is served, and its spans go nowhere without a
-// collector.
+// TestFiles: all files of the page are served, and without a collector its spans
+// are refused.
 func TestFiles(t *testing.T) {
 	h, err := newFront(untraced, nil).handler("")
 	require.NoError(t, err)
@@ -103,7 +104,7 @@ func TestFiles(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, rec.Code)
 }
 
-// span is one that the collector got.
+// span is a span that the collector received.
 type span struct {
 	service, name, id, parent string
 }
@@ -127,7 +128,7 @@ func (c *collected) of(trace string) []span {
 	return c.traces[trace]
 }
 
-// ServeHTTP takes OTLP, from services as protobuf, and from the page as JSON.
+// ServeHTTP takes OTLP, as protobuf from services and as JSON from the page.
 func (c *collected) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	switch {
@@ -182,8 +183,8 @@ func (c *collected) readJSON(body []byte) error {
 	return nil
 }
 
-// TestOneTrace is the tour of the package comment with a page: what the page, the asker
-// and the worker do for a text is one trace.
+// TestOneTrace is the tour of the package comment with a page: what the page, the
+// asker and the worker do for a text is one trace.
 func TestOneTrace(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("os.Process.Signal cannot send an interrupt on Windows")
@@ -221,7 +222,7 @@ func TestOneTrace(t *testing.T) {
 	require.Empty(t, page.Problems)
 	require.Equal(t, "CALL ME ISHMAEL ", page.Plate)
 	require.Equal(t, http.StatusOK, page.Status)
-	for _, p := range []*process{asker, worker} { // they send what they have before they end
+	for _, p := range []*process{asker, worker} { // on the way out they send what they have
 		p.interrupt()
 		require.NoError(t, p.cmd.Wait())
 	}
@@ -231,8 +232,8 @@ func TestOneTrace(t *testing.T) {
 		byID[s.id] = s
 		services[s.service]++
 	}
-	// The page's own; its pull there, and the asker's pull; that here, and a call for each
-	// word; which the asker answers.
+	// The page's pull; at the asker that pull, its own pull, and the answers to
+	// three calls; at the worker the asker's pull, and a call for each word.
 	require.Equal(t, map[string]int{"rpc-page": 1, "rpc-asker": 2 + 3, "rpc-worker": 1 + 3}, services)
 	for id, s := range byID {
 		if s.service == "rpc-page" {

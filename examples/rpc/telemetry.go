@@ -15,14 +15,14 @@ import (
 	"github.com/wsrouter/wsrouter/wsrouterotel"
 )
 
-// service is one of the services of this program, as telemetry knows it.
+// service is one of the services of this program, with its telemetry.
 type service struct {
 	*wsrouterotel.Telemetry
 	provider *trace.TracerProvider // nil if nothing is traced
 }
 
-// newService is a service of that name which sends its traces to a collector, if there
-// is one: the URL of its OTLP over HTTP.
+// newService returns a service with a name. It sends its traces to the collector,
+// the URL of an OTLP endpoint over HTTP, unless that is empty.
 func newService(name, collector string) (*service, error) {
 	if collector == "" {
 		telemetry, err := wsrouterotel.New(wsrouterotel.Options{})
@@ -38,7 +38,7 @@ func newService(name, collector string) (*service, error) {
 	return &service{telemetry, provider}, err
 }
 
-// router is one of the service's. What it handles and calls is traced.
+// router returns a router of the service. What it handles and calls is traced.
 func (s *service) router(o wsrouter.Options) *wsrouter.Router {
 	o.Trace = wsrouter.MultiTrace(o.Trace, s.Trace())
 	router := wsrouter.New(&o)
@@ -46,7 +46,7 @@ func (s *service) router(o wsrouter.Options) *wsrouter.Router {
 	return router
 }
 
-// close sends what is left to the collector, if that takes it soon.
+// close sends what is left to the collector, but does not wait for long.
 func (s *service) close() error {
 	if s.provider == nil {
 		return nil

@@ -29,8 +29,8 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// TestRatio pairs the samples of a round: a round in which everything was slow
-// does not count for one side alone.
+// TestRatio pairs the samples of a round: a round in which everything was slow does
+// not count against one side only.
 func TestRatio(t *testing.T) {
 	r := madeUp(t, func(measure, server string, round int) float64 {
 		slow := []float64{1, 10, 2}[round]
@@ -120,8 +120,8 @@ func TestWants(t *testing.T) {
 	}
 }
 
-// madeUp returns results of all measures but those with event loops, with so many
-// microseconds each.
+// madeUp returns results of all measures but those with event loops. micros returns
+// the microseconds of each sample.
 func madeUp(t *testing.T, micros func(measure, server string, round int) float64) *results {
 	t.Helper()
 	r := &results{Rounds: 3, Samples: make(map[string]map[string][]sample)}
@@ -146,14 +146,14 @@ func madeUp(t *testing.T, micros func(measure, server string, round int) float64
 }
 
 // TestPage writes the page of made-up results: its words follow the figures, and
-// its charts are well-formed whatever a title holds.
+// its charts are well-formed whatever a title contains.
 func TestPage(t *testing.T) {
 	r := madeUp(t, func(measure, server string, _ int) float64 {
 		switch {
 		case measure == "conns15000":
 			return 20
 		case measure == "size1048576":
-			return 8 + (1<<20-16)/1e3 // a nanosecond a byte
+			return 8 + (1<<20-16)/1e3 // a nanosecond for each byte
 		case server == "gws" && measure == "size4096":
 			return 4
 		case server == "floor":
@@ -171,19 +171,19 @@ func TestPage(t *testing.T) {
 		"| Echo, 1 in flight | server CPU a message | coder/websocket loop | ≤ 1.10 × | **0.80 ×** |  | met |",
 		"- WebSocket, echo of 4 KB: gws 0.50 ×\n",
 		"- **wsrouter**: 8.00 µs at 100 connections, 2.50 × that at 15,000; flat (within 25 %) up to 5,000.",
-		"(wsrouter: 1.00 ×); where all take turns, 2.00 to 2.50 ×.\nSo it is not open connections that cost",
+		"(wsrouter: 1.00 ×); if all take turns, 2.00 to 2.50 ×.\nSo in none of the servers do open connections cost much",
 		"- **wsrouter**: 7.98 µs a message and 1.00 ns a byte, equal at 8,000 bytes.",
 		"| NestJS, socket.io | 1.00 |",
 		"| Bun (uWebSockets) | 1.00 | 1.00 | 10.0 µs |",
 		"| floor: net/http, no JSON | 0.70 | 0.70 | 7.00 µs |",
-		"A delivery among 10,000 costs so many times one among 100: wsrouter 1.0 ×, Bun (uWebSockets) 1.0 ×, gws 1.0 ×,",
+		"What a delivery among 10,000 costs, relative to one among 100: wsrouter 1.0 ×, Bun (uWebSockets) 1.0 ×, gws 1.0 ×,",
 	} {
 		require.True(t, strings.Contains(page, want), want)
 	}
 	require.False(t, strings.Contains(page, "failed"))
 }
 
-// written writes the page and checks what holds of every page.
+// written writes the page and checks what holds for every page.
 func written(t *testing.T, r *results) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -200,8 +200,8 @@ func written(t *testing.T, r *results) string {
 	return string(text)
 }
 
-// TestPageWithoutSome leaves out what was not measured, whoever that was, and says
-// so.
+// TestPageWithoutSome: the page leaves out what was not measured, whatever that is,
+// and says so.
 func TestPageWithoutSome(t *testing.T) {
 	same := func(string, string, int) float64 { return 10 }
 	for _, s := range servers {
@@ -221,7 +221,7 @@ func TestPageWithoutSome(t *testing.T) {
 	}
 }
 
-// TestLoops puts the rows with event loops beside those without.
+// TestLoops: rows with event loops are beside those without.
 func TestLoops(t *testing.T) {
 	r := madeUp(t, func(string, string, int) float64 { return 10 })
 	require.NotEmpty(t, r.Samples["echo1"]["bun-ws"])
@@ -235,7 +235,8 @@ func TestLoops(t *testing.T) {
 	require.NotContains(t, p.String(), "not measured in this run")
 }
 
-// TestCrowdSection says what was reached, by whom, and what failed.
+// TestCrowdSection: the section says what was reached, by which server, and what
+// failed.
 func TestCrowdSection(t *testing.T) {
 	r := crowdResults{Conns: 100_000, Beat: 10 * time.Minute, Ping: 10 * time.Second, Files: 20_000, Pairs: 6, Rows: []crowdRow{
 		{
@@ -252,7 +253,7 @@ func TestCrowdSection(t *testing.T) {
 	for _, want := range []string{
 		"so 6 server processes hold them",
 		"≤ 3.5 KB each with `Detach`, for 100,000: met, 3.5 KB for 100,000.",
-		"Of **wsrouter** 1 were cut; of the first its client was told: the server hung up.",
+		"Of the connections of **wsrouter** 1 were cut; the client of the first was told: the server hung up.",
 		"| **wsrouter** | 8.8 KB | 11.7 KB | 200 µs | 4,000 |",
 		"| 5.00 µs | 100,000 |\n",
 		"| **wsrouter** | 10,000 | 59 | 10.0 µs | 10 % | 0.0 KB | 100 µs | 3.0 s | 1 |",

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// canvas is an SVG that is being drawn. It brings its own background, as it is
-// shown on pages whose colour it cannot know, and goes with what the reader
-// prefers, light or dark.
+// canvas is an SVG that is being drawn. It has a background of its own, because it
+// is shown on pages whose color it cannot know, and follows the reader's preference
+// for light or dark.
 type canvas struct {
 	b             strings.Builder
 	width, height float64
@@ -59,16 +59,16 @@ func escape(s string) string {
 	return b.String()
 }
 
-// bar is one of a panel's.
+// bar is a bar of a panel.
 type bar struct {
 	label string
 	value float64
-	note  string // in a column behind them
-	class string // "bar" or one that stands out
+	note  string // in a column after the bars
+	class string // "bar", or a class that stands out
 }
 
-// panel draws bars beside each other's lengths, with a line at the value 1, and
-// returns its height.
+// panel draws bars below each other, with a line at the value 1, and returns its
+// height.
 func (c *canvas) panel(x, y, width float64, title string, bars []bar) float64 {
 	const row, labels, notes = 19, 160, 115
 	longest := 1.0
@@ -93,7 +93,7 @@ func (c *canvas) panel(x, y, width float64, title string, bars []bar) float64 {
 	return bottom - y
 }
 
-// series is one line of a plot; values that are NaN are left out.
+// series is one line of a plot. Values that are NaN are left out.
 type series struct {
 	label  string
 	color  string
@@ -186,7 +186,7 @@ func (p plot) yAxis() (low, high float64, ticks []float64) {
 		}
 	}
 	if high == 0 {
-		low, high = 1, 1 // nothing to draw
+		low, high = 1, 1 // there is nothing to draw
 	}
 	if p.logY {
 		low = math.Pow(10, math.Floor(math.Log10(low)))
@@ -209,8 +209,8 @@ func (p plot) yAxis() (low, high float64, ticks []float64) {
 	}
 }
 
-// spread moves labels apart that lie less than gap from each other, within top
-// and bottom, keeping their order.
+// spread moves labels apart that are closer than gap, within top and bottom, and
+// keeps their order.
 func spread(at []float64, gap, top, bottom float64) []float64 {
 	order := argsort(at)
 	out := make([]float64, len(at))

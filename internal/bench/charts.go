@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// charts draws what the page shows, by the names of the files.
+// charts draws the charts of the page. It returns them by file name.
 func charts(r *results) map[string]string {
 	p := &page{results: r}
 	return map[string]string{
@@ -22,7 +22,7 @@ func charts(r *results) map[string]string {
 	}
 }
 
-// overview has bars relative to Bun, which is where the line is.
+// overview draws bars relative to Bun, which has the line at 1.
 func (p *page) overview() string {
 	panels := []struct {
 		title, measure string
@@ -36,7 +36,7 @@ func (p *page) overview() string {
 	}
 	const width, column, margin = 980, 460, 20
 	height := 0.0
-	for range 2 { // first to learn the height
+	for range 2 { // the first time only to learn the height
 		c := newCanvas(width, height, "wsrouter and its peers, relative to "+p.base().title+"; shorter is better")
 		c.text(margin, 28, "start", "ink", "Relative to "+p.base().title+" (dashed line at 1): shorter is better")
 		y := 48.0
@@ -64,8 +64,8 @@ func (p *page) overview() string {
 	return ""
 }
 
-// base is what the bars are relative to: Bun or, where it could not be measured,
-// the loop on coder/websocket.
+// base returns the server that the bars are relative to: Bun or, if it could not be
+// measured, the loop on coder/websocket.
 func (p *page) base() server {
 	if p.has("echo1", anchor) {
 		return named(anchor)
@@ -73,7 +73,7 @@ func (p *page) base() server {
 	return named("coder")
 }
 
-// class is a bar's in the style sheet.
+// class returns the class of a server's bar in the style sheet.
 func (s server) class() string {
 	switch {
 	case s.ours():
@@ -85,7 +85,7 @@ func (s server) class() string {
 	}
 }
 
-// lines draws a measure over its grid, for the servers that it is of.
+// lines draws a measure over its grid, for the servers that of selects.
 func (p *page) lines(measure string, grid []int, plot plot, label func(int) string, of func(server) bool) string {
 	plot.yLabel = func(v float64) string { return fmt.Sprintf("%g", math.Round(v*100)/100) }
 	for _, n := range grid {

@@ -15,9 +15,9 @@ import (
 	"github.com/wsrouter/wsrouter/internal/bench/load"
 )
 
-// crowd is a run with as many real connections as one is asked for. Each is a file
-// at either end, and a process may open only so many: where that is less, the
-// connections are shared out among pairs of processes.
+// crowd is a run with as many real connections as the user asks for. Each is an
+// open file at either end. If a process may not open that many, pairs of processes
+// share the connections.
 type crowd struct {
 	self    string
 	servers []server
@@ -36,20 +36,20 @@ type pair struct {
 }
 
 const (
-	spareFiles = 200               // that a process has open besides connections
-	crowdDrain = 100 * time.Second // for a Shutdown
-	crowdEcho  = 64                // in flight over all
+	spareFiles = 200               // how many files a process has open besides connections
+	crowdDrain = 100 * time.Second // the bound of a Shutdown
+	crowdEcho  = 64                // in flight over all connections
 )
 
 func runCrowd(ctx context.Context, args []string) error {
 	c := crowd{window: 5 * time.Second}
 	flags := flag.NewFlagSet("bench crowd", flag.ExitOnError)
-	only := flags.String("only", strings.Join(crowdServers(), ","), "these servers, by `names` with commas between")
+	only := flags.String("only", strings.Join(crowdServers(), ","), "measure these servers: `names` separated by commas")
 	flags.IntVar(&c.conns, "conns", 100_000, "how `many` connections")
-	flags.DurationVar(&c.beat, "beat", 10*time.Minute, "how `long` heartbeats are watched")
+	flags.DurationVar(&c.beat, "beat", 10*time.Minute, "how `long` to watch heartbeats")
 	flags.DurationVar(&c.ping, "ping", 10*time.Second, "wsrouter's PingInterval and PongTimeout, the `silence` before a heartbeat")
-	flags.DurationVar(&c.window, "time", c.window, "how `long` echoes and broadcasts are measured")
-	write := flags.Bool("page", true, "write crowd.json, and the section of the page")
+	flags.DurationVar(&c.window, "time", c.window, "how `long` to measure echoes and broadcasts")
+	write := flags.Bool("page", true, "write crowd.json and the section of the page")
 	flags.Parse(args)
 	var err error
 	if c.servers, err = choose(*only); err != nil {
@@ -72,7 +72,8 @@ func runCrowd(ctx context.Context, args []string) error {
 	return errors.Join(failed, c.results.save(), c.results.splice(docs+"/benchmarks.md"))
 }
 
-// crowdServers are ours that speak the plain protocol, and the fastest peer.
+// crowdServers returns the names of our servers that speak the plain protocol, and
+// of the fastest peer.
 func crowdServers() (names []string) {
 	for _, s := range servers {
 		if s.ours() && s.dialect == "plain" || s.name == anchor {
@@ -82,7 +83,7 @@ func crowdServers() (names []string) {
 	return names
 }
 
-// prepare finds out how many processes it takes.
+// prepare finds out how many processes are needed.
 func (c *crowd) prepare() error {
 	var limit syscall.Rlimit
 	if err := allowFiles(uint64(c.conns + spareFiles)); err != nil {
@@ -109,15 +110,14 @@ func (c *crowd) prepare() error {
 	return err
 }
 
-// pairsFor returns how many pairs of processes hold the connections, if each may
-// open so many files.
+// pairsFor returns how many pairs of processes hold the connections, if each
+// process may open that many files.
 func pairsFor(conns, files int) int {
 	per := files - spareFiles
 	return (conns + per - 1) / per
 }
 
-// run measures one server after another. One that fails leaves the others their
-// rows.
+// run measures one server after another. If one fails, the others keep their rows.
 func (c *crowd) run(ctx context.Context) error {
 	var failed error
 	for _, s := range c.servers {
@@ -145,7 +145,7 @@ func (c *crowd) measure(ctx context.Context, s server, row *crowdRow) (err error
 	if err != nil {
 		return err
 	}
-	// What is interrupted ends by its processes' ends.
+	// An interrupted measure ends because its processes end.
 	defer context.AfterFunc(ctx, func() {
 		for _, p := range pairs {
 			p.from.cmd.Process.Kill()
@@ -200,7 +200,7 @@ type crowdStep struct {
 	do   func() error
 }
 
-// steps are what is measured, in order.
+// steps returns what is measured, in order.
 func (c *crowd) steps(s server, pairs []*pair, row *crowdRow) []crowdStep {
 	var empty memory
 	all := func(into *load.Result, cmd load.Command) func() error {
@@ -244,8 +244,8 @@ func (c *crowd) steps(s server, pairs []*pair, row *crowdRow) []crowdStep {
 	)
 }
 
-// echoOne has one message on its way over the first pair's connections. The others
-// answer pings meanwhile.
+// echoOne keeps one message on its way, over the connections of the first pair. The
+// other pairs answer pings meanwhile.
 func (c *crowd) echoOne(pairs []*pair) (load.Result, error) {
 	return together(pairs, func(p *pair) (load.Result, error) {
 		if p == pairs[0] {
@@ -256,7 +256,7 @@ func (c *crowd) echoOne(pairs []*pair) (load.Result, error) {
 	})
 }
 
-// drain has a server end, and its load watch.
+// drain makes a server end while its load watches.
 func drain(p *pair) (load.Result, error) {
 	told := make(chan error, 1)
 	watched := make(chan struct{})
@@ -271,8 +271,8 @@ func drain(p *pair) (load.Result, error) {
 	return result, errors.Join(err, <-told)
 }
 
-// together does something with all pairs at the same time. What they count is
-// added up; the slowest tells the time.
+// together does something with all pairs at the same time. It adds up their counts,
+// and takes the time of the slowest.
 func together(pairs []*pair, do func(*pair) (load.Result, error)) (load.Result, error) {
 	results, errs := make([]load.Result, len(pairs)), make([]error, len(pairs))
 	var wg sync.WaitGroup
@@ -295,8 +295,8 @@ func together(pairs []*pair, do func(*pair) (load.Result, error)) (load.Result, 
 	return sum, errors.Join(errs...)
 }
 
-// memory is what the servers hold, and what the whole machine has given away, with
-// the sockets in the kernel and the load.
+// memory is what the servers hold, and what the whole machine uses, including the
+// kernel's sockets and the load.
 type memory struct {
 	Resident float64 `json:"resident"`
 	Machine  float64 `json:"machine"`

@@ -12,26 +12,27 @@ import (
 	"github.com/wsrouter/wsrouter/internal/bench/load"
 )
 
-// crowdFile keeps the last run with a crowd, which takes longer than all else.
+// crowdFile keeps the last run with a crowd, which takes longer than everything
+// else.
 const crowdFile = "crowd.json"
 
-// crowdResults are what a run with a crowd has found.
+// crowdResults are the results of a run with a crowd.
 type crowdResults struct {
 	Machine machine       `json:"machine"`
 	Conns   int           `json:"conns"`
 	Beat    time.Duration `json:"beat"`
 	Ping    time.Duration `json:"ping"`
 	Files   int           `json:"files"` // ulimit -n
-	Pairs   int           `json:"pairs"` // servers, each with a load of its own
+	Pairs   int           `json:"pairs"` // of a server and its load
 	Rows    []crowdRow    `json:"rows"`
 }
 
-// crowdRow is what one server did with it. Memory is for each connection.
+// crowdRow is the results of one server. Memory is for each connection.
 type crowdRow struct {
 	Server      string      `json:"server"`
 	Connect     load.Result `json:"connect"`
 	Memory      memory      `json:"memory"`
-	EchoOne     load.Result `json:"echo_one"` // one in flight, over one pair's connections
+	EchoOne     load.Result `json:"echo_one"` // one in flight, over the connections of one pair
 	Echo        load.Result `json:"echo"`
 	Broadcast   load.Result `json:"broadcast"`
 	Beat        load.Result `json:"beat"`
@@ -48,7 +49,7 @@ func (r *crowdResults) save() error {
 	return os.WriteFile(crowdFile, append(b, '\n'), 0o644)
 }
 
-// readCrowd returns the last run, without rows if there was none.
+// readCrowd returns the last run; it has no rows if there was none.
 func readCrowd() (*crowdResults, error) {
 	var r crowdResults
 	b, err := os.ReadFile(crowdFile)
@@ -61,10 +62,10 @@ func readCrowd() (*crowdResults, error) {
 	return &r, json.Unmarshal(b, &r)
 }
 
-// The section stands between these, so that it can be written anew alone.
+// The section is between these lines, so that it can be rewritten alone.
 const crowdBegin, crowdEnd = "<!-- crowd: go run . crowd -->\n", "<!-- end of crowd -->\n"
 
-// splice puts the section into a page that is there.
+// splice puts the section into an existing page.
 func (r *crowdResults) splice(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -78,7 +79,7 @@ func (r *crowdResults) splice(file string) error {
 	return os.WriteFile(file, []byte(before+r.section()+after), 0o644)
 }
 
-// section tells what was found.
+// section describes the results.
 func (r *crowdResults) section() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s## Many real connections\n\n", crowdBegin)
@@ -86,23 +87,23 @@ func (r *crowdResults) section() string {
 		fmt.Fprintf(&b, "Not measured yet: `cd internal/bench && go run . crowd`.\n%s", crowdEnd)
 		return b.String()
 	}
-	fmt.Fprintf(&b, "%s connections, each a socket at either end, from several addresses of the loopback; server and load share %d cores.\n",
+	fmt.Fprintf(&b, "%s connections over loopback, each with a socket at either end, from several addresses; server and load share %d cores.\n",
 		thousandsOf(r.Conns), r.Machine.Cores)
 	fmt.Fprintf(&b, "`cd internal/bench && go run . crowd` measures them, one server after another, and writes this section.\n")
 	if r.Pairs > 1 {
-		fmt.Fprintf(&b, "A process may open %s files here, so %d server processes hold them, each with a load process of its own, all at the same\ntime; what is \"to all\" each of them does for its own clients.\n",
+		fmt.Fprintf(&b, "A process may open %s files here, so %d server processes hold them at the same time, each with a load process of its own.\nA broadcast \"to all\" goes from each server to its own clients.\n",
 			thousandsOf(r.Files), r.Pairs)
 	}
 	fmt.Fprintf(&b, "\nTarget: ≤ 3.5 KB each with `Detach`, for 100,000: %s for %s.\n\n", r.verdict(), thousandsOf(r.Conns))
-	part(&b, r.memoryTable(), "*Machine* is what the machine's available memory shrank by: besides the server, the sockets of both ends in the kernel, the\n"+
-		"load, and what else the machine did.")
-	part(&b, r.trafficTable(), "An echo with one in flight goes to another connection each time. A broadcast's time is that until the last has it.")
-	part(&b, r.lifeTable(), fmt.Sprintf("Heartbeats: `PingInterval` and `PongTimeout` are %s, watched for %s; *fewest* is how many the connection answered that had the\n"+
-		"fewest. Drain: `Shutdown` without a spread; *cut* are those that ended without a close frame.", plain(r.Ping), plain(r.Beat)))
+	part(&b, r.memoryTable(), "*Machine* is by how much the machine's available memory shrank: besides the server this includes the kernel's sockets at both\n"+
+		"ends, the load, and whatever else the machine did.")
+	part(&b, r.trafficTable(), "An echo with one in flight goes to another connection each time. The time of a broadcast lasts until the last client has it.")
+	part(&b, r.lifeTable(), fmt.Sprintf("Heartbeats: `PingInterval` and `PongTimeout` are %s, watched for %s; *fewest* is the smallest number of pings that any\n"+
+		"connection answered. Drain: `Shutdown` without a spread; *cut* connections ended without a close frame.", plain(r.Ping), plain(r.Beat)))
 	fmt.Fprintf(&b, "Measured on %s, wsrouter at `%s`.\n", r.Machine.Date, r.Machine.Commit)
 	for _, row := range r.Rows {
 		if row.Drain.Why != "" {
-			fmt.Fprintf(&b, "\nOf %s %s were cut; of the first its client was told: %s.\n", titleOf(row.Server), thousandsOf(row.Drain.Cut), row.Drain.Why)
+			fmt.Fprintf(&b, "\nOf the connections of %s %s were cut; the client of the first was told: %s.\n", titleOf(row.Server), thousandsOf(row.Drain.Cut), row.Drain.Why)
 		}
 		if row.Error != "" {
 			first, _, _ := strings.Cut(row.Error, "\n")
@@ -113,14 +114,14 @@ func (r *crowdResults) section() string {
 	return b.String()
 }
 
-// part writes a table and what explains it, if there is something in it.
+// part writes a table and its explanation, unless the table is empty.
 func part(b *strings.Builder, rows [][]string, explained string) {
 	if len(rows) > 1 {
 		fmt.Fprintf(b, "%s\n%s\n\n", tableOf(rows), explained)
 	}
 }
 
-// plain writes whole minutes and seconds as one says them.
+// plain writes whole minutes and seconds in words.
 func plain(d time.Duration) string {
 	if d >= time.Minute && d%time.Minute == 0 {
 		return fmt.Sprintf("%d min", d/time.Minute)
@@ -128,7 +129,7 @@ func plain(d time.Duration) string {
 	return fmt.Sprintf("%g s", d.Seconds())
 }
 
-// verdict is that of the best row with Detach.
+// verdict returns the verdict on the best row with Detach.
 func (r *crowdResults) verdict() string {
 	const most = 3.5 * 1024
 	best := 0.0

@@ -68,7 +68,7 @@ func size(n int) string {
 
 func round2(v float64) float64 { return math.Round(v*100) / 100 }
 
-// argsort returns the indexes of values in ascending order of these.
+// argsort returns the indexes of values in ascending order of the values.
 func argsort(values []float64) []int {
 	order := make([]int, len(values))
 	for i := range order {

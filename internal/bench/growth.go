@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// flat is how much dearer a message may be than at the start of the scale before
-// the text says that its cost has left the flat part.
+// flat is how much more a message may cost than at the start of the scale before
+// the text says that its cost is no longer flat.
 const flat = 1.25
 
-// growth tells how cost depends on connections and on the size of messages, for
-// the servers that it was measured for.
+// growth describes how cost depends on the number of connections and on the size of
+// messages, for the servers for which that was measured.
 func (p *page) growth() {
 	p.f("\n## Growth: connections\n\nServer CPU for an echo, 64 messages in flight over all connections together, which take turns; %d rounds.\n\n", min(p.Rounds, connsRounds))
 	p.growthTable("conns", connsCounts, thousandsOf)
@@ -24,9 +24,9 @@ func (p *page) growth() {
 	p.f("\n## Growth: message size\n\nServer CPU for an echo over %d connections, 1 in flight on each.\n\n", sizeConns)
 	p.growthTable("size", sizeBytes, size)
 	p.f("\n![Lines: server CPU for an echo against message size](benchmarks-size.svg)\n\n")
-	p.f("Each byte is unmasked, copied, looked at for the end of its string, decoded and encoded; and large messages are garbage\n")
-	p.f("to collect. What a message and each of its bytes cost, by the smallest and the largest, and from which size on the bytes\n")
-	p.f("cost more than the rest:\n\n")
+	p.f("Each byte is unmasked, copied, searched for the end of its string, decoded and encoded; and large messages are garbage to\n")
+	p.f("collect. What a message costs and what each of its bytes adds, calculated from the smallest and the largest message, and the\n")
+	p.f("size from which the bytes cost more than the rest:\n\n")
 	for _, s := range p.growers("size") {
 		p.f("- %s\n", p.perByte(s))
 	}
@@ -34,7 +34,7 @@ func (p *page) growth() {
 
 func thousandsOf(n int) string { return thousands(float64(n)) }
 
-// growers are the servers that were measured all the way.
+// growers returns the servers that were measured over the whole scale.
 func (p *page) growers(measure string) []server {
 	grid := p.grid(measure)
 	return p.sorted(fmt.Sprint(measure, grid[0]), cpu, anchor, func(s server) bool {
@@ -67,7 +67,7 @@ func (p *page) growthTable(measure string, grid []int, label func(int) string) {
 }
 
 // flatness says from how many connections on a message costs more. It starts at
-// 100: below the messages in flight share system calls.
+// 100, because with fewer connections the messages in flight share system calls.
 func (p *page) flatness(s server) string {
 	grid := connsCounts[slices.Index(connsCounts, 100):]
 	base := p.value(fmt.Sprint("conns", grid[0]), s.name, cpu)
@@ -85,7 +85,7 @@ func (p *page) flatness(s server) string {
 	return b.String()
 }
 
-// whyConns tells what a measure says in which nearly all connections are idle.
+// whyConns describes a measure in which nearly all connections are idle.
 func (p *page) whyConns() {
 	few, active, all := fmt.Sprint("conns", activeConns), "active", fmt.Sprint("conns", slices.Max(connsCounts))
 	var idle, busy []float64
@@ -103,11 +103,11 @@ func (p *page) whyConns() {
 	if len(idle) == 0 {
 		return
 	}
-	p.f("\nWhere %s are connected and only %d of them talk, a message costs %.2f to %.2f × what it costs where %d are\n",
+	p.f("\nIf %s are connected and only %d of them talk, a message costs %.2f to %.2f × what it costs if %d are\n",
 		thousandsOf(slices.Max(connsCounts)), activeConns, slices.Min(idle), slices.Max(idle), activeConns)
-	p.f("connected%s; where all take turns, %.2f to %.2f ×.\n", own, slices.Min(busy), slices.Max(busy))
+	p.f("connected%s; if all take turns, %.2f to %.2f ×.\n", own, slices.Min(busy), slices.Max(busy))
 	if slices.Max(idle) < flat && slices.Max(busy) > flat {
-		p.f("So it is not open connections that cost, in any of the servers, but to come back to one that has left the processor's\n")
+		p.f("So in none of the servers do open connections cost much. What costs is to return to one that has left the processor's\n")
 		p.f("caches: its socket in the kernel, its stack and buffers. At 10 connections the messages in flight share system calls.\n")
 	}
 }
@@ -117,8 +117,8 @@ func (p *page) ratioOf(measure, to, server string) float64 {
 	return p.value(measure, server, cpu) / p.value(to, server, cpu)
 }
 
-// perByte splits the cost into that of a message and that of its bytes, by the
-// smallest and the largest message.
+// perByte splits the cost of a message into a fixed part and a part for each byte,
+// given the smallest and the largest message.
 func (p *page) perByte(s server) string {
 	small, large := sizeBytes[0], sizeBytes[len(sizeBytes)-1]
 	least := p.value(fmt.Sprint("size", small), s.name, cpu)
@@ -129,16 +129,16 @@ func (p *page) perByte(s server) string {
 		thousands(roundTo(message/slope, 2)))
 }
 
-// roundTo rounds to so many digits.
+// roundTo rounds to that many digits.
 func roundTo(v float64, digits int) float64 {
 	unit := math.Pow(10, math.Floor(math.Log10(v))-float64(digits-1))
 	return math.Round(v/unit) * unit
 }
 
-// sleeping tells what waiting handlers do to event loops.
+// sleeping describes what handlers that wait do to event loops.
 func (p *page) sleeping() {
-	p.f("\n## Handlers that wait\n\n%s connections, 1 in flight on each, with handlers that wait as if for a database. ", thousands(sleepConns))
-	p.f("Event loops run no handler,\nso they must not be slower.\n\n")
+	p.f("\n## Handlers that wait\n\n%s connections, 1 in flight on each, whose handlers wait as if for a database. ", thousands(sleepConns))
+	p.f("Event loops run no handlers,\nso they should not be slower.\n\n")
 	rows := [][]string{{"a handler waits", "wsrouter", "wsrouter, loops", "ratio"}}
 	for _, d := range sleepTimes {
 		name := sleepName(d)

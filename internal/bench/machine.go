@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// machine is where and with what a run was made.
+// machine says where a run was made, and with what.
 type machine struct {
 	CPU      string   `json:"cpu"`
 	Cores    int      `json:"cores"`
@@ -20,13 +20,13 @@ type machine struct {
 	Go       string   `json:"go"`
 	Node     string   `json:"node"`
 	Bun      string   `json:"bun"`
-	Load     string   `json:"load"` // of others, before it began
+	Load     string   `json:"load"` // of other processes, before the run
 	Date     string   `json:"date"`
 	Commit   string   `json:"commit"`
 	Versions []string `json:"versions"` // of the peers
 }
 
-// peers are the modules and packages whose versions are told.
+// peers are the modules and packages whose versions the page has.
 var peers = regexp.MustCompile(`^(github\.com/(coder/websocket|gorilla/websocket|lxzan/gws|lesismal/nbio|olahol/melody|centrifugal/centrifuge))$`)
 
 func describe() (machine, error) {
@@ -73,7 +73,7 @@ func bunVersion() string {
 	return strings.TrimSpace(string(version))
 }
 
-// field returns the value behind the first "key : value" of a file in /proc.
+// field returns the value after the first "key : value" in a file in /proc.
 func field(file, key string) string {
 	for line := range strings.Lines(file) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == key {
@@ -83,7 +83,7 @@ func field(file, key string) string {
 	return "unknown"
 }
 
-// gigabytes rounds what /proc/meminfo tells in kB.
+// gigabytes rounds a value of /proc/meminfo, which is in kB.
 func gigabytes(text string) string {
 	var kb float64
 	if _, err := fmt.Sscanf(text, "%f kB", &kb); err != nil {

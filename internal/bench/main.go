@@ -1,15 +1,15 @@
-// Command bench compares wsrouter with other servers, side by side on one
-// machine, and writes docs/benchmarks.md. Run it in its own folder:
+// Command bench compares wsrouter with other servers, side by side on one machine,
+// and writes docs/benchmarks.md. Run it in its own folder:
 //
 //	go run .                                          # everything, a quarter of an hour
-//	go run . -quick                                   # does every server answer rightly?
+//	go run . -quick                                   # does every server give the right answers?
 //	go run . -only wsrouter,coder -measure echo       # a few, printed
 //	go run . -only wsrouter -measure echo16 -profile /tmp/p   # with processor profiles
 //	go run . crowd                                    # 100,000 connections, an hour: a section of the page
 //	go run . crowd -conns 20000 -beat 1m -page=false  # fewer, shorter, only printed
 //
-// Each server is a process of its own, and so is the load: this program again,
-// as "bench serve NAME" and "bench load".
+// Each server is a process of its own, and so is the load: this program again, as
+// "bench serve NAME" and "bench load".
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 // config is what the flags say.
 type config struct {
 	servers  []server
-	measures []string // prefixes of names; none is all
+	measures []string // prefixes of names; empty for all
 	rounds   int
 	window   time.Duration
 	profile  string // folder
@@ -78,17 +78,18 @@ func run(args []string) error {
 	return r.finish()
 }
 
-// docs is where the page belongs, seen from here.
+// docs is the folder of the page, relative to this one.
 const docs = "../../docs"
 
-// finish tells what was found: all of it goes to the page, a part is printed. What
-// has failed is an error once the rest is safe.
+// finish reports the results: a complete run is written to the page, a part is
+// printed. It returns an error for what failed, after everything else has been
+// written.
 func (r *runner) finish() error {
 	cfg := r.cfg
 	failed := r.results.failed()
 	if cfg.quick {
 		if failed == nil {
-			fmt.Printf("%d servers answer rightly\n", len(cfg.servers))
+			fmt.Printf("%d servers give the right answers\n", len(cfg.servers))
 		}
 		return failed
 	}
@@ -105,13 +106,13 @@ func (r *runner) finish() error {
 func parse(args []string) (config, error) {
 	cfg := config{}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	only := flags.String("only", "", "these servers, by `names` with commas between: "+strings.Join(names(), ", "))
-	measure := flags.String("measure", "", "these measures, by the beginnings of their `names`: echo1, echo16, broadcast…, idle, conns…, size…")
-	flags.IntVar(&cfg.rounds, "rounds", 3, "measure each server as `often`; medians are told")
-	flags.DurationVar(&cfg.window, "time", 400*time.Millisecond, "how `long` one measure is taken")
-	flags.StringVar(&cfg.profile, "profile", "", "write profiles of the Go servers, processor's and idle's heap, into this `folder`")
-	flags.BoolVar(&cfg.quick, "quick", false, "only see whether every server answers rightly, with few connections")
-	flags.StringVar(&cfg.save, "save", "", "keep all samples in this `file`")
+	only := flags.String("only", "", "measure these servers: `names` separated by commas, of "+strings.Join(names(), ", "))
+	measure := flags.String("measure", "", "take the measures whose `names` begin like this: echo1, echo16, broadcast…, idle, conns…, size…")
+	flags.IntVar(&cfg.rounds, "rounds", 3, "measure each server as `often`, and print medians")
+	flags.DurationVar(&cfg.window, "time", 400*time.Millisecond, "how `long` each measure takes")
+	flags.StringVar(&cfg.profile, "profile", "", "write processor profiles of the Go servers, and the heap profile of the measure idle, to this `folder`")
+	flags.BoolVar(&cfg.quick, "quick", false, "only check that every server gives the right answers, with few connections")
+	flags.StringVar(&cfg.save, "save", "", "write all samples to this `file`")
 	flags.StringVar(&cfg.from, "from", "", "write the page from the samples in this `file`, without a run")
 	flags.Parse(args)
 	if flags.NArg() > 0 {
@@ -123,7 +124,7 @@ func parse(args []string) (config, error) {
 	return cfg, err
 }
 
-// choose returns the servers of a list of names, all of an empty one.
+// choose returns the servers with the names in a list, or all if the list is empty.
 func choose(only string) ([]server, error) {
 	wanted := split(only)
 	if len(wanted) == 0 {

@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// prepareNode installs what the scripts in node/ need, unless it is there.
+// prepareNode installs what the scripts in node/ need, unless it is installed.
 func prepareNode(servers []server) error {
 	if !slices.ContainsFunc(servers, func(s server) bool { return s.platform != inGo }) {
 		return nil
@@ -18,7 +18,7 @@ func prepareNode(servers []server) error {
 	if err != nil {
 		return fmt.Errorf("run it in internal/bench: %w", err)
 	}
-	// npm writes this when it is done.
+	// npm writes this file when it is done.
 	done, err := os.Stat("node/node_modules/.package-lock.json")
 	if err == nil && done.ModTime().After(lock.ModTime()) {
 		return nil
@@ -28,8 +28,8 @@ func prepareNode(servers []server) error {
 	return install.Run()
 }
 
-// findBun returns Bun's binary. It lies in the package of the platform, where it
-// is found without the scripts that npm was told not to run.
+// findBun returns the path of Bun's binary. It is in the package for the platform,
+// because npm was told not to run the script that would move it.
 func findBun() (string, error) {
 	found, err := filepath.Glob("node/node_modules/@oven/bun-*/bin/bun")
 	if err == nil && len(found) == 0 {

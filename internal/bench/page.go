@@ -17,7 +17,7 @@ type page struct {
 	*results
 }
 
-// writePage writes the page and its charts into a folder.
+// writePage writes the page and its charts to a folder.
 func writePage(folder string, r *results) error {
 	notes, err := os.ReadFile("notes.md")
 	if err != nil {
@@ -61,22 +61,22 @@ func (p *page) f(format string, args ...any) { fmt.Fprintf(p, format, args...) }
 
 func (p *page) intro() {
 	p.f("<!-- Written by internal/bench: cd internal/bench && go run . -->\n# Benchmarks\n\n")
-	p.f("What wsrouter costs beside others that do the same work: parse `{\"event\":\"echo\",\"data\":\"…\"}`, find the handler,\n")
+	p.f("What wsrouter costs, compared with other servers that do the same work: parse `{\"event\":\"echo\",\"data\":\"…\"}`, find the handler,\n")
 	p.f("decode the data into a string, encode the answer. Cost is the processor time that the operating system accounts to the\n")
-	p.f("server's process. Ratios come first, as they are measured side by side; the microseconds are this machine's.\n\n")
-	p.f("Bun stands for uWebSockets, which its WebSocket is, the fastest that we know. The *floor* is what net/http's hijacked socket costs in\n")
-	p.f("a plain goroutine, one read and one write a turn, without JSON: what all that mounts in net/http stands on.\n\n")
+	p.f("server's process. Ratios come first, because they were measured side by side; the microseconds depend on the machine.\n\n")
+	p.f("Bun's WebSocket is uWebSockets, the fastest that we know. The *floor* is what a socket hijacked from net/http costs in a plain\n")
+	p.f("goroutine, with one read and one write at a time and no JSON: the least that a server mounted in net/http can cost.\n\n")
 	p.f("![Bars: wsrouter and its peers relative to Bun](benchmarks.svg)\n\n")
 	p.f("    cd internal/bench && go run .\n\n")
-	p.f("made this page in %.0f minutes, going over all servers so many times: %d.\n", p.Took.Minutes(), p.Rounds)
+	p.f("made this page in %.0f minutes. Rounds over all servers: %d.\n", p.Took.Minutes(), p.Rounds)
 }
 
-// failed names what is missing because a server failed.
+// failed lists what is missing because a server failed.
 func (p *page) failed() {
 	if len(p.Failures) == 0 {
 		return
 	}
-	p.f("\n**Something failed**, so that figures are missing or from fewer rounds:\n\n")
+	p.f("\n**Something failed**, so figures are missing or come from fewer rounds:\n\n")
 	for _, f := range p.Failures {
 		first, _, _ := strings.Cut(f.Error, "\n")
 		p.f("- %s, round %d: %s\n", named(f.Server).title, f.Round+1, first)
@@ -116,10 +116,10 @@ func (p *page) worse() {
 	}
 }
 
-// echo has a table for each number in flight and protocol.
+// echo writes a table for each number in flight and protocol.
 func (p *page) echo() {
-	p.f("\n## Echo\n\n%d connections, %d bytes of data. Throughput and latency are what the machine's cores give to server and load\n", echoConns, echoSize)
-	p.f("together, so look at the server's time first. Latency is under full load: mostly time in queues.\n")
+	p.f("\n## Echo\n\n%d connections, %d bytes of data. Server and load share the machine's cores, which limits throughput and latency,\n", echoConns, echoSize)
+	p.f("so look at the server's time first. Latency is measured under full load, and is mostly time spent in queues.\n")
 	for _, inFlight := range []int{1, 16} {
 		for _, beside := range [][]string{{anchor, "coder"}, {"node-socketio", "bun-socketio"}} {
 			protocol := named(beside[0]).protocol()
@@ -147,7 +147,7 @@ func (p *page) echoTable(measure string, beside []string, of func(server) bool) 
 }
 
 func (p *page) broadcast() {
-	p.f("\n## Broadcast\n\nOne client asks for it, everybody gets it, four at a time. Server CPU for each delivery, and beside it relative to Bun's\npublish.\n\n")
+	p.f("\n## Broadcast\n\nOne client sends a broadcast to everybody; four are on their way at a time. Server CPU for each delivery, also relative to Bun's\npublish.\n\n")
 	header := []string{""}
 	for _, n := range broadcastCounts {
 		header = append(header, "to "+thousands(float64(n)), "× Bun")
@@ -170,15 +170,15 @@ func (p *page) broadcast() {
 			grown = append(grown, fmt.Sprintf("%s %.1f ×", named(name).title, p.ratioOf(many, few, name)))
 		}
 	}
-	p.f("\nA delivery among %s costs so many times one among %s: %s.\n", thousandsOf(slices.Max(broadcastCounts)),
+	p.f("\nWhat a delivery among %s costs, relative to one among %s: %s.\n", thousandsOf(slices.Max(broadcastCounts)),
 		thousandsOf(broadcastCounts[1]), strings.Join(grown, ", "))
-	p.f("Each is a write to another socket, whose state the processor's caches hold or do not, see [below](#growth-connections).\n")
-	p.f("Among few, broadcasts that are in flight together also share writes, where a server gathers them.\n")
+	p.f("Each delivery writes to another socket, whose state may or may not be in the processor's caches, see [below](#growth-connections).\n")
+	p.f("With few receivers, broadcasts in flight at the same time also share writes, if a server gathers them.\n")
 }
 
 func (p *page) idle() {
 	p.f("\n## Idle connections, and connecting\n\nResident memory of the server's process for each of %s idle connections, after a garbage\n", thousands(idleConns))
-	p.f("collection; and its processor time for each that connects, handshake of the protocol included.\n\n")
+	p.f("collection; and its processor time for each new connection, including the handshake of the protocol.\n\n")
 	rows := [][]string{{"", "× Bun", "memory", "× Bun", "CPU a connect"}}
 	for _, s := range p.sorted("idle", held, anchor, everyone) {
 		rows = append(rows, []string{
@@ -192,13 +192,13 @@ func (p *page) idle() {
 func (p *page) method() {
 	p.f("\n## How it is measured\n\n")
 	for _, line := range []string{
-		"Each server is a process of its own, and so is the load. Server CPU is the process's clock (`clock_getcpuclockid`), user and system time of all threads, read by the load at the same moments as its counts.",
-		"The load speaks raw frames over epoll in one thread. It compares every answer with what it must be, byte for byte; the first is also parsed and compared by meaning, as are some awkward strings before. In these runs it kept at most " + fmt.Sprintf("%.0f %%", p.busiest()*100) + " of one core busy.",
-		"The servers take turns within each round; what is told is the median of the rounds, for ratios the median of each round's ratio. A measure is taken over " + p.Window.String() + " after a warm-up, which is longer for those that compile while they run.",
-		"All Go servers but nbio, which brings its own, run on net/http, with GOMAXPROCS at the number of cores; Node.js and Bun with NODE_ENV=production in one process, as they come. Nobody compresses. Limits are raised where the largest message would hit them; otherwise settings are the defaults or those of the library's own example.",
-		"The servers on libraries without events share one dispatch: encoding/json into an envelope, a map of handlers, encoding/json again. Broadcasts are encoded once; coder's and gorilla's loops write to one after another (gorilla a prepared message), gws uses its Broadcaster, melody and socket.io their own broadcast, Bun a topic that everybody is subscribed to, centrifuge a channel likewise, ws and nbio a loop over their clients. The floor knows a broadcast by the frame's first bytes.",
-		"centrifuge is centrifugo's library and speaks its own JSON protocol: an event is an RPC. Its frames, as wsrouter's, may leave together. The server around it is not compared: it runs no code of its user, but calls a backend for each RPC.",
-		"Before memory is read a server collects its garbage (Go and Bun: and gives free memory back) and " + p.Window.String() + " pass.",
+		"Each server is a process of its own, and so is the load. Server CPU is the process's clock (`clock_getcpuclockid`), which has the user and system time of all threads. The load reads it at the same moments as its counts.",
+		"The load speaks raw frames over epoll in one thread. It compares every answer with the expected one, byte for byte. Before that it parses the first answer, and those to some awkward strings, and compares what they mean. In these runs it kept at most " + fmt.Sprintf("%.0f %%", p.busiest()*100) + " of one core busy.",
+		"The servers take turns within each round. Figures are medians of the rounds; ratios are medians of each round's ratio. A measure takes " + p.Window.String() + " after a warm-up, which is longer for servers that compile while they run.",
+		"All Go servers run on net/http, except nbio, which has an HTTP server of its own; GOMAXPROCS is the number of cores. Node.js and Bun run in one process with NODE_ENV=production and no other settings. No server compresses. Limits are raised if the largest message would exceed them; all other settings are the defaults, or those in the library's own example.",
+		"The servers on libraries without events share one dispatch: encoding/json into an envelope, a map of handlers, encoding/json again. Broadcasts are encoded once. The loops on coder and gorilla write to one client after another (gorilla a prepared message), gws uses its Broadcaster, melody and socket.io their own broadcast, Bun a topic and centrifuge a channel that everybody is subscribed to, ws and nbio a loop over their clients. The floor recognizes a broadcast by the first bytes of its frame.",
+		"centrifuge is the library of the server centrifugo, and has its own JSON protocol: an event is an RPC. Its frames, like wsrouter's, may be sent together. Centrifugo itself is not compared: it runs no code of its users, but calls a backend for each RPC.",
+		"Before memory is read the server collects its garbage (Go and Bun also give free memory back) and " + p.Window.String() + " pass.",
 	} {
 		p.f("- %s\n", line)
 	}
@@ -209,7 +209,7 @@ func (p *page) machine() {
 	p.f("\n## Machine and versions\n\n%s, %d cores, %s of memory, Linux %s, %s, Node.js %s, Bun %s. Load average before the run: %s. wsrouter at `%s`, %s.\n",
 		m.CPU, m.Cores, m.Memory, m.Kernel, m.Go, m.Node, m.Bun, m.Load, m.Commit, m.Date)
 	if load, err := strconv.ParseFloat(m.Load, 64); err == nil && load > 1 {
-		p.f("**The machine was busy with other things besides**, which widens every figure: small differences mean nothing here.\n")
+		p.f("**The machine was also busy with other things**, so every figure is less certain, and small differences mean nothing.\n")
 	}
 	p.f("Peers: %s.\n", strings.Join(m.Versions, ", "))
 }
@@ -225,8 +225,8 @@ func (p *page) busiest() float64 {
 	return most
 }
 
-// sorted returns the servers that were measured, the least by a metric beside
-// a peer first.
+// sorted returns the servers that were measured, ordered by a metric relative to
+// another server, the least first.
 func (p *page) sorted(measure string, m metric, to string, of func(server) bool) []server {
 	var found []server
 	for _, s := range servers {
@@ -242,7 +242,8 @@ func (p *page) sorted(measure string, m metric, to string, of func(server) bool)
 
 func (p *page) table(rows [][]string) { p.WriteString(tableOf(rows)) }
 
-// tableOf writes rows, of which the first is the header and the first column text.
+// tableOf writes a table. The first row is the header, and the first column is
+// text.
 func tableOf(rows [][]string) string {
 	var b strings.Builder
 	for i, row := range rows {

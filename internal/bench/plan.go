@@ -12,10 +12,10 @@ import (
 // step is one measure of one server.
 type step struct {
 	name  string // of the -measure flag
-	conns int    // connect until there are as many
+	conns int    // connect until there are this many
 	cmd   load.Command
-	idle  bool // measure the connecting and the memory instead
-	long  bool // take it three times as long, as a message takes a good part of a window
+	idle  bool // measure connecting and memory instead
+	long  bool // take three times as long, because one message takes a good part of a window
 }
 
 // session is what is done with a server from its start to its end.
@@ -23,16 +23,16 @@ type session struct {
 	name  string
 	steps []step
 	takes time.Duration     // a first guess, for the estimate of what remains
-	of    func(server) bool // which servers
+	of    func(server) bool // selects the servers
 
-	rounds int      // at most so many, if not zero: it takes long, and tells of a trend
-	flags  []string // of the server
+	rounds int      // if not zero, at most this many: it takes long, and shows a trend
+	flags  []string // for the server
 }
 
-// in says whether the session is part of a round.
+// in reports whether the session is part of a round.
 func (s session) in(round int) bool { return s.rounds == 0 || round < s.rounds }
 
-// What grows, and how far.
+// The scales of what grows.
 var (
 	broadcastCounts = []int{10, 100, 1_000, 10_000}
 	connsCounts     = []int{10, 100, 1_000, 5_000, 15_000}
@@ -49,14 +49,15 @@ const (
 	connsRounds = 2
 
 	// compiling is how long Node.js and Bun run before the first measure: they
-	// compile what has run for a while.
+	// compile code that has run for a while.
 	compiling = 1500 * time.Millisecond
 
-	// settle is how long a server may still be busy with the last connection, where
-	// it is measured what connecting costs.
+	// settle is how long a server may still be busy with the last connection when
+	// the cost of connecting is measured.
 	settle = 200 * time.Millisecond
 
-	// activeConns talk while the others are idle, to tell which of both costs.
+	// activeConns is how many connections talk while the others are idle, to tell
+	// which of the two costs.
 	activeConns = 100
 )
 
@@ -79,7 +80,7 @@ func plan(cfg config) []session {
 	return slices.DeleteFunc(sessions, func(s session) bool { return len(s.steps) == 0 })
 }
 
-// mostConns returns the most connections that are open at a time.
+// mostConns returns the largest number of connections that are open at a time.
 func mostConns(sessions []session) int {
 	most := 0
 	for _, s := range sessions {
@@ -116,12 +117,12 @@ func full() []session {
 	return append([]session{echo, broadcast, idle, conns, sizes}, sleeping()...)
 }
 
-// sleepTimes are how long handlers wait that ask a database.
+// sleepTimes are how long handlers wait, as handlers do that query a database.
 var sleepTimes = []time.Duration{3 * time.Millisecond, 20 * time.Millisecond}
 
 const sleepConns = 1000
 
-// sleeping holds event loops to what they promise: who waits holds up nobody else.
+// sleeping checks what event loops promise: a handler that waits delays no other.
 func sleeping() (sessions []session) {
 	for _, d := range sleepTimes {
 		sessions = append(sessions, session{
@@ -134,10 +135,10 @@ func sleeping() (sessions []session) {
 
 func sleepName(d time.Duration) string { return fmt.Sprintf("sleep%d", d.Milliseconds()) }
 
-// sleeps picks those with goroutines and with loops.
+// sleeps selects wsrouter with goroutines and with loops.
 func sleeps(s server) bool { return s.name == "wsrouter" || s.name == "wsrouter-loops" }
 
-// quick does all that can go wrong in one session, with few connections.
+// quick does in one session everything that can fail, with few connections.
 func quick() []session {
 	const conns = 100
 	largest := load.Command{Op: "echo", Spread: 4, Size: slices.Max(sizeBytes)}

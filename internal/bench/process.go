@@ -18,8 +18,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/bench/load"
 )
 
-// allowFiles lets this process and those that it starts open so many files, as
-// each connection is one at either end.
+// allowFiles lets this process, and those it starts, open that many files: each
+// connection is one at either end.
 func allowFiles(need uint64) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -33,7 +33,7 @@ func allowFiles(need uint64) error {
 	return nil
 }
 
-// process is a server or a load generator, told by lines what to do.
+// process is a server or a load generator that obeys commands, one a line.
 type process struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
@@ -57,8 +57,8 @@ func start(env []string, program string, args ...string) (*process, error) {
 	return p, p.cmd.Start()
 }
 
-// patience is longer than anything takes that a process is told to do, besides the
-// time that it is told to take.
+// patience is longer than any command takes, not counting the time for which a
+// command asks.
 const patience = 2 * time.Minute
 
 // line waits for the next line that the process prints.
@@ -79,8 +79,8 @@ func lastLines(s string) string {
 	return strings.Join(lines[max(len(lines)-15, 0):], "\n")
 }
 
-// stop ends the process by the end of its input, which all of them obey, and cuts
-// one that does not.
+// stop closes the input of the process, which ends it, and kills it if it does not
+// end.
 func (p *process) stop() {
 	p.in.Close()
 	timer := time.AfterFunc(3*time.Second, func() { p.cmd.Process.Kill() })
@@ -90,7 +90,7 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
-// served is a server that runs.
+// served is a running server.
 type served struct {
 	*process
 	port int
@@ -117,7 +117,7 @@ func startServer(self string, s server, flags ...string) (*served, error) {
 	return &served{p, port}, nil
 }
 
-// tell has the server do something, and waits until it has.
+// tell sends the server a command, and waits until it has been carried out.
 func (s *served) tell(command string) error {
 	if _, err := fmt.Fprintln(s.in, command); err != nil {
 		return err
@@ -154,7 +154,7 @@ func parseResident(rollup []byte) (int, error) {
 	return 0, errors.New("no Rss in smaps_rollup")
 }
 
-// loader is a load process for one server.
+// loader is the load process of one server.
 type loader struct {
 	*process
 	to      *served

@@ -15,16 +15,16 @@ import (
 // sample is one measure of one server, taken once.
 type sample struct {
 	load.Result
-	Bytes float64 `json:"bytes,omitempty"` // resident, of an idle connection
+	Bytes float64 `json:"bytes,omitempty"` // resident, for each idle connection
 	Round int     `json:"round"`
 }
 
-// metric is a number that a sample has.
+// metric is a number in a sample.
 type metric func(sample) float64
 
-// cpu is the server's processor time for each message, in seconds; rate is
-// messages in a second; held is an idle connection's memory; busy is the share of
-// a core that the load needed.
+// cpu is the server's processor time for each message, in seconds; rate is messages
+// per second; held is the memory of an idle connection; busy is the share of a core
+// that the load needed.
 func cpu(s sample) float64  { return s.CPU / float64(s.Messages) }
 func rate(s sample) float64 { return float64(s.Messages) / s.Seconds }
 func p50(s sample) float64  { return s.P50 }
@@ -32,14 +32,14 @@ func p99(s sample) float64  { return s.P99 }
 func held(s sample) float64 { return s.Bytes }
 func busy(s sample) float64 { return s.LoadCPU / s.Seconds }
 
-// failure is a session of which nothing is known from some measure on.
+// failure is a session that failed: from some measure on it has no results.
 type failure struct {
 	Server string `json:"server"`
 	Round  int    `json:"round"`
 	Error  string `json:"error"`
 }
 
-// results are all samples of a run, and where it ran.
+// results are all samples of a run, and where it was made.
 type results struct {
 	Machine  machine                        `json:"machine"`
 	Rounds   int                            `json:"rounds"`
@@ -56,7 +56,7 @@ func (r *results) add(measure, server string, s sample) {
 	r.Samples[measure][server] = append(r.Samples[measure][server], s)
 }
 
-// failed returns what has failed as one error.
+// failed returns one error for everything that failed, or nil.
 func (r *results) failed() error {
 	var all []error
 	for _, f := range r.Failures {
@@ -76,8 +76,8 @@ func (r *results) value(measure, server string, m metric) float64 {
 	return median(values)
 }
 
-// ratio returns the median of the rounds' ratios of a server to another. A
-// round's samples are taken soon after each other, so that what slows the machine
+// ratio returns the median of each round's ratio of a server to another. The
+// samples of a round are taken soon after each other, so what slows the machine
 // down for a while slows both.
 func (r *results) ratio(measure, server, to string, m metric) float64 {
 	var values []float64
@@ -91,7 +91,7 @@ func (r *results) ratio(measure, server, to string, m metric) float64 {
 	return median(values)
 }
 
-// median returns the middle, NaN of nothing.
+// median returns the median, or NaN if there are no values.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

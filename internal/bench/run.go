@@ -12,8 +12,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/bench/load"
 )
 
-// runner takes all samples, round by round, so that whatever disturbs the
-// machine meets all servers alike.
+// runner takes all samples, round by round, so that whatever disturbs the machine
+// affects all servers alike.
 type runner struct {
 	cfg     config
 	self    string // this program
@@ -56,7 +56,7 @@ func newRunner(cfg config) (*runner, error) {
 	if len(r.plan) == 0 {
 		return nil, fmt.Errorf("no measure %q", cfg.measures)
 	}
-	const others = 100 // files that a server or this program has open besides
+	const others = 100 // files that a server, or this program, has open besides
 	return r, allowFiles(uint64(mostConns(r.plan) + others))
 }
 
@@ -89,7 +89,7 @@ func (r *runner) run(ctx context.Context) error {
 	return nil
 }
 
-// progress says what is going on, and how long what remains will take.
+// progress prints what is being done, and how long the rest will take.
 func (r *runner) progress(round, at, server int) {
 	var left time.Duration
 	for n := round; n < r.cfg.rounds; n++ {
@@ -110,7 +110,7 @@ func (r *runner) progress(round, at, server int) {
 		r.plan[at].name, r.cfg.servers[server].title, time.Since(r.begin).Round(time.Second), left.Round(time.Second))
 }
 
-// say tells what is going on: on a terminal in one line that changes.
+// say prints what is being done. On a terminal it overwrites one line.
 func (r *runner) say(format string, args ...any) {
 	if r.live {
 		format = "\r\x1b[K" + format
@@ -152,7 +152,8 @@ func (r *runner) session(ctx context.Context, round int, session session, s serv
 	return nil
 }
 
-// firstWarm is how long a server that has just started runs before it is measured.
+// firstWarm returns how long a server that has just started runs before it is
+// measured.
 func (r *runner) firstWarm(s server) time.Duration {
 	if s.platform != inGo && !r.cfg.quick {
 		return max(compiling, r.cfg.window)
@@ -160,7 +161,7 @@ func (r *runner) firstWarm(s server) time.Duration {
 	return r.cfg.window
 }
 
-// check sees whether the server answers rightly, with two clients.
+// check checks that the server gives the right answers, with two clients.
 func check(from *loader) error {
 	for _, cmd := range []load.Command{{Op: "connect", Conns: 2}, {Op: "check"}, {Op: "close"}} {
 		if _, err := from.do(cmd); err != nil {
@@ -189,8 +190,8 @@ func (r *runner) step(to *served, from *loader, s server, step step) (sample, er
 	return sample{Result: result}, err
 }
 
-// idle measures what connecting costs, and what is resident for a connection
-// that does nothing. A few connections before let pools and compilers settle.
+// idle measures what connecting costs, and the resident memory of each connection
+// that does nothing. Before that a few connections let pools and compilers settle.
 func (r *runner) idle(to *served, from *loader, s server, step step) (sample, error) {
 	for _, cmd := range []load.Command{{Op: "connect", Conns: min(step.conns, idleWarm), For: settle}, {Op: "close"}} {
 		if _, err := from.do(cmd); err != nil {
@@ -218,7 +219,7 @@ func (r *runner) profile(s server, step step) string {
 	return filepath.Join(r.cfg.profile, s.name+"."+step.name+".pprof")
 }
 
-// print writes a plain table of all that was measured.
+// print writes a plain table of everything that was measured.
 func (r *runner) print(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "measure\tserver\tCPU µs each\teach/s\tp50 µs\tp99 µs\tbytes idle\tload busy\t")

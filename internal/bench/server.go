@@ -14,15 +14,15 @@ const (
 	inBun
 )
 
-// server is one of those that are compared.
+// server is one of the servers that are compared.
 type server struct {
-	name     string // of the -only flag
+	name     string // in the -only flag
 	title    string // in tables
-	dialect  string // how to speak to it
+	dialect  string // which protocol it speaks
 	color    string // of its lines, readable on white and on black
 	platform platform
-	serves   string // the program's name for it, if that is another
-	loops    bool   // is told to serve by event loops
+	serves   string // its name in package serve, if that is different
+	loops    bool   // with event loops
 	grows    bool   // is also measured with many connections and large messages
 	sizes    bool   // is also measured with large messages
 }
@@ -50,16 +50,16 @@ var servers = []server{
 	{name: "nest-socketio", title: "NestJS, socket.io", dialect: "socketio", color: "#b35900", platform: inNode},
 }
 
-// anchor is the fastest peer, which the others are told beside.
+// anchor is the fastest peer, with which the others are compared.
 const anchor = "bun-ws"
 
-// ours says that it is wsrouter.
+// ours reports whether the server is wsrouter.
 func (s server) ours() bool { return strings.HasPrefix(s.name, "wsrouter") }
 
-// isPeer says that it does the same work, and is another's.
+// isPeer reports whether the server does the same work, and is not ours.
 func (s server) isPeer() bool { return !s.ours() && s.name != "floor" }
 
-// label is its title in a table.
+// label returns the server's title in a table.
 func (s server) label() string {
 	if s.ours() {
 		return "**" + s.title + "**"
@@ -67,7 +67,7 @@ func (s server) label() string {
 	return s.title
 }
 
-// find returns the server of a name.
+// find returns the server with a name.
 func find(name string) (server, bool) {
 	i := slices.IndexFunc(servers, func(s server) bool { return s.name == name })
 	if i < 0 {
@@ -76,7 +76,7 @@ func find(name string) (server, bool) {
 	return servers[i], true
 }
 
-// named returns a server that there is.
+// named returns a server that must exist.
 func named(name string) server {
 	s, ok := find(name)
 	if !ok {
@@ -85,7 +85,7 @@ func named(name string) server {
 	return s
 }
 
-// protocol is what a server's dialect is called; those with a framing of their
+// protocol returns the name of the server's protocol. Those with a framing of their
 // own are compared with plain WebSocket.
 func (s server) protocol() string {
 	if s.dialect == "socketio" {
@@ -94,7 +94,7 @@ func (s server) protocol() string {
 	return "WebSocket"
 }
 
-// command is how the server is started: this program again, or a script in node/.
+// command returns how to start the server: as this program, or a script in node/.
 func (s server) command(self string, flags ...string) (program string, args []string, err error) {
 	script := "node/" + s.name + ".mjs"
 	switch s.platform {

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// target is what wsrouter is meant to reach, beside a peer in the same run.
+// target is what wsrouter should reach, relative to a peer in the same run.
 type target struct {
 	what    string
 	measure string
-	server  string // without event loops; those are told beside
+	server  string // without event loops; the one with loops is shown beside it
 	peer    string
 	metric  metric
-	most    float64 // times the peer
-	loops   bool    // is meant for event loops, else without
-	above   float64 // bytes above the floor that are enough, too
+	most    float64 // this many times the peer's value
+	loops   bool    // the target is for event loops
+	above   float64 // or this many bytes above the floor are enough
 }
 
-// targets are those of the design; Bun's WebSocket is the fastest there is.
+// targets are those of the design. Bun's WebSocket is the fastest known.
 var targets = []target{
 	{what: "Echo, 1 in flight", measure: "echo1", server: "wsrouter", peer: "bun-ws", metric: cpu, most: 1.20, loops: true},
 	{what: "Echo, 1 in flight", measure: "echo1", server: "wsrouter", peer: "gws", metric: cpu, most: 1.00},
@@ -38,7 +38,7 @@ var targets = []target{
 	{what: "Socket.IO echo of 64 KB", measure: "size65536", server: "wsrouter-socketio", peer: "node-socketio", metric: cpu, most: 1.00},
 }
 
-// earlier are targets beside libraries for Go, which hold with and without loops.
+// earlier are targets relative to Go libraries, for servers with and without loops.
 var earlier = []target{
 	{what: "Echo, 1 in flight", measure: "echo1", server: "wsrouter", peer: "coder", metric: cpu, most: 1.10},
 	{what: "Echo, 16 in flight", measure: "echo16", server: "wsrouter", peer: "coder", metric: cpu, most: 0.45},
@@ -49,19 +49,20 @@ var earlier = []target{
 	{what: "Connect", measure: "idle", server: "wsrouter", peer: "coder", metric: cpu, most: 1.10},
 }
 
-// verdict says whether a ratio reaches the target, and if not by how much.
+// verdict says whether a ratio reaches the target, and if not by how much it
+// misses.
 func (t target) verdict(ratio float64) string {
 	if math.IsNaN(ratio) {
 		return "not measured"
 	}
-	// As it is printed, so that nobody sees 1.10 missing 1.10.
+	// The ratio as it is printed, so that nobody sees 1.10 missing 1.10.
 	if over := round2(ratio)/t.most - 1; over > 0 {
 		return fmt.Sprintf("missed by %.0f %%", max(over*100, 1))
 	}
 	return "met"
 }
 
-// unit is what the metric counts.
+// unit returns what the metric counts.
 func (t target) unit() string {
 	switch {
 	case strings.HasPrefix(t.measure, "broadcast"):
@@ -75,7 +76,7 @@ func (t target) unit() string {
 	}
 }
 
-// targets has what the design asks for, with event loops off and on.
+// targets writes what the design asks for, with event loops off and on.
 func (p *page) targets() {
 	met := 0
 	rows := [][]string{{"", "measured with", "beside", "target", "loops off", "loops on", ""}}
@@ -94,18 +95,18 @@ func (p *page) targets() {
 		}
 		rows = append(rows, []string{t.what, t.unit(), named(t.peer).title, t.wants(), bold(off, !t.loops), bold(on, t.loops), verdict})
 	}
-	p.f("\n## Targets\n\nWhat the design asks for, and what was measured: %d of %d are met. Where the target is one for event loops\n", met, len(targets))
-	p.f("(`Options.EventLoops`, off by default), the bold ratio, with them, counts.")
+	p.f("\n## Targets\n\nWhat the design asks for, and what was measured: %d of %d are met. If a target is for event loops\n", met, len(targets))
+	p.f("(`Options.EventLoops`, off by default), the ratio with them counts, in bold.")
 	if !p.has("echo1", "wsrouter-loops") {
 		p.f(" **They were not measured in this run.**")
 	}
 	p.f("\n\n")
 	p.table(append(rows, []string{"100,000 real connections", "resident bytes", "", "≤ 3.5 KB, Detach", "", "", "[below](#many-real-connections)"}))
 	if p.has("idle", "wsrouter") && p.has("idle", "floor") {
-		p.f("\nAn idle connection without `Detach` may also cost 1 KB more than a bare goroutine that is parked in ServeHTTP, which is the\n")
-		p.f("floor: it has %s, and the floor %s.\n", kilobytes(p.value("idle", "wsrouter", held)), kilobytes(p.value("idle", "floor", held)))
+		p.f("\nAn idle connection without `Detach` may also cost 1 KB more than the floor, a bare goroutine that waits in ServeHTTP:\n")
+		p.f("it costs %s, and the floor %s.\n", kilobytes(p.value("idle", "wsrouter", held)), kilobytes(p.value("idle", "floor", held)))
 	}
-	p.f("\nTargets of before, beside libraries for Go:\n\n")
+	p.f("\nEarlier targets, relative to Go libraries:\n\n")
 	rows = [][]string{{"", "measured with", "beside", "target", "loops off", "loops on", ""}}
 	for _, t := range earlier {
 		off, on := p.both(t)
@@ -114,7 +115,7 @@ func (p *page) targets() {
 	p.table(rows)
 }
 
-// both are the ratios without event loops and with them.
+// both returns the ratios without event loops and with them.
 func (p *page) both(t target) (off, on float64) {
 	return p.ratio(t.measure, t.server, t.peer, t.metric), p.ratio(t.measure, t.server+"-loops", t.peer, t.metric)
 }
@@ -127,7 +128,7 @@ func (t target) wants() string {
 	return wants
 }
 
-// bold writes a ratio, and makes that stand out which counts.
+// bold writes a ratio, in bold if it is the one that counts.
 func bold(ratio float64, counts bool) string {
 	switch {
 	case math.IsNaN(ratio):

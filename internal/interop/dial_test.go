@@ -22,8 +22,8 @@ const (
 var replies = []struct {
 	event, data string
 	emitted     []event // come after Emit
-	called      string  // is Call's answer, or the body of its error
-	beside      []event // come with that answer
+	called      string  // Call's answer, or the body of its error
+	beside      []event // arrive with that answer
 }{
 	{"events", `{"b": 1.50, "a":["<&>",null]}`, []event{{"events", `{"b": 1.50, "a":["<&>",null]}`}}, `{"b": 1.50, "a":["<&>",null]}`, nil},
 	{"events", `""`, []event{{"exception", empty}}, empty, nil},
@@ -58,8 +58,8 @@ var scenes = []struct {
 	{"?refuse=1", playRefused},
 }
 
-// playDial plays them, up to the first that fails, and returns the events that
-// they are about.
+// playDial plays the rows, up to the first that fails, and returns the events that
+// they cover.
 func playDial(t *testing.T, url string) (events []string) {
 	t.Helper()
 	for _, row := range replies {
@@ -119,14 +119,14 @@ func playCount(t *testing.T, url string) {
 	p.emit("count", `{"to":3,"every_ms":10}`)
 	p.expect(event{"count", "1"}, event{"count", "2"}, event{"count", "3"})
 	require.Equal(t, []int{1, 2, 3}, p.pull("count", map[string]int{"to": 3}, 4))
-	require.Len(t, p.pull("count", map[string]int{"to": 0}, 100), 100) // then it is canceled
+	require.Len(t, p.pull("count", map[string]int{"to": 0}, 100), 100) // then the stream is canceled
 	_, err := p.call("count", `{"to":0,"every_ms":1}`)
 	require.ErrorIs(t, err, wsrouter.ErrStream)
 	p.expectNothing()
 }
 
-// playSlowCancelled would wait for an hour if the cancel did not arrive: the
-// handler has the turn.
+// playSlowCancelled would wait for an hour if the cancel did not arrive, because
+// the handler has the turn.
 func playSlowCancelled(t *testing.T, url string) {
 	p := dial(t, url)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -164,7 +164,7 @@ func playRooms(t *testing.T, url string) {
 func playCast(t *testing.T, url string) {
 	peers := []*peer{dial(t, url), dial(t, url), dial(t, url)}
 	for _, p := range peers {
-		p.expectNothing() // its answer tells that the client is let in
+		p.expectNothing() // its answer shows that the client has been let in
 	}
 	peers[0].emit("cast", `{"n":1}`)
 	for _, p := range peers {

@@ -23,13 +23,13 @@ const gatewayDir = "../../examples/gateway"
 // gateway is examples/gateway as a process that runs until the test ends.
 type gateway struct {
 	addr   string
-	stderr bytes.Buffer // to be read after exited
+	stderr bytes.Buffer // read only after exited
 	exited chan struct{}
 	err    error // how it exited, after exited
 }
 
-// startGateway returns when the gateway listens. At the test's end it must shut
-// down in peace.
+// startGateway returns when the gateway listens. At the end of the test the gateway
+// must shut down without a failure.
 func startGateway(t *testing.T, binary string, flags ...string) *gateway {
 	t.Helper()
 	ctx, kill := context.WithTimeout(context.Background(), process.Limit(t))
@@ -52,8 +52,8 @@ func startGateway(t *testing.T, binary string, flags ...string) *gateway {
 	return g
 }
 
-// awaitListening knocks until the gateway opens: it logs its address before it
-// listens, so its log cannot tell.
+// awaitListening tries to connect until the gateway accepts: it logs its address
+// before it listens, so its log cannot tell.
 func (g *gateway) awaitListening(t *testing.T) {
 	t.Helper()
 	knock := time.NewTicker(5 * time.Millisecond)
@@ -84,8 +84,8 @@ func (g *gateway) stop(t *testing.T, p *os.Process) {
 	}
 }
 
-// gatewayEvents reads the names of the table's events from the gateway's source,
-// so that no row of it can be without a client.
+// gatewayEvents reads the names of the table's events from the gateway's source, so
+// that every row must have a client.
 func gatewayEvents(t *testing.T) []string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(gatewayDir, "table.go"))

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// playGorilla sends messages of several lengths with another library for Go, which
-// compresses all of them where the server agrees.
+// playGorilla sends messages of several lengths with another Go library, which
+// compresses all of them if the server agrees.
 func playGorilla(t *testing.T, url, extensions string) {
 	dialer := websocket.Dialer{EnableCompression: true, HandshakeTimeout: patience}
 	conn, resp, err := dialer.DialContext(t.Context(), url, nil)

@@ -15,7 +15,7 @@ func TestGateway(t *testing.T) {
 	for _, mode := range []struct {
 		name       string
 		flags      []string
-		extensions string // that are agreed on
+		extensions string // the extensions that both agree on
 	}{
 		{"blocking", nil, ""},
 		{"detached", []string{"-detach"}, ""},
@@ -42,7 +42,7 @@ func playAll(t *testing.T, gateway, page, path, extensions string) {
 // requireAll fails the test unless every event of the gateway was played.
 func requireAll(t *testing.T, played []string) {
 	t.Helper()
-	if !t.Failed() { // else it stopped early
+	if !t.Failed() { // otherwise it stopped early
 		require.Subset(t, played, gatewayEvents(t), "events without a row")
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// servePage serves the folder node and, beside it, the gateway's mounts: a
-// browser connects only where its page came from. It returns its address.
+// servePage serves the folder node and, beside it, the gateway's mounts: a browser
+// connects only to where its page came from. It returns the address.
 func servePage(t *testing.T, gatewayAddr string) string {
 	t.Helper()
 	proxy := &httputil.ReverseProxy{

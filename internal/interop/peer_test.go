@@ -11,7 +11,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// event is one that a peer has received, or shall.
+// event is an event that a peer has received, or should receive.
 type event struct{ name, data string }
 
 // peer is a client made by Dial that keeps the events it receives. Its answer to
@@ -30,7 +30,7 @@ func dial(t *testing.T, url string) *peer {
 	handlers.NotFound(func(c *wsrouter.Context) error {
 		select {
 		case p.events <- event{c.Event(), string(c.Raw())}:
-		default: // a flood: expect has met its first events, and Close waits for us
+		default: // a flood: expect has met its first events, and Close waits for this handler
 		}
 		return nil
 	})
@@ -41,7 +41,7 @@ func dial(t *testing.T, url string) *peer {
 	return p
 }
 
-// emit sends an event; "" is no data.
+// emit sends an event. If data is "" the event has none.
 func (p *peer) emit(name, data string) {
 	p.t.Helper()
 	var args []any
@@ -51,7 +51,7 @@ func (p *peer) emit(name, data string) {
 	require.NoError(p.t, p.Emit(name, args...))
 }
 
-// call sends a request and returns its answer; "" is no data.
+// call sends a request and returns its answer. If data is "" the request has none.
 func (p *peer) call(name, data string) (answer string, err error) {
 	p.t.Helper()
 	var in any
@@ -65,8 +65,8 @@ func (p *peer) call(name, data string) (answer string, err error) {
 	return string(out), err
 }
 
-// pull returns the first n items of a stream, which it then cancels, or all if
-// there are fewer.
+// pull returns the first n items of a stream, which it then cancels, or all items
+// if there are fewer.
 func (p *peer) pull(name string, in any, n int) (items []int) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
@@ -80,7 +80,7 @@ func (p *peer) pull(name string, in any, n int) (items []int) {
 	return items
 }
 
-const patience = time.Minute // to wait for what should come
+const patience = time.Minute // how long to wait for what should come
 
 // expect takes the next events received.
 func (p *peer) expect(want ...event) {
@@ -97,8 +97,8 @@ func (p *peer) expect(want ...event) {
 	}
 }
 
-// expectNothing proves that no event had come before the answer to one of ours,
-// and that the connection is alive.
+// expectNothing checks that no event arrives before the answer to a request of
+// ours, and that the connection is alive.
 func (p *peer) expectNothing() {
 	p.t.Helper()
 	p.emit("events", `"the end"`)

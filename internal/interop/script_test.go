@@ -18,16 +18,16 @@ import (
 
 const chromium = "/usr/bin/chromium" // also in node/chromium.mjs
 
-// playWS plays the transcripts with the npm client ws, and returns the events
-// that they are about.
+// playWS plays the transcripts with the npm client ws, and returns the events that
+// they cover.
 func playWS(t *testing.T, url, extensions string) (events []string) {
 	t.Helper()
 	need(t, filepath.Join("node", "node_modules", "ws"), "npm ci in internal/interop/node")
 	return playScript(t, "ws.mjs", url, extensions)
 }
 
-// playChromium plays them in a page that was served by the server at page. The
-// gateway takes its WebSocket to path there, but not the one to foreignURL.
+// playChromium plays them in a page from the server at page. The gateway accepts
+// its WebSocket to path there, but not the one to foreignURL.
 func playChromium(t *testing.T, page, path, foreignURL, extensions string) (events []string) {
 	t.Helper()
 	need(t, filepath.Join("node", "node_modules", "playwright-core"), "npm ci in internal/interop/node")
@@ -35,8 +35,8 @@ func playChromium(t *testing.T, page, path, foreignURL, extensions string) (even
 	return playScript(t, "chromium.mjs", "http://"+page+"/page.html", "ws://"+page+path, foreignURL, extensions)
 }
 
-// need fails the test where a part is missing: a test that skips itself says
-// that all is well.
+// need fails the test if a part is missing: a test that skips itself claims that
+// all is well.
 func need(t *testing.T, path, install string) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
@@ -55,7 +55,7 @@ func playScript(t *testing.T, script string, args ...string) (events []string) {
 	cmd := exec.CommandContext(ctx, node, append([]string{script}, args...)...)
 	cmd.Dir = "node"
 	cmd.Stderr = &stderr
-	// With SIGTERM it ends its browser first.
+	// On SIGTERM it ends its browser first.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.Output()

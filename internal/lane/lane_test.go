@@ -86,7 +86,7 @@ func TestBegin(t *testing.T) {
 // model is a lane that is obviously right.
 type model struct {
 	waiting, running []int
-	turn             int // -1 is nobody's
+	turn             int // -1 means nobody's
 }
 
 func (m *model) next() int {
@@ -123,7 +123,7 @@ func TestModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		var l lane.Lane[int]
 		m := model{turn: -1}
-		var handled []*item // Next has not been called for
+		var handled []*item // those for which Next has not been called
 		add := func(it *item) {
 			if it != nil {
 				handled = append(handled, it)
@@ -189,15 +189,15 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// TestRace: many push, and what is handled yields or not. Each item is handled
-// once, those of one pusher begin in order, one at a time has the turn, and in the
-// end the lane is idle.
+// TestRace: many push, and the items that are handled yield or not. Each item is
+// handled once, those of one pusher begin in order, one at a time has the turn, and
+// in the end the lane is idle.
 func TestRace(t *testing.T) {
 	const pushers, each = 8, 2000
 	var (
 		l       lane.Lane[[2]int]
 		handled atomic.Int64
-		last    [pushers]int // guarded by the turn, as the race detector sees
+		last    [pushers]int // guarded by the turn, as the race detector checks
 		wg      sync.WaitGroup
 		work    func(it *lane.Item[[2]int])
 	)

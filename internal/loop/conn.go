@@ -36,7 +36,7 @@ type Conn struct {
 type side struct {
 	news   bool          // trying again may succeed
 	wake   chan struct{} // closed when whoever waits should try again; nil if nobody waits
-	parked bool          // ready is to be called; the reading side only
+	parked bool          // ready must be called; only for the reading side
 	late   bool          // the deadline has passed
 	timer  *time.Timer   // nil if there is no deadline
 }
@@ -57,7 +57,8 @@ func (c *Conn) happened(m mask) {
 	}
 }
 
-// wakeLocked wakes who waits; if nobody does, and the side is parked, it starts ready.
+// wakeLocked wakes the goroutine that waits. If there is none, and the side is
+// parked, it starts ready.
 func (c *Conn) wakeLocked(s *side) {
 	if s.wake != nil {
 		close(s.wake)
@@ -112,7 +113,7 @@ func (c *Conn) Close() error {
 		return net.ErrClosed
 	}
 	c.closed = true
-	for _, s := range []*side{&c.in, &c.out, &c.in} { // where one waits another may be parked
+	for _, s := range []*side{&c.in, &c.out, &c.in} { // c.in twice: once for a reader that waits, once to start ready
 		s.stop()
 		c.wakeLocked(s)
 	}
@@ -146,7 +147,7 @@ func (c *Conn) beginRead() (ended bool, err error) {
 	defer c.mu.Unlock()
 	switch {
 	case c.in.late:
-		return false, os.ErrDeadlineExceeded // and what has happened stays news
+		return false, os.ErrDeadlineExceeded // what has happened stays news
 	case !c.holdLocked():
 		return false, net.ErrClosed
 	}
@@ -244,7 +245,7 @@ func (c *Conn) setDeadline(s *side, t time.Time) error {
 	timer = time.AfterFunc(time.Until(t), func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if s.timer == timer { // or it fires late
+		if s.timer == timer { // otherwise it fires late
 			s.late = true
 			c.wakeLocked(s)
 		}

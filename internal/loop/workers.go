@@ -8,13 +8,14 @@ const maxIdle = 64
 // workers are goroutines that are reused: their stacks have already grown, which
 // the stack of a new one would have to.
 type workers struct {
-	next chan func() // nobody waits to send
+	next chan func() // run does not wait to send
 	idle atomic.Int32
 }
 
 func newWorkers() *workers { return &workers{next: make(chan func())} }
 
-// run calls f on a goroutine of its own. It does not wait. Nobody calls it after close.
+// run calls f in a goroutine of its own. It does not wait. It must not be called
+// after close.
 func (w *workers) run(f func()) {
 	select {
 	case w.next <- f:

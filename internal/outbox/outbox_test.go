@@ -12,7 +12,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/outbox"
 )
 
-// frame is a number that costs so much.
+// frame is a number with a cost.
 type frame struct{ id, size int }
 
 func (f frame) Held() int { return f.size }
@@ -160,7 +160,7 @@ func TestModel(t *testing.T) {
 		t.Logf("seed %d", seed)
 		r := rand.New(rand.NewPCG(seed, 0))
 		q, m := outbox.New[frame](modelLimit), &model{}
-		right := false // somebody has to call Take
+		right := false // somebody must call Take
 		for step := range 25_000 {
 			switch n := r.IntN(1000); {
 			case n < 500:
@@ -216,8 +216,8 @@ func TestModel(t *testing.T) {
 }
 
 // TestRace: many put, one has the right to write, and somebody closes or drops.
-// Nothing is lost, nothing comes twice, the order of each is kept, and what is
-// counted in is counted out.
+// Nothing is lost, nothing arrives twice, the order of each is kept, and every byte
+// that is counted in is counted out.
 func TestRace(t *testing.T) {
 	for round := range 60 {
 		var (
@@ -226,7 +226,7 @@ func TestRace(t *testing.T) {
 			put           atomic.Int64
 			bytes         atomic.Int64
 			goodbyes      atomic.Int64
-			last          [8]int // guarded by the right to write, as the race detector sees
+			last          [8]int // guarded by the right to write, as the race detector checks
 			wg            sync.WaitGroup
 		)
 		write := func(batch []frame) {
@@ -293,7 +293,7 @@ func TestRace(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if round%3 == 0 { // a batch in hand when it was dropped counts as lost, and may be written
+		if round%3 == 0 { // a batch in hand counts as lost when it is dropped, but may be written
 			require.GreaterOrEqual(t, written.Load()+lost.Load(), put.Load())
 		} else {
 			require.Equal(t, put.Load(), written.Load())

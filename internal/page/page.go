@@ -1,5 +1,5 @@
-// Package page reads our Markdown pages, for tests that hold them to what is true:
-// that their code compiles, and that what they link to and name is there.
+// Package page reads the Markdown pages of this repository, for tests that check
+// them: their code compiles, and what they link to and name exists.
 package page
 
 import (
@@ -14,7 +14,7 @@ import (
 
 // Page is one Markdown file.
 type Page struct {
-	Text  string // all of it
+	Text  string // the whole file
 	prose string // without blocks of code
 }
 
@@ -49,7 +49,8 @@ func All(root string) (map[string]*Page, error) {
 	return pages, err
 }
 
-// skipped reports whether a folder has pages that are not ours. Those of .github are.
+// skipped reports whether a folder, such as node_modules, has no pages of this
+// repository. The folder .github has some.
 func skipped(name, root string) bool {
 	base := filepath.Base(name)
 	return name != root && base != ".github" && (base[0] == '.' || base == "node_modules" || base == "testdata")
@@ -63,7 +64,7 @@ func read(name string) (*Page, error) {
 	return &Page{string(text), block.ReplaceAllString(string(text), "")}, nil
 }
 
-// Links returns what the page links to, images among it.
+// Links returns what the page links to, including images.
 func (p *Page) Links() (to []string) {
 	for _, found := range link.FindAllStringSubmatch(span.ReplaceAllString(p.prose, ""), -1) {
 		to = append(to, found[1])
@@ -71,7 +72,7 @@ func (p *Page) Links() (to []string) {
 	return to
 }
 
-// Code returns what stands between backquotes within lines.
+// Code returns the texts between backquotes within lines.
 func (p *Page) Code() (code []string) {
 	for _, found := range span.FindAllStringSubmatch(p.prose, -1) {
 		code = append(code, found[1])
@@ -79,7 +80,7 @@ func (p *Page) Code() (code []string) {
 	return code
 }
 
-// Anchors returns the names under which the page's headings can be linked to, as
+// Anchors returns the names by which the page's headings can be linked to, as
 // GitHub makes them.
 func (p *Page) Anchors() (anchors []string) {
 	count := map[string]int{}
@@ -96,7 +97,7 @@ func (p *Page) Anchors() (anchors []string) {
 	return anchors
 }
 
-// Blocks returns the page's blocks of code in a language, those in lists without
+// Blocks returns the page's blocks of code in a language. Blocks in lists lose
 // their indentation.
 func (p *Page) Blocks(language string) (blocks []string) {
 	of := regexp.MustCompile("(?ms)^([ \t]*)```" + language + "\n(.*?)^[ \t]*```$")
@@ -107,8 +108,8 @@ func (p *Page) Blocks(language string) (blocks []string) {
 	return blocks
 }
 
-// Blocks returns the blocks of code that a page has in a language, of which there
-// must be one.
+// Blocks returns a page's blocks of code in a language. If there is none the test
+// fails.
 func Blocks(tb testing.TB, page, language string) []string {
 	tb.Helper()
 	p, err := read(page)

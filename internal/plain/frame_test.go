@@ -9,8 +9,8 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// FuzzDecode holds that no input makes the decoder panic, and that what it accepts
-// is what encoding/json reads, too.
+// FuzzDecode checks that no input makes the decoder panic, and that encoding/json
+// reads the same from what it accepts.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{"event":"echo","data":{"a":[1,"x\\\"]}"]},"id":7}`, `{"event":"a","id":8,"pull":16}`, `{"id":8,"cancel":true}`,
@@ -51,7 +51,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// BenchmarkDecode is a frame of the plain protocol into a Message.
+// BenchmarkDecode decodes a frame of the plain protocol into a Message.
 func BenchmarkDecode(b *testing.B) {
 	for _, test := range []struct{ name, frame string }{
 		{"event", `{"event":"events","data":"hello, world"}`},

@@ -1,5 +1,5 @@
-// Package promtest starts a real Prometheus for tests, and has promtool look at
-// metrics and rules.
+// Package promtest starts a real Prometheus for tests, and checks metrics and rules
+// with promtool.
 package promtest
 
 import (
@@ -23,12 +23,12 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
-// Interval is how often a Server scrapes, and evaluates rules.
+// Interval is how often a Server scrapes targets and evaluates rules.
 const Interval = 200 * time.Millisecond
 
 const patience = time.Minute
 
-// need fails the test where a program is missing: a test that skips itself says that
+// need fails the test if a program is missing: a test that skips itself claims that
 // all is well.
 func need(tb testing.TB, program string) {
 	tb.Helper()
@@ -37,20 +37,20 @@ func need(tb testing.TB, program string) {
 	}
 }
 
-// CheckMetrics has promtool look at what a target exposes: it complains of a format
-// that is wrong, and of names and helps that are not as they should be.
+// CheckMetrics checks what a target exposes with promtool, which finds errors in
+// the format, and names and help texts that break its conventions.
 func CheckMetrics(tb testing.TB, metrics []byte) {
 	tb.Helper()
 	promtool(tb, metrics, "check", "metrics")
 }
 
-// CheckRules has promtool look at a file of rules.
+// CheckRules checks a file of rules with promtool.
 func CheckRules(tb testing.TB, file string) {
 	tb.Helper()
 	promtool(tb, nil, "check", "rules", file)
 }
 
-// TestRules has promtool run the tests of rules in a file.
+// TestRules runs the tests of rules in a file with promtool.
 func TestRules(tb testing.TB, file string) {
 	tb.Helper()
 	promtool(tb, nil, "test", "rules", file)
@@ -73,9 +73,9 @@ type Server struct {
 	tb testing.TB
 }
 
-// Start starts a Prometheus that scrapes targets: by the name of their job their
-// addresses, each of which has a /metrics. Files of rules may follow. A missing
-// prometheus fails the test.
+// Start starts a Prometheus that scrapes targets, which maps the names of jobs to
+// addresses that serve /metrics. It also evaluates the rules in the given files. If
+// prometheus is missing the test fails.
 func Start(tb testing.TB, targets map[string][]string, rules ...string) *Server {
 	tb.Helper()
 	need(tb, "prometheus")
@@ -118,12 +118,12 @@ func configOf(targets map[string][]string, rules []string) []byte {
 	}
 	text, err := json.Marshal(config)
 	if err != nil {
-		panic(err) // it is made of texts
+		panic(err) // the texts in it can be encoded
 	}
 	return text
 }
 
-// get stores the data of an answer of the API in v, unless that is nil.
+// get stores the data of an answer of the API in v, unless v is nil.
 func (s *Server) get(path string, v any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -159,8 +159,8 @@ func (s *Server) until(what string, condition func() bool) {
 	}
 }
 
-// Query returns what an expression is now: values by their labels, as in
-// `event=say outcome=ok`, sorted, and empty where there are none.
+// Query evaluates an expression. It returns values by their labels, which are
+// sorted, as in `event=say outcome=ok`; a value without labels has the key "".
 func (s *Server) Query(expr string) (map[string]float64, error) {
 	var data struct {
 		ResultType string
@@ -202,7 +202,7 @@ func spell(labels map[string]string) string {
 	return strings.Join(parts, " ")
 }
 
-// Wants waits until an expression has just these values, see Query.
+// Wants waits until an expression has exactly these values, see Query.
 func (s *Server) Wants(expr string, want map[string]float64) {
 	s.tb.Helper()
 	var got map[string]float64
@@ -219,15 +219,16 @@ func (s *Server) Wants(expr string, want map[string]float64) {
 	}
 }
 
-// Scraped waits until every target has been scraped, without a failure, by a scrape that
-// began after the call. That is known from the scrape after it, as Prometheus tells of a
-// scrape just before it stores what it got.
+// Scraped waits until every target has been scraped successfully by a scrape that
+// began after the call. It waits for the next scrape as well, because Prometheus
+// reports a scrape just before it stores the values.
 func (s *Server) Scraped() {
 	s.tb.Helper()
 	s.scrapedSince(s.scrapedSince(time.Now()))
 }
 
-// scrapedSince waits for scrapes that begin after a time, and returns the last of these.
+// scrapedSince waits for scrapes that begin after a time, and returns the time of
+// the last one.
 func (s *Server) scrapedSince(before time.Time) (last time.Time) {
 	s.tb.Helper()
 	s.until("all targets are scraped", func() bool {
@@ -253,8 +254,8 @@ func (s *Server) scrapedSince(before time.Time) (last time.Time) {
 	return last
 }
 
-// Alerts returns the state of each alert of the rules: inactive, pending or firing. A
-// rule that cannot be evaluated fails the test.
+// Alerts returns the state of each alert of the rules: inactive, pending or firing.
+// If a rule cannot be evaluated the test fails.
 func (s *Server) Alerts() map[string]string {
 	s.tb.Helper()
 	var data struct {

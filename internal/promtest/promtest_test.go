@@ -18,7 +18,7 @@ import (
 
 const good = "# HELP app_events_total Events.\n# TYPE app_events_total counter\napp_events_total{kind=\"a\"} 7\n"
 
-// TestServer: values are those that the target has when it is asked for them.
+// TestServer: Query returns the values that the target has at that time.
 func TestServer(t *testing.T) {
 	var n atomic.Int64
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -57,7 +57,7 @@ func (c *complaints) Helper()                           {}
 func (c *complaints) Errorf(format string, args ...any) { c.said += fmt.Sprintf(format, args...) }
 func (c *complaints) Fatalf(format string, args ...any) { c.Errorf(format, args...); runtime.Goexit() }
 
-// complain returns what a test that does this says.
+// complain returns what a test that runs fn reports.
 func complain(t *testing.T, fn func(tb testing.TB)) string {
 	c := &complaints{TB: t}
 	done := make(chan struct{})
@@ -83,7 +83,7 @@ func TestPromtool(t *testing.T) {
 	require.Contains(t, complain(t, func(tb testing.TB) { promtest.CheckRules(tb, rules) }), "parse error")
 }
 
-// TestMissing: where there is no Prometheus a test fails, and says how to get it.
+// TestMissing: without Prometheus a test fails, and says how to install it.
 func TestMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, fn := range []func(tb testing.TB){

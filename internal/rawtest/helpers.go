@@ -10,7 +10,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// NewRouterWith returns a router that answers "events" with what came.
+// NewRouterWith returns a router that answers "events" with the data it was sent.
 func NewRouterWith(opts *wsrouter.Options) *wsrouter.Router {
 	router := wsrouter.New(opts)
 	router.On("events", func(c *wsrouter.Context) error { return c.Reply(c.Raw()) })
@@ -33,7 +33,7 @@ func Crowd(t *testing.T, router *wsrouter.Router, n int) (clients []*wsroutertes
 	return clients, conns
 }
 
-// Allocated is how many bytes f allocates.
+// Allocated returns how many bytes f allocates.
 func Allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -42,7 +42,7 @@ func Allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// NewRouter returns a router that answers "events" with the text that came.
+// NewRouter returns a router that answers "events" with the text it was sent.
 func NewRouter() *wsrouter.Router {
 	router := wsrouter.New(nil)
 	router.On("events", func(c *wsrouter.Context) error {

@@ -1,5 +1,6 @@
 // Package rawtest connects to a router in memory, frame by frame, for tests that
-// look at frames or break rules that a Client keeps. It uses what every adapter may.
+// look at frames or break rules that a Client keeps. It uses what every adapter may
+// use.
 package rawtest
 
 import (
@@ -17,10 +18,10 @@ type Raw struct {
 	done chan struct{} // closed when the server's end is gone
 }
 
-// unlimited is how large the messages are that a Raw takes.
+// unlimited is the size of the largest message that a Raw takes.
 const unlimited = 1<<31 - 1
 
-// SessionRequest is the request of a client that can come back to a lost connection.
+// SessionRequest returns the request of a client that can resume.
 func SessionRequest() *http.Request {
 	req, err := http.NewRequest(http.MethodGet, "http://memory/", nil)
 	if err != nil {
@@ -30,8 +31,8 @@ func SessionRequest() *http.Request {
 	return req
 }
 
-// Connect connects to the namespace without a Client. Options and request may be
-// nil. It panics where the router takes no clients.
+// Connect connects to the namespace without a Client. opts and req may be nil. It
+// panics if the router takes no clients.
 func Connect(r *wsrouter.Router, opts *wsrouter.WSOptions, req *http.Request) *Raw {
 	if opts == nil {
 		opts = &wsrouter.WSOptions{}
@@ -64,12 +65,12 @@ func Connect(r *wsrouter.Router, opts *wsrouter.WSOptions, req *http.Request) *R
 	return raw
 }
 
-// nobody is the link of an end that is not a router's.
+// nobody is the link of an end that does not belong to a router.
 type nobody struct{ adapter.Link }
 
 func (nobody) Alive() {}
 
-// Send hands a frame to the server; false means that the connection has ended.
+// Send passes a frame to the server. It reports false if the connection has ended.
 func (r *Raw) Send(frame string) bool { return r.pipe.Send([]byte(frame)) }
 
 // Read returns the next frame, or how the connection ended. It answers pings.
@@ -81,11 +82,11 @@ func (r *Raw) Read() (string, *wsrouter.CloseError) {
 	return string(data), nil
 }
 
-// Close says goodbye, Abort does not.
+// Close says goodbye, which Abort does not.
 func (r *Raw) Close(code int, reason string) { r.pipe.Close(adapter.End{Code: code, Reason: reason}) }
 
 // Abort cuts the connection.
 func (r *Raw) Abort() { r.pipe.Abort() }
 
-// Wait waits for the server's end to be gone.
+// Wait waits until the server's end is gone.
 func (r *Raw) Wait() { <-r.done }

@@ -1,3 +1,3 @@
 // Package recipes is the code that docs/recipes.md shows, so that it is compiled
-// and tested. What a recipe needs that no page shows is in its test.
+// and tested. Code that a recipe needs but the page does not show is in the tests.
 package recipes

@@ -15,7 +15,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// tokens verifies the tokens that it has.
+// tokens verifies the tokens in the map.
 type tokens map[string]Claims
 
 func (ts tokens) verify(token string) (Claims, error) {
@@ -68,7 +68,7 @@ func TestStranger(t *testing.T) {
 	})
 }
 
-// TestToken: the payload counts before the header.
+// TestToken: a token in the payload takes precedence over one in the header.
 func TestToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newTokenRouter(func(token string) (Claims, error) {
@@ -132,12 +132,13 @@ func TestOnePerUser(t *testing.T) {
 	})
 }
 
-// TestOnePerUserAtOnce: of those who connect at the same time one stays.
+// TestOnePerUserAtOnce: of the connections that a user makes at the same time one
+// stays.
 func TestOnePerUserAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
 		router.OnConnect(OnePerUser(func(c *wsrouter.Conn) error {
-			time.Sleep(time.Second) // a database, for all at once
+			time.Sleep(time.Second) // a database that is slow for all at once
 			return byName(c)
 		}))
 		for range 20 {
@@ -150,8 +151,7 @@ func TestOnePerUserAtOnce(t *testing.T) {
 	})
 }
 
-// TestOnePerUserInTurn: the end of a connection does not make its successor be
-// forgotten.
+// TestOnePerUserInTurn: when a connection ends, its successor is not forgotten.
 func TestOnePerUserInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)

@@ -10,11 +10,11 @@ import (
 type Room struct {
 	name string
 
-	mu   sync.Mutex // guards last, and the order of what the room is sent
+	mu   sync.Mutex // guards last, and the order in which messages are sent
 	last []string
 }
 
-// Enter adds a connection, and sends it what has been said.
+// Enter adds a connection to the room, and sends it the last messages.
 func (r *Room) Enter(c *wsrouter.Conn) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -24,7 +24,7 @@ func (r *Room) Enter(c *wsrouter.Conn) error {
 	return c.Emit("history", r.last)
 }
 
-// Say keeps a message, and sends it to all who have entered.
+// Say keeps a message, and sends it to everybody in the room.
 func (r *Room) Say(router *wsrouter.Router, text string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-var userKey = wsrouter.NewKey[string]("user") // set by whoever authenticates
+var userKey = wsrouter.NewKey[string]("user") // set when the client authenticates
 
 // Claims are what a token says.
 type Claims struct {
@@ -17,8 +17,8 @@ type Claims struct {
 	Expires time.Time
 }
 
-// Token returns a client's token: of Socket.IO's auth or the first frame, or else of the
-// Authorization header.
+// Token returns a client's token, from Socket.IO's auth or the first frame, or else
+// from the Authorization header.
 func Token(c *wsrouter.Conn) (string, error) {
 	var auth struct{ Token string }
 	err := c.Auth(&auth)

@@ -16,7 +16,7 @@ func LogMistakes(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 		case "", wsrouter.OutcomeInternal:
 			return err
 		case wsrouter.OutcomeGone, wsrouter.CodeCanceled, wsrouter.CodeShutdown:
-			level = slog.LevelDebug // nobody's mistake
+			level = slog.LevelDebug // nobody made a mistake
 		}
 		c.Logger().Log(c.Context(), level, "event failed", "outcome", outcome, "err", err)
 		return err

@@ -11,11 +11,11 @@ import (
 // Metrics count what Stats does not: by event and by cause.
 type Metrics struct {
 	Events  expvar.Map // how many, by event and outcome
-	Seconds expvar.Map // how long in all, by event
+	Seconds expvar.Map // how long in total, by event
 	Closed  expvar.Map // connections, by cause
 }
 
-// Trace is for Options.Trace.
+// Trace returns the Trace for Options.Trace.
 func (m *Metrics) Trace() *wsrouter.Trace {
 	return &wsrouter.Trace{
 		EventEnd: func(c *wsrouter.Context, took time.Duration, err error) {
@@ -26,7 +26,7 @@ func (m *Metrics) Trace() *wsrouter.Trace {
 	}
 }
 
-// Vars are for expvar.Publish("wsrouter", vars), which shows them at /debug/vars.
+// Vars returns what expvar.Publish("wsrouter", vars) shows at /debug/vars.
 func (m *Metrics) Vars(router *wsrouter.Router) expvar.Var {
 	vars := new(expvar.Map)
 	vars.Set("events", &m.Events)

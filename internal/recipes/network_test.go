@@ -31,7 +31,7 @@ func newEcho(opts *wsrouter.Options) *wsrouter.Router {
 	return router
 }
 
-// requireEcho: the client is connected.
+// requireEcho checks that the client is connected.
 func requireEcho(t *testing.T, client *wsrouter.Client) {
 	t.Helper()
 	answer, err := wsrouter.Call[string](t.Context(), client, "echo", "hi")
@@ -39,8 +39,8 @@ func requireEcho(t *testing.T, client *wsrouter.Client) {
 	require.Equal(t, "hi", answer)
 }
 
-// TestWatcher: a client gets what it watches over each connection, also when the
-// server fails to hear that it watches.
+// TestWatcher: on each connection a client gets what it watches, even if the server
+// did not receive the request to watch.
 func TestWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fail := 0
@@ -48,7 +48,7 @@ func TestWatcher(t *testing.T) {
 		router.On("watch", func(c *wsrouter.Context) error {
 			if fail > 0 {
 				fail--
-				return errors.New("database is away")
+				return errors.New("database is down")
 			}
 			var rooms []string
 			if err := c.Bind(&rooms); err != nil {
@@ -73,8 +73,9 @@ func TestWatcher(t *testing.T) {
 	})
 }
 
-// TestProxy: a page of the proxy's host connects through it, a foreign one does not,
-// and clients are counted by their own addresses, not by what they say.
+// TestProxy: a page on the proxy's host connects through it and a page on another
+// host does not. Clients are counted by their own addresses, not by what they
+// claim.
 func TestProxy(t *testing.T) {
 	opts := BehindProxy()
 	opts.MaxConnsPerClient = 1
@@ -95,7 +96,7 @@ func TestProxy(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, refused(t, err))
 
 	single := serve(t, httputil.NewSingleHostReverseProxy(to))
-	client, err = from(single, single.String(), "192.0.2.3") // which it believes
+	client, err = from(single, single.String(), "192.0.2.3") // the server believes this
 	require.NoError(t, err)
 	requireEcho(t, client)
 	router.Close()
@@ -110,8 +111,8 @@ func serve(t *testing.T, handler http.Handler) *url.URL {
 	return address
 }
 
-// TestListenUnix: the clients of a unix socket are one, unless ClientKey tells them
-// apart. What a process has left that was killed is no obstacle.
+// TestListenUnix: all clients of a unix socket count as one, unless ClientKey tells
+// them apart. A socket left behind by a process that was killed does no harm.
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ws.sock")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
@@ -146,7 +147,8 @@ func TestListenUnix(t *testing.T) {
 	}
 }
 
-// TestImpatient: pings come sooner than a balancer gives up, while nobody says a word.
+// TestImpatient: pings are sent often enough that a balancer keeps an otherwise
+// silent connection.
 func TestImpatient(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -170,7 +172,8 @@ func TestImpatient(t *testing.T) {
 	}
 }
 
-// balancer cuts a connection on which 30 seconds nothing is read nor written.
+// balancer cuts a connection that carries nothing in either direction for 30
+// seconds.
 type balancer struct {
 	net.Conn
 	idle *time.Timer
@@ -192,8 +195,8 @@ func (b *balancer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// TestMux: pages are bounded in time, WebSockets are not. Behind a TimeoutHandler
-// there is none at all.
+// TestMux: pages have a time limit, WebSockets do not. Behind a TimeoutHandler
+// WebSockets do not work at all.
 func TestMux(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newEcho(nil)
@@ -220,8 +223,8 @@ func TestMux(t *testing.T) {
 	})
 }
 
-// TestLogStatus: a WebSocket gets through the middleware, and the status of what is
-// none is logged.
+// TestLogStatus: a WebSocket gets through the middleware, and the status of every
+// other request is logged.
 func TestLogStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -10,7 +10,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// Presence lets users enter rooms, whose members are told who comes and goes.
+// Presence lets users enter rooms, and tells the members who comes and goes.
 func Presence(router *wsrouter.Router) {
 	wsrouter.Handle(router, "enter", func(c *wsrouter.Context, room string) ([]string, error) {
 		user, _ := userKey.Get(c.Conn())
@@ -36,17 +36,19 @@ func Presence(router *wsrouter.Router) {
 	})
 }
 
-// tellGone tells a room that a user has left, unless they are there by another connection.
+// tellGone tells a room that a user has left, unless another connection of the user
+// is in it.
 func tellGone(ctx context.Context, c *wsrouter.Conn, name string) {
 	user, _ := userKey.Get(c)
-	// A user may come back between the look and the word: what is told last is true.
+	// The user may come back after the check and before the emit. Then the loop
+	// emits again, so that what is emitted last is true.
 	for told := true; isIn(ctx, c.Router(), name, user) != told; {
 		told = !told
 		c.To(name).Emit("presence", strings.TrimPrefix(name, "room:"), user, told)
 	}
 }
 
-// members returns users, each once however many connections they have.
+// members returns the users in of, each once however many connections they have.
 func members(ctx context.Context, of wsrouter.Target) ([]string, error) {
 	found, err := of.Find(ctx)
 	users := []string{}

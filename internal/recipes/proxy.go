@@ -15,7 +15,7 @@ import (
 func Proxy(to *url.URL) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
-		r.Out.Host = r.In.Host // SetURL has put that of to there
+		r.Out.Host = r.In.Host // SetURL has put the host of to there
 		client, _, _ := net.SplitHostPort(r.In.RemoteAddr)
 		r.Out.Header.Set("X-Real-IP", client)
 	}}
@@ -31,12 +31,12 @@ func BehindProxy() *wsrouter.Options {
 
 // ListenUnix listens on a unix socket, for http.Server.Serve.
 func ListenUnix(path string) (net.Listener, error) {
-	os.Remove(path) // a server that was killed has left it; if it stays, Listen says why
+	os.Remove(path) // left by a server that was killed; if it cannot be removed, Listen says why
 	return net.Listen("unix", path)
 }
 
-// Impatient returns options for a load balancer that cuts connections which were
-// idle for 30 seconds.
+// Impatient returns options for a load balancer that cuts connections after 30 idle
+// seconds.
 func Impatient() *wsrouter.Options {
 	return &wsrouter.Options{PingInterval: 10 * time.Second, PongTimeout: 10 * time.Second}
 }

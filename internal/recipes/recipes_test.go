@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { leak.Main(m) }
 // sources are the files whose text docs/recipes.md shows.
 var sources = []string{"*.go", "../frameworks/*_test.go"}
 
-// TestPage: each block of the page is code that is tested, and each file here is
-// shown.
+// TestPage: each block of code in the page is in a tested file, and the page shows
+// each file here.
 func TestPage(t *testing.T) {
 	shown := map[string]bool{}
 	texts := map[string]string{}
@@ -56,8 +56,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestReadme runs the README's server and its test as they stand, as the two files
-// of a module that requires this one.
+// TestReadme runs the README's server and its test exactly as they are, as the two
+// files of a module that requires this one.
 func TestReadme(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	require.NoError(t, err)
@@ -99,7 +99,7 @@ func byName(c *wsrouter.Conn) error {
 	return nil
 }
 
-// auth sends a connect payload.
+// auth returns options that send a connect payload.
 func auth(payload any) *wsrouter.DialOptions {
 	return &wsrouter.DialOptions{Auth: func(context.Context) (any, error) { return payload, nil }}
 }
@@ -115,7 +115,7 @@ func dial(t *testing.T, transport *http.Transport, url string, header http.Heade
 	t.Cleanup(transport.CloseIdleConnections)
 	client, err := wsrouter.Dial(t.Context(), url, &wsrouter.DialOptions{
 		Header: header, HTTPClient: &http.Client{Transport: transport},
-		Router: wsrouter.New(&wsrouter.Options{PingInterval: 24 * time.Hour}), // as browsers, which do not ping
+		Router: wsrouter.New(&wsrouter.Options{PingInterval: 24 * time.Hour}), // like browsers, which do not ping
 	})
 	if err == nil {
 		t.Cleanup(func() { client.Close() })
@@ -123,7 +123,7 @@ func dial(t *testing.T, transport *http.Transport, url string, header http.Heade
 	return client, err
 }
 
-// refused is the status that a handshake was answered with.
+// refused returns the status that a handshake was answered with.
 func refused(t *testing.T, err error) int {
 	t.Helper()
 	var status *wsrouter.StatusError

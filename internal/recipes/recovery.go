@@ -7,11 +7,11 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// expiryKey keeps the timer of a connection's token.
+// expiryKey holds the timer of a connection's token.
 var expiryKey = wsrouter.NewKey[*time.Timer]("expiry")
 
-// Refresh returns a guard for OnConnect and OnResume: when a token expires, the client
-// is asked to come back with another one.
+// Refresh returns a guard for OnConnect and OnResume. When a token expires, the
+// client is asked to come back with a new one.
 func Refresh(verify func(token string) (Claims, error)) func(*wsrouter.Conn) error {
 	return func(c *wsrouter.Conn) error {
 		token, err := Token(c)
@@ -36,7 +36,7 @@ func Refresh(verify func(token string) (Claims, error)) func(*wsrouter.Conn) err
 	}
 }
 
-// Resumable is a server whose connections outlive the network.
+// Resumable returns a router whose connections survive when the network fails.
 func Resumable(verify func(token string) (Claims, error)) *wsrouter.Router {
 	router := wsrouter.New(&wsrouter.Options{Recovery: &wsrouter.Recovery{Window: 30 * time.Second}})
 	router.OnConnect(Refresh(verify))

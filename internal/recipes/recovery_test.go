@@ -13,8 +13,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestRefresh: a stream goes on while tokens expire and the network fails, nobody takes
-// over another's connection, and a client without a new token is gone.
+// TestRefresh: a stream continues while tokens expire and the network fails, nobody
+// takes over another user's connection, and a client without a new token is
+// disconnected.
 func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		known := tokens{"bob": {User: "bob", Expires: time.Now().Add(time.Hour)}}

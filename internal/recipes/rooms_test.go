@@ -52,8 +52,8 @@ func TestPresence(t *testing.T) {
 	})
 }
 
-// watched is what a client knows of a room: the list it got, and the changes that came
-// since it asked.
+// watched is what a client knows about a room: the list it got, and the changes
+// that have arrived since it asked.
 type watched struct {
 	client  *wsrouter.Client
 	list    []string
@@ -98,8 +98,8 @@ func (w *watched) members() []string {
 	return slices.Sorted(maps.Keys(there))
 }
 
-// TestPresenceUnderChurn: when all is quiet everybody knows who is there, although
-// users came, reloaded their pages and left at once.
+// TestPresenceUnderChurn: when everything has settled everybody knows who is there,
+// although users connected, reloaded their pages and left at once.
 func TestPresenceUnderChurn(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestPresenceUnderChurn(t *testing.T) {
 			var churn sync.WaitGroup
 			for _, user := range []string{"a", "b", "c", "d"} {
 				churn.Go(func() {
-					for range 4 { // a reload: the old connection ends while the new one begins
+					for range 4 { // a reload: the new connection begins before the old one ends
 						old := watch(t, router, user)
 						churn.Go(func() { old.client.Close() })
 					}
@@ -128,8 +128,8 @@ func TestPresenceUnderChurn(t *testing.T) {
 	}
 }
 
-// slowBroker takes a second to find the members on other servers, who may have come
-// and gone when it tells of them.
+// slowBroker takes a second to find the members on other servers. They may have
+// come or gone by the time it returns them.
 type slowBroker struct{ broker.Memory }
 
 func (b *slowBroker) Subscribe(ctx context.Context, node broker.Node) (broker.Subscription, error) {
@@ -146,8 +146,8 @@ func (s slowSubscription) Find(ctx context.Context, of broker.Selection) ([]brok
 	return members, err
 }
 
-// TestPresenceAcrossServers: a user who leaves one server, and enters on another while
-// the first still looks, is there.
+// TestPresenceAcrossServers: a user who leaves one server, and enters on another
+// while the first is still checking, is present.
 func TestPresenceAcrossServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var servers []*wsrouter.Router
@@ -157,7 +157,7 @@ func TestPresenceAcrossServers(t *testing.T) {
 			router.OnConnect(byName)
 			Presence(router)
 			servers = append(servers, router)
-			t.Cleanup(func() { router.Shutdown(context.Background()) }) // waits for the last to look
+			t.Cleanup(func() { router.Shutdown(context.Background()) }) // waits until the last one has checked
 		}
 		bob := watch(t, servers[0], "bob")
 		cid := watch(t, servers[1], "cid")
@@ -181,7 +181,7 @@ func TestPresenceAcrossServers(t *testing.T) {
 	})
 }
 
-// listener has heard what a room was sent, in order.
+// listener has the messages that it received in a room, in order.
 type listener struct {
 	heard     []string
 	histories int
@@ -202,8 +202,8 @@ func (l *listener) handlers() *wsrouter.Router {
 	return handlers
 }
 
-// newRoomRouter lets clients enter as they connect, or later when they ask to, and
-// say something.
+// newRoomRouter lets clients enter when they connect, or later when they ask to,
+// and say something.
 func newRoomRouter(room *Room) *wsrouter.Router {
 	router := wsrouter.New(nil)
 	router.OnConnect(func(c *wsrouter.Conn) error {
@@ -217,8 +217,8 @@ func newRoomRouter(room *Room) *wsrouter.Router {
 	return router
 }
 
-// TestHistory: whoever enters while others talk has heard every message once, and
-// in the order of all others.
+// TestHistory: a client that enters while others talk receives every message once,
+// and in the same order as everybody else.
 func TestHistory(t *testing.T) {
 	const talkers, listeners, each = 4, 16, 20
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// addFailures registers an event for each way in which one ends.
+// addFailures registers an event for each way in which one can end.
 func addFailures(router *wsrouter.Router) {
 	router.On("fine", func(*wsrouter.Context) error { return nil })
 	router.On("mistake", func(*wsrouter.Context) error { return wsrouter.NewError("no such room") })
@@ -71,13 +71,13 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// line is what a log has of one event.
+// line is what the log says about one event.
 type line struct {
 	Level, Event, Msg, Outcome string
 	Trace                      string `json:"trace_id"`
 }
 
-// lines returns what was logged of events.
+// lines returns the lines of the log about events.
 func lines(t *testing.T, log *bytes.Buffer) (all []line) {
 	t.Helper()
 	for decoder := json.NewDecoder(log); decoder.More(); {
@@ -153,7 +153,7 @@ func TestTracing(t *testing.T) {
 			log.Reset()
 			const other = "0af7651916cd43dd8448eb211c80319c"
 			client.Call(wsrouter.WithMeta(t.Context(), "traceparent", "00-"+other+"-b7ad6b7169203331-01"), "own", nil, nil)
-			require.Equal(t, []line{{Level: "INFO", Event: "own", Msg: "hello", Trace: other}}, lines(t, &log), "an event's own goes first")
+			require.Equal(t, []line{{Level: "INFO", Event: "own", Msg: "hello", Trace: other}}, lines(t, &log), "an event's own trace takes precedence")
 		})
 	}
 }

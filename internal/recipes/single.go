@@ -7,9 +7,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// OnePerUser returns a guard that ends the connection which the user has already.
+// OnePerUser returns a guard that ends the connection that the user already has.
 func OnePerUser(authenticate func(*wsrouter.Conn) error) func(*wsrouter.Conn) error {
-	var current sync.Map // a user's *wsrouter.Conn
+	var current sync.Map // the *wsrouter.Conn of each user
 	return func(c *wsrouter.Conn) error {
 		if err := authenticate(c); err != nil {
 			return err

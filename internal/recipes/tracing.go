@@ -13,8 +13,8 @@ type traceKey struct{}
 
 var traceparent = regexp.MustCompile(`^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// Tracing is middleware that puts an event's trace into its context: that of its meta, or
-// else that of the handshake.
+// Tracing is middleware that puts an event's trace into its context: the trace in
+// its meta, or else that of the handshake.
 func Tracing(next wsrouter.HandlerFunc) wsrouter.HandlerFunc {
 	return func(c *wsrouter.Context) error {
 		parent := cmp.Or(c.Meta("traceparent"), c.Request().Header.Get("Traceparent"))
@@ -37,7 +37,8 @@ func (h TraceLogs) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// WithAttrs implements [slog.Handler]: without it the lines of a Logger.With had no trace.
+// WithAttrs implements [slog.Handler]. Without it, lines of a Logger.With would
+// have no trace.
 func (h TraceLogs) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return TraceLogs{h.Handler.WithAttrs(attrs)}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Mux serves pages with a time limit, and WebSockets without.
+// Mux serves pages with a time limit, and WebSockets without one.
 func Mux(router, pages http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", router)
@@ -14,7 +14,7 @@ func Mux(router, pages http.Handler) http.Handler {
 	return mux
 }
 
-// statusWriter remembers the status.
+// statusWriter records the status.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -25,10 +25,10 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets net/http and wsrouter find what the ResponseWriter below can do.
+// Unwrap lets net/http and wsrouter find what the underlying ResponseWriter can do.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// LogStatus is HTTP middleware that logs how requests are answered.
+// LogStatus is HTTP middleware that logs the status of each answer.
 func LogStatus(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Proxy passes bytes on to a server, until it is cut. Its methods are safe for
-// concurrent use.
+// Proxy passes bytes on to a server, until it is cut. All methods may be called
+// concurrently.
 type Proxy struct {
 	Addr string
 
@@ -25,13 +25,13 @@ type Proxy struct {
 	resume chan struct{} // closed when bytes may pass; nil if they may
 }
 
-// NewProxy starts a proxy for the server, which ends with the test.
+// NewProxy starts a proxy in front of the server. It ends with the test.
 func (s *Server) NewProxy(tb testing.TB) *Proxy {
 	tb.Helper()
 	return NewProxy(tb, s.Addr)
 }
 
-// NewProxy starts a proxy for a server at an address, of whatever kind.
+// NewProxy starts a proxy in front of any server at an address.
 func NewProxy(tb testing.TB, addr string) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,8 +48,8 @@ func NewProxy(tb testing.TB, addr string) *Proxy {
 	return p
 }
 
-// Cut ends all connections and lets no new ones through, as a network does that
-// is gone: they are accepted and closed.
+// Cut ends all connections and closes new ones as soon as they are accepted, as if
+// the network were down.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +69,7 @@ func (p *Proxy) Hold() {
 	}
 }
 
-// Delay makes everything that passes wait so long first.
+// Delay delays everything that passes by d.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,7 +124,7 @@ func (p *Proxy) add(conns ...net.Conn) bool {
 	return true
 }
 
-// pass copies one direction, and ends both.
+// pass copies one direction, and then ends both.
 func (p *Proxy) pass(from, to net.Conn) {
 	defer func() {
 		from.Close()
@@ -147,7 +147,7 @@ func (p *Proxy) pass(from, to net.Conn) {
 	}
 }
 
-// wait does what Hold and Delay say.
+// wait waits as long as Hold and Delay demand.
 func (p *Proxy) wait() {
 	p.mu.Lock()
 	delay, resume := p.delay, p.resume

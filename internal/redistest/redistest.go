@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package redistest starts a real Redis server for tests, and a proxy in front
-// of it that can be cut.
+// Package redistest starts a real Redis server for tests, and a proxy in front of
+// it that can be cut.
 package redistest
 
 import (
@@ -23,18 +23,19 @@ type Server struct {
 	Addr string
 
 	tb   testing.TB
-	args []string // of redis-server, before those of Restart
+	args []string // for redis-server, before those of Restart
 	cmd  *exec.Cmd
 }
 
-// Start starts a server with further arguments of redis-server. It ends with the
-// test. A missing redis-server fails the test.
+// Start starts a server with further arguments for redis-server. It ends with the
+// test. If redis-server is missing the test fails.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	return start(tb, append([]string{"--dir", tb.TempDir(), "--save", "", "--appendonly", "no"}, args...))
 }
 
-// StartSentinel starts a Sentinel with a configuration, which it writes to.
+// StartSentinel starts a Sentinel with a configuration file, which the Sentinel
+// rewrites.
 func StartSentinel(tb testing.TB, config string) *Server {
 	tb.Helper()
 	return start(tb, []string{config, "--sentinel"})
@@ -83,8 +84,8 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
-// Pause stops the server's process, without a word to anybody: its connections
-// stay, and new ones are taken by the kernel.
+// Pause stops the server's process without closing anything: its connections stay,
+// and the kernel accepts new ones.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
 // Resume undoes Pause.
@@ -97,8 +98,8 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// answers reports whether a server says anything to PING, be it that it wants a
-// password.
+// answers reports whether a server answers PING in any way, for example that it
+// needs a password.
 func answers(ctx context.Context, addr string) bool {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", addr)

@@ -17,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// ping asks a server and returns its answer; empty is none within the time.
+// ping sends PING to a server and returns its answer, or "" if there is none in
+// time.
 func ping(t *testing.T, conn net.Conn, patience time.Duration) string {
 	conn.SetDeadline(time.Now().Add(patience))
 	conn.Write([]byte("PING\r\n"))
@@ -45,7 +46,7 @@ func TestServerAndProxy(t *testing.T) {
 	conn.SetDeadline(time.Now().Add(long))
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	require.NoError(t, err)
-	assert.Equal(t, pong, line, "what was held comes")
+	assert.Equal(t, pong, line, "what was held arrives")
 
 	proxy.Cut()
 	assert.Empty(t, ping(t, conn, long))

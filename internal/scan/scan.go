@@ -118,12 +118,12 @@ func String(data []byte, i int) int {
 	}
 }
 
-// Of eight bytes at once: a one in each, and the highest bit of each.
+// For eight bytes at once: a one in each, and the highest bit of each.
 const ones, high = 0x0101010101010101, 0x8080808080808080
 
-// Plain returns the index of the first byte from i on that means something in a string,
-// which are quotes, backslashes and control characters, or the length if there is none.
-// It reports whether all before it is ASCII.
+// Plain returns the index of the first byte from i on that has a meaning in a
+// string, which is a quote, a backslash or a control character, or the length if
+// there is none. It also reports whether all bytes before it are ASCII.
 func Plain(data []byte, i int) (end int, ascii bool) {
 	var seen uint64
 	for ; i+8 <= len(data); i += 8 {
@@ -139,9 +139,9 @@ func Plain(data []byte, i int) (end int, ascii bool) {
 	return i, seen&high == 0
 }
 
-// special reports whether any of eight bytes means something in a string. In each term
-// a byte's highest bit is set if it does, and perhaps in those above it, from which the
-// subtraction borrows.
+// special reports whether any of eight bytes has a meaning in a string. In each
+// term a byte's highest bit is set if it does, and perhaps in those above it, from
+// which the subtraction borrows.
 func special(bytes uint64) bool {
 	quote, backslash := bytes^ones*'"', bytes^ones*'\\'
 	return ((bytes-ones*' ')&^bytes|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0

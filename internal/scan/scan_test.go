@@ -59,7 +59,7 @@ func BenchmarkValue(b *testing.B) {
 	}
 }
 
-// TestPlain finds every byte at every place, which Plain looks at by eights.
+// TestPlain finds every byte at every place: Plain looks at eight bytes at a time.
 func TestPlain(t *testing.T) {
 	for size := range 20 {
 		for at := range size {

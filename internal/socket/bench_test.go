@@ -47,19 +47,19 @@ func benchEcho(b *testing.B, sent []byte, messages int) {
 	<-done
 }
 
-// BenchmarkEcho is one message there and back.
+// BenchmarkEcho sends one message there and back.
 func BenchmarkEcho(b *testing.B) {
 	for _, size := range []int{30, 1000, 20_000, 200_000} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) { benchEcho(b, masked(0x82, string(make([]byte, size))), 1) })
 	}
 }
 
-// BenchmarkPipeline is 16 messages at once there and back.
+// BenchmarkPipeline sends 16 messages at once there and back.
 func BenchmarkPipeline(b *testing.B) {
 	benchEcho(b, bytes.Repeat(masked(0x81, "about thirty bytes of a message"), 16), 16)
 }
 
-// BenchmarkBatch is a batch of 16 messages, as a broadcast's writers send it.
+// BenchmarkBatch writes a batch of 16 messages, as the writers of a broadcast do.
 func BenchmarkBatch(b *testing.B) {
 	conn, client := benched(b)
 	go io.Copy(io.Discard, client)
@@ -76,7 +76,7 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkIdle reports what a connection holds that waits in Read.
+// BenchmarkIdle reports the memory of a connection that waits in Read.
 func BenchmarkIdle(b *testing.B) {
 	for b.Loop() {
 		const many = 500

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSuiteCompression are the groups 12 and 13: messages of every size, compressed
-// by a client with and without context takeover, in one frame and in many.
+// TestSuiteCompression has groups 12 and 13: messages of every size, compressed by
+// a client with and without context takeover, in one frame and in many.
 func TestSuiteCompression(t *testing.T) {
 	opts := options()
 	opts.Compression = true
@@ -57,7 +57,7 @@ func noise(r *rand.Rand, size int) []byte {
 	return b
 }
 
-// sendInParts makes frames of every part.
+// sendInParts sends each part as a frame.
 func sendInParts(ctx context.Context, ws *websocket.Conn, kind websocket.MessageType, message string, part int) {
 	w, err := ws.Writer(ctx, kind)
 	for err == nil && message != "" {
@@ -68,8 +68,8 @@ func sendInParts(ctx context.Context, ws *websocket.Conn, kind websocket.Message
 	w.Close()
 }
 
-// TestCompressionRefused: without the option, and for offers that we cannot do,
-// there is none; a client that compresses all the same is told.
+// TestCompressionRefused: nothing is compressed without the option, or for offers
+// that we do not support. A client that compresses anyway is told.
 func TestCompressionRefused(t *testing.T) {
 	off, on := options(), options()
 	on.Compression = true

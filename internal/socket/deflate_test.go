@@ -14,8 +14,8 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 )
 
-// TestNegotiate: the first offer that we can do, as browsers, libraries and Autobahn
-// make them, and as nobody should.
+// TestNegotiate: the first offer that we support is accepted, among those of
+// browsers, of libraries and of Autobahn, and among invalid ones.
 func TestNegotiate(t *testing.T) {
 	const plain = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 	for offer, want := range map[string]string{
@@ -52,7 +52,7 @@ func TestNegotiate(t *testing.T) {
 	require.Empty(t, negotiate(nil))
 }
 
-// packedBy returns a message as an encoder makes it that is not ours.
+// packedBy returns a message as some other encoder compresses it.
 func packedBy(level int, message string, flushes int) string {
 	var b bytes.Buffer
 	w, _ := flate.NewWriter(&b, level)
@@ -63,7 +63,8 @@ func packedBy(level int, message string, flushes int) string {
 	return strings.TrimSuffix(b.String(), flushed)
 }
 
-// TestInflate: what any encoder makes is read, whole; what none makes is not.
+// TestInflate: what any encoder may produce is read whole, and anything else is an
+// error.
 func TestInflate(t *testing.T) {
 	message := strings.Repeat("Hello, 世界! ", 1000)
 	for level := flate.HuffmanOnly; level <= flate.BestCompression; level++ {
@@ -92,7 +93,8 @@ func TestInflate(t *testing.T) {
 	}
 }
 
-// TestBomb: of a message that becomes huge no more than the limit is made.
+// TestBomb: a message that would become huge is inflated up to the limit, and no
+// further.
 func TestBomb(t *testing.T) {
 	bomb := packedBy(flate.BestSpeed, strings.Repeat("\x00", 8<<20), 1)
 	var before, after runtime.MemStats
@@ -107,7 +109,7 @@ func TestBomb(t *testing.T) {
 	require.Equal(t, gotFailure, ev.kind)
 }
 
-// TestCompressedFrames: the bit belongs to a message's first frame.
+// TestCompressedFrames: the bit belongs to the first frame of a message.
 func TestCompressedFrames(t *testing.T) {
 	hello := packedBy(flate.BestSpeed, "hello, hello", 1)
 	f := clientFrame
@@ -133,8 +135,8 @@ func TestCompressedFrames(t *testing.T) {
 	}
 }
 
-// TestDeflate: what we send is what a peer reads; what would not become smaller goes
-// as it is, and so does what is short.
+// TestDeflate: a peer reads what we send. What would not become smaller, or is
+// short, is sent as it is.
 func TestDeflate(t *testing.T) {
 	noise := make([]byte, 5000)
 	rand.NewChaCha8([32]byte{}).Read(noise)
@@ -156,7 +158,7 @@ func TestDeflate(t *testing.T) {
 	}
 }
 
-// TestShared: a message is compressed once for all.
+// TestShared: a message is compressed once for all connections.
 func TestShared(t *testing.T) {
 	s, message := new(adapter.Shared), []byte(strings.Repeat("shared ", 1000))
 	var first []byte

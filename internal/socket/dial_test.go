@@ -27,7 +27,8 @@ func switching(r *http.Request) string {
 		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
 }
 
-// hostile serves connections over TCP or TLS, and hands each over after the request's head.
+// hostile serves connections over TCP or TLS, and hands each over after the head of
+// the request.
 func hostile(t *testing.T, encrypted bool, serve func(*http.Request, net.Conn)) (url string, client *http.Client) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -53,13 +54,13 @@ func dialed(t *testing.T, url string, client *http.Client, opts socket.Options) 
 	return conn
 }
 
-// TestDialHostile: a server that breaks the rules is told so, and nothing of what
-// it sent is delivered; neither is a message that its end cuts off.
+// TestDialHostile: a server that breaks the rules is told so, and nothing that it
+// sent after that is delivered; nor is a message that is cut off.
 func TestDialHostile(t *testing.T) {
 	for name, test := range map[string]struct {
 		sent string
 		want error
-		told string // the close frame's payload
+		told string // the payload of the close frame
 	}{
 		"mask":             {string(masked(0x81, "hello")), socket.ErrProtocol, "\x03\xea"},
 		"length of 2^63":   {"\x82\x7f\x80\x00\x00\x00\x00\x00\x00\x00", socket.ErrProtocol, "\x03\xea"},
@@ -137,14 +138,15 @@ func TestDialEcho(t *testing.T) {
 	data, _, err := conn.Read()
 	require.NoError(t, err)
 	require.Equal(t, "last", string(data))
-	<-alive // the pong came before
+	<-alive // the pong arrived before
 	conn.Close(4000, "")
 	_, _, err = conn.Read()
 	code, _, _ := socket.CloseStatus(err)
 	require.Equal(t, 4000, code)
 }
 
-// TestDialFails: no server keeps a Dial beyond its context, or in a circle.
+// TestDialFails: no server can keep a Dial beyond its context, or redirect it in a
+// circle.
 func TestDialFails(t *testing.T) {
 	failing := func(serve func(*http.Request, net.Conn)) error {
 		url, client := hostile(t, false, serve)
@@ -181,7 +183,7 @@ func TestDialFails(t *testing.T) {
 	require.Equal(t, 10, hops)
 }
 
-// TestDialDeadlines: limits hold on a stream without deadlines, too.
+// TestDialDeadlines: limits also hold on a stream without deadlines.
 func TestDialDeadlines(t *testing.T) {
 	for name, test := range map[string]struct {
 		want time.Duration
@@ -215,7 +217,7 @@ func TestDialDeadlines(t *testing.T) {
 	}
 }
 
-// upgrader is a RoundTripper that knows nothing of httptrace.
+// upgrader is a RoundTripper that does not support httptrace.
 type upgrader struct{ body io.ReadWriteCloser }
 
 func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -19,25 +19,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file plays random connections and compares what an echo answers with what an
-// oracle expects, which knows the frames and not the bytes, and with what an echo on
-// coder/websocket answers.
+// This file plays random connections against an echo. It compares the answers with
+// those of an oracle, which knows the frames but not the bytes, and with those of
+// an echo on coder/websocket.
 
-// random makes one client's frames, and what the oracle says to them.
+// random makes one client's frames, and the oracle's answers to them.
 type random struct {
 	*rand.Rand
 	wire   []byte
 	want   []string
 	cut    bool   // the network ends after wire
 	ended  bool   // nothing more is answered
-	apart  bool   // coder/websocket ends in another way
-	kind   byte   // of the message under way
-	joined string // its payload
+	apart  bool   // coder/websocket ends differently
+	kind   byte   // of the current message
+	joined string // its payload so far
 }
 
-const randomMax = 100_000 // bytes of a message
+const randomMax = 100_000 // bytes in a message
 
-// connection makes up to 20 frames, most of which are right.
+// connection makes up to 20 frames, most of which are valid.
 func (r *random) connection() {
 	for range 1 + r.IntN(20) {
 		switch r.IntN(40) {
@@ -51,7 +51,7 @@ func (r *random) connection() {
 			r.data()
 		}
 	}
-	if r.IntN(4) == 0 && !r.ended { // the network ends somewhere in another message
+	if r.IntN(4) == 0 && !r.ended { // the network ends somewhere within another message
 		kind, joined, want := r.kind, r.joined, len(r.want)
 		before := len(r.wire)
 		r.data()
@@ -84,7 +84,7 @@ func (r *random) size() int {
 	return []int{0, 1, 2, r.IntN(125), 124 + r.IntN(4), r.IntN(9000), 65533 + r.IntN(6)}[r.IntN(7)]
 }
 
-// payload is text, mostly.
+// payload returns a payload, mostly text.
 func (r *random) payload() string {
 	alphabet := []string{"a", "é", "數", "😀", "\x00"}
 	if r.IntN(30) == 0 {
@@ -97,7 +97,7 @@ func (r *random) payload() string {
 	return b.String()
 }
 
-// data is one frame of a message: its parts are cut anywhere, in a rune, too.
+// data makes one frame of a message. Messages are cut anywhere, even within a rune.
 func (r *random) data() {
 	payload, first := r.payload(), byte(0)
 	if r.kind == 0 {
@@ -169,7 +169,7 @@ func (r *random) goodbye() {
 	}
 }
 
-// mistake is a frame that is none.
+// mistake makes an invalid frame.
 func (r *random) mistake() {
 	r.apart = true
 	first := byte(0x81)
@@ -188,14 +188,14 @@ func (r *random) mistake() {
 	case 4:
 		r.frame(0x89, strings.Repeat("x", 126))
 	case 5:
-		r.frame(0x81-first&1, "x") // a continuation of nothing, or a message in a message
+		r.frame(0x81-first&1, "x") // a continuation without a message, or a message within a message
 	case 6:
 		r.wire = append(r.wire, first, 0xff, 0x80|byte(r.IntN(128)), 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4)
 	}
 	r.answer("close \x03\xea")
 }
 
-// transcript sends the wire in random pieces and tells what comes back.
+// transcript sends the wire in random pieces and returns the frames that come back.
 func (r *random) transcript(t *testing.T, client net.Conn) []string {
 	var pieces [][]byte
 	for rest := r.wire; len(rest) > 0; {
@@ -216,15 +216,15 @@ func (r *random) transcript(t *testing.T, client net.Conn) []string {
 	return receive(t, client)
 }
 
-// settled is what has to be equal: of a close frame that is its code; and pongs that
-// come last may be lost to the network's end.
+// settled returns the part that must be equal: only the code of a close frame, and
+// not the pongs at the end, which may be lost when the network ends.
 func (r *random) settled(frames []string) []string {
 	frames = append([]string{}, frames...)
 	for r.cut && len(frames) > 0 && strings.HasPrefix(frames[len(frames)-1], "pong ") {
 		frames = frames[:len(frames)-1]
 	}
 	for i, f := range frames {
-		if len(f) > 200 { // or nobody can read the difference
+		if len(f) > 200 { // otherwise nobody could read the difference
 			frames[i] = fmt.Sprintf("%s… %d bytes, %x", f[:20], len(f), crc32.ChecksumIEEE([]byte(f)))
 		}
 		if code, ok := strings.CutPrefix(f, "close "); ok {
@@ -249,8 +249,8 @@ func TestRandom(t *testing.T) {
 	})
 }
 
-// TestRandomReference compares with coder/websocket, where that does what RFC 6455
-// wants: it takes any bytes for text, and resets a connection with bytes unread.
+// TestRandomReference compares with coder/websocket, as far as that follows RFC
+// 6455: it accepts any bytes as text, and resets a connection with unread bytes.
 func TestRandomReference(t *testing.T) {
 	compared := 0
 	for seed := range uint64(scale(16 * 100)) {
@@ -285,7 +285,7 @@ func referenceEcho(t *testing.T, r *random) []string {
 		for {
 			kind, data, err := ws.Read(context.Background())
 			if err != nil {
-				server.(*net.TCPConn).CloseWrite() // its own close waits 5 s for the peer's
+				server.(*net.TCPConn).CloseWrite() // its own close would wait 5 s for the peer's
 				return
 			}
 			ws.Write(context.Background(), kind, data)

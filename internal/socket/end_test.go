@@ -17,8 +17,9 @@ import (
 	"github.com/wsrouter/wsrouter/internal/socket"
 )
 
-// TestCut: a message that the network's end cuts off is never delivered, wherever
-// that is: in a header, in a payload, between fragments. What came before it is.
+// TestCut: a message that is cut off by the end of the network is never delivered,
+// wherever the cut is: in a header, in a payload, between fragments. What came
+// before it is.
 func TestCut(t *testing.T) {
 	overEach(t, func(t *testing.T, connect connector) {
 		whole := string(masked(0x82, "first"))
@@ -77,8 +78,8 @@ func TestFailure(t *testing.T) {
 	})
 }
 
-// TestFailureTakesASecond: a peer that goes on sending after its mistake is cut
-// after 1 s, in which nothing of it is kept.
+// TestFailureTakesASecond: a peer that continues to send after its mistake is cut
+// after 1 s, during which nothing of it is kept.
 func TestFailureTakesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := net.Pipe()
@@ -108,8 +109,8 @@ func TestFailureTakesASecond(t *testing.T) {
 	})
 }
 
-// TestCloseTimes: the closing handshake that the peer does not finish takes 5 s,
-// whether somebody reads or not, and whether the peer sends on or not.
+// TestCloseTimes: a closing handshake that the peer does not finish takes 5 s,
+// whether somebody reads or not, and whether the peer continues to send or not.
 func TestCloseTimes(t *testing.T) {
 	for _, reads := range []bool{true, false} {
 		for _, floods := range []bool{true, false} {
@@ -145,8 +146,8 @@ func TestCloseTimes(t *testing.T) {
 	}
 }
 
-// TestCloseAnswered: either side may begin, the codes go both ways, and what the
-// client sends after its close frame does not keep it from the answer.
+// TestCloseAnswered: either side may begin, codes go both ways, and the client gets
+// its answer even if it sends more after its close frame.
 func TestCloseAnswered(t *testing.T) {
 	overEach(t, func(t *testing.T, connect connector) {
 		client, ended := echoing(t, connect)
@@ -179,8 +180,8 @@ func TestCloseAnswered(t *testing.T) {
 	})
 }
 
-// TestPongs: each ping of one write gets its pong, in order, while a message is
-// being written, too. Where too many wait the last ones are answered.
+// TestPongs: each ping in one write gets its pong, in order, even while a message
+// is being written. If too many wait the last ones are answered.
 func TestPongs(t *testing.T) {
 	overEach(t, func(t *testing.T, connect connector) {
 		client, _ := echoing(t, connect)
@@ -210,8 +211,8 @@ func TestPongs(t *testing.T) {
 	})
 }
 
-// TestPongFlood: pings of a peer that does not read hold little, and the answers
-// that it gets are in order and end with the last. One that never reads is slow.
+// TestPongFlood: pings of a peer that does not read take little memory. The answers
+// that it gets are in order and end with the last. A peer that never reads is slow.
 func TestPongFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := net.Pipe()
@@ -240,7 +241,7 @@ func TestPongFlood(t *testing.T) {
 	})
 }
 
-// TestMessageTakesTooLong: the peer is told, whether it sends on or not.
+// TestMessageTakesTooLong: the peer is told, whether it continues to send or not.
 func TestMessageTakesTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := net.Pipe()
@@ -267,7 +268,7 @@ func TestMessageTakesTooLong(t *testing.T) {
 	})
 }
 
-// TestAbortWhile: cutting ends a Read, a batch and a Close that wait.
+// TestAbortWhile: Abort ends a Read, a batch and a Close that wait.
 func TestAbortWhile(t *testing.T) {
 	overEach(t, func(t *testing.T, connect connector) {
 		server, client := connect(t)

@@ -36,7 +36,7 @@ func serveEcho(t *testing.T, opts socket.Options, first func(http.Header)) *http
 	return s
 }
 
-// ask sends what a handshake begins with, and more, and returns the answer.
+// ask sends the beginning of a handshake, and more, and returns the answer.
 func ask(t *testing.T, s *httptest.Server, head, more string) (*http.Response, net.Conn, *bufio.Reader) {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -51,7 +51,7 @@ func ask(t *testing.T, s *httptest.Server, head, more string) (*http.Response, n
 	return resp, conn, r
 }
 
-// TestEarlyFrames: a client need not wait for the 101.
+// TestEarlyFrames: a client may send frames before it has received the 101.
 func TestEarlyFrames(t *testing.T) {
 	s := serveEcho(t, options(), nil)
 	resp, _, r := ask(t, s, "", string(masked(0x81, "early"))+string(masked(0x81, "bird")))
@@ -63,8 +63,8 @@ func TestEarlyFrames(t *testing.T) {
 	}
 }
 
-// TestBodyHeaders: what middleware says about a body does not reach the 101, which
-// has none; its other headers do.
+// TestBodyHeaders: headers that middleware sets about a body are left out of the
+// 101, which has no body; its other headers are sent.
 func TestBodyHeaders(t *testing.T) {
 	s := serveEcho(t, options(), func(h http.Header) {
 		h.Set("Content-Length", "100")
@@ -82,7 +82,8 @@ func TestBodyHeaders(t *testing.T) {
 	require.Equal(t, "frame", string(payload))
 }
 
-// TestRequestBody: a handshake with a body is refused: it could be read as frames.
+// TestRequestBody: a handshake with a body is refused, because the body could be
+// read as frames.
 func TestRequestBody(t *testing.T) {
 	s := serveEcho(t, options(), nil)
 	body := string(masked(0x81, "smuggled"))

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clientFrame is a frame with a mask.
+// clientFrame returns a frame with a mask.
 func clientFrame(first byte, payload string) string {
 	b := appendHeader(nil, first, len(payload))
 	b, key := appendKey(b, len(payload))
@@ -21,7 +21,7 @@ func clientFrame(first byte, payload string) string {
 	return string(b)
 }
 
-// events feeds bytes in pieces and tells what they meant.
+// events feeds bytes in pieces and returns what they mean.
 func events(r *in, wire string, piece int) (got []string) {
 	for len(wire) > 0 {
 		p := []byte(wire[:min(piece, len(wire))])
@@ -109,7 +109,7 @@ func TestArriving(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for piece := 1; piece <= len(test.wire); piece += 1 + piece/64 {
 				got := events(&in{max: 5000}, test.wire, piece)
-				if len(got) > 0 && strings.Contains(test.want[len(test.want)-1], ":") { // it may fail before all is there
+				if len(got) > 0 && strings.Contains(test.want[len(test.want)-1], ":") { // it may fail before everything has arrived
 					got = got[len(got)-1:]
 					require.Equal(t, test.want[len(test.want)-1:], got, piece)
 					continue
@@ -120,8 +120,8 @@ func TestArriving(t *testing.T) {
 	}
 }
 
-// FuzzArriving: whatever arrives, cuts change nothing, and no message is longer than
-// the limit.
+// FuzzArriving: whatever arrives, its meaning does not depend on how it is cut, and
+// no message is longer than the limit.
 func FuzzArriving(f *testing.F) {
 	for _, wire := range []string{
 		clientFrame(0x81, "hello") + clientFrame(0x88, "\x03\xe8"), clientFrame(0x01, "a") + clientFrame(0x89, "") + clientFrame(0x80, ""),
@@ -141,8 +141,8 @@ func FuzzArriving(f *testing.F) {
 	})
 }
 
-// TestArrivingWhole: the bytes of a message that is in one piece are copied once,
-// and the copy has its size.
+// TestArrivingWhole: the bytes of a message that arrives in one piece are copied
+// once, and the copy has the right size.
 func TestArrivingWhole(t *testing.T) {
 	wire := []byte(clientFrame(0x81, strings.Repeat("x", 300)))
 	r := &in{max: 1000}
@@ -155,8 +155,8 @@ func TestArrivingWhole(t *testing.T) {
 	}))
 }
 
-// TestHeldWhileArriving: what a message that is under way holds follows what has
-// arrived, not what was announced.
+// TestHeldWhileArriving: the memory for an incomplete message depends on what has
+// arrived, not on what was announced.
 func TestHeldWhileArriving(t *testing.T) {
 	r := &in{max: 1 << 40}
 	wire := "\x82\xff\x00\x00\x00\xff\x00\x00\x00\x00abcd"
@@ -173,7 +173,7 @@ func TestHeldWhileArriving(t *testing.T) {
 	require.Zero(t, cap(small.data))
 }
 
-// TestRoom: the payload of a long frame may be put where it belongs.
+// TestRoom: the payload of a long frame may be read directly into place.
 func TestRoom(t *testing.T) {
 	payload := strings.Repeat("0123456789", 10*readSize)
 	wire := clientFrame(0x81, payload)
@@ -193,7 +193,7 @@ func TestRoom(t *testing.T) {
 	require.Equal(t, payload, string(ev.data))
 }
 
-// TestLeaving: frames as they go out, at both ends, arrive as what they were.
+// TestLeaving: frames that one end sends are what the other end receives.
 func TestLeaving(t *testing.T) {
 	for _, client := range []bool{false, true} {
 		for _, size := range []int{0, 1, 125, 126, 65535, 65536, 100000} {
@@ -211,7 +211,8 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
-// TestEnding: every order of what can happen ends, and where it should.
+// TestEnding: the state machine ends in every order of events, and ends where it
+// should.
 func TestEnding(t *testing.T) {
 	now := time.Now()
 	step := map[rune]func(*ending, time.Time){'s': (*ending).sent, 'h': (*ending).heard, 'e': (*ending).end}
@@ -236,7 +237,7 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// TestClosePayload: what cannot be sent is not.
+// TestClosePayload: codes and reasons that must not be sent are not sent.
 func TestClosePayload(t *testing.T) {
 	for _, test := range []struct {
 		code   int

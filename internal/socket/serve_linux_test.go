@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestServeWithoutDescriptors: a process that has none left serves by a goroutine.
+// TestServeWithoutDescriptors: a process without free descriptors serves with a
+// goroutine.
 func TestServeWithoutDescriptors(t *testing.T) {
 	var limit syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))

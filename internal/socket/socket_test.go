@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// hijackable is the ResponseWriter of a server that would give conn away.
+// hijackable is the ResponseWriter of a server that gives conn away.
 type hijackable struct {
 	*httptest.ResponseRecorder
 	conn net.Conn
@@ -30,7 +30,7 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
-// accept upgrades one end of a connection, and takes the 101 off the other.
+// accept upgrades one end of a connection, and reads the 101 at the other.
 func accept(t testing.TB, server, client net.Conn) *socket.Conn {
 	t.Helper()
 	return acceptWith(t, server, client, options())
@@ -82,7 +82,7 @@ func narrow(t *testing.T) (server, client net.Conn) {
 	return server, client
 }
 
-// frame is one that a server sends.
+// frame reads a frame from a server.
 func frame(t *testing.T, r io.Reader) (opcode byte, payload []byte, err error) {
 	t.Helper()
 	var head [10]byte
@@ -105,7 +105,7 @@ func frame(t *testing.T, r io.Reader) (opcode byte, payload []byte, err error) {
 	return head[0] & 15, payload, err
 }
 
-// masked is a frame that a client sends.
+// masked returns a frame from a client.
 func masked(first byte, payload string) []byte {
 	b := []byte{first, 0x80 | byte(min(len(payload), 126))}
 	switch {

@@ -14,7 +14,7 @@ import (
 
 var long = flag.Bool("long", false, "full sizes and many random connections")
 
-// scale makes sizes and counts a sixteenth, unless the flag long is set.
+// scale divides sizes and counts by 16, unless the flag long is set.
 func scale(n int) int {
 	if *long {
 		return n
@@ -38,8 +38,8 @@ func exchange(t *testing.T, client net.Conn, r io.Reader, send string, piece int
 	require.True(t, string(payload) == want)
 }
 
-// TestSuiteLong are the groups 9 and 10: long messages in one frame, in many, in
-// small pieces, and many round trips.
+// TestSuiteLong has groups 9 and 10: long messages in one frame, in many, in small
+// pieces, and many round trips.
 func TestSuiteLong(t *testing.T) {
 	overEach(t, func(t *testing.T, connect connector) {
 		client, ended := echoingUpTo(t, connect, 16<<20)

@@ -10,16 +10,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The cases of the Autobahn test suite, by its numbers and as its texts say what
-// each is about, played against an echo.
+// The cases of the Autobahn test suite, with its numbers and as its texts describe
+// them, played against an echo.
 
-// scene is one case: what a client sends, and the frames that it gets. A scene that
-// does not end the connection by itself is ended by a close frame, whose answer has
-// to come, too.
+// scene is one case: what a client sends, and the frames that it gets. If a scene
+// does not end the connection, a close frame does, and its answer must arrive as
+// well.
 type scene struct {
 	name string
 	send string
-	want []string // as told by play
+	want []string // as play returns them
 }
 
 func textOf(s string) string        { return string(masked(0x81, s)) }
@@ -36,7 +36,7 @@ func got(list ...string) []string { return list }
 
 const badFrame, noText = "close \x03\xea", "close \x03\xef"
 
-// scenes are the groups 1 to 5.
+// scenes returns groups 1 to 5.
 func scenes() []scene {
 	star, fe := strings.Repeat("*", 125), "\x00\xff\xfe\xfd\xfc\xfb\x00\xff"
 	list := []scene{
@@ -82,7 +82,7 @@ func scenes() []scene {
 	return append(list, opcodes()...)
 }
 
-// opcodes are those of group 4, which do not exist.
+// opcodes returns those of group 4, which do not exist.
 func opcodes() (list []scene) {
 	for i, opcode := range []byte{3, 4, 5, 6, 7, 11, 12, 13, 14, 15} {
 		name, alone := fmt.Sprintf("4.%d.%d", 1+i/5, 1+i%5), other(0x80|opcode, "")
@@ -95,7 +95,7 @@ func opcodes() (list []scene) {
 	return list
 }
 
-// endings are group 7.
+// endings returns group 7.
 func endings() []scene {
 	bye, long := "\x03\xe8", strings.Repeat("*", 256<<10)
 	list := []scene{
@@ -123,7 +123,7 @@ func endings() []scene {
 	return list
 }
 
-// play sends in pieces and tells what comes, to the end.
+// play sends in pieces and returns the frames that arrive, to the end.
 func play(t *testing.T, client net.Conn, send string, piece int) (frames []string) {
 	t.Helper()
 	go func() {
@@ -138,7 +138,7 @@ func play(t *testing.T, client net.Conn, send string, piece int) (frames []strin
 	return receive(t, client)
 }
 
-// receive tells what frames come, to the end.
+// receive returns the frames that arrive, to the end.
 func receive(t *testing.T, client net.Conn) (frames []string) {
 	t.Helper()
 	for {
@@ -162,7 +162,7 @@ func playAll(t *testing.T, scenes []scene, pieces ...int) {
 		for _, s := range scenes {
 			for _, piece := range pieces {
 				if piece < 100 && len(s.send) > 5000 {
-					continue // no new cut
+					continue // this would not cut anywhere new
 				}
 				want := s.want
 				if len(want) == 0 || !strings.HasPrefix(want[len(want)-1], "close ") {

@@ -8,7 +8,7 @@ import (
 
 const kosme = "\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5"
 
-// texts are the messages of group 6 that are text, and those that are not.
+// texts returns the messages of group 6 that are text, and those that are not.
 func texts() (good, bad []string) {
 	good = []string{
 		"", "middle frame payload", "Hello-µ@ßöäüàá-UTF-8!!", kosme, // 6.1 to 6.5
@@ -54,7 +54,7 @@ func texts() (good, bad []string) {
 	return good, bad
 }
 
-// inFragments sends a text of which each is a fragment.
+// inFragments sends a text with each part as a fragment.
 func inFragments(parts ...string) string {
 	send := begin(parts[0])
 	for _, p := range parts[1:] {
@@ -88,7 +88,7 @@ func TestSuiteTexts(t *testing.T) {
 		scene{"6.4.3 6.4.4", string(announced) + "\x00\x00\x00\x00" + kosme + "\xf4\x90", got(noText)},
 		scene{"6.1.2", inFragments("", "", ""), got("text ")},
 	)
-	playAll(t, list, 1<<30, 3) // the protocol's own tests cut everywhere
+	playAll(t, list, 1<<30, 3) // the tests of the protocol cut everywhere
 }
 
 func octets(s string) (list []string) {

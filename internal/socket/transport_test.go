@@ -23,8 +23,8 @@ func overEach(t *testing.T, test func(t *testing.T, connect connector)) {
 
 type connector func(t *testing.T) (server, client net.Conn)
 
-// certified are the configurations of a server with a certificate and of a client
-// that trusts it.
+// certified returns the configurations of a server with a certificate and of a
+// client that trusts it.
 var certified = sync.OnceValues(func() (server, client *tls.Config) {
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()
@@ -48,7 +48,7 @@ func encrypted(t *testing.T) (server, client net.Conn) {
 	return tlsServer, tlsClient
 }
 
-// echo sends back what comes, to the end, as an adapter does.
+// echo sends back what arrives, to the end, as an adapter does.
 func echo(conn *socket.Conn) error {
 	for {
 		data, text, err := conn.Read()
@@ -56,7 +56,7 @@ func echo(conn *socket.Conn) error {
 			if code := closeCode(err); code != 0 {
 				conn.Close(code, "")
 			} else if code, _, ok := socket.CloseStatus(err); ok {
-				conn.Close(code, "") // answers it
+				conn.Close(code, "") // answers the close frame
 			}
 			conn.Abort()
 			return err
@@ -78,8 +78,8 @@ func closeCode(err error) int {
 	return 0
 }
 
-// echoing starts an echo over a new connection, and returns the client's end, and
-// how the echo ends.
+// echoing starts an echo over a new connection. It returns the client's end, and
+// how the echo ended.
 func echoing(t *testing.T, connect connector) (client net.Conn, ended <-chan error) {
 	t.Helper()
 	return echoingUpTo(t, connect, 1<<20)

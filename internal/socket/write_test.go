@@ -33,7 +33,7 @@ func TestWriteNow(t *testing.T) {
 			stuck = sent
 		}
 	}
-	for range 3 { // more of the same, while there is a rest
+	for range 3 { // more of the same, while some of it is left
 		conn.BeginNow()
 		conn.Write("#", payload, true)
 		conn.EndNow()
@@ -65,8 +65,8 @@ func TestWriteNow(t *testing.T) {
 	conn.Abort()
 }
 
-// TestPingIsSent: a ping that does not fit is sent when the peer reads on, also if
-// nothing else is sent then.
+// TestPingIsSent: a ping that does not fit is sent when the peer reads again, even
+// if nothing else is sent then.
 func TestPingIsSent(t *testing.T) {
 	server, client := narrow(t)
 	conn := accept(t, server, client)
@@ -92,8 +92,8 @@ func TestPingIsSent(t *testing.T) {
 	conn.Abort()
 }
 
-// broken is a net.Conn that takes so many bytes and then fails, or takes less
-// than it is given.
+// broken is a net.Conn that takes some bytes and then fails, or takes fewer than it
+// is given.
 type broken struct {
 	net.Conn
 	mu   sync.Mutex // guards what follows
@@ -125,8 +125,8 @@ func (b *broken) limit(left int, err error) {
 	b.took.Reset()
 }
 
-// TestWriteFails: after a write that failed in the middle of a frame, or was
-// short, nothing more is sent, neither messages nor pings nor a close frame.
+// TestWriteFails: after a write that failed in the middle of a frame, or was short,
+// nothing more is sent, neither messages nor pings nor a close frame.
 func TestWriteFails(t *testing.T) {
 	for _, test := range []struct {
 		left int
@@ -155,14 +155,14 @@ func TestWriteFails(t *testing.T) {
 }
 
 // TestWriteToSlowReader: a peer that reads one byte a second gets what fits into
-// WriteTimeout, whole bytes of one frame, and the writer is told.
+// WriteTimeout, bytes of one frame without a gap, and the writer gets an error.
 func TestWriteToSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server, client := net.Pipe()
 		conn := accept(t, server, client)
 		got := make(chan []byte)
 		go func() {
-			time.Sleep(time.Second / 2) // or the last read would race the deadline
+			time.Sleep(time.Second / 2) // otherwise the last read would race the deadline
 			var b []byte
 			for one := make([]byte, 1); ; time.Sleep(time.Second) {
 				if _, err := client.Read(one); err != nil {
@@ -182,8 +182,8 @@ func TestWriteToSlowReader(t *testing.T) {
 	})
 }
 
-// TestWriteRacesClose: whoever writes, pings, closes and cuts at the same time,
-// the peer gets whole frames in order, and nothing after a close frame.
+// TestWriteRacesClose: while goroutines write, ping, close and cut at the same
+// time, the peer gets whole frames in order, and nothing after a close frame.
 func TestWriteRacesClose(t *testing.T) {
 	for round := range 30 {
 		server, client := narrow(t)
@@ -233,8 +233,8 @@ func TestWriteRacesClose(t *testing.T) {
 	}
 }
 
-// requireWholeFrames reads, and pings now and then, to the end. It closes begun
-// after so many messages.
+// requireWholeFrames reads to the end, and sends pings now and then. It closes
+// begun after that many messages.
 func requireWholeFrames(t *testing.T, client net.Conn, messages uint64, begun chan struct{}) {
 	r := bufio.NewReader(client)
 	closed := false

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// declaredNames returns what the tree declares, as package.Name, Type.Method and
-// Type.Field, and the functions and types of each file.
+// declaredNames returns the names that the repository declares, as package.Name,
+// Type.Method and Type.Field, and the functions and types of each file.
 func declaredNames(t *testing.T) (declared map[string]bool, files map[string][]string) {
 	declared, files = map[string]bool{}, map[string][]string{}
 	for _, f := range parse(t, "").files {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// levels are the functions that write a line of the log with a level of their own.
+// levels are the functions that write a line of the log, with its level.
 var levels = map[string]string{"Debug": "DEBUG", "Info": "INFO", "Warn": "WARN", "Error": "ERROR", "logFailure": "ERROR"}
 
 // TestOperate: docs/operate.md lists each line that is logged, with its level.
@@ -52,8 +52,8 @@ func sorted(levels map[string]string) (lines []string) {
 	return lines
 }
 
-// logLine returns what a call logs, and its level, which may be an argument: of lines
-// that are quieter at the side that dials, that of the side that serves.
+// logLine returns the line that a call logs, and its level. If the level depends on
+// the side, that is the level on the side that serves.
 func logLine(f *source, call *ast.CallExpr) (line, level string) {
 	sel, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok {

@@ -15,7 +15,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/page"
 )
 
-// pages are those of the repository, by their paths in it.
+// pages returns the pages of the repository, by their paths.
 func pages(t *testing.T) map[string]*page.Page {
 	t.Helper()
 	all, err := page.All(root)
@@ -25,7 +25,7 @@ func pages(t *testing.T) map[string]*page.Page {
 	return all
 }
 
-// TestLinks: what pages link to is there: files, folders, and headings.
+// TestLinks: files, folders and headings that pages link to exist.
 func TestLinks(t *testing.T) {
 	all := pages(t)
 	for name, p := range all {
@@ -41,7 +41,7 @@ func TestLinks(t *testing.T) {
 				require.NoError(t, err, "%s links to %s", name, link)
 			}
 			if anchor != "" {
-				require.Contains(t, all, to, "%s links to %s, which is no page", name, link)
+				require.Contains(t, all, to, "%s links to %s, which is not a page", name, link)
 				require.Contains(t, all[to].Anchors(), anchor, "%s links to a heading that %s does not have", name, to)
 			}
 		}
@@ -49,14 +49,14 @@ func TestLinks(t *testing.T) {
 }
 
 var (
-	// testName is one that pages give as a proof.
+	// testName is the name of a test that pages give as a proof.
 	testName = regexp.MustCompile(`^(?:Test|Fuzz|Benchmark|Example)[A-Z]\w*$`)
 
-	// linkedTest is one that links to its file.
+	// linkedTest is a test's name with a link to its file.
 	linkedTest = regexp.MustCompile("\\[`((?:Test|Fuzz)\\w+)`\\]\\(([\\w/]+\\.go)\\)")
 )
 
-// TestProofs: tests that pages name are there, and in the file that is linked to.
+// TestProofs: tests that pages name exist, in the file that is linked to.
 func TestProofs(t *testing.T) {
 	tests := map[string]bool{}
 	function := regexp.MustCompile(`(?m)^func (\w+)\(`)
@@ -81,7 +81,7 @@ func TestProofs(t *testing.T) {
 			code = code[strings.LastIndex(code, ".")+1:] // wsroutertest.TestBroker
 			if testName.MatchString(code) {
 				seen++
-				require.True(t, tests[code], "%s names %s, which there is not", name, code)
+				require.True(t, tests[code], "%s names %s, which does not exist", name, code)
 			}
 		}
 	}
@@ -96,18 +96,18 @@ func TestProofs(t *testing.T) {
 	}
 }
 
-// atlas are the pages that tell where things are.
+// atlas are the pages that say where things are.
 var atlas = []string{"CONTRIBUTING.md", "RELEASING.md", "docs/architecture.md"}
 
 var (
 	filePath = regexp.MustCompile(`^[\w-]+(/[\w.-]+)+$|^\w+\.(go|md|sh)$`)
-	noFile   = regexp.MustCompile(`^testing/synctest$|/v0\.`) // of Go, and tags
+	noFile   = regexp.MustCompile(`^testing/synctest$|/v0\.`) // names in Go's library, and tags
 	selector = regexp.MustCompile(`^[A-Za-z]\w*\.[A-Za-z]\w*$`)
 	at       = regexp.MustCompile("`([\\w.]+)` \\(`([\\w/]+\\.go)`")
 )
 
-// TestMaps: files, folders, functions and fields that these pages name are there,
-// and functions in the file that stands behind them.
+// TestMaps: files, folders, functions and fields that these pages name exist, and
+// functions are in the file that is named after them.
 func TestMaps(t *testing.T) {
 	declared, files := declaredNames(t)
 	for _, name := range atlas {
@@ -119,7 +119,7 @@ func TestMaps(t *testing.T) {
 				_, err := os.Stat(filepath.Join(root, code))
 				require.NoError(t, err, "%s names %s", name, code)
 			case name == "docs/architecture.md" && selector.MatchString(code):
-				require.True(t, declared[code], "%s names %s, which there is not", name, code)
+				require.True(t, declared[code], "%s names %s, which does not exist", name, code)
 			}
 		}
 		for _, found := range at.FindAllStringSubmatch(p.Text, -1) {

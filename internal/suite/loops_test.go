@@ -22,7 +22,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// loopOptions turn event loops on. Where there are none the tests hold all the same.
+// loopOptions turn event loops on. On systems without them the tests must pass too.
 func loopOptions() *wsrouter.Options { return &wsrouter.Options{EventLoops: true} }
 
 const handshake = "GET / HTTP/1.1\r\nHost: loops\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
@@ -61,7 +61,7 @@ func (c *rawClient) send(frames ...string) {
 	require.NoError(c.t, err)
 }
 
-// next returns a frame's opcode and payload.
+// next returns the opcode and payload of the next frame.
 func (c *rawClient) next() (opcode byte, payload string) {
 	c.t.Helper()
 	var head [4]byte
@@ -87,8 +87,8 @@ func (c *rawClient) reads(want ...string) {
 	}
 }
 
-// TestLoopsHandlersThatStay: handlers that never return, one on every connection, keep
-// neither pings nor cancels nor answers from being seen.
+// TestLoopsHandlersThatStay: handlers that never return, one on every connection,
+// do not keep pings, cancels and answers from being read.
 func TestLoopsHandlersThatStay(t *testing.T) {
 	router := wsrouter.New(loopOptions())
 	started := make(chan struct{}, 1000)
@@ -143,8 +143,8 @@ func TestLoopsHandlersThatStay(t *testing.T) {
 	require.NoError(t, router.Shutdown(t.Context()))
 }
 
-// TestLoopsPause: a client that fills the inbox is not read until there is space, and
-// then all that it has sent is handled in order.
+// TestLoopsPause: a client that fills the inbox is not read until there is space,
+// and then everything it has sent is handled in order.
 func TestLoopsPause(t *testing.T) {
 	opts := loopOptions()
 	opts.InboxBytes = 2000
@@ -175,8 +175,8 @@ func TestLoopsPause(t *testing.T) {
 	require.NoError(t, router.Shutdown(t.Context()))
 }
 
-// TestLoopsEnd: Shutdown and Close may come at any moment. What was read is handled,
-// everyone is told, and nothing is left.
+// TestLoopsEnd: Shutdown and Close may come at any moment. What was read is
+// handled, every client is told, and nothing is left.
 func TestLoopsEnd(t *testing.T) {
 	for round := range 20 {
 		router := wsrouter.New(loopOptions())
@@ -207,7 +207,8 @@ func TestLoopsEnd(t *testing.T) {
 	}
 }
 
-// talk is a client that talks until the server closes, and some close it.
+// talk is a client that talks until the connection ends; some clients close it
+// themselves.
 func talk(url string, n int, answered chan<- struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -233,7 +234,7 @@ func talk(url string, n int, answered chan<- struct{}) {
 }
 
 // TestLoopsFlood: a flood of small frames, and of pings between them, is handled in
-// order; neighbors are served meanwhile.
+// order, while neighbors are served.
 func TestLoopsFlood(t *testing.T) {
 	router := wireRouter(loopOptions())
 	url := server(t, router)
@@ -270,7 +271,8 @@ func TestLoopsFlood(t *testing.T) {
 	floods.Wait()
 }
 
-// TestLoopsGiants: messages as long as may be, in one frame and in many.
+// TestLoopsGiants: messages of the maximum length, in one frame and in many, are
+// handled.
 func TestLoopsGiants(t *testing.T) {
 	opts := loopOptions()
 	opts.MaxMessage = 1 << 20
@@ -296,8 +298,8 @@ func TestLoopsGiants(t *testing.T) {
 	require.Equal(t, websocket.StatusMessageTooBig, websocket.CloseStatus(err))
 }
 
-// TestLoopsSlowloris: those who begin messages and do not end them are gone after
-// MessageTimeout, whether they go on or not; others are served.
+// TestLoopsSlowloris: clients that begin messages and do not end them are gone
+// after MessageTimeout, whether they go on sending or not; others are served.
 func TestLoopsSlowloris(t *testing.T) {
 	opts := loopOptions()
 	opts.MessageTimeout = 200 * time.Millisecond
@@ -313,7 +315,7 @@ func TestLoopsSlowloris(t *testing.T) {
 	for i, c := range slow {
 		good.send(`{"event":"echo","data":1}`)
 		good.reads(`{"event":"echo","data":1}`)
-		if i%20 > 8 { // there is a header
+		if i%20 > 8 { // the header is complete
 			c.Write([]byte("x"))
 		}
 	}
@@ -342,7 +344,7 @@ func TestLoopsEarly(t *testing.T) {
 	}
 }
 
-// disguised is a listener whose connections are no plain sockets.
+// disguised is a listener whose connections are not plain sockets.
 type disguised struct{ net.Listener }
 
 func (w disguised) Accept() (net.Conn, error) {
@@ -350,7 +352,7 @@ func (w disguised) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{c}, err
 }
 
-// TestLoopsFallBack: what cannot wait at a loop is served as ever.
+// TestLoopsFallBack: what cannot wait at a loop is served without one.
 func TestLoopsFallBack(t *testing.T) {
 	router := wireRouter(loopOptions())
 	secure := httptest.NewTLSServer(router)

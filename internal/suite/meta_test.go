@@ -19,13 +19,14 @@ import (
 
 const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// saysMeta answers "meta" with what came under the key that is its data.
+// saysMeta registers "meta", which answers with the value of the key that it is
+// sent.
 func saysMeta(router *wsrouter.Router) {
 	wsrouter.Handle(router, "meta", func(c *wsrouter.Context, key string) (string, error) { return c.Meta(key), nil })
 }
 
-// TestMetaGoesBothWays: calls, pulls and emits carry the meta of their context, whoever
-// asks whom.
+// TestMetaGoesBothWays: calls, pulls and emits carry the meta of their context, in
+// both directions.
 func TestMetaGoesBothWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, dialed := wsrouter.New(nil), wsrouter.New(nil)
@@ -61,7 +62,8 @@ func onlyConn(t *testing.T, router *wsrouter.Router) (conn *wsrouter.Conn) {
 	return conn
 }
 
-// TestMetaOfEmits: EmitContext carries the context's meta, Emit none, on both sides.
+// TestMetaOfEmits: EmitContext carries the context's meta, Emit none, on both
+// sides.
 func TestMetaOfEmits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router, dialed := wsrouter.New(nil), wsrouter.New(nil)
@@ -86,8 +88,8 @@ func TestMetaOfEmits(t *testing.T) {
 	})
 }
 
-// TestMetaIsCarriedOn: what is called with a handler's context carries what came with
-// its event, with what was changed in it.
+// TestMetaIsCarriedOn: calls with a handler's context carry the meta of its event,
+// with what was changed in it.
 func TestMetaIsCarriedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		far := wsrouter.New(nil)
@@ -98,7 +100,7 @@ func TestMetaIsCarriedOn(t *testing.T) {
 		near := wsrouter.New(nil)
 		near.On("near", func(c *wsrouter.Context) error {
 			ctx := wsrouter.WithMeta(wsrouter.WithMeta(c.Context(), "baggage", ""), "traceparent", "changed")
-			require.Equal(t, "b", c.Meta("baggage"), "Meta is what has come")
+			require.Equal(t, "b", c.Meta("baggage"), "Meta is what the event carried")
 			passed, err := wsrouter.Call[[]string](c.Context(), service, "far", nil)
 			require.NoError(t, err)
 			changed, err := wsrouter.Call[[]string](ctx, service, "far", nil)
@@ -117,8 +119,8 @@ func TestMetaIsCarriedOn(t *testing.T) {
 	})
 }
 
-// TestMetaOfAnswers: a reply carries what its Response says and nothing else, and an
-// Answer shows it; one that is too large is the handler's mistake.
+// TestMetaOfAnswers: a reply carries only the meta in its Response, and an Answer
+// shows it; meta that is too large is the handler's mistake.
 func TestMetaOfAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -142,8 +144,8 @@ func TestMetaOfAnswers(t *testing.T) {
 	})
 }
 
-// TestMetaIsBounded: a context has at most 1,024 bytes, and what does not fit is left
-// out, whoever has brought the rest.
+// TestMetaIsBounded: a context has at most 1,024 bytes of meta, and what does not
+// fit is left out, wherever the rest came from.
 func TestMetaIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -161,7 +163,7 @@ func TestMetaIsBounded(t *testing.T) {
 	})
 }
 
-// TestMetaIsNotLogged: neither what is good nor what is bad gets into a log.
+// TestMetaIsNotLogged: neither valid nor invalid meta gets into a log.
 func TestMetaIsNotLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines bytes.Buffer
@@ -186,8 +188,8 @@ func TestMetaIsNotLogged(t *testing.T) {
 	})
 }
 
-// TestMetaOutlivesTheNetwork: what was sent while the other side was lost arrives with
-// its meta, and so does what is sent again.
+// TestMetaOutlivesTheNetwork: what was sent while the other side was away arrives
+// with its meta, and so does what is sent again.
 func TestMetaOutlivesTheNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newResuming(wsrouter.Options{})
@@ -214,7 +216,7 @@ func TestMetaOutlivesTheNetwork(t *testing.T) {
 	})
 }
 
-// TestMetaOfTheHandshake: headers are no meta, but every handler can read them.
+// TestMetaOfTheHandshake: headers are not meta, but every handler can read them.
 func TestMetaOfTheHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)
@@ -228,8 +230,8 @@ func TestMetaOfTheHandshake(t *testing.T) {
 	})
 }
 
-// TestMetaIsCounted: meta counts as what its message holds, until the handler has
-// returned.
+// TestMetaIsCounted: meta counts towards what its message holds, until the handler
+// has returned.
 func TestMetaIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)

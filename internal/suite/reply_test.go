@@ -133,8 +133,8 @@ func TestWithReplyFails(t *testing.T) {
 	require.Panics(t, func() { new(wsrouter.Context).WithReply(nil) })
 }
 
-// TestResponseInsideValue: a Response that has become a part of a value is an error
-// wherever values are encoded, and the client sees nothing of it.
+// TestResponseInsideValue: a Response inside another value is an error wherever
+// values are encoded, and the client sees none of it.
 func TestResponseInsideValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := wsrouter.New(nil)

@@ -17,8 +17,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestStatsAreNotNegative: whatever is sent and read meanwhile, nothing that is held or
-// waits is less than nothing, not even for one scrape.
+// TestStatsAreNotNegative: whatever is sent and read meanwhile, what is held and
+// what waits are never negative, not even for one scrape.
 func TestStatsAreNotNegative(t *testing.T) {
 	router := newRouter()
 	var over atomic.Bool

@@ -12,8 +12,8 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestCallsWithArgumentsThatPanic: a request that cannot be encoded as its argument
-// panics has ended, for Trace and for MaxOpen.
+// TestCallsWithArgumentsThatPanic: a request whose argument panics while it is
+// encoded has ended, for Trace and for MaxOpen.
 func TestCallsWithArgumentsThatPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes
@@ -37,8 +37,8 @@ func TestCallsWithArgumentsThatPanic(t *testing.T) {
 	})
 }
 
-// TestMultiTraceOfCallsThatFail: a CallStart that panics does not take from the others
-// the context in which their CallEnds find what they have begun.
+// TestMultiTraceOfCallsThatFail: if one CallStart panics, the CallEnds of the
+// others still get the context that their CallStarts made.
 func TestMultiTraceOfCallsThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes

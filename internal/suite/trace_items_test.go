@@ -11,8 +11,9 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// TestTraceOfItems: CallItem is called for each item that a loop over Pull gets, a plain
-// answer among them, with the context of CallStart; and for no answer of a Call.
+// TestTraceOfItems: CallItem is called for each item that a loop over Pull
+// receives, including a plain answer, with the context of CallStart; and for no
+// answer of a Call.
 func TestTraceOfItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}

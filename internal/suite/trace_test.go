@@ -21,7 +21,7 @@ import (
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
 
-// notes are what was told, in the order in which it was.
+// notes are what Trace reported, in order.
 type notes struct {
 	mu   sync.Mutex // guards list
 	list []string
@@ -43,8 +43,8 @@ func (n *notes) take() []string {
 	return list
 }
 
-// TestTraceRooms: each room that is entered or left is told of once, those that an
-// end takes away, too.
+// TestTraceRooms: each room that is entered or left is reported once, including the
+// rooms that a connection is in when it ends.
 func TestTraceRooms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes
@@ -66,7 +66,7 @@ func TestTraceRooms(t *testing.T) {
 		require.Equal(t, []string{"join lobby"}, told.take())
 		require.NoError(t, conns[0].Join("lobby", "a", "a", conns[0].ID()))
 		require.Error(t, conns[0].Join("b", "c"), "one more than MaxRooms")
-		require.NoError(t, router.To("a").Join("b"), "it is there already")
+		require.NoError(t, router.To("a").Join("b"), "it is already in the room")
 		conns[0].Leave("a", "nowhere")
 		require.NoError(t, router.All().Leave("lobby", "lobby"))
 		require.Equal(t, []string{"join a", "join b", "leave a", "leave lobby"}, told.take())
@@ -76,17 +76,17 @@ func TestTraceRooms(t *testing.T) {
 		slices.Sort(list[1:3])
 		require.Equal(t, []string{"join z", "leave b", "leave z", "gone"}, list)
 		require.Error(t, conns[0].Join("late"))
-		require.Error(t, conns[0].Join(), "it is gone, whatever is joined")
+		require.Error(t, conns[0].Join(), "it has ended, whatever it joins")
 		require.Empty(t, told.take())
 
 		client, err := router.Connect(t.Context(), &wsrouter.DialOptions{Header: http.Header{"Banned": {"yes"}}})
 		require.NoError(t, err)
 		<-client.Conn().Context().Done()
-		require.Equal(t, []string{"join lobby", "leave lobby"}, told.take(), "who is refused leaves, too")
+		require.Equal(t, []string{"join lobby", "leave lobby"}, told.take(), "a refused client leaves its rooms too")
 	})
 }
 
-// TestTraceRoomsUnderChurn: whoever joins and leaves at once, what was told adds up.
+// TestTraceRoomsUnderChurn: while many join and leave at once, the reports add up.
 func TestTraceRoomsUnderChurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex // guards in
@@ -158,7 +158,8 @@ func TestRouteAndKind(t *testing.T) {
 	})
 }
 
-// TestKindOfAbandonedStream: a stream whose client has gone is still one when it ends.
+// TestKindOfAbandonedStream: a stream whose client has gone is still a stream when
+// it ends.
 func TestKindOfAbandonedStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes
@@ -178,7 +179,7 @@ func TestKindOfAbandonedStream(t *testing.T) {
 	})
 }
 
-// TestEventsWithoutHandler: Trace hears nothing of them, Stats counts them.
+// TestEventsWithoutHandler: they are not reported to Trace, but Stats counts them.
 func TestEventsWithoutHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes
@@ -206,7 +207,7 @@ func TestEventsWithoutHandler(t *testing.T) {
 	})
 }
 
-// TestStatsTransports: connections are counted by namespace and by what they run over.
+// TestStatsTransports: connections are counted by namespace and transport.
 func TestStatsTransports(t *testing.T) {
 	router := newRouter()
 	child := router.Namespace("/child")
@@ -230,7 +231,7 @@ func TestStatsTransports(t *testing.T) {
 	require.Equal(t, map[string]map[string]int{"/child": {"memory": 1}}, child.Stats().Transports)
 }
 
-// TestConnectedAt: the time counts from before OnConnect, and stays.
+// TestConnectedAt: the time is taken before OnConnect, and does not change.
 func TestConnectedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -249,7 +250,8 @@ func TestConnectedAt(t *testing.T) {
 	})
 }
 
-// TestTraceCalls: each request of ours is told of before it is sent, and how it ended.
+// TestTraceCalls: each request of this side is reported before it is sent, and when
+// it ends.
 func TestTraceCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes
@@ -325,7 +327,8 @@ func TestTraceCalls(t *testing.T) {
 	})
 }
 
-// TestTraceOfCallsFails: a trace that panics, or returns no context, harms no call.
+// TestTraceOfCallsFails: a trace that panics, or returns no context, does no harm
+// to a call.
 func TestTraceOfCallsFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}
@@ -354,8 +357,8 @@ func TestTraceOfCallsFails(t *testing.T) {
 	})
 }
 
-// TestMultiTrace: every function of each trace is called, in their order, and one that
-// panics keeps none from that.
+// TestMultiTrace: every function of each trace is called, in order, even if one
+// panics.
 func TestMultiTrace(t *testing.T) {
 	var told notes
 	tracer := func(name string, fails bool) *wsrouter.Trace {
@@ -408,11 +411,11 @@ func TestMultiTrace(t *testing.T) {
 	alone := slices.DeleteFunc(slices.Clone(want), func(s string) bool { return !strings.HasPrefix(s, "a ") })
 	require.Equal(t, alone, call(wsrouter.MultiTrace(tracer("a", false), new(wsrouter.Trace))))
 	require.Equal(t, alone, call(wsrouter.MultiTrace(new(wsrouter.Trace), tracer("a", false))))
-	require.Zero(t, reflect.ValueOf(wsrouter.MultiTrace(nil)).Elem().Interface(), "nothing is called in place of nothing")
+	require.Zero(t, reflect.ValueOf(wsrouter.MultiTrace(nil)).Elem().Interface(), "functions that are nil in all traces stay nil")
 }
 
-// TestMultiTraceOfCalls: a CallStart gets the context of the one before, and CallEnd
-// that of the last.
+// TestMultiTraceOfCalls: a CallStart gets the context of the one before, and
+// CallEnd that of the last.
 func TestMultiTraceOfCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes
@@ -438,7 +441,7 @@ func TestMultiTraceOfCalls(t *testing.T) {
 	})
 }
 
-// TestTraceThatBlocks: a function that blocks holds up its own event, and no other
+// TestTraceThatBlocks: a function that blocks delays its own event, and no other
 // connection.
 func TestTraceThatBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -460,7 +463,7 @@ func TestTraceThatBlocks(t *testing.T) {
 
 var errTrace = errors.New("trace")
 
-// TestOutcomeInMiddleware: middleware and Trace are told the same of an event.
+// TestOutcomeInMiddleware: middleware and Trace see the same outcome of an event.
 func TestOutcomeInMiddleware(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told notes

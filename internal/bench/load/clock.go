@@ -7,9 +7,9 @@ import (
 	"unsafe"
 )
 
-// ProcessTime returns the processor time, user's and system's, that a process has
-// used, all of its threads together, to the nanosecond; pid 0 is this one. It is
-// the system's own account, which /proc/PID/stat rounds to hundredths of a second.
+// ProcessTime returns the processor time, user and system, that all threads of a
+// process have used, to the nanosecond; pid 0 is this process. It is the system's
+// own account, which /proc/PID/stat rounds to hundredths of a second.
 func ProcessTime(pid int) (time.Duration, error) {
 	const perProcess = 2 // CPUCLOCK_SCHED, as in clock_getcpuclockid(3)
 	clock := int32(^pid)<<3 | perProcess

@@ -15,20 +15,21 @@ const (
 	dialers          = 8
 	handshakeTimeout = 20 // seconds
 
-	// localAddresses are 127.0.0.1 and up: each has its own ports to connect from.
+	// localAddresses is how many addresses to connect from, 127.0.0.1 and up: each
+	// has ports of its own.
 	localAddresses = 8
 
-	// soNoPort is IP_BIND_ADDRESS_NO_PORT: choose the port when connecting, so
-	// that all of an address's are at hand and not those of bind alone.
+	// soNoPort is IP_BIND_ADDRESS_NO_PORT: the port is chosen by connect, so that
+	// all ports of an address can be used, not only those that bind would choose.
 	soNoPort = 24
 )
 
-// conn is one client. Its socket is read and written by system calls, as the
+// conn is one client. It reads and writes its socket with system calls, because the
 // load must cost less than the server.
 type conn struct {
 	fd     int
-	in     []byte // the beginning of a frame that has not all been read
-	out    []byte // what the socket did not take
+	in     []byte // the beginning of an incomplete frame
+	out    []byte // what the socket has not taken
 	sent   uint32 // messages
 	got    uint32 // answers to them, or deliveries
 	pings  uint32 // answered
@@ -39,8 +40,8 @@ type conn struct {
 // ring bounds the messages on their way over one connection.
 const ring = 64
 
-// dial opens n connections to the server on port, several at a time, and does
-// what the dialect wants before events.
+// dial opens n connections to the server on port, several at a time, and does what
+// the dialect needs before events.
 func dial(port, n int, d *dialect) ([]*conn, error) {
 	conns := make([]*conn, n)
 	errs := make([]error, dialers)
@@ -81,7 +82,7 @@ func connect(port, i int) (fd int, err error) {
 	err = errors.Join(
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, soNoPort, 1),
-		// Closing resets, which leaves no port waiting.
+		// Closing resets the connection, so no port is left waiting.
 		syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}),
 		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &timeout),
 		syscall.Bind(fd, from),
@@ -94,7 +95,7 @@ func connect(port, i int) (fd int, err error) {
 	return fd, nil
 }
 
-// handshake upgrades the connection and says the dialect's hello.
+// handshake upgrades the connection and sends the dialect's hello.
 func (c *conn) handshake(port int, d *dialect) error {
 	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", d.path, port)
@@ -188,5 +189,5 @@ func writeAll(fd int, b []byte) error {
 
 var start = time.Now()
 
-// now is a monotonic clock in nanoseconds.
+// now returns a monotonic time in nanoseconds.
 func now() int64 { return int64(time.Since(start)) }

@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// A dialect is what one kind of server speaks inside its WebSocket frames.
+// A dialect is what a kind of server speaks inside WebSocket frames.
 type dialect struct {
 	path string
 
-	// hello is the talk after the upgrade: what is sent, and the part of a
+	// hello is the exchange after the upgrade: what to send, and the part of a
 	// message to wait for after it. An empty send only waits.
 	hello []step
 
-	// encode makes a message that asks for an event; decode reads an answer or a
+	// encode makes a message that requests an event; decode reads an answer or a
 	// broadcast.
 	encode func(event, data string) ([]byte, error)
 	decode func(payload []byte) (event, data string, err error)
@@ -25,7 +25,7 @@ type dialect struct {
 	// ack is the answer to an event that is only broadcast, if there is one.
 	ack []byte
 
-	// lines says that a frame may hold several messages, a line each.
+	// lines says that a frame may hold several messages, one a line.
 	lines bool
 }
 
@@ -88,7 +88,7 @@ func encodeSocketIO(event, data string) ([]byte, error) {
 func decodeSocketIO(payload []byte) (event, data string, err error) {
 	array, ok := bytes.CutPrefix(payload, []byte("42"))
 	if !ok {
-		return "", "", fmt.Errorf("%.100q is no event", payload)
+		return "", "", fmt.Errorf("%.100q is not an event", payload)
 	}
 	var args []string
 	if err := json.Unmarshal(array, &args); err != nil {
@@ -108,8 +108,8 @@ type centrifugeRPC struct {
 	} `json:"rpc"`
 }
 
-// encodeCentrifuge gives every command the same id: the server only sends it
-// back, and answers that are alike are quick to compare.
+// encodeCentrifuge gives every command the same id: the server only returns it, and
+// equal answers are quick to compare.
 func encodeCentrifuge(event, data string) ([]byte, error) {
 	c := centrifugeRPC{ID: 7}
 	c.RPC.Method, c.RPC.Data = event, data
@@ -117,7 +117,7 @@ func encodeCentrifuge(event, data string) ([]byte, error) {
 }
 
 // decodeCentrifuge reads an answer as the event "echo", and a publication as the
-// event that its channel is named for.
+// event that its channel is named after.
 func decodeCentrifuge(payload []byte) (event, data string, err error) {
 	var reply struct {
 		ID  int `json:"id"`

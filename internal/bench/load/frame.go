@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Opcodes of RFC 6455 section 5.2 that are met here.
+// The opcodes of RFC 6455 section 5.2 that are used here.
 const (
 	opText  = 1
 	opClose = 8
@@ -14,9 +14,9 @@ const (
 	opPong  = 10
 )
 
-// mask is every client frame's masking key. It must not be zero, which a server
-// could take as a hint to skip its work; that it never changes lets a frame be
-// built once and sent a million times.
+// mask is the masking key of every client frame. It must not be zero, which a
+// server could take as a hint to skip its work. Because it never changes, a frame
+// is built once and sent a million times.
 var mask = [4]byte{0x3d, 0x91, 0xc6, 0x58}
 
 // appendFrame appends a masked client frame.
@@ -41,8 +41,8 @@ func appendFrame(b []byte, opcode byte, payload []byte) []byte {
 
 var errShort = errors.New("frame is not complete")
 
-// readFrame takes the first server frame off b. It returns errShort while the
-// frame is not all there. No server here has a reason to fragment.
+// readFrame takes the first server frame off b. It returns errShort if the frame is
+// incomplete. No server here has a reason to fragment.
 func readFrame(b []byte) (opcode byte, payload, rest []byte, err error) {
 	if len(b) < 2 {
 		return 0, nil, b, errShort

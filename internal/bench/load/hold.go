@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// answerPings takes what has come, without waiting.
+// answerPings handles what has arrived, without waiting.
 func (l *loop) answerPings() error {
 	for {
 		before := l.pings()
@@ -21,7 +21,7 @@ func (l *loop) answerPings() error {
 	}
 }
 
-// pings returns how many have been answered.
+// pings returns how many pings have been answered.
 func (l *loop) pings() (n int) {
 	for _, c := range l.conns {
 		n += int(c.pings)
@@ -29,8 +29,8 @@ func (l *loop) pings() (n int) {
 	return n
 }
 
-// hold answers pings for cmd.For, and wants every connection to last. It counts
-// the pings.
+// hold answers pings for cmd.For, and fails unless every connection lasts. It
+// counts the pings.
 func (l *loop) hold(cmd Command) (Result, error) {
 	for _, c := range l.conns {
 		c.pings = 0
@@ -47,9 +47,9 @@ func (l *loop) hold(cmd Command) (Result, error) {
 	return result, nil
 }
 
-// drain waits until the server has closed every connection, at most for cmd.For.
-// It answers close frames as a client has to. What it counts are connections that
-// were closed so; others were cut.
+// drain waits until the server has closed every connection, for at most cmd.For. It
+// answers close frames as a client must, and counts the connections that ended with
+// one; the others were cut.
 func (l *loop) drain(cmd Command) (Result, error) {
 	before, err := ProcessTime(cmd.PID)
 	if err != nil {
@@ -65,7 +65,8 @@ func (l *loop) drain(cmd Command) (Result, error) {
 			if first == 0 {
 				first = now()
 			}
-			// The answer may find nobody, who has cut it then; the end tells.
+			// If the server has cut the connection by now nobody receives this;
+			// reading finds the end.
 			l.write(c, appendFrame(nil, opClose, frame.payload[:min(len(frame.payload), 2)]))
 			return nil
 		}
@@ -75,7 +76,7 @@ func (l *loop) drain(cmd Command) (Result, error) {
 		left--
 		return l.forget(c)
 	}
-	l.odd = func(*conn, []byte) (int, error) { return 0, nil } // a goodbye in the protocol's own words
+	l.odd = func(*conn, []byte) (int, error) { return 0, nil } // a goodbye in the words of the protocol
 	defer func() { l.ended, l.odd = nil, nil }()
 	deadline := now() + int64(cmd.For)
 	for left > 0 {
@@ -96,7 +97,7 @@ func (l *loop) drain(cmd Command) (Result, error) {
 	return Result{Messages: closed, Cut: cut, Why: firstCut, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, err
 }
 
-// forget closes a connection that is over. Closing takes it out of epoll.
+// forget closes a connection that has ended. Closing takes it out of epoll.
 func (l *loop) forget(c *conn) error {
 	l.byFD[c.fd] = nil
 	return syscall.Close(c.fd)

@@ -1,10 +1,10 @@
 // Package load is the other side of a benchmark: it opens many connections to a
-// server, speaks raw WebSocket frames over them, and compares every answer with
-// what it must be. It runs in a process of its own, which does as little as can
-// be done per message, and reads the server's processor time at the same moments
-// as its own counts.
+// server, speaks raw WebSocket frames over them, and compares every answer with the
+// expected one. It runs in a process of its own, does as little as possible for
+// each message, and reads the server's processor time at the same moments as its
+// own counts.
 //
-// It is written against Linux (epoll, processor clocks of other processes).
+// It needs Linux (epoll, and processor clocks of other processes).
 package load
 
 import (
@@ -16,22 +16,22 @@ import (
 	"time"
 )
 
-// Command is one thing to do. A load process gets them as JSON, one after
+// Command is one thing to do. A load process reads Commands as JSON, one after
 // another, and answers each with a Reply.
 type Command struct {
 	Op   string `json:"op"`   // "connect", "check", "echo", "broadcast", "hold", "drain", "close"
 	PID  int    `json:"pid"`  // the server's
 	Port int    `json:"port"` // the server's, on 127.0.0.1
 
-	Dialect string `json:"dialect,omitempty"` // of the server; needed by the first connect
-	Conns   int    `json:"conns,omitempty"`   // connect until there are as many
+	Dialect string `json:"dialect,omitempty"` // of the server; the first connect needs it
+	Conns   int    `json:"conns,omitempty"`   // connect until there are this many
 
 	Size     int           `json:"size,omitempty"`      // bytes of data in a message
-	InFlight int           `json:"in_flight,omitempty"` // per connection; broadcasts of all
-	Spread   int           `json:"spread,omitempty"`    // instead of InFlight: of all connections
-	Active   int           `json:"active,omitempty"`    // with Spread: so many of all take turns; 0 is all
+	InFlight int           `json:"in_flight,omitempty"` // per connection; for broadcasts in total
+	Spread   int           `json:"spread,omitempty"`    // in place of InFlight: in total over all connections
+	Active   int           `json:"active,omitempty"`    // with Spread: how many connections take turns; 0 means all
 	Warm     time.Duration `json:"warm,omitempty"`      // before the window
-	For      time.Duration `json:"for,omitempty"`       // the window's length; after connecting, how long the last may still cost
+	For      time.Duration `json:"for,omitempty"`       // the window's length; after connecting, how long the last connection may still cost
 }
 
 // Reply is a command's result, or its error.
@@ -43,7 +43,7 @@ type Reply struct {
 // connectBatch is how many connections are opened before pings are answered.
 const connectBatch = 2000
 
-// Run does the commands that come in until there are no more.
+// Run carries out the commands that come in until there are no more.
 func Run(in io.Reader, out io.Writer) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -106,8 +106,8 @@ func (l *loop) do(cmd Command) (Result, error) {
 	}
 }
 
-// connect opens connections until there are cmd.Conns. Those that wait for the
-// others are not left without answers to their pings.
+// connect opens connections until there are cmd.Conns. Pings of those that are open
+// are answered meanwhile.
 func (l *loop) connect(cmd Command) (Result, error) {
 	more := max(cmd.Conns-len(l.conns), 0)
 	before, err := ProcessTime(cmd.PID)

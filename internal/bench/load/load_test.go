@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFrames reads what is appended, unmasked, at every size of header, and
-// whole or not at all.
+// TestFrames reads what was appended, unmasked, with every size of header. A frame
+// is read whole or not at all.
 func TestFrames(t *testing.T) {
 	for _, size := range []int{0, 1, 125, 126, 1<<16 - 1, 1 << 16} {
 		payload := bytes.Repeat([]byte("x"), size)
@@ -37,7 +37,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// unmasked makes a server's frame of a client's.
+// unmasked turns a client's frame into a server's.
 func unmasked(frame []byte, size int) []byte {
 	header := len(frame) - size - len(mask)
 	out := append([]byte{}, frame[:header]...)
@@ -85,8 +85,8 @@ func TestProcessTime(t *testing.T) {
 	require.GreaterOrEqual(t, byID, own)
 }
 
-// play runs commands against a server that answers echo as it is told, and
-// broadcasts to its only client.
+// play runs commands against a server that answers echo as told, and broadcasts to
+// its only client.
 func play(t *testing.T, answer func(data string) string, commands ...Command) []Reply {
 	t.Helper()
 	return against(t, func(ctx context.Context, conn *websocket.Conn) {
@@ -109,7 +109,7 @@ func play(t *testing.T, answer func(data string) string, commands ...Command) []
 	}, commands...)
 }
 
-// against runs commands against a server that serves each connection so.
+// against runs commands against a server that serves each connection with serve.
 func against(t *testing.T, serve func(context.Context, *websocket.Conn), commands ...Command) []Reply {
 	t.Helper()
 	to := listen(t, serve)
@@ -131,8 +131,8 @@ func against(t *testing.T, serve func(context.Context, *websocket.Conn), command
 	}
 }
 
-// listen starts a server that serves each connection so, and returns what all
-// commands to it have in common.
+// listen starts a server that serves each connection with serve, and returns what
+// all commands to it have in common.
 func listen(t *testing.T, serve func(context.Context, *websocket.Conn)) Command {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -176,8 +176,8 @@ func TestRun(t *testing.T) {
 	require.Equal(t, "echo: not connected", replies[7].Error)
 }
 
-// TestRunWrongAnswers finds an answer that is wrong always, and one that is wrong
-// at times.
+// TestRunWrongAnswers finds an answer that is always wrong, and one that sometimes
+// is.
 func TestRunWrongAnswers(t *testing.T) {
 	replies := play(t, strings.ToUpper, Command{Op: "connect", Conns: 1}, Command{Op: "check"})
 	require.Contains(t, replies[1].Error, "was answered by")

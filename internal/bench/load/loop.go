@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// loop drives all connections from one thread, as one system call then tells of
+// loop drives all connections from one thread, because one system call then reports
 // many sockets that have something to read.
 type loop struct {
 	dialect *dialect
@@ -20,8 +20,8 @@ type loop struct {
 	want []byte // the answer, byte for byte; nil until the first has been checked
 	odd  func(c *conn, payload []byte) (answers int, err error)
 
-	// ended, if not nil, is told of a connection that has failed or was closed, which
-	// is an error else.
+	// ended, if not nil, is called for a connection that has failed or was closed.
+	// Otherwise that is an error.
 	ended func(c *conn, why error) error
 }
 
@@ -71,8 +71,8 @@ func (l *loop) end() {
 	syscall.Close(l.epoll)
 }
 
-// poll waits for what comes, at most for that many milliseconds, and calls handle
-// for each connection that got answers, with their number.
+// poll waits for at most timeout milliseconds, and calls handle for each connection
+// that got answers, with their number.
 func (l *loop) poll(timeout int, handle func(c *conn, answers int) error) error {
 	n, err := syscall.EpollWait(l.epoll, l.ready, timeout)
 	if err == syscall.EINTR {
@@ -99,7 +99,7 @@ func (l *loop) poll(timeout int, handle func(c *conn, answers int) error) error 
 	return nil
 }
 
-// serve does what a socket is ready for, and returns how many answers came.
+// serve does what a socket is ready for, and returns how many answers it read.
 func (l *loop) serve(c *conn, events uint32) (answers int, err error) {
 	if events&syscall.EPOLLOUT != 0 {
 		if err := l.flush(c); err != nil {
@@ -112,7 +112,7 @@ func (l *loop) serve(c *conn, events uint32) (answers int, err error) {
 	return l.read(c)
 }
 
-// read takes what the socket has and returns how many answers were in it.
+// read reads what the socket has and returns how many answers were in it.
 func (l *loop) read(c *conn) (answers int, err error) {
 	n, err := syscall.Read(c.fd, l.buf)
 	if err == syscall.EAGAIN || err == syscall.EINTR {
@@ -190,7 +190,8 @@ func (l *loop) message(c *conn, payload []byte) (answers int, err error) {
 	}
 }
 
-// write sends b, whose bytes must not change, after what waits to be sent.
+// write sends b, whose bytes must not change, after what is already waiting to be
+// sent.
 func (l *loop) write(c *conn, b []byte) error {
 	if len(c.out) > 0 {
 		c.out = append(c.out, b...)

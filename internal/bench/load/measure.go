@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Result is what a measure found, over its window.
+// Result is the result of a measure over its window.
 type Result struct {
 	Messages int     `json:"messages"` // answered, delivered; connections made or closed; pings
-	Seconds  float64 `json:"seconds"`  // on the wall
+	Seconds  float64 `json:"seconds"`  // of real time
 	CPU      float64 `json:"cpu"`      // seconds, of the server
 	LoadCPU  float64 `json:"load_cpu"` // seconds, of this process
 	P50      float64 `json:"p50"`      // seconds
 	P99      float64 `json:"p99"`
 
-	Least int    `json:"least,omitempty"` // hold: pings of the connection that had fewest
+	Least int    `json:"least,omitempty"` // hold: pings of the connection that had the fewest
 	Cut   int    `json:"cut,omitempty"`   // drain: connections that ended without a close frame
 	Why   string `json:"why,omitempty"`   // drain: how the first of these ended
 }
 
-// window counts between the end of the warm-up and the end of the measure. What
-// is on its way at either end is alike, so it is not waited for.
+// window counts between the end of the warm-up and the end of the measure. As much
+// is on its way at the beginning as at the end, so it does not wait for that.
 type window struct {
 	pid        int
 	begin, end int64
@@ -46,7 +46,7 @@ func newWindow(cmd Command) *window {
 	return &window{pid: cmd.PID, begin: begin, end: begin + int64(cmd.For), latencies: make([]uint32, 0, 1<<20)}
 }
 
-// tick moves the window along; it is done when state says so.
+// tick advances the window; it is done when state says so.
 func (w *window) tick() error {
 	t := now()
 	switch {
@@ -85,8 +85,8 @@ func (w *window) latency(nanos int64) {
 	w.latencies = append(w.latencies, uint32(min(nanos, 1<<32-1)))
 }
 
-// percentile returns that of sorted nanoseconds, in seconds: the smallest value
-// which that many per cent do not exceed.
+// percentile returns a percentile of sorted nanoseconds, in seconds: the smallest
+// value that this many percent do not exceed.
 func percentile(sorted []uint32, percent int) float64 {
 	if len(sorted) == 0 {
 		return 0
@@ -111,8 +111,8 @@ func (l *loop) run(w *window, busy func() bool, handle func(c *conn, answers int
 	return w.result, nil
 }
 
-// prepare encodes the message for an event, checks the server's first answer,
-// and remembers it as what all others must be.
+// prepare encodes the message for an event, checks the server's first answer, and
+// remembers it as what all others must be.
 func (l *loop) prepare(ask, answer string, size int) (frame []byte, err error) {
 	data := strings.Repeat("0123456789abcdef", size/16+1)[:size]
 	frame, err = l.try(ask, answer, data)
@@ -122,9 +122,9 @@ func (l *loop) prepare(ask, answer string, size int) (frame []byte, err error) {
 	return frame, err
 }
 
-// try sends one message on the first connection, waits for its answer, and
-// compares what both mean. It leaves the answer's bytes in want. A broadcast is
-// awaited on every connection.
+// try sends one message on the first connection, waits for its answer, and compares
+// what the two mean. It leaves the answer's bytes in want. It waits for a broadcast
+// on every connection.
 func (l *loop) try(ask, answer, data string) (frame []byte, err error) {
 	message, err := l.dialect.encode(ask, data)
 	if err != nil {
@@ -167,9 +167,9 @@ func (l *loop) try(ask, answer, data string) (frame []byte, err error) {
 	return frame, nil
 }
 
-// echo keeps cmd.InFlight messages on their way over every connection or, if
-// cmd.Spread is set, that many over all of them, taking turns, or over the first
-// cmd.Active.
+// echo keeps cmd.InFlight messages on their way over every connection. If
+// cmd.Spread is set it keeps that many over all connections together, which take
+// turns; with cmd.Active only the first ones do.
 func (l *loop) echo(cmd Command) (Result, error) {
 	frame, err := l.prepare("echo", "echo", cmd.Size)
 	if err != nil {
@@ -271,10 +271,11 @@ func (l *loop) broadcast(cmd Command) (Result, error) {
 	})
 }
 
-// samples are what a server must echo as it is, whatever its JSON looks like.
+// samples are strings that a server must echo unchanged, however it encodes its
+// JSON.
 var samples = []string{"hi", "", `"quoted" \ and <b>&amp;</b>`, "数据不能为空！ 🎈", "\u0000\u001f\u2028", strings.Repeat("long ", 5000)}
 
-// check has the server answer a few samples, one by one.
+// check sends the server a few samples, one by one.
 func (l *loop) check() error {
 	for _, sample := range samples {
 		if _, err := l.try("echo", "echo", sample); err != nil {

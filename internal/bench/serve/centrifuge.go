@@ -9,8 +9,8 @@ import (
 	"github.com/centrifugal/centrifuge"
 )
 
-// newCentrifuge has events as RPC methods, and everybody subscribed to a channel
-// by the server: the nearest that centrifuge's JSON protocol has.
+// newCentrifuge has events as RPC methods, and the server subscribes everybody to a
+// channel: the nearest equivalent in centrifuge's JSON protocol.
 func newCentrifuge() http.Handler {
 	node, err := centrifuge.New(centrifuge.Config{ClientQueueMaxSize: 8 * maxMessage})
 	if err != nil {

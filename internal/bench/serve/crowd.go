@@ -2,8 +2,7 @@ package serve
 
 import "sync"
 
-// crowd is everybody that is connected, for the servers whose library keeps no
-// list.
+// crowd is everybody who is connected, for servers whose library keeps no list.
 type crowd[C comparable] struct {
 	mu    sync.Mutex // guards conns
 	conns map[C]struct{}
@@ -24,8 +23,8 @@ func (s *crowd[C]) join(conn C) (leave func()) {
 	}
 }
 
-// each calls f for everybody. It holds the lock all the while: nothing here
-// depends on joining and leaving meanwhile.
+// each calls f for everybody. It holds the lock meanwhile: nothing here depends on
+// joining and leaving at the same time.
 func (s *crowd[C]) each(f func(C)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

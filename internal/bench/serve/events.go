@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// handlers are the events of the servers that are written by hand, on a library
-// that has none. A handler returns what is sent to the client, or to everybody.
+// handlers are the events of the servers written by hand, on libraries without
+// events. A handler returns what to send to the client, or to everybody.
 var handlers = map[string]func(data json.RawMessage) (answer answer, err error){
 	"echo": func(data json.RawMessage) (answer, error) {
 		var text string

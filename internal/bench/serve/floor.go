@@ -12,11 +12,11 @@ import (
 	"net/http"
 )
 
-// floorServer is what net/http's hijacked socket costs in a plain goroutine: one
-// read and one write for all frames that have come, and no buffer besides those
-// that net/http has. It looks at no JSON: an echo is a copy of the frame, and a
-// broadcast is known by its first bytes. It is no server to use: it trusts its
-// client, and knows neither fragments nor control frames.
+// floorServer is what a socket hijacked from net/http costs in a plain goroutine:
+// one read and one write for all frames that have arrived, and no buffers besides
+// those that net/http has. It does not look at JSON: an echo is a copy of the
+// frame, and a broadcast is recognized by its first bytes. Do not use it as a
+// server: it trusts its client, and supports neither fragments nor control frames.
 type floorServer struct {
 	crowd[net.Conn]
 }
@@ -44,13 +44,13 @@ func (s *floorServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, err = conn.Write(out)
 		}
 		if cap(out) > 4<<10 {
-			out = nil // what a large message needed is not kept
+			out = nil // a buffer for a large message is not kept
 		}
 	}
 }
 
-// turn waits for a frame, and appends what is to be sent for it and for all that
-// have come with it.
+// turn waits for a frame, and appends the answers to it and to all frames that have
+// arrived with it.
 func (s *floorServer) turn(in *bufio.Reader, out []byte) ([]byte, error) {
 	for {
 		payload, err := readFrame(in)
@@ -69,8 +69,8 @@ func (s *floorServer) turn(in *bufio.Reader, out []byte) ([]byte, error) {
 	}
 }
 
-// readFrame reads a client's frame and unmasks its payload, which is the reader's
-// until the next one if it fits there.
+// readFrame reads a client's frame and unmasks its payload. If the payload fits
+// into the reader's buffer, it is valid until the next read.
 func readFrame(in *bufio.Reader) ([]byte, error) {
 	head, err := in.Peek(2)
 	if err != nil {

@@ -13,7 +13,7 @@ type gorillaServer struct {
 	crowd[*gorillaConn]
 }
 
-// gorillaConn may be written by one goroutine at a time, as gorilla asks for.
+// gorillaConn lets one goroutine write at a time, as gorilla requires.
 type gorillaConn struct {
 	*websocket.Conn
 	mu sync.Mutex // held while writing

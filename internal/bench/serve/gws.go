@@ -6,7 +6,7 @@ import (
 	"github.com/lxzan/gws"
 )
 
-// gwsServer serves by gws's callbacks and broadcasts with its Broadcaster.
+// gwsServer serves with the callbacks of gws and broadcasts with its Broadcaster.
 type gwsServer struct {
 	gws.BuiltinEventHandler
 	conns *gws.ConcurrentMap[*gws.Conn, struct{}]

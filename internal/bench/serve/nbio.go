@@ -9,8 +9,8 @@ import (
 	"github.com/lesismal/nbio/nbhttp/websocket"
 )
 
-// nbioServer serves by the callbacks of nbio, whose epoll loops and HTTP parser
-// take the place of net/http: its non-blocking mode, made for many connections.
+// nbioServer serves with the callbacks of nbio, whose epoll loops and HTTP parser
+// replace net/http: its non-blocking mode, made for many connections.
 type nbioServer struct {
 	crowd[*websocket.Conn]
 }

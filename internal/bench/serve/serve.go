@@ -1,13 +1,14 @@
-// Package serve holds the Go servers that are compared. All do the same work:
-// parse {"event":…,"data":…}, find the event's handler, decode the data, and
-// encode what they send.
+// Package serve has the Go servers that are compared. All do the same work: parse
+// {"event":…,"data":…}, find the event's handler, decode the data, and encode what
+// they send.
 //
 //	echo       answers with an event of the same name and data
 //	broadcast  sends an event "news" with the data to everybody
 //
-// All run on net/http, except nbio, which brings its own, without compression, and
-// with the settings their own examples use, but for limits that the largest message
-// would hit. The floor does none of that work: it is what the rest stands on.
+// All run on net/http, except nbio, which has a server of its own. None compresses.
+// Settings are those of each library's own example, except for limits that the
+// largest message would exceed. The floor does none of that work: it shows what the
+// rest costs at least.
 package serve
 
 import (
@@ -27,21 +28,21 @@ import (
 	"time"
 )
 
-// maxMessage lets messages of a megabyte in.
+// maxMessage is large enough for messages of a megabyte.
 const maxMessage = 4 << 20
 
-// settings are what the flags say. They are wsrouter's: the others take none.
+// settings are what the flags say. They apply to wsrouter only.
 type settings struct {
 	loops bool          // serve by event loops
-	ping  time.Duration // PingInterval and PongTimeout; zero is the defaults
-	sleep time.Duration // of the handler of an echo
+	ping  time.Duration // PingInterval and PongTimeout; zero means the defaults
+	sleep time.Duration // how long the handler of an echo waits
 }
 
-// server is one that is ready to serve.
+// server is ready to serve.
 type server struct {
 	handler http.Handler                // mounted in net/http
-	serve   func(net.Listener) error    // instead, where the library brings its own
-	drain   func(context.Context) error // close all connections; nil if that is not measured
+	serve   func(net.Listener) error    // in its place, if the library has a server of its own
+	drain   func(context.Context) error // closes all connections; nil if that is not measured
 }
 
 var servers = map[string]func(settings) server{
@@ -62,17 +63,17 @@ func mounted(newHandler func() http.Handler) func(settings) server {
 	return func(settings) server { return server{handler: newHandler()} }
 }
 
-// Run serves on a port of its own, which it prints, until in ends; args are flags
-// and the server's name. A line "gc" gives memory back to the system, "profile FILE"
-// starts a processor profile and "profile" ends it, "heap FILE" writes a heap
-// profile, "drain DURATION" closes all connections within that; each is answered by
-// "ok".
+// Run serves on a port of its own, which it prints, until in ends. args are flags
+// and the server's name. A line "gc" gives memory back to the system, "profile
+// FILE" starts a processor profile and "profile" ends it, "heap FILE" writes a heap
+// profile, and "drain DURATION" closes all connections within that time; Run
+// answers each with "ok".
 func Run(args []string, in io.Reader, out io.Writer) error {
 	var s settings
 	flags := flag.NewFlagSet("bench serve", flag.ContinueOnError)
-	flags.BoolVar(&s.loops, "loops", false, "wsrouter: serve by event loops")
-	flags.DurationVar(&s.ping, "ping", 0, "wsrouter: ping a client after `so long` a silence, and wait as long for the pong")
-	flags.DurationVar(&s.sleep, "sleep", 0, "wsrouter: let the handler of an echo wait for `so long`, as if for a database")
+	flags.BoolVar(&s.loops, "loops", false, "wsrouter: serve with event loops")
+	flags.DurationVar(&s.ping, "ping", 0, "wsrouter: the `silence` after which to ping a client, and how long to wait for the pong")
+	flags.DurationVar(&s.sleep, "sleep", 0, "wsrouter: the `time` that the handler of an echo waits, as if for a database")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -109,7 +110,8 @@ func Run(args []string, in io.Reader, out io.Writer) error {
 func (s server) control(word, argument string) error {
 	switch {
 	case word == "gc":
-		// Twice, as what the first finds in pools only the second frees.
+		// Twice, because what the first collection drops from pools only the second
+		// frees.
 		debug.FreeOSMemory()
 		debug.FreeOSMemory()
 		return nil

@@ -1,4 +1,4 @@
-// Package chat holds tests only: two people talk through examples/chat and
+// Package chat has only tests: two people talk through examples/chat and
 // examples/cluster, in pages of headless Chromium.
 package chat
 
@@ -31,7 +31,7 @@ const (
 	npm        = repository + "/examples/chat/page/npm"
 )
 
-// TestChat plays steps.mjs. Screenshots go to a folder that is removed, unless
+// TestChat plays steps.mjs. Screenshots go to a temporary folder, unless
 // CHAT_SCREENSHOTS names another.
 func TestChat(t *testing.T) {
 	playChat(t, "./steps.mjs")
@@ -63,8 +63,8 @@ func playChat(t *testing.T, steps string) {
 	require.NotEmpty(t, names, "no screenshots")
 }
 
-// TestSocketIOIsAsPublished holds that the client which the chat serves is the one of the
-// package that all other tests use.
+// TestSocketIOIsAsPublished: the client that the chat serves is that of the package
+// that all other tests use.
 func TestSocketIOIsAsPublished(t *testing.T) {
 	need(t, socketIO)
 	published, err := os.ReadFile(filepath.Join(socketIO, "dist/socket.io.esm.min.js"))
@@ -96,8 +96,8 @@ func needs(t *testing.T) (node, folder string) {
 	return node, folder
 }
 
-// need fails the test where a part is missing: a test that skips itself says
-// that all is well.
+// need fails the test if a part is missing: a test that skips itself claims that
+// all is well.
 func need(t *testing.T, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
@@ -105,8 +105,8 @@ func need(t *testing.T, path string) {
 	}
 }
 
-// play runs the script, makes each of its steps a subtest, and does with the
-// servers what it wants.
+// play runs the script, makes each of its steps a subtest, and carries out what the
+// script wants done with the servers.
 func play(t *testing.T, ctx context.Context, do map[string]func(), program string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, program, args...)
@@ -141,7 +141,7 @@ func play(t *testing.T, ctx context.Context, do map[string]func(), program strin
 // reap leaves no process behind when a test fails half way.
 func reap(t *testing.T, cmd *exec.Cmd) {
 	t.Cleanup(func() {
-		cmd.Process.Kill() // an error says that it has ended already
+		cmd.Process.Kill() // an error means that it has already ended
 		cmd.Wait()
 	})
 }
@@ -150,15 +150,15 @@ func reap(t *testing.T, cmd *exec.Cmd) {
 type server struct {
 	ctx    context.Context
 	binary string
-	args   []string // but for -addr
+	args   []string // except -addr
 	addr   string
 	cmd    *exec.Cmd
-	log    chan string // one value: all that it has logged after its first line, when it has ended
+	log    chan string // one value, when it has ended: everything logged after the first line
 }
 
 var announcement = regexp.MustCompile(`open http://(\S+)`)
 
-// start returns when it has said where it listens.
+// start returns when the server has said where it listens.
 func (s *server) start(t *testing.T, addr string) {
 	t.Helper()
 	s.cmd = exec.CommandContext(s.ctx, s.binary, append([]string{"-addr", addr}, s.args...)...)
@@ -173,14 +173,14 @@ func (s *server) start(t *testing.T, addr string) {
 	require.NotNil(t, found, "the chat said %q", line)
 	s.addr = found[1]
 	s.log = make(chan string, 1)
-	go func() { // else it would wait when the pipe is full
+	go func() { // otherwise the server would block when the pipe is full
 		var rest strings.Builder
 		log.WriteTo(&rest)
 		s.log <- rest.String()
 	}()
 }
 
-// kill ends it as a power cut would.
+// kill ends the server as a power cut would.
 func (s *server) kill(t *testing.T) {
 	t.Helper()
 	require.NoError(t, s.cmd.Process.Kill())
@@ -188,7 +188,7 @@ func (s *server) kill(t *testing.T) {
 	s.cmd.Wait()
 }
 
-// stop lets it shut down, in peace, and returns what it has logged.
+// stop lets the server shut down, and returns what it has logged.
 func (s *server) stop(t *testing.T) string {
 	t.Helper()
 	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))

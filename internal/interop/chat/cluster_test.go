@@ -8,8 +8,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/redistest"
 )
 
-// TestCluster plays cluster.mjs with two servers, of which the second reaches
-// Redis through a proxy.
+// TestCluster plays cluster.mjs with two servers, the second of which reaches Redis
+// through a proxy.
 func TestCluster(t *testing.T) {
 	node, folder := needs(t)
 	ctx, cancel := context.WithTimeout(t.Context(), process.Limit(t))

@@ -34,15 +34,15 @@ func TestChromium(t *testing.T) {
 	playScript(t, "chromium.mjs", s.addr, s.line.addr)
 }
 
-// TestTypes compiles a use of everything that wsrouter.d.ts declares.
+// TestTypes compiles a file that uses everything wsrouter.d.ts declares.
 func TestTypes(t *testing.T) {
 	need(t, "node_modules/typescript", "npm ci in internal/interop/clientjs")
 	out, err := runNode(t, filepath.Join("node_modules", "typescript", "bin", "tsc"), "--project", "tsconfig.json")
 	require.NoError(t, err, "%s", out)
 }
 
-// need fails the test where a part is missing: a test that skips itself says
-// that all is well.
+// need fails the test if a part is missing: a test that skips itself claims that
+// all is well.
 func need(t *testing.T, path, install string) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
@@ -51,7 +51,7 @@ func need(t *testing.T, path, install string) {
 }
 
 // playScript runs a Node program that prints results, and makes each a subtest.
-// Together they must be about every event of the gateway, in both namespaces.
+// Together they must cover every event of the gateway, in both namespaces.
 func playScript(t *testing.T, script string, args ...string) {
 	t.Helper()
 	out, err := runNode(t, append([]string{script}, args...)...)
@@ -73,8 +73,8 @@ func playScript(t *testing.T, script string, args ...string) {
 	}
 }
 
-// runNode returns what the program printed. A client that leaves a timer or a
-// socket behind keeps it from ending.
+// runNode returns what the program printed. It only ends if the client leaves no
+// timer or socket behind.
 func runNode(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
 	node, err := exec.LookPath("node")
@@ -84,7 +84,7 @@ func runNode(t *testing.T, args ...string) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, node, args...)
 	cmd.Stderr = &stderr
-	// With SIGTERM it ends its browser first.
+	// On SIGTERM it ends its browser first.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.Output()

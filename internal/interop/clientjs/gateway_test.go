@@ -23,7 +23,7 @@ type gateway struct {
 	t       *testing.T
 	binary  string
 	addr    string
-	running *os.Process // nil if it is not
+	running *os.Process // nil if there is none
 	stderr  *bytes.Buffer
 	exited  chan error // how it exited
 }
@@ -49,8 +49,8 @@ func (g *gateway) start() {
 	g.awaitListening()
 }
 
-// awaitListening knocks until the gateway opens: it logs its address before it
-// listens, so its log cannot tell.
+// awaitListening tries to connect until the gateway accepts: it logs its address
+// before it listens, so its log cannot tell.
 func (g *gateway) awaitListening() {
 	knock := time.NewTicker(5 * time.Millisecond)
 	defer knock.Stop()
@@ -69,7 +69,7 @@ func (g *gateway) awaitListening() {
 	}
 }
 
-// stop waits until the gateway has shut down in peace.
+// stop waits until the gateway has shut down without a failure.
 func (g *gateway) stop() {
 	if g.running == nil {
 		return
@@ -90,8 +90,8 @@ func (g *gateway) kill() {
 	g.running = nil
 }
 
-// gatewayEvents reads the names of the table's events from the gateway's source,
-// so that no row of it can be without a client.
+// gatewayEvents reads the names of the table's events from the gateway's source, so
+// that every row must have a client.
 func gatewayEvents(t *testing.T) []string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(repository, "examples", "gateway", "table.go"))

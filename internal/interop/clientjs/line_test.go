@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// line is a TCP proxy that can fall silent, in one direction or both: connections stay,
-// new ones are taken, and nothing goes through until it resumes. Or it is cut:
-// connections end, and what was under way is lost.
+// line is a TCP proxy. It can fall silent, in one direction or both: connections
+// stay, new ones are accepted, and nothing passes until it resumes. Or it can be
+// cut: connections end, and what was on its way is lost.
 type line struct {
 	addr string
 	to   string
 
 	mu       sync.Mutex    // guards up, down and conns
-	up, down chan struct{} // closed while bytes go through to the server, to the client
+	up, down chan struct{} // closed while bytes pass to the server, to the client
 	conns    map[net.Conn]bool
 	copies   sync.WaitGroup
 }

@@ -15,8 +15,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// mountRecovering mounts routers with Recovery: at /recovery, at /recovery/auth where
-// the first frame must have auth, and at /recovery/brief with a window that is soon over.
+// mountRecovering mounts routers with Recovery: at /recovery; at /recovery/auth,
+// where the first frame must have auth; and at /recovery/brief, with a window that
+// is soon over.
 func mountRecovering(t *testing.T, mux *http.ServeMux) {
 	t.Helper()
 	newRouter := func(window time.Duration) *wsrouter.Router {
@@ -34,10 +35,10 @@ func mountRecovering(t *testing.T, mux *http.ServeMux) {
 	mux.Handle("/recovery/brief", newRouter(100*time.Millisecond))
 }
 
-// diary is what a connection keeps.
+// diary is what a connection records.
 type diary struct {
 	mu     sync.Mutex // guards what follows
-	got    []int      // events of the client's
+	got    []int      // events from the client
 	banned bool
 }
 
@@ -101,9 +102,10 @@ func upTo(n int) iter.Seq2[int, error] {
 	}
 }
 
-// registerTraffic has all that may be under way when a connection is lost.
+// registerTraffic registers everything that may be under way when a connection is
+// lost.
 func registerTraffic(router *wsrouter.Router) {
-	// tick emits the numbers to n, one a millisecond.
+	// tick emits the numbers to n, one each millisecond.
 	wsrouter.Handle(router, "tick", func(c *wsrouter.Context, n int) (any, error) {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
@@ -129,7 +131,7 @@ func registerTraffic(router *wsrouter.Router) {
 	registerWaiting(router)
 }
 
-// registerWaiting has what waits for clients, and close.
+// registerWaiting registers what waits for clients, and close.
 func registerWaiting(router *wsrouter.Router) {
 	// ask asks the client n questions, one after another.
 	wsrouter.Handle(router, "ask", func(c *wsrouter.Context, n int) (int, error) {
@@ -143,7 +145,7 @@ func registerWaiting(router *wsrouter.Router) {
 		}
 		return sum, nil
 	}, wsrouter.Concurrent)
-	// hold answers when the client, which may be away meanwhile, releases it.
+	// hold answers when the client, which may be away in the meantime, releases it.
 	held := make(chan struct{})
 	router.On("hold", func(c *wsrouter.Context) error {
 		select {

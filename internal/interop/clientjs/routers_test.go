@@ -14,9 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// mountRouters mounts at /own and, where the first frame must be auth, at /auth
-// what the gateway has not: close codes, a producer that counts, and the server's
-// view of a connection's beginning and end.
+// mountRouters mounts what the gateway does not have, at /own and at /auth, where
+// the first frame must be auth: close codes, a producer that counts, and how the
+// server sees a connection begin and end.
 func mountRouters(t *testing.T, mux *http.ServeMux) {
 	t.Helper()
 	opts := &wsrouter.Options{
@@ -44,7 +44,7 @@ func register(router *wsrouter.Router) {
 	router.OnDisconnect(func(_ context.Context, c *wsrouter.Conn, ce *wsrouter.CloseError) {
 		ends <- closing{c.ID(), ce.Code, ce.Reason}
 	})
-	// ended replies how a connection ended, when it has.
+	// ended replies how a connection ended, once it has.
 	wsrouter.Handle(router, "ended", func(c *wsrouter.Context, id string) (closing, error) {
 		for {
 			select {
@@ -80,7 +80,7 @@ func register(router *wsrouter.Router) {
 	registerProducer(router)
 }
 
-// registerProducer streams the numbers from 1 on and counts those that it made.
+// registerProducer streams the numbers from 1 up and counts those that it made.
 func registerProducer(router *wsrouter.Router) {
 	var produced atomic.Int64
 	router.On("produce", func(c *wsrouter.Context) error {

@@ -12,9 +12,9 @@ import (
 	"github.com/wsrouter/wsrouter/clientjs"
 )
 
-// stage is one HTTP server with all that the rows need: a browser connects only
-// where its page came from. Under /control/ a row ends and starts the gateway, and
-// makes the line fall silent, or cuts it.
+// stage is one HTTP server with everything that the rows need: a browser connects
+// only to where its page came from. Under /control/ a row ends and starts the
+// gateway, and makes the line fall silent, or cuts it.
 type stage struct {
 	addr string
 	line *line // another way to addr

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// questions are asked of clients of all nodes by broadcasts with acks.
+// questions are asked of clients of all nodes, by broadcasts with acks.
 var questions = []struct {
 	name, args string
 	to         target
@@ -59,10 +59,11 @@ func (c *cluster) askAll(kinds ...string) {
 	}
 }
 
-// muteTimeout is far above what the others take to answer.
+// muteTimeout is much longer than the other clients take to answer.
 const muteTimeout = 10 * time.Second
 
-// ask has a node ask, and returns what waits for the answers, in words, sorted.
+// ask makes a node ask. wait waits for the answers, and returns them in words,
+// sorted.
 func (c *cluster) ask(n *node, to target, args string, timeout time.Duration) (wait func() ([]string, error)) {
 	c.t.Helper()
 	command := to.order()
@@ -87,7 +88,7 @@ func inWords(answered func(value any) error) (words []string, err error) {
 	return words, err
 }
 
-// answers are what those who are selected answer.
+// answers returns what the selected clients answer.
 func (c *cluster) answers(to target, args string) []string {
 	words := []string{}
 	for _, cl := range c.selected(to) {
@@ -96,9 +97,9 @@ func (c *cluster) answers(to target, args string) []string {
 		}
 		var first any
 		switch list := parse([]byte(args)).([]any); {
-		case len(list) > 1 && cl.plain != nil: // an array, as far as anybody knows
+		case len(list) > 1 && cl.plain != nil: // an array, as far as the wire tells
 			first = inJSON(list, true)
-		case len(list) > 0: // of the values of an ack the first goes over Redis
+		case len(list) > 0: // only the first value of an ack goes over Redis
 			first = inJSON(list[0], cl.plain != nil)
 		}
 		words = append(words, canonical(first))

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRedisRestarts kills Redis under a mixed cluster, whose nodes serve their own
+// TestRedisRestarts kills Redis under a mixed cluster. The nodes serve their own
 // clients meanwhile, and find each other when it is back.
 func TestRedisRestarts(t *testing.T) {
 	t.Parallel()
@@ -32,7 +32,7 @@ func TestRedisRestarts(t *testing.T) {
 	}
 	c.redis.Restart()
 	c.eventually(func() (any, bool) { n := c.subscriptions(); return n, n == subscribed }, "%d subscriptions", subscribed)
-	// What was said while Redis was away may come now, or not.
+	// What was emitted while Redis was down may arrive now, or not.
 	for _, n := range c.nodes {
 		for cl, events := range c.settle(n) {
 			for _, e := range events {
@@ -47,8 +47,8 @@ func TestRedisRestarts(t *testing.T) {
 	c.allStop()
 }
 
-// subscriptions counts those of all connections of Redis; it is -1 while that is
-// away.
+// subscriptions counts those of all connections of Redis; it is -1 while Redis is
+// down.
 func (c *cluster) subscriptions() (count int) {
 	client, err := rueidis.NewClient(c.option())
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// client is one of a node, with what the test knows of it.
+// client is a client of a node, with what the test knows about it.
 type client struct {
-	name      string // as in "redis/a"; that of plain ones ends in " plain"
+	name      string // as in "redis/a"; the names of plain clients end in " plain"
 	node      *node
 	namespace string
 	rooms     []string // sorted
@@ -24,22 +24,22 @@ type client struct {
 	id        string
 
 	events chan event
-	npm    *script          // for those from npm
-	plain  *wsrouter.Client // for our own
+	npm    *script          // for clients from npm
+	plain  *wsrouter.Client // for our own clients
 }
 
 // mute reports whether the client answers no questions.
 func (c *client) mute() bool { return slices.Contains(c.rooms, "mute") }
 
-// event is one that a client received, in words: equal events are equal texts.
+// event is what a client received, in words: equal events are equal texts.
 type event string
 
-// tell is an event of npm's clients.
+// tell takes an event of one of npm's clients.
 func (c *client) tell(name string, args json.RawMessage) {
 	c.events <- event(name + " " + canonical(parse(args)))
 }
 
-// wants returns the event that the client gets of arguments with tags.
+// wants returns the event that the client should receive for arguments with tags.
 func (c *client) wants(name string, args []any) event {
 	v := inJSON(args, c.plain != nil).([]any)
 	if c.plain != nil {
@@ -48,7 +48,7 @@ func (c *client) wants(name string, args []any) event {
 	return event(name + " " + canonical(v))
 }
 
-// plainEvent has one argument as itself and several as an array.
+// plainEvent has a single argument as it is and several as an array.
 func plainEvent(name string, args []any) event {
 	switch len(args) {
 	case 0:
@@ -138,8 +138,8 @@ func (c *client) until(last event) (before []event, err error) {
 	}
 }
 
-// end is the event of the connection's end; clients of our own are told no reason
-// that another node gives.
+// end returns the event of the connection's end; our own clients are not told a
+// reason that another node gives.
 func (c *client) end(reason string) event {
 	if c.plain != nil {
 		return "(disconnect)"

@@ -21,25 +21,25 @@ import (
 // namespaces are those of every node. The last one never has clients.
 var namespaces = []string{"/", "/chat", "/quiet"}
 
-// oddRooms are those in which the first client of each node is, besides.
+// oddRooms are rooms that the first client of each node is also in.
 var oddRooms = []string{"1", "1.50", "*", "a#b", "[x]?*\\", "r 1", "房间 😀", "/chat", "room:\"x\"", "__proto__"}
 
-// kinds are those of nodes that have clients.
+// Kinds of nodes that have clients.
 const (
 	kindRedis     = "redis"   // npm's socket.io with npm's redis
 	kindIORedis   = "ioredis" // with ioredis
 	kindNest      = "nest"
-	kindEmitter   = "emitter" // only publishes, as do those of Go
+	kindEmitter   = "emitter" // only publishes, as the emitter of Go does
 	kindGo        = "go"
 	kindGoEmitter = "goemitter"
 )
 
-// unbounded has Redis keep what a slow node has not read yet.
+// unbounded makes Redis keep what a slow node has not read yet.
 var unbounded = []string{"--client-output-buffer-limit", "pubsub", "0", "0", "0"}
 
 // cluster is some nodes on a Redis of their own, and their clients.
 type cluster struct {
-	home    *testing.T // for as long as the nodes run
+	home    *testing.T // while the nodes run
 	t       *testing.T // the subtest
 	redis   *redistest.Server
 	npm     *script
@@ -52,7 +52,7 @@ type cluster struct {
 	byNPM map[string]*client
 }
 
-// node is a process that is one, or that only publishes.
+// node is a process that is a node, or that only publishes.
 type node struct {
 	*script
 	kind string
@@ -99,7 +99,7 @@ func (c *cluster) start(kinds ...string) {
 	}
 }
 
-// begin starts a node that shall serve at an address.
+// begin starts a node that will serve at an address.
 func (c *cluster) begin(kind, addr string) *node {
 	c.t.Helper()
 	n := &node{kind: kind, addr: addr}
@@ -115,7 +115,7 @@ func (c *cluster) begin(kind, addr string) *node {
 	return n
 }
 
-// ready waits until a node is one of the cluster.
+// ready waits until a node has joined the cluster.
 func (c *cluster) ready(n *node) {
 	c.t.Helper()
 	var word string
@@ -151,7 +151,7 @@ func (c *cluster) eventually(look func() (seen any, ok bool), want string, args 
 	}
 }
 
-// servers are the nodes that have clients.
+// servers returns the nodes that have clients.
 func (c *cluster) servers() (list []*node) {
 	for _, n := range c.nodes {
 		if n.serves() {
@@ -161,7 +161,7 @@ func (c *cluster) servers() (list []*node) {
 	return list
 }
 
-// first returns the first node that one holds for.
+// first returns the first node for which holds is true.
 func (c *cluster) first(holds func(*node) bool) *node {
 	c.t.Helper()
 	i := slices.IndexFunc(c.nodes, holds)
@@ -174,8 +174,8 @@ func (c *cluster) ofKind(kind string) *node {
 	return c.first(func(n *node) bool { return n.kind == kind })
 }
 
-// populate gives each node, or those given, clients: three in "/" and one in
-// "/chat", from npm, and where the node is ours as many of our own.
+// populate gives the given nodes, or all, clients from npm: three in "/" and one in
+// "/chat". Our nodes get as many clients of our own.
 func (c *cluster) populate(nodes ...*node) {
 	c.t.Helper()
 	if len(nodes) == 0 {
@@ -213,7 +213,7 @@ func (c *cluster) connect(n *node, namespace, name string, rooms ...string) *cli
 	return cl
 }
 
-// connected waits until a client from npm is, and learns its id.
+// connected waits until a client from npm is connected, and learns its id.
 func (c *cluster) connected(cl *client) {
 	c.t.Helper()
 	for {
@@ -226,7 +226,7 @@ func (c *cluster) connected(cl *client) {
 	}
 }
 
-// enter brings a client that has connected to its rooms.
+// enter moves a client that has connected into its rooms.
 func (c *cluster) enter(cl *client) {
 	c.t.Helper()
 	for _, room := range cl.rooms {
@@ -237,14 +237,14 @@ func (c *cluster) enter(cl *client) {
 }
 
 // target selects clients of a namespace. The room "@own/a" is the id of the
-// publisher's client a, and "@other/a" that of a node of the other language, if
-// there is one, and else of any other.
+// publisher's client a. "@other/a" is that of a node in the other language if there
+// is one, otherwise of any other node.
 type target struct {
 	namespace     string
 	rooms, except []string
 }
 
-// from returns the target as it is meant by a publisher.
+// from returns the target as a publisher means it.
 func (c *cluster) from(publisher *node, to target) target {
 	c.t.Helper()
 	own, other := publisher, c.other(publisher)
@@ -265,7 +265,7 @@ func (c *cluster) from(publisher *node, to target) target {
 	return target{cmp.Or(to.namespace, "/"), resolve(to.rooms), resolve(to.except)}
 }
 
-// other returns a node with clients that is not n, of the other language if there
+// other returns a node with clients that is not n, in the other language if there
 // is one.
 func (c *cluster) other(n *node) *node {
 	c.t.Helper()
@@ -277,7 +277,7 @@ func (c *cluster) other(n *node) *node {
 	return c.first(func(candidate *node) bool { return candidate != n && candidate.serves() })
 }
 
-// order is the target as commands have it.
+// order returns the target in the form that commands have.
 func (to target) order() order {
 	return order{"namespace": to.namespace, "rooms": to.rooms, "except": to.except}
 }
@@ -302,9 +302,8 @@ func (c *cluster) selected(to target) (list []*client) {
 
 // settle waits until everything that a node has published so far has arrived
 // everywhere, and returns what each client has received. That something does not
-// come follows from what was said later, and came: the second fence is published
-// when everybody has the first, so what Redis sends back to a publisher is before
-// it.
+// arrive is known because something later did: the second fence is published when
+// everybody has the first, so what Redis sends back to a publisher comes before it.
 func (c *cluster) settle(from *node) map[*client][]event {
 	c.t.Helper()
 	another := c.other(from)
@@ -323,8 +322,8 @@ func (c *cluster) settle(from *node) map[*client][]event {
 	return got
 }
 
-// compare fails the test unless each client has received just what is wanted of
-// it, in that order. It tells of the first of each kind of node that has not.
+// compare fails the test unless each client has received exactly what it should, in
+// order. It reports the first client of each kind of node that has not.
 func (c *cluster) compare(want, got map[*client][]event) {
 	c.t.Helper()
 	told := make(map[string]bool)
@@ -349,7 +348,7 @@ func (m member) String() string {
 	return fmt.Sprintf("%s in %q with %s", m.ID, m.Rooms, canonical(parse(m.Data)))
 }
 
-// found compares what each node finds with who is there.
+// found compares what each node finds with which clients there are.
 func (c *cluster) found(to target) {
 	c.t.Helper()
 	want := make(map[string]string)
@@ -375,7 +374,7 @@ func (c *cluster) found(to target) {
 	}
 }
 
-// without returns a list without what gone holds for.
+// without returns the elements of a list for which gone is false.
 func without[T any](list []T, gone func(T) bool) []T {
 	return slices.DeleteFunc(slices.Clone(list), gone)
 }

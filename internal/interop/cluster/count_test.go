@@ -9,7 +9,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-// TestCounts counts nodes that come and go: of Node.js, and of Go.
+// TestCounts counts nodes that come and go, of Node.js and of Go.
 func TestCounts(t *testing.T) {
 	for _, kind := range []string{kindIORedis, kindGo} {
 		t.Run(kind, func(t *testing.T) {
@@ -19,8 +19,8 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// comeAndGo has nodes of a kind come and go beside one of Node.js, which is to
-// count them: whom it asks it waits for as long as it takes all to answer.
+// comeAndGo makes nodes of a kind come and go beside a node of Node.js that must
+// count them: it waits until as many nodes as it counts have answered its question.
 func (c *cluster) comeAndGo(kind string) {
 	c.t.Helper()
 	c.start(kindRedis)
@@ -42,7 +42,7 @@ func (c *cluster) comeAndGo(kind string) {
 	c.found(c.from(n, every))
 }
 
-// counts waits until a node counts as many, and proves that they all answer.
+// counts waits until a node counts that many, and checks that they all answer.
 func (c *cluster) counts(n *node, want int) {
 	c.t.Helper()
 	for _, namespace := range namespaces {
@@ -75,7 +75,7 @@ func (c *cluster) kill(n *node) {
 	c.gone(n)
 }
 
-// gone forgets a node and its clients.
+// gone removes a node and its clients from the test's records.
 func (c *cluster) gone(n *node) {
 	c.nodes = without(c.nodes, func(other *node) bool { return other == n })
 	c.clients = without(c.clients, func(cl *client) bool { return cl.node == n })

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// allTalk has all nodes talk at once. Nobody misses anything or hears it twice,
-// and what one node says comes in its order.
+// allTalk makes all nodes emit at once. Nobody misses anything or receives it
+// twice, and what one node emits arrives in order.
 func (c *cluster) allTalk() {
 	c.t.Helper()
 	const each = 200
@@ -21,7 +21,7 @@ func (c *cluster) allTalk() {
 	for _, wait := range waits {
 		require.NoError(c.t, wait(nil))
 	}
-	heard := make(map[*client][]int) // by each node: how much
+	heard := make(map[*client][]int) // how much from each node
 	for _, cl := range c.clients {
 		heard[cl] = make([]int, len(c.nodes))
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
-// asNode is the first argument of this binary where it is a node, not a test.
+// asNode is the first argument of this binary if it is a node, not a test.
 const asNode = "node"
 
 // startGo starts a node of ours: a process like node/server.mjs, with the same
@@ -42,11 +42,11 @@ type goNode struct {
 	broker *redisbroker.Broker
 
 	mu    sync.Mutex // guards heard
-	heard [][]any    // of serverSideEmit
+	heard [][]any    // from serverSideEmit
 }
 
-// runGoNode runs it until standard input ends or it is told to stop. args are
-// those of node/server.mjs.
+// runGoNode runs it until standard input ends or it is told to stop. args are those
+// of node/server.mjs.
 func runGoNode(args []string) error {
 	kind, url, port, names := args[0], args[1], args[2], args[3:]
 	option, err := rueidis.ParseURL(url)
@@ -86,7 +86,7 @@ func runGoNode(args []string) error {
 	return obey(n.command)
 }
 
-// at returns a namespace; commands that are for none name none.
+// at returns a namespace. Commands that concern no namespace do not name one.
 func (n *goNode) at(name string) *wsrouter.Router {
 	if name == "/" || name == "" {
 		return n.router
@@ -117,8 +117,8 @@ func (n *goNode) hello(namespace, event string, args []json.RawMessage) (any, er
 	return "go " + string(args[0]), nil
 }
 
-// register gives a namespace the events of node/sockets.mjs, and whoami for our
-// own clients, which are not told their ids.
+// register gives a namespace the events of node/sockets.mjs, and whoami for our own
+// clients, which are not told their ids.
 func register(r *wsrouter.Router) {
 	r.On("whoami", func(c *wsrouter.Context) error { return c.Reply(c.Conn().ID()) })
 	r.On("join", func(c *wsrouter.Context) error { return inRoom(c, c.Join) })
@@ -172,11 +172,11 @@ type command struct {
 	Event     string          `json:"event"`
 	Args      json.RawMessage `json:"args"`
 	To        []string        `json:"to"`    // rooms to join or leave
-	Close     bool            `json:"close"` // of disconnect: the transport, too
-	Index     int             `json:"index"` // of oddities
+	Close     bool            `json:"close"` // for disconnect: the transport, too
+	Index     int             `json:"index"` // for oddities
 }
 
-// anyTarget is what a Target and an emitter have both.
+// anyTarget is what a Target and an Emitter have in common.
 type anyTarget interface {
 	Emit(event string, args ...any) error
 	Join(rooms ...string) error
@@ -185,7 +185,7 @@ type anyTarget interface {
 	DisconnectTransport(code int, reason string) error
 }
 
-// act does what changes something.
+// act carries out a command that changes something.
 func (cmd *command) act(t anyTarget) error {
 	switch cmd.Do {
 	case "emit":
@@ -241,7 +241,7 @@ func (n *goNode) stop() error {
 	return errors.Join(n.router.Shutdown(ctx), n.server.Shutdown(ctx), n.broker.Close())
 }
 
-// runGoEmitter runs what only publishes.
+// runGoEmitter runs a process that only publishes.
 func runGoEmitter(option rueidis.ClientOption) error {
 	option.ConnWriteTimeout = 2 * patience
 	client, err := rueidis.NewClient(option)
@@ -271,7 +271,7 @@ func runGoEmitter(option rueidis.ClientOption) error {
 	})
 }
 
-// emitterTarget makes an anyTarget of an Emitter.
+// emitterTarget turns an Emitter into an anyTarget.
 type emitterTarget struct{ redisbroker.Emitter }
 
 func (t emitterTarget) Emit(event string, args ...any) error {
@@ -294,8 +294,8 @@ func (t emitterTarget) DisconnectTransport(int, string) error {
 	return t.Emitter.DisconnectTransport(context.Background())
 }
 
-// obey carries out the lines of standard input, each without waiting for those
-// that ask others, until it ends or "stop" has been carried out.
+// obey carries out the lines of standard input, until it ends or "stop" has been
+// carried out. It does not wait for commands that ask other nodes.
 func obey(do func(*command) (any, error)) error {
 	var mu sync.Mutex // guards standard output
 	out := json.NewEncoder(os.Stdout)

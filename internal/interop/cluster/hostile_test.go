@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oddities are what a program in Go may publish that one in JavaScript cannot, or
-// would not. Nodes of Node.js end their process where their decoder throws.
+// oddities are what a program in Go may publish but one in JavaScript cannot, or
+// would not. A node of Node.js ends its process if its decoder throws.
 var oddities = []struct {
 	name string
 	do   func(to func(rooms ...string) anyTarget) error
@@ -61,7 +61,7 @@ var oddities = []struct {
 
 func emits(event string, args ...any) func(func(...string) anyTarget) error {
 	return func(to func(...string) anyTarget) error {
-		to().Emit(event, args...) // that it refuses is as well
+		to().Emit(event, args...) // refusing it is right as well
 		return nil
 	}
 }
@@ -80,7 +80,7 @@ func many(n int) []string {
 	return rooms
 }
 
-// TestOddities publishes them from ours. Everybody is there afterwards.
+// TestOddities publishes them from our nodes. Afterwards everybody is still there.
 func TestOddities(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -106,8 +106,8 @@ func TestOddities(t *testing.T) {
 	c.allStop()
 }
 
-// TestGarbage has nodes of ours hear broken pieces of what nodes of Node.js say to
-// each other, and those hear what ours have said to that.
+// TestGarbage makes our nodes receive broken pieces of what nodes of Node.js say to
+// each other, and nodes of Node.js receive what ours answered.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -142,7 +142,8 @@ func TestGarbage(t *testing.T) {
 	c.allStop()
 }
 
-// conversation returns what nodes of Node.js say to each other, who are gone then.
+// conversation returns what nodes of Node.js say to each other, and ends those
+// nodes.
 func (c *cluster) conversation() []rueidis.PubSubMessage {
 	c.t.Helper()
 	c.start(kindRedis, kindIORedis, kindEmitter)
@@ -177,7 +178,7 @@ func (c *cluster) conversation() []rueidis.PubSubMessage {
 	return said
 }
 
-// dismiss has all clients leave, and waits until every node knows: by then it has
+// dismiss makes all clients leave, and waits until every node knows: by then it has
 // also done what it was told before, which might have been meant for others.
 func (c *cluster) dismiss() {
 	c.t.Helper()
@@ -196,7 +197,8 @@ func (c *cluster) dismiss() {
 	}
 }
 
-// brokenPieces are messages with something of each wrong, the same each time.
+// brokenPieces returns messages in each of which something is wrong, the same each
+// time.
 func brokenPieces(said []rueidis.PubSubMessage) map[string]rueidis.PubSubMessage {
 	const each = 10
 	random := rand.New(rand.NewPCG(1, 2))

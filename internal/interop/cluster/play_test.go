@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNodeAlone has nodes of Node.js play among themselves, which proves what is
-// played.
+// TestNodeAlone lets nodes of Node.js play among themselves, which proves that the
+// table is right.
 func TestNodeAlone(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -22,7 +22,7 @@ func TestNodeAlone(t *testing.T) {
 	c.allStop()
 }
 
-// TestMixed has all kinds of nodes play in one cluster.
+// TestMixed lets all kinds of nodes play in one cluster.
 func TestMixed(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -51,7 +51,7 @@ func (c *cluster) playAll(kinds ...string) {
 			}
 		})
 		if c.t.Failed() {
-			return // who is where is not known any more
+			return // the test no longer knows who is where
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (n *node) plays(r row) bool {
 	return r.by == "" || n.serves()
 }
 
-// play has a node do what a row says, and looks at everybody.
+// play makes a node do what a row says, and checks every client.
 func (c *cluster) play(publisher *node, r row) {
 	c.t.Helper()
 	to := c.from(publisher, r.to)
@@ -98,7 +98,7 @@ func (c *cluster) play(publisher *node, r row) {
 	}
 }
 
-// arguments are those of the time i, counted from 0.
+// arguments returns those of repetition i, counted from 0.
 func (r row) arguments(i int) []any {
 	args := parse([]byte(r.args)).([]any)
 	if r.times > 0 {
@@ -124,7 +124,7 @@ func (c *cluster) emit(publisher *node, r row, to target, i int) {
 	c.client(publisher.name+"/"+r.by).ask(c.t, request, data)
 }
 
-// changed has those who were selected be where a row has brought them.
+// changed records where a row has moved the selected clients.
 func (c *cluster) changed(r row, selected []*client) {
 	c.t.Helper()
 	for _, cl := range selected {

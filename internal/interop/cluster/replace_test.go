@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReplace replaces nodes of Node.js: by others of Node.js, and by nodes of Go.
+// TestReplace replaces nodes of Node.js: with others of Node.js, and with nodes of
+// Go.
 func TestReplace(t *testing.T) {
 	for _, kind := range []string{kindIORedis, kindGo} {
 		t.Run(kind, func(t *testing.T) {
@@ -19,7 +20,7 @@ func TestReplace(t *testing.T) {
 }
 
 // replaceBy replaces the nodes of a cluster one by one, each at its address, while
-// one of them goes on talking. Clients come back by themselves, and those of the
+// one of them continues to talk. Clients reconnect on their own, and those of the
 // other nodes miss nothing.
 func (c *cluster) replaceBy(kind string) {
 	c.t.Helper()
@@ -41,7 +42,7 @@ func (c *cluster) replaceBy(kind string) {
 	})
 }
 
-// replace replaces one.
+// replace replaces one node.
 func (c *cluster) replace(old *node, kind string) {
 	c.t.Helper()
 	talker := c.first(func(n *node) bool { return n != old })
@@ -69,7 +70,8 @@ func (c *cluster) replace(old *node, kind string) {
 		c.enter(cl)
 		c.clients = append(c.clients, cl)
 	}
-	// Who has come back may have heard some of it, but once and in order.
+	// A client that has reconnected may have received only some of it, but once and
+	// in order.
 	got := c.settle(talker)
 	for _, cl := range c.clients {
 		heard := -1

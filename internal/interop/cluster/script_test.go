@@ -14,17 +14,17 @@ import (
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-// patience is how long something that should come is waited for. Nodes wait longer
-// for each other and for Redis: one that does not answer fails the test.
+// patience is how long to wait for something that should come. Nodes wait longer
+// for each other and for Redis, so a node that does not answer fails the test.
 const patience = time.Minute
 
 // script is a process that obeys commands, see node/wire.mjs.
 type script struct {
 	*process.Process
 	name string
-	tell func(said) // is told what it says besides
+	tell func(said) // takes everything it says that is not an answer
 
-	writing sync.Mutex // guards Stdin: while that is full, answers are taken
+	writing sync.Mutex // guards Stdin: answers are read even while that is full
 	mu      sync.Mutex // guards what follows
 	last    int
 	waiting map[int]chan said
@@ -78,7 +78,7 @@ func (s *script) listen() {
 	}
 }
 
-// refusal is the error of a command, with the value that came beside it.
+// refusal is the error of a command, with the value that came with it.
 type refusal struct {
 	text  string
 	value json.RawMessage
@@ -91,7 +91,7 @@ func (s *script) try(command string, o order, value any) error {
 	return s.begin(command, o)(value)
 }
 
-// begin gives a command and returns what waits for it.
+// begin gives a command. wait waits until it is carried out, and stores its value.
 func (s *script) begin(command string, o order) (wait func(value any) error) {
 	answer := make(chan said, 1)
 	s.mu.Lock()

@@ -7,7 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tellAll has a node of each kind, of Node.js, speak to the servers themselves.
+// tellAll makes a node of each kind, of Node.js, send events to the servers
+// themselves.
 func (c *cluster) tellAll(kinds ...string) {
 	c.t.Helper()
 	told := 0
@@ -19,7 +20,8 @@ func (c *cluster) tellAll(kinds ...string) {
 	}
 }
 
-// tell has a node emit to the servers, then ask them. Every other hears both, once.
+// tell makes a node emit to the servers, then ask them. Every other node receives
+// both, once.
 func (c *cluster) tell(n *node, namespace string, i int) {
 	c.t.Helper()
 	emitted := []any{i, "数据", map[string]any{"a": []any{nil, 1.5}}}
@@ -54,7 +56,7 @@ func (c *cluster) tell(n *node, namespace string, i int) {
 	}
 }
 
-// heard is what a node has heard of what the i-th has told.
+// heard returns what a node has received of what the i-th node sent.
 func (c *cluster) heard(n *node, i int) (heard []string) {
 	c.t.Helper()
 	var list [][]any

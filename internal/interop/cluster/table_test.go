@@ -7,21 +7,21 @@ import (
 	"strings"
 )
 
-// row is what one node does, and with whom. The other nodes' clients, and its
-// own, are to see just that.
+// row is what one node does, and to whom. The other nodes' clients, and its own,
+// must see exactly that.
 type row struct {
 	name   string
 	to     target
 	args   string // of an emit, as value_test.go says
-	times  int    // how often; zero is once
-	event  string // "" is "event"
-	by     string // a client of the node that asks for it, e.g. "a"; "" is nobody
+	times  int    // how often; zero means once
+	event  string // "" means "event"
+	by     string // a client of the node that asks for it, such as "a"; "" means nobody
 	change string // in place of an emit: join, leave or disconnect
 	rooms  []string
-	option string // "volatile", "close", "large", or "node" and "go": for these only
+	option string // "volatile", "close" or "large"; or "node" or "go", for these nodes only
 
-	// What only Node plays is what Go has no value for; what only Go plays is what
-	// Node's notepack writes wrongly. What is large is played once by each.
+	// Only Node plays rows for which Go has no value, and only Go plays those that
+	// Node's notepack encodes wrongly. Each plays the large rows once.
 }
 
 var (
@@ -68,7 +68,7 @@ var targets = []row{
 	{name: "an event of long name", to: every, args: `[1]`, event: long(256)},
 }
 
-// values are events to everybody.
+// values returns events to everybody.
 func values() (rows []row) {
 	for _, v := range []struct{ name, args, option string }{
 		{"no argument", `[]`, ""},
@@ -100,7 +100,7 @@ func values() (rows []row) {
 	return rows
 }
 
-// object has n keys.
+// object returns an object with n keys.
 func object(n int) string {
 	m := make(map[string]int, n)
 	for i := range n {

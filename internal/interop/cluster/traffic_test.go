@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// traffic hears all that is published in a cluster, by patterns: those do not
-// count where nodes count each other.
+// traffic receives everything that is published in a cluster. It subscribes to
+// patterns, because those do not count when nodes count each other.
 type traffic struct {
 	client rueidis.Client
 	heard  chan rueidis.PubSubMessage
@@ -37,18 +37,19 @@ func (c *cluster) listen() {
 	<-subscribed
 }
 
-// option is how to reach the cluster's Redis.
+// option returns how to reach the cluster's Redis.
 func (c *cluster) option() rueidis.ClientOption {
 	return rueidis.ClientOption{InitAddress: []string{c.redis.Addr}, DisableCache: true, ConnWriteTimeout: 2 * patience}
 }
 
-// publish says something in a channel.
+// publish publishes a message in a channel.
 func (tr *traffic) publish(t *testing.T, channel, message string) {
 	t.Helper()
 	require.NoError(t, tr.client.Do(t.Context(), tr.client.B().Publish().Channel(channel).Message(message).Build()).Error())
 }
 
-// publishAll says them in no order, as fast as Redis takes them.
+// publishAll publishes messages in no particular order, as fast as Redis takes
+// them.
 func (tr *traffic) publishAll(t *testing.T, messages map[string]rueidis.PubSubMessage) {
 	t.Helper()
 	var commands rueidis.Commands
@@ -82,8 +83,8 @@ func (tr *traffic) since(t *testing.T) (list []rueidis.PubSubMessage) {
 	}
 }
 
-// keep notes what a node has published for a row: until its fence. The clients are
-// those of before.
+// keep records what a node has published for a row, up to its fence. clients are
+// those that were there before the row.
 func (c *cluster) keep(n *node, row string, clients []*client) {
 	c.t.Helper()
 	var list []string
@@ -99,8 +100,8 @@ func (c *cluster) keep(n *node, row string, clients []*client) {
 	c.traffic.ofRow[n.kind][row] = list
 }
 
-// anonymous is a message as any node would have published it: its uid is taken
-// out, and the ids of clients tell whose they are.
+// anonymous returns a message as any node would have published it: without its uid,
+// and with whose they are in place of clients' ids.
 func (c *cluster) anonymous(n *node, m rueidis.PubSubMessage, clients []*client) string {
 	text := m.Channel + " " + withoutUID(m.Message)
 	for _, cl := range clients {
@@ -114,8 +115,7 @@ func (c *cluster) anonymous(n *node, m rueidis.PubSubMessage, clients []*client)
 	return text
 }
 
-// withoutUID takes out the six characters that a broadcast or a request begins
-// with.
+// withoutUID removes the six characters that a broadcast or a request begins with.
 func withoutUID(message string) string {
 	for _, head := range []string{"\x93\xa6", `{"uid":"`} {
 		if rest, ok := strings.CutPrefix(message, head); ok {
@@ -125,7 +125,7 @@ func withoutUID(message string) string {
 	return message
 }
 
-// ownBytes are the rows in which ours are not those of Node.js.
+// ownBytes are the rows in which our bytes differ from those of Node.js.
 var ownBytes = map[string]string{
 	"dates near and far": "a time of Go is text",
 	"a date":             "a time of Go is text",
@@ -155,7 +155,7 @@ func (c *cluster) sameBytes(node, ours string) {
 	require.Greater(c.t, compared, 50)
 }
 
-// around shows a message where it begins to differ from another.
+// around shows where a message begins to differ from another.
 func around(s, other string) string {
 	at := 0
 	for at < min(len(s), len(other)) && s[at] == other[at] {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Values are JSON in which what JSON has not is {"$bytes": base64}, {"$date":
-// ISO} or {"$undefined": true}, as in node/wire.mjs.
+// Values are JSON. What JSON cannot express is {"$bytes": base64}, {"$date": ISO}
+// or {"$undefined": true}, as in node/wire.mjs.
 
-// tagged returns the tag of a value and what it stands for; "" if it has none.
+// tagged returns the tag of a value and what it stands for, or "" if it has none.
 func tagged(v any) (tag, text string) {
 	m, ok := v.(map[string]any)
 	if !ok || len(m) != 1 {
@@ -26,8 +26,8 @@ func tagged(v any) (tag, text string) {
 	return "", ""
 }
 
-// change returns a value with each tagged one changed; those that leaf does not
-// keep are taken out of maps, and nil in lists.
+// change returns a value in which each tagged value is changed. Those that leaf
+// does not keep are removed from maps, and are nil in lists.
 func change(v any, leaf func(tag, text string) (any, bool)) (any, bool) {
 	if tag, text := tagged(v); tag != "" {
 		return leaf(tag, text)
@@ -51,7 +51,7 @@ func change(v any, leaf func(tag, text string) (any, bool)) (any, bool) {
 	return v, true
 }
 
-// parse decodes JSON, its numbers as they are written.
+// parse decodes JSON, with numbers as they are written.
 func parse(data []byte) any {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(data))
@@ -62,7 +62,7 @@ func parse(data []byte) any {
 	return v
 }
 
-// inGo returns what the tags of arguments stand for as Go has it.
+// inGo returns arguments with Go's values in place of the tags.
 func inGo(args json.RawMessage) []any {
 	list, _ := change(parse(args), func(tag, text string) (any, bool) {
 		switch tag {
@@ -88,7 +88,7 @@ func unbase64(text string) []byte {
 	return b
 }
 
-// inJSON returns what clients get: bytes as they are, or as base64.
+// inJSON returns what clients receive: bytes as they are, or as base64.
 func inJSON(v any, asBase64 bool) any {
 	v, _ = change(v, func(tag, text string) (any, bool) {
 		switch tag {
@@ -105,8 +105,8 @@ func inJSON(v any, asBase64 bool) any {
 	return v
 }
 
-// canonical writes a value such that equal values are equal texts. Numbers are
-// those of JavaScript.
+// canonical writes a value so that equal values are equal texts. Numbers are those
+// of JavaScript.
 func canonical(v any) string {
 	data, err := json.Marshal(v)
 	if err == nil {

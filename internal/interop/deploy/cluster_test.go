@@ -64,8 +64,8 @@ type node struct {
 	binary       string
 	flags        []string
 	process      *process.Process
-	began        map[string]int // requests that a handler began to handle, of all that were here
-	outputIsRead chan struct{}  // closed when began is complete, as the process has ended
+	began        map[string]int // requests that a handler began to handle, in all processes at this address
+	outputIsRead chan struct{}  // closed when the process has ended and began is complete
 }
 
 func (n *node) start() {
@@ -84,7 +84,8 @@ func (n *node) start() {
 	}(n.process, n.outputIsRead)
 }
 
-// stop sends SIGTERM and returns how long the process took to end in peace.
+// stop sends SIGTERM and returns how long the process took to end without a
+// failure.
 func (n *node) stop() time.Duration {
 	begin := time.Now()
 	n.process.Cmd.Process.Signal(syscall.SIGTERM)
@@ -95,7 +96,7 @@ func (n *node) stop() time.Duration {
 	return time.Since(begin)
 }
 
-// kill ends the process when the test is through with it. What it has printed by
+// kill ends the process when the test no longer needs it. What it has printed by
 // then counts.
 func (n *node) kill() {
 	n.process.Cmd.Process.Kill()
@@ -151,13 +152,13 @@ func await(t *testing.T, what string, condition func() error) {
 	}
 }
 
-// startNginx runs nginx with the page's configuration, but for the ports and the
+// startNginx runs nginx with the page's configuration, except for the ports and the
 // certificate.
 func (c *cluster) startNginx(t *testing.T) {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
-		program = "/usr/sbin/nginx" // Debian's path of others than root lacks it
+		program = "/usr/sbin/nginx" // on Debian not in the path of users other than root
 	}
 	if _, err := os.Stat(program); err != nil {
 		t.Fatal("nginx is missing: install it, on Debian with: apt-get install nginx")
@@ -191,7 +192,7 @@ func (c *cluster) startNginx(t *testing.T) {
 	})
 }
 
-// frame is what stands around the page's configuration on any machine.
+// frame surrounds the page's configuration, as on any machine.
 const frame = `
 %s
 daemon off;
@@ -210,7 +211,7 @@ http {
 }
 `
 
-// trust makes nginx's certificate, and has the test's clients believe it.
+// trust makes nginx's certificate, and makes the test's clients trust it.
 func (c *cluster) trust(t *testing.T, dir string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -14,13 +14,13 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// outcome is what has become of a client: of ours, or as node/load.mjs prints it.
+// outcome is what happened to a client, one of ours or as node/load.mjs prints it.
 type outcome struct {
 	Name                 string
 	Answered, Unanswered []string // ids of requests
 	Connects, Closes     []int64  // when, in Unix milliseconds
-	News                 [][]int  // that came, over each connection
-	Errors               []string // what should not have been
+	News                 [][]int  // that arrived, over each connection
+	Errors               []string // what should not have happened
 	Told                 int      // how often the server said that it shuts down
 }
 
@@ -64,11 +64,11 @@ func (w *worker) note(what func(o *outcome)) {
 	what(&w.outcome)
 }
 
-// retryPause is that of a client whose server has told it to ask elsewhere.
+// retryPause is how long a client waits whose server has told it to ask elsewhere.
 const retryPause = 100 * time.Millisecond
 
-// work asks until stop is closed, and then once more until that is answered: the
-// client is back. It runs twice at once, in two lanes.
+// work asks until stop is closed, and then once more until that is answered, which
+// shows that the client is back. It runs twice at once, in two lanes.
 func (w *worker) work(ctx context.Context, lane int, stop <-chan struct{}) {
 	for n, last := 0, false; ; n++ {
 		if err := w.Ready(ctx); err != nil {

@@ -24,7 +24,7 @@ func snippets(t *testing.T, language string) []string {
 	return page.Blocks(t, "../../../docs/deploy.md", language)
 }
 
-// seconds finds a directive of nginx that takes some.
+// seconds returns the value of a directive of nginx that is in seconds.
 func seconds(t *testing.T, config, directive string) time.Duration {
 	t.Helper()
 	found := regexp.MustCompile(directive + ` +(\d+s);`).FindStringSubmatch(config)
@@ -34,10 +34,10 @@ func seconds(t *testing.T, config, directive string) time.Duration {
 	return d
 }
 
-// settle is how long the end of a process takes beside its shutdown.
+// settle is how long the end of a process takes besides its shutdown.
 const settle = 5 * time.Second
 
-// serverFlags are those of server/main.go that say how long a shutdown takes.
+// serverFlags are the flags of server/main.go that say how long a shutdown takes.
 type serverFlags struct{ spread, drain time.Duration }
 
 // parseFlags fails on a flag that the server does not have.
@@ -56,15 +56,15 @@ func parseFlags(t *testing.T, args []string) (f serverFlags) {
 	return f
 }
 
-// TestPageGo: the server that the page shows is the one that is run here. Package
-// pages compiles what else it shows.
+// TestPageGo: the server that the page shows is the one that runs here. Package
+// pages compiles what else the page shows.
 func TestPageGo(t *testing.T) {
 	source, err := os.ReadFile("server/main.go")
 	require.NoError(t, err)
 	require.Contains(t, string(source), snippets(t, "go")[0])
 }
 
-// TestPageNginx: the times and sizes fit the router's.
+// TestPageNginx: the times and sizes fit those of the router.
 func TestPageNginx(t *testing.T) {
 	config := snippets(t, "nginx")[0]
 	limits := wsrouter.New(nil).Adapter().Limits()
@@ -90,7 +90,7 @@ func TestPageSystemd(t *testing.T) {
 	require.GreaterOrEqual(t, time.Duration(stop)*time.Second, f.drain+settle)
 }
 
-// manifest is what is looked at of the page's.
+// manifest is the part of the page's manifest that is checked.
 type manifest struct {
 	Kind string
 	Spec struct {
@@ -124,7 +124,7 @@ type probe struct {
 }
 
 // TestPageKubernetes: the manifest's times leave room for the shutdown, and its
-// parts name each other.
+// parts refer to each other.
 func TestPageKubernetes(t *testing.T) {
 	var deployment, service manifest
 	documents := yaml.NewDecoder(bytes.NewReader([]byte(snippets(t, "yaml")[0])))

@@ -11,7 +11,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 )
 
-// TestProxy: what the page says of headers and bodies.
+// TestProxy: headers and bodies are as the page says.
 func TestProxy(t *testing.T) {
 	c := startCluster(t)
 	dial := func(header http.Header) (*wsrouter.Client, error) {

@@ -24,8 +24,8 @@ const (
 	ofNode = 15 // clients of each kind in node/load.mjs
 )
 
-// TestRoll replaces four servers one after another while clients of all kinds
-// work, news are emitted, and new clients come.
+// TestRoll replaces four servers one after another while clients of all kinds work,
+// news is emitted, and new clients connect.
 func TestRoll(t *testing.T) {
 	process.Need(t, "../socketio/"+process.NPM("socket.io-client"), "../socketio/"+process.NPM("ws"))
 	c := startCluster(t, "-spread", spread.String(), "-drain", drain.String())
@@ -53,7 +53,7 @@ func TestRoll(t *testing.T) {
 
 	rolls := make([]roll, len(c.nodes))
 	for i, n := range c.nodes {
-		press.moveTo(c.nodes[(i+1)%len(c.nodes)]) // away from the one that goes
+		press.moveTo(c.nodes[(i+1)%len(c.nodes)]) // away from the server that is replaced next
 		rolls[i] = rollNode(n)
 		n.awaitReady()
 	}
@@ -76,7 +76,7 @@ func TestRoll(t *testing.T) {
 }
 
 // finish waits until all clients are back, sends them the last news, and returns
-// what has become of them.
+// what happened to them.
 func finish(t *testing.T, script *process.Process, workers []*worker, p *press, wg *sync.WaitGroup) (outcomes []outcome) {
 	t.Helper()
 	fmt.Fprintln(script.Stdin)
@@ -114,8 +114,9 @@ func rollNode(n *node) (r roll) {
 	return r
 }
 
-// checkWork: what a handler began was answered, wherever a server was in its end;
-// and what was not answered was not begun, so that asking again does nothing twice.
+// checkWork: every request that a handler began was answered, even while its server
+// was shutting down. A request that was not answered was not begun, so asking again
+// does nothing twice.
 func checkWork(t *testing.T, c *cluster, outcomes []outcome) {
 	t.Helper()
 	began := make(map[string]int)
@@ -148,9 +149,9 @@ func checkWork(t *testing.T, c *cluster, outcomes []outcome) {
 	require.NotZero(t, told)
 }
 
-// checkNews: over each connection they come in a row, none twice, and the last
-// reaches everyone, on whichever server. There is no order between publishers: a
-// client that comes while one follows another may get the last of the first, and
+// checkNews: over each connection news comes in order, none twice, and the last
+// reaches everybody, on every server. There is no order between publishers: a
+// client that connects while one follows another may get the last of the first, and
 // miss the first of the second.
 func checkNews(t *testing.T, p *press, outcomes []outcome) {
 	t.Helper()
@@ -178,15 +179,14 @@ func checkNews(t *testing.T, p *press, outcomes []outcome) {
 	t.Logf("%d news reached clients %d times", p.last, total)
 }
 
-// checkRoll holds the pace at which a server's clients come back to
-// ShutdownSpread.
+// checkRoll checks that a server's clients come back at the pace of ShutdownSpread.
 func checkRoll(t *testing.T, name string, r roll, outcomes []outcome) {
 	t.Helper()
 	const (
 		window  = time.Second
 		reentry = 1500 * time.Millisecond // the longest first wait, socket.io-client's
-		jitter  = time.Second             // of it
-		late    = time.Second             // a busy machine
+		jitter  = time.Second             // in that wait
+		late    = time.Second             // for a busy machine
 	)
 	var closes, connects []int64
 	for _, o := range outcomes {
@@ -213,7 +213,7 @@ func appendWithin(list, times []int64, begin, end time.Time) []int64 {
 	return list
 }
 
-// mostWithin is the largest number of times within any window.
+// mostWithin returns the largest number of times within any window.
 func mostWithin(times []int64, window time.Duration) (most int) {
 	slices.Sort(times)
 	first := 0
@@ -266,8 +266,8 @@ func (p *press) emit() {
 	}
 }
 
-// newcomers are clients that have never been there. None of them may see that a
-// server drains.
+// newcomers are clients that have not connected before. None of them may notice
+// that a server is draining.
 type newcomers struct {
 	t    *testing.T
 	c    *cluster

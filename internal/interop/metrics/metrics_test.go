@@ -1,6 +1,6 @@
-// Package metrics holds tests only. A real Prometheus scrapes examples/gateway,
-// examples/cluster and examples/rpc, as processes with -metrics, and what it says is
-// compared with what clients did.
+// Package metrics has only tests. A real Prometheus scrapes examples/gateway,
+// examples/cluster and examples/rpc, as processes with -metrics, and what it
+// returns is compared with what clients did.
 package metrics
 
 import (
@@ -33,8 +33,8 @@ func TestMain(m *testing.M) { leak.Main(m) }
 // server is an example that serves clients at addr and Prometheus at metrics.
 type server struct{ addr, metrics string }
 
-// start returns when the example serves both, clients at the address of the flag, and
-// has further arguments. At the test's end it must shut down in peace.
+// start returns when the example serves both: clients at the address that the flag
+// sets, and Prometheus. At the end of the test it must shut down without a failure.
 func start(t *testing.T, example, flag string, args ...string) server {
 	t.Helper()
 	binary := process.Build(t, "../../../examples/"+example)
@@ -91,8 +91,8 @@ func (s server) dial(t *testing.T, path string, opts wsrouter.DialOptions) *wsro
 	return client
 }
 
-// poll connects a Socket.IO client that polls, in the two requests that it takes to be
-// in the namespace.
+// poll connects a Socket.IO client that polls, with the two requests that it takes
+// to be in the namespace.
 func (s server) poll(t *testing.T) {
 	t.Helper()
 	url := "http://" + s.addr + "/socket.io/?EIO=4&transport=polling"
@@ -115,7 +115,7 @@ func (s server) poll(t *testing.T) {
 	require.Equal(t, "ok", send(url+"&sid="+sid, "40"))
 }
 
-// use does what a client of the gateway may do, once each.
+// use does everything that a client of the gateway may do, once.
 func use(t *testing.T, client *wsrouter.Client) {
 	ctx := t.Context()
 	require.NoError(t, client.Call(ctx, "events", "hi", nil))
@@ -134,7 +134,8 @@ func use(t *testing.T, client *wsrouter.Client) {
 	require.Equal(t, 5, items)
 }
 
-// TestGateway: by namespace, transport, event, kind, outcome, cause and reason.
+// TestGateway: metrics by namespace, transport, event, kind, outcome, cause and
+// reason.
 func TestGateway(t *testing.T) {
 	s := start(t, "gateway", "-addr", "-recovery", "1h")
 	prometheus := promtest.Start(t, map[string][]string{"gateway": {s.metrics}})
@@ -187,7 +188,7 @@ func TestGateway(t *testing.T) {
 	plain[0].Abort() // it may come back, and does not
 	child[0].Close()
 	prometheus.Wants(`sum(wsrouter_server_away_connections)`, map[string]float64{"": 1})
-	s.poll(t) // and polls no more, so that it is away soon
+	s.poll(t) // it polls no more, so it is away soon
 	prometheus.Wants(`sum by (nsp, transport) (wsrouter_server_active_connections) > 0`, map[string]float64{
 		"nsp=/ transport=websocket": 3, "nsp=/ transport=polling": 1, "nsp=/events transport=websocket": 1,
 	})
@@ -196,8 +197,8 @@ func TestGateway(t *testing.T) {
 	})
 }
 
-// TestGatewayStrangers: names that clients make up by the thousand, from many at once,
-// are counted and are in no label.
+// TestGatewayStrangers: names that clients make up by the thousand, from many
+// clients at once, are counted but do not become labels.
 func TestGatewayStrangers(t *testing.T) {
 	s := start(t, "gateway", "-addr")
 	prometheus := promtest.Start(t, map[string][]string{"gateway": {s.metrics}})
@@ -225,7 +226,7 @@ func TestGatewayStrangers(t *testing.T) {
 	require.NotContains(t, strings.Join(slices.Collect(maps.Keys(values)), "\n"), "made-up")
 }
 
-// TestCluster: two servers, by instance, and what goes between them.
+// TestCluster: metrics of two servers, by instance, and of what goes between them.
 func TestCluster(t *testing.T) {
 	redis := redistest.Start(t)
 	a := start(t, "cluster", "-addr", "-redis", "redis://"+redis.Addr)
@@ -266,7 +267,8 @@ func TestCluster(t *testing.T) {
 	prometheus.Wants(`count(wsrouter_broker_away_seconds == 0)`, map[string]float64{"": 2})
 }
 
-// TestRPC: two services in one process, told apart, on both sides of a call.
+// TestRPC: metrics of two services in one process, told apart, on both sides of a
+// call.
 func TestRPC(t *testing.T) {
 	s := start(t, "rpc", "-page")
 	prometheus := promtest.Start(t, map[string][]string{"rpc": {s.metrics}})

@@ -1,3 +1,3 @@
-// Package pages holds tests only: every snippet of Go on every page of the repository
-// compiles, or stands word for word in a file that does.
+// Package pages has only tests: every snippet of Go on every page of the repository
+// compiles, or is copied word for word from a file that does.
 package pages

@@ -19,7 +19,7 @@ import (
 
 const repository = "../../.."
 
-// given is what snippets may name without declaring it.
+// given declares what snippets may use without declaring it.
 const given = `
 var (
 	router      *wsrouter.Router
@@ -55,7 +55,7 @@ var (
 )
 `
 
-// packages may be used by them without an import.
+// packages may be used by snippets without an import.
 var packages = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "iter": "iter", "log": "log", "time": "time",
 	"slog": "log/slog", "strings": "strings", "testing": "testing", "synctest": "testing/synctest",
@@ -69,9 +69,9 @@ var packages = map[string]string{
 // tables are the pages whose tables have Go in their last column.
 var tables = map[string]bool{"docs/from-nestjs.md": true}
 
-// TestPages compiles what the pages show. Blocks that stand in a Go file of the
-// repository are compiled there. The rest are programs, declarations, or statements of
-// a function whose error is returned.
+// TestPages compiles what the pages show. Blocks that are in a Go file of the
+// repository are compiled there. The others are programs, declarations, or
+// statements of a function that returns an error.
 func TestPages(t *testing.T) {
 	pages, err := page.All(repository)
 	require.NoError(t, err)
@@ -139,7 +139,8 @@ func readSources(t *testing.T) string {
 	return all.String()
 }
 
-// lastColumn returns the code in the right column of a page's tables of two.
+// lastColumn returns the code in the right column of a page's tables with two
+// columns.
 func lastColumn(t *testing.T, text string) (snippets []string) {
 	t.Helper()
 	code := regexp.MustCompile("`([^`]+)`")
@@ -180,7 +181,7 @@ func isDeclarations(snippet string) bool {
 	return err == nil
 }
 
-// complete uses the values that a snippet makes, so that it compiles.
+// complete uses the values that a snippet declares, so that it compiles.
 func complete(t *testing.T, snippet string) string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc _() {\n"+snippet+"\n}", 0)

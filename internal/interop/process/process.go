@@ -1,5 +1,5 @@
-// Package process runs the programs that the interop tests need beside them:
-// scripts in Node.js, and servers of ours.
+// Package process runs the programs that the interop tests need: scripts in
+// Node.js, and servers of ours.
 package process
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Limit is how long a process may take: until shortly before go test's own limit,
-// at which nobody would be left to end it.
+// Limit returns how long a process may take: until shortly before go test's own
+// limit, at which nothing would be left to end the process.
 func Limit(t *testing.T) time.Duration {
 	deadline, ok := t.Deadline()
 	if !ok {
@@ -31,8 +31,8 @@ func Limit(t *testing.T) time.Duration {
 	return time.Until(deadline) - 20*time.Second
 }
 
-// Need fails the test where a part is missing: a test that skips itself says
-// that all is well.
+// Need fails the test if a file is missing: a test that skips itself claims that
+// all is well.
 func Need(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
@@ -42,8 +42,8 @@ func Need(t *testing.T, paths ...string) {
 	}
 }
 
-// Build returns the path of the program in a folder. Where the tests look for data
-// races, so does the program: it then exits with status 66.
+// Build builds the program in a folder and returns its path. If the tests look for
+// data races, so does the program: it then exits with status 66.
 func Build(t *testing.T, dir string) (binary string) {
 	t.Helper()
 	binary = filepath.Join(t.TempDir(), filepath.Base(dir))
@@ -65,7 +65,7 @@ func RaceEnabled() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// NPM is the path of a package installed in the folder node.
+// NPM returns the path of a package installed in the folder node.
 func NPM(name string) string { return filepath.Join("node", "node_modules", filepath.FromSlash(name)) }
 
 // Process is a program that runs beside the test.
@@ -73,14 +73,14 @@ type Process struct {
 	Cmd    *exec.Cmd
 	Stdin  io.WriteCloser
 	Stdout *json.Decoder // a stream of JSON values
-	Stderr *bytes.Buffer // to be read after Wait
-	Wait   func() error  // until it has ended; what it printed and was not read is lost
+	Stderr *bytes.Buffer // read only after Wait
+	Wait   func() error  // returns when it has ended; printed values that were not read are lost
 
 	name string
 }
 
-// Node starts a script in the folder node. At the test's end it is ended, should
-// it still run.
+// Node starts a script in the folder node. It is ended with the test, if it still
+// runs.
 func Node(t *testing.T, script string, args ...string) *Process {
 	t.Helper()
 	node, err := exec.LookPath("node")
@@ -88,7 +88,7 @@ func Node(t *testing.T, script string, args ...string) *Process {
 	return Start(t, "node", node, append([]string{script}, args...)...)
 }
 
-// Start starts a program in a folder. At the test's end it is ended, as by Node.
+// Start starts a program in a folder. It is ended with the test, if it still runs.
 func Start(t *testing.T, dir, program string, args ...string) *Process {
 	t.Helper()
 	ctx, kill := context.WithTimeout(context.Background(), Limit(t))
@@ -107,7 +107,7 @@ func Start(t *testing.T, dir, program string, args ...string) *Process {
 		return p.Cmd.Wait()
 	})
 	t.Cleanup(func() {
-		p.Cmd.Process.Signal(syscall.SIGTERM) // with which it ends its browser, too
+		p.Cmd.Process.Signal(syscall.SIGTERM) // on SIGTERM it also ends its browser
 		p.Wait()
 		if t.Failed() && p.Stderr.Len() > 0 {
 			t.Logf("%s wrote, but for its clients' comings and goings:\n%s", p.name, Notable(p.Stderr.String()))
@@ -131,9 +131,10 @@ func (p *Process) Kill() {
 	p.Wait()
 }
 
-// Notable is a log of ours but for its clients' comings and goings.
+// Notable returns a log of ours without the lines about clients that connect and
+// disconnect.
 func Notable(log string) string {
-	const longest = 200 // bytes of a line: a panic's stack is one
+	const longest = 200 // bytes of a line: the stack of a panic is one line
 	var b strings.Builder
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, " INFO ") {

@@ -16,7 +16,7 @@ import (
 )
 
 // TestChromium plays the gateway's table in a page of headless Chromium, which
-// loads the bundle for browsers out of the npm package.
+// loads the browser bundle of the npm package.
 func TestChromium(t *testing.T) {
 	process.Need(t, process.NPM("playwright-core"), process.NPM("socket.io-client/dist/socket.io.min.js"), chromium)
 	gateway := serve(t, buildGateway(t), loopback.Hold(t))
@@ -28,7 +28,7 @@ func TestChromium(t *testing.T) {
 }
 
 // servePage serves the folder node and, beside it, the gateway's mount: a browser
-// connects only where its page came from.
+// connects only to where its page came from.
 func servePage(t *testing.T, gatewayAddr string) (origin string) {
 	t.Helper()
 	proxy := &httputil.ReverseProxy{

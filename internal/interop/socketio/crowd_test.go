@@ -9,8 +9,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
-// TestCrowd plays node/crowd.mjs: 200 clients at once, and rooms that plain
-// WebSocket clients share.
+// TestCrowd plays node/crowd.mjs: 200 clients at once, and rooms that they share
+// with plain WebSocket clients.
 func TestCrowd(t *testing.T) {
 	process.Need(t, process.NPM("socket.io-client"), process.NPM("ws"))
 	binary := buildGateway(t)
@@ -42,7 +42,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// expect reads a word that the script says at this point, or its failure.
+// expect reads the word that the script must print at this point, or its failure.
 func expect(t *testing.T, p *process.Process, word string) {
 	t.Helper()
 	var got any

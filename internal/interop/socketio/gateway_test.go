@@ -12,15 +12,15 @@ import (
 	"github.com/wsrouter/wsrouter/internal/loopback"
 )
 
-// clients are the packages of npm, see node/package.json.
+// clients are packages of npm, see node/package.json.
 var clients = []string{"socket.io-client", "socket.io-client-4.1"}
 
 // transports are "default" for the client's own choice: polling first, then a
 // WebSocket.
 var transports = []string{"default", "polling", "websocket"}
 
-// TestGateway plays the gateway's whole table from clients of several ages, over
-// every transport, on both namespaces.
+// TestGateway plays the gateway's whole table with clients of several versions,
+// over every transport, on both namespaces.
 func TestGateway(t *testing.T) {
 	binary := buildGateway(t)
 	for _, client := range clients {
@@ -29,10 +29,10 @@ func TestGateway(t *testing.T) {
 			for _, namespace := range []string{"/", "/events"} {
 				t.Run(client+" "+transport+" "+namespace, func(t *testing.T) {
 					t.Parallel()
-					gateway := serve(t, binary, loopback.Hold(t)) // of its own: cast reaches everyone
+					gateway := serve(t, binary, loopback.Hold(t)) // one for itself, because cast reaches everybody
 					node := process.Node(t, "play.mjs", "table", client, transport, "http://"+gateway.addr, namespace)
 					played := report(t, node)
-					if !t.Failed() { // else it stopped early
+					if !t.Failed() { // otherwise it stopped early
 						require.Subset(t, played, gatewayEvents(t), "events without a row")
 					}
 				})
@@ -41,8 +41,8 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-// gatewayEvents reads the names of the table's events from the gateway's source,
-// so that no row of it can be without a client.
+// gatewayEvents reads the names of the table's events from the gateway's source, so
+// that every row must have a client.
 func gatewayEvents(t *testing.T) []string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(repository, "examples", "gateway", "table.go"))

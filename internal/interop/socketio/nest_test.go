@@ -61,7 +61,7 @@ const (
 	hiddenCause    = `{"status":"error","message":"Internal server error","cause":{"pattern":"boom"}}`
 )
 
-// The reasons are the points of docs/from-nestjs.md.
+// The reasons for differences are the points of docs/from-nestjs.md.
 const (
 	errorsAck  = "2: errors ack"
 	everyAck   = "3: every ack comes"
@@ -72,7 +72,7 @@ const (
 	correlated = "an id asks for an answer"
 )
 
-// ackDifferences are those that no option takes away.
+// ackDifferences are those that no option removes.
 var ackDifferences = map[string]difference{
 	"connect again": {
 		node: closed, ours: []string{`40{"sid":"$sid"}`, "open"},
@@ -129,7 +129,7 @@ var gatewayIO = with(ackDifferences, map[string]difference{
 	},
 })
 
-// malformedWS are the plain ones that no option takes away.
+// malformedWS are those over plain WebSocket that no option removes.
 var malformedWS = map[string]difference{
 	"keys of another case": {
 		node: []string{"open"},
@@ -192,8 +192,8 @@ func TestNestGateway(t *testing.T) {
 	})
 }
 
-// TestNestOptions compares it with a router that has the options with which the
-// page says that frames are NestJS's.
+// TestNestOptions compares NestJS with a router that has the options with which, as
+// the page says, frames are NestJS's.
 func TestNestOptions(t *testing.T) {
 	router := newTour()
 	mux := http.NewServeMux()
@@ -210,7 +210,7 @@ func TestNestOptions(t *testing.T) {
 	})
 }
 
-// verbatim is why a WsException made of an object has no cause in NestJS.
+// verbatim is why a WsException made from an object has no cause in NestJS.
 const verbatim = "6: NestJS sends an object as it is, without a cause"
 
 const (

@@ -12,8 +12,8 @@ import (
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-// difference is what comes back from a server of ours where it is not what
-// comes back from Node's, and why that is so.
+// difference is what our server answers if that is not what Node's answers, and
+// why.
 type difference struct {
 	node, ours []string
 	why        string
@@ -72,7 +72,7 @@ var oddDifferences = map[string]difference{
 var closed = []string{"close 1005"}
 
 // TestOddInput sends odd frames to Node's own Socket.IO server and to ours, and
-// compares what comes back, to the close.
+// compares the answers, until the close.
 func TestOddInput(t *testing.T) {
 	process.Need(t, process.NPM("socket.io"), process.NPM("ws"))
 	var reference string
@@ -80,7 +80,7 @@ func TestOddInput(t *testing.T) {
 	compare(t, "odd", reference, serveOwn(t, newOddRouter()), oddDifferences)
 }
 
-// compare plays cases of raw frames on two servers and compares.
+// compare plays cases of raw frames on two servers and compares the answers.
 func compare(t *testing.T, cases, node, ours string, differences map[string]difference) {
 	t.Helper()
 	var fromNode, fromOurs map[string][]string
@@ -115,7 +115,7 @@ func newOddRouter() *wsrouter.Router {
 			return c.Reply(v)
 		}
 		r.On("events", func(c *wsrouter.Context) error {
-			if c.Raw() == nil { // as JSON has no undefined
+			if c.Raw() == nil { // JSON has no undefined
 				return c.Reply(json.RawMessage("null"))
 			}
 			return c.Reply(c.Value())

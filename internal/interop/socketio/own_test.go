@@ -32,8 +32,8 @@ func TestOwnServer(t *testing.T) {
 	}
 }
 
-// serveOwn serves a router as the gateway does. Its clients have gone before the
-// test ends.
+// serveOwn serves a router as the gateway does. Its clients must have disconnected
+// before the test ends.
 func serveOwn(t *testing.T, router *wsrouter.Router) (url string) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -167,7 +167,7 @@ func newOwnRouter() *wsrouter.Router {
 
 	guarded := router.Namespace("/guarded")
 	guarded.On("events", echo)
-	var seen sync.Map // by name, who has come before
+	var seen sync.Map // by name, who has connected before
 	guarded.OnConnect(func(c *wsrouter.Conn) error {
 		var auth struct{ Token, Name string }
 		if err := c.Auth(&auth); err != nil {

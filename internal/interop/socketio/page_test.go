@@ -13,7 +13,8 @@ import (
 
 const pagePath = repository + "/docs/from-nestjs.md"
 
-// programs returns the samples that the page shows, which package pages compiles, too.
+// programs returns the samples that the page shows, which package pages also
+// compiles.
 func programs(t *testing.T) (programs []string) {
 	t.Helper()
 	for _, block := range page.Blocks(t, pagePath, "go") {
@@ -25,7 +26,7 @@ func programs(t *testing.T) (programs []string) {
 	return programs
 }
 
-// port stands in a sample for its ":3000".
+// port replaces the ":3000" in a sample.
 const port = `package main
 
 import (

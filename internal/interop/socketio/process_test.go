@@ -20,11 +20,11 @@ const (
 	chromium   = "/usr/bin/chromium" // also in node/chromium.mjs
 )
 
-// result is that of one row, see node/peer.mjs.
+// result is the result of one row, see node/peer.mjs.
 type result struct{ Event, Title, Error string }
 
-// report makes a subtest of each row that the process has played, and returns
-// the events that they are about.
+// report makes a subtest of each row that the process has played, and returns the
+// events that the rows cover.
 func report(t *testing.T, p *process.Process) (events []string) {
 	t.Helper()
 	var results []result
@@ -61,8 +61,9 @@ type server struct {
 	addr string
 }
 
-// serve starts a program that takes its address as -addr and returns when it
-// listens. At the test's end it must shut down in peace, unless it was killed.
+// serve starts a program that takes its address as -addr, and returns when it
+// listens. At the end of the test it must shut down without a failure, unless it
+// was killed.
 func serve(t *testing.T, binary, addr string) *server {
 	t.Helper()
 	s := &server{process.Start(t, ".", binary, "-addr", addr), addr}

@@ -12,11 +12,11 @@ import (
 	"github.com/wsrouter/wsrouter/internal/interop/process"
 )
 
-// recoverers are the clients that can come back.
+// recoverers are the clients that can resume.
 var recoverers = []string{"socket.io-client", "socket.io-client-4.6"}
 
-// TestRecovery plays node/recover.mjs against Node's own server and ours: what both do,
-// and what Node's does not, or by chance only.
+// TestRecovery plays node/recover.mjs against Node's own server and ours: what both
+// do, and what Node's does not do, or only by chance.
 func TestRecovery(t *testing.T) {
 	process.Need(t, process.NPM("socket.io"))
 	for _, client := range recoverers {
@@ -33,7 +33,7 @@ func TestRecovery(t *testing.T) {
 				return url
 			}
 			ours := func(t *testing.T) string { return serveOwn(t, newRecoveryRouter()) }
-			if transport != "polling" { // where a loss between two polls is not seen, so that it is chance
+			if transport != "polling" { // polling does not notice a loss between two polls, so the result is chance
 				play("node", "recover", node)
 				play("node", "recover/faulty", node)
 			}

@@ -1,4 +1,4 @@
-// Package wasm runs Dial where there is no network but JavaScript's WebSocket.
+// Package wasm runs Dial where JavaScript's WebSocket is the only network.
 package wasm
 
 import (
@@ -23,7 +23,8 @@ import (
 const pingInterval = 300 * time.Millisecond
 
 // TestDialInNode: a Go program built for js/wasm connects from Node, calls, is
-// called, pulls, is pinged, and sees codes and reasons of closes in both directions.
+// called, pulls, is pinged, and sees codes and reasons of closes in both
+// directions.
 func TestDialInNode(t *testing.T) {
 	ends := make(chan *wsrouter.CloseError, 2)
 	var pinged atomic.Bool
@@ -44,7 +45,7 @@ func TestDialInNode(t *testing.T) {
 	require.NoError(t, err)
 	glue := filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec_node.js")
 	node := exec.CommandContext(ctx, "node", "--experimental-websocket", "--stack-size=8192", glue, binary, url)
-	node.Env = []string{"PATH=" + os.Getenv("PATH")} // Go's glue has little room for it
+	node.Env = []string{"PATH=" + os.Getenv("PATH")} // Go's glue code has little room for it
 	out, err = node.CombinedOutput()
 	require.NoError(t, err, "%s\nNode.js 20.10 or later is needed", out)
 	require.Equal(t, []string{

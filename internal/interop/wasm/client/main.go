@@ -1,6 +1,6 @@
 //go:build js
 
-// Command client dials the server of wasm_test.go from JavaScript's WebSocket, and
+// Command client dials the server of wasm_test.go with JavaScript's WebSocket, and
 // prints what it sees, a line for each step.
 package main
 
@@ -65,7 +65,7 @@ func main() {
 	fmt.Println("header", err)
 }
 
-// tell is a pointer that prints what is stored in it.
+// tell returns a pointer that prints what is stored in it.
 func tell(name string) *printer { return &printer{name} }
 
 type printer struct{ name string }
