@@ -39,7 +39,7 @@ func Presence(router *wsrouter.Router) {
 // tellGone tells a room that a user has left, unless they are there by another connection.
 func tellGone(ctx context.Context, c *wsrouter.Conn, name string) {
 	user, _ := userKey.Get(c)
-	// A user may come back between the look and the word: what is told last is true.
+	// A user may come back after the look and before the event: go on until what was told last is true.
 	for told := true; isIn(ctx, c.Router(), name, user) != told; {
 		told = !told
 		c.To(name).Emit("presence", strings.TrimPrefix(name, "room:"), user, told)

@@ -15,7 +15,7 @@ import (
 func Proxy(to *url.URL) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
-		r.Out.Host = r.In.Host // SetURL has put that of to there
+		r.Out.Host = r.In.Host // SetURL has changed it to that of to
 		client, _, _ := net.SplitHostPort(r.In.RemoteAddr)
 		r.Out.Header.Set("X-Real-IP", client)
 	}}
@@ -31,7 +31,7 @@ func BehindProxy() *wsrouter.Options {
 
 // ListenUnix listens on a unix socket, for http.Server.Serve.
 func ListenUnix(path string) (net.Listener, error) {
-	os.Remove(path) // a server that was killed has left it; if it stays, Listen says why
+	os.Remove(path) // left by a server that was killed; if this fails, Listen says why
 	return net.Listen("unix", path)
 }
 

@@ -2,7 +2,7 @@ package recipes
 
 import "github.com/wsrouter/wsrouter"
 
-// Watcher returns the router of a client that watches rooms, with each connection anew.
+// Watcher returns the router of a client that asks to watch rooms on each new connection.
 func Watcher(rooms ...string) *wsrouter.Router {
 	handlers := wsrouter.New(nil)
 	handlers.OnConnect(func(c *wsrouter.Conn) error {
