@@ -48,9 +48,10 @@ type Options struct {
 	// than once for each, and concurrently.
 	AllowOrigin func(*http.Request) bool
 
-	// MaxConns is how many clients there may be, and MaxConnsPerClient how many with
-	// the same ClientKey. Further clients are refused with 503 and 429 respectively.
-	// Clients that wait for OnInit count. Zero or negative means no limit.
+	// MaxConns is how many clients there may be, and MaxConnsPerClient how many
+	// with the same ClientKey. Further clients are refused with 503 and 429
+	// respectively. Clients that wait for OnInit count, too. Zero or negative means
+	// no limit.
 	MaxConns          int
 	MaxConnsPerClient int
 
@@ -150,8 +151,8 @@ type Options struct {
 	// broker.Memory in tests. Nil means that this process is alone.
 	Broker broker.Broker
 
-	// Trace is told what happens, for logs, metrics and debugging. Nil means nothing
-	// is.
+	// Trace is told what happens, for logs, metrics and debugging. Nil means no
+	// tracing.
 	Trace *Trace
 }
 

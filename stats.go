@@ -20,7 +20,7 @@ type Stats struct {
 
 	// Of the whole tree, since New.
 	Connects  int64             // clients that were let in
-	Refused   map[Refusal]int64 // clients that were not, including those refused by one namespace only
+	Refused   map[Refusal]int64 // clients that were not let in, including those refused by one namespace only
 	EventsIn  int64
 	EventsOut int64
 	BytesIn   int64
@@ -44,7 +44,7 @@ type Stats struct {
 	Streams       int           // running streams
 	Producers     int           // producers still running although their streams have ended
 
-	Broker broker.Stats // zero if there is none, or if it has no BrokerStats
+	Broker broker.Stats // zero if there is no Broker, or if it has no BrokerStats
 }
 
 type counters struct {
