@@ -30,7 +30,7 @@
 // NestJS's documentation, unchanged. Close codes and reasons are not transmitted,
 // and numbers may be written differently (1.0 becomes 1). A Date from Node.js
 // arrives as its ISO string, bytes arrive as bytes. Room names are strings: a room
-// that Node.js names with a number is found here, but not the other way round.
+// that Node.js names with a number is found here, but not the other way around.
 //
 // A node counts the others by asking Redis how many subscribe to its request
 // channel. If anything else subscribes to that channel, every request in the

@@ -76,8 +76,8 @@ type TransportPart struct {
 // TestTransport checks that an adapter keeps the promises of [adapter.Transport]
 // and of the types around it. It has its own Host, so that it decides when to pause
 // and sees what the adapter reports. Each case is a subtest with its own connection
-// and logs the promise it checks: -v shows them. Peers are sent nothing but frames
-// of JSON.
+// and logs the promise it checks: -v shows them. All frames that it sends to peers
+// are JSON.
 func TestTransport(t *testing.T, a TransportAdapter) {
 	for _, c := range transportCases() {
 		t.Run(c.name, func(t *testing.T) {
