@@ -132,7 +132,7 @@ const (
 	RefusedMaxConns Refusal = "max_conns"  // Options.MaxConns is reached
 	RefusedClient   Refusal = "max_client" // Options.MaxConnsPerClient is reached
 	RefusedShutdown Refusal = "shutdown"
-	RefusedInit     Refusal = "init"     // OnInit failed or has not returned in time, or the router dials
+	RefusedInit     Refusal = "init"     // OnInit failed or has not returned in time, or the router is a client's DialOptions.Router
 	RefusedUpgrade  Refusal = "upgrade"  // not a WebSocket handshake, or some middleware's ResponseWriter hides Hijack
 	RefusedGuard    Refusal = "guard"    // OnConnect returned an error
 	RefusedTimeout  Refusal = "timeout"  // Options.ConnectTimeout has passed

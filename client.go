@@ -360,7 +360,7 @@ func (c *Client) pull(ctx context.Context, event string, in any) (*pull, error) 
 }
 
 // Abort cuts the connection without a goodbye, like a broken network. A client that
-// reconnects comes back, which tests can observe.
+// reconnects then comes back; use Abort to test that.
 func (c *Client) Abort() {
 	c.Conn().currentLink().cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 }

@@ -14,7 +14,7 @@ import (
 
 // Context is what the handler of one event sees. Each event has its own Context,
 // which is never reused; it may be kept after the handler has returned, but then it
-// can no longer reply. A Context is not a [context.Context], it has one.
+// can no longer reply. A Context is not a [context.Context]; it has one.
 //
 // A Context belongs to its handler, which may pass it to other goroutines. Emit,
 // Join, Leave and the accessors are safe for concurrent use. Call Reply, Stream and
@@ -155,7 +155,7 @@ func (c *Context) passed(v any) (any, error) {
 }
 
 // Event returns the event's name as the client sent it. Only in a NotFound handler
-// it may be a name that is not registered.
+// may it be a name that is not registered.
 func (c *Context) Event() string { return c.msg.Event }
 
 // Route returns the name that the event's handler is registered under, or "" in a

@@ -42,9 +42,10 @@ const (
 //
 // If fn takes longer than [Options.ConnectTimeout], or if more than
 // [Options.OutboxBytes] is held for the client, the client is refused with 1013,
-// whatever fn returns. [Conn.Context] ends then, and also when the client goes. Clients
-// come back after 1011, 1012 and 1013; since Socket.IO has no codes, the whole
-// transport ends there. The guard is not inherited by child namespaces.
+// whatever fn returns. [Conn.Context] ends then, and also when the client
+// disconnects. Clients come back after 1011, 1012 and 1013; since Socket.IO has no
+// codes, the whole transport ends there. The guard is not inherited by child
+// namespaces.
 func (r *Router) OnConnect(fn func(*Conn) error) {
 	setHook(r, "OnConnect", &r.onConnect, fn, fn == nil)
 }

@@ -26,10 +26,10 @@ type Recovery struct {
 
 	// MaxBytes is how many bytes are kept of what a client was sent and has not
 	// acknowledged, counted like OutboxBytes; zero means 1 MiB. Replies and streams
-	// wait when half of that is full. If emits exceed MaxBytes, the oldest frames are
-	// forgotten: a client that is lost afterwards cannot resume, and one that is
-	// already away is given up. Clients acknowledge after 64 KiB or one second, so much
-	// less than 256 KiB makes streams slow.
+	// wait when half of that is full. If emits exceed MaxBytes, the oldest frames
+	// are forgotten: a client that is lost afterwards cannot resume, and a
+	// connection that is already away ends. Clients acknowledge after 64 KiB or one
+	// second, so much less than 256 KiB makes streams slow.
 	MaxBytes int
 }
 

@@ -138,10 +138,11 @@ func (c *Context) response(v any, more bool) (*adapter.Message, error) {
 // sends no faster than the client reads or, for a request with credit, than the client
 // pulls.
 //
-// When the client cancels or goes, or the server shuts down, c.Context() is canceled
-// and Stream returns its cause. From then on ch is drained until it is closed, so that
-// a producer that ignores the context does not block forever. But the producer must
-// close ch eventually: one that does not is logged, and counted in [Stats].
+// When the client cancels, the connection ends, or the server shuts down,
+// c.Context() is canceled and Stream returns its cause. From then on ch is drained
+// until it is closed, so that a producer that ignores the context does not block
+// forever. But the producer must close ch eventually: one that does not is logged,
+// and counted in [Stats].
 func Stream[T any](c *Context, ch <-chan T) error {
 	if ch == nil {
 		empty := make(chan T)

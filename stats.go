@@ -44,7 +44,7 @@ type Stats struct {
 	Streams       int           // running streams
 	Producers     int           // producers still running although their streams have ended
 
-	Broker broker.Stats // zero if there is none, or if it has no BrokerStats
+	Broker broker.Stats // zero if there is no Broker, or if it has no BrokerStats
 }
 
 type counters struct {

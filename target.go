@@ -212,11 +212,11 @@ func (a Answer) Bind(v any) error {
 }
 
 // Call sends a request to each selected connection of this process, and returns the
-// answers in the order in which they arrive. A client that fails to answer or goes
-// is among them, with an Err. If ctx ends first, Call returns the answers so far,
-// and an error that wraps ctx's; nothing waits for the others any longer. If an
-// argument cannot be encoded, Call returns an error and sends nothing. If in is nil
-// the request has no data. [Args] are sent as several values.
+// answers in the order in which they arrive. A client that fails to answer, or
+// whose connection ends, is among them, with an Err. If ctx ends first, Call
+// returns the answers so far, and an error that wraps ctx's; nothing waits for the
+// others any longer. If an argument cannot be encoded, Call returns an error and
+// sends nothing. A nil in sends no data, [Args] several values.
 func (t Target) Call(ctx context.Context, event string, in any) ([]Answer, error) {
 	encoded, err := payload.EncodeAll(oneArg(in)) // once, however many connections there are
 	if err != nil {

@@ -43,8 +43,8 @@
 // # Connections
 //
 // [Router.OnConnect] sees every client before its first event, and may refuse it.
-// [Router.OnDisconnect] runs when a client has gone and its handlers have returned.
-// A [Key] keeps a value, such as the user, with a connection. With
+// [Router.OnDisconnect] runs when a connection has ended and its handlers have
+// returned. A [Key] keeps a value, such as the user, with a connection. With
 // [Options.Recovery] connections survive a loss of the network.
 //
 // # Sending
@@ -75,10 +75,10 @@
 //		return wsrouter.Stream(c, ch)
 //	})
 //
-// When the client cancels or goes, or the server shuts down, c.Context() ends. A
-// producer that ignores it is not blocked forever, because the channel is drained
-// until it is closed. The side that asks uses a loop; leaving the loop cancels the
-// stream:
+// When the client cancels, the connection ends, or the server shuts down,
+// c.Context() ends. A producer that ignores it is not blocked forever, because the
+// channel is drained until it is closed. The side that asks ranges over the stream;
+// leaving the loop cancels it:
 //
 //	for n, err := range wsrouter.Pull[int](ctx, client, "ticks", nil) { … }
 //
@@ -103,15 +103,16 @@
 //
 // # Clients that send too much
 //
-// When events of [Options.InboxBytes] wait, reading stops, and the network holds up
-// the client. But an open call or stream may depend on what comes next. So while
-// there is one, reading continues up to four times that limit; beyond it the client
-// is closed with 1008. Nothing that was read is dropped.
+// When the events that wait for their handlers reach [Options.InboxBytes], reading
+// stops, and the network holds up the client. But an open call or stream may depend
+// on what comes next. So while there is one, reading continues up to four times
+// that limit; beyond it the client is closed with 1008. Events that were read
+// before that are still handled.
 //
 // Bytes are counted at their cost in memory, from when they are read until the
 // handler has returned. [Options.MaxBuffered] limits them for the whole process. A
-// request whose headers cost more than 256 KiB, counting 128 bytes for each value
-// plus its characters, is refused, see [RefusedRequest].
+// client is refused if the headers of its HTTP request cost more than 256 KiB,
+// counting 128 bytes for each value plus its characters, see [RefusedRequest].
 //
 // # Clients that read slowly
 //

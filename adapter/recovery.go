@@ -8,13 +8,14 @@ import "time"
 // sends for the connection after KindConnect, and those that the client sends to
 // it.
 
-// Recovery is what such a client says when it joins a namespace.
+// Recovery is what a client that can resume says when it joins a namespace, see
+// [Link.Recover].
 type Recovery struct {
 	Secret   string // of the lost connection; empty if there is none
 	Received uint64 // how many of its frames the client has received
 }
 
-// Session is what KindConnect tells such a client.
+// Session is what KindConnect tells a client that can resume.
 type Session struct {
 	Secret  string
 	Window  time.Duration // how long the client may be away

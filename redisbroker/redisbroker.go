@@ -14,23 +14,23 @@
 //
 // # Trust
 //
-// Whoever may publish in this Redis can send to every client, read what is sent,
+// Whoever has access to this Redis can send to every client, read what is sent,
 // move clients between rooms and disconnect them. Use an ACL and TLS if others have
-// access. Input is treated as hostile: none ends a process or grows without bound,
-// see [Options.MaxMessage]. The size of a message within Redis is limited by its
-// proto-max-bulk-len, 512 MiB by default. Other nodes see of a client its id,
-// rooms, address, what wsrouter.Conn.SetData has set, and the headers Host, Origin
-// and User-Agent. They see neither cookies, nor authorization, nor the connect
-// payload.
+// access. Input is treated as hostile: no input ends a process or takes unbounded
+// memory, see [Options.MaxMessage]. The size of a message within Redis is limited
+// by its proto-max-bulk-len, 512 MiB by default. Of each client, other nodes see
+// the id, rooms, address, what wsrouter.Conn.SetData has set, and the headers Host,
+// Origin and User-Agent. They see neither cookies, nor authorization, nor the
+// connect payload.
 //
 // # With Node.js
 //
 // All nodes use the same [Options.Key]. Servers on Node.js use createAdapter (not
 // createShardedAdapter, which uses another format); so does the RedisIoAdapter of
 // NestJS's documentation, unchanged. Close codes and reasons are not transmitted,
-// and the JSON of numbers may change (1.0 becomes 1). A Date from Node.js arrives
-// as its ISO string, bytes arrive as bytes. Room names are strings: a room that
-// Node.js names with a number is found here, but not the other way round.
+// and numbers may be written differently (1.0 becomes 1). A Date from Node.js
+// arrives as its ISO string, bytes arrive as bytes. Room names are strings: a room
+// that Node.js names with a number is found here, but not the other way around.
 //
 // A node counts the others by asking Redis how many subscribe to its request
 // channel. If anything else subscribes to that channel, every request in the
@@ -78,9 +78,10 @@ type Options struct {
 	// each connection of a node.
 	MaxMessage int
 
-	// RequestTimeout is how long a request waits for the answers of other nodes, a
-	// command for Redis, and a request from another node for the clients of this
-	// one, unless that node waits for less; zero means 5 s.
+	// RequestTimeout is how long a request waits for the answers of other nodes,
+	// and how long a command waits for Redis; zero means 5 s. A request of another
+	// node waits for the clients of this one for as long, or for less if that node
+	// does.
 	RequestTimeout time.Duration
 
 	// PublishOnSpecificResponseChannel sends answers only to the node that asked.

@@ -10,8 +10,8 @@
 //
 //   - A namespace is the router's namespace with the same name.
 //   - The auth payload is [wsrouter.Conn.Auth].
-//   - An event with an ack is a request: [wsrouter.Context.Reply] answers the
-//     client's, and [wsrouter.Conn.Call] sends one.
+//   - An event with an ack is a request: [wsrouter.Context.Reply] answers one from
+//     the client, and [wsrouter.Conn.Call] sends one to it.
 //   - Several arguments are what [wsrouter.Context.Args] binds.
 //
 // A []byte travels as a binary attachment, in both directions. Bound to an any it
@@ -37,7 +37,7 @@
 // its namespaces, if the client should come back: when OnConnect refuses with 1011,
 // 1012 or 1013 or takes longer than ConnectTimeout, and after Close and Disconnect
 // with one of these codes. A second CONNECT for a namespace is answered like the
-// first, once OnConnect has decided about that.
+// first, once OnConnect has decided about the first.
 //
 // # Recovery
 //
@@ -46,10 +46,10 @@
 // ack, and acks, are lost with the transport, as with Node's server. A goodbye is a
 // DISCONNECT, or a WebSocket's code 1001, which browsers send when a page is left.
 // Any other end that the client's side brings about is a loss, including the end of
-// the Engine.IO session and polls that stop. In a payload with a pid, the keys pid
-// and offset belong to the client, and Auth does not show them. After Close with
-// [wsrouter.CloseResume] the transport ends and the client comes back with a new
-// payload.
+// the Engine.IO session and polls that stop. In an auth payload with a pid, the
+// keys pid and offset belong to the client, and Auth does not show them. After
+// Close with [wsrouter.CloseResume] the transport ends and the client comes back
+// with a new payload.
 //
 // # Refusals
 //

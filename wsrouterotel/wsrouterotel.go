@@ -9,10 +9,11 @@
 //	router.Use(telemetry.Middleware)
 //	telemetry.Observe(router)
 //
-// A client takes the same router, in its DialOptions. Each event or request then
-// has a span while it is handled. Each request that this side sends has one too,
-// which for a Pull lasts until its last item. A request continues the trace of its
-// sender, and so does what its handler asks with [wsrouter.Context.Context]:
+// A client takes a router made in the same way, in its DialOptions. Each event or
+// request then has a span while it is handled. Each request that this side sends
+// has one too, which for a Pull lasts until its last item. A request continues the
+// trace of its sender, and so do calls that its handler makes with
+// [wsrouter.Context.Context]:
 //
 //	browser ── "order" ──▶ handler ── Call "stock" ──▶ handler of another service
 //
@@ -58,9 +59,10 @@ type Options struct {
 	// Trace Context and Baggage.
 	Propagator propagation.TextMapPropagator
 
-	// Public reports whether the sender of an event must not choose its trace, as
-	// strangers could have all of theirs sampled. The event then begins a trace,
-	// with a link to the sender's. Public must not block. Nil trusts everybody.
+	// Public reports whether the sender of an event must not choose its trace,
+	// because strangers could have all their traces sampled. The event then begins
+	// a trace, with a link to the sender's. Public must not block. Nil trusts
+	// everybody.
 	Public func(c *wsrouter.Context) bool
 
 	// Codes are further codes of a WsError that a metric shows, besides those of
