@@ -37,7 +37,8 @@ type WSOptions struct {
 	// AuthFrame requires {"auth":…} as the first frame, within
 	// Options.ConnectTimeout. OnConnect runs after it, and reads it with Conn.Auth.
 	// Use it because browsers cannot set headers, and a token in a query ends up in
-	// logs.
+	// logs. Without AuthFrame nothing waits for that frame: OnConnect finds no payload,
+	// and the log says once that a client has sent one.
 	AuthFrame bool
 
 	// Detach makes ServeHTTP return as soon as the client is connected, which
@@ -80,7 +81,7 @@ func (r *Router) Handler(opts *WSOptions) http.Handler {
 }
 
 func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts}.serve(w, req)
+	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts, strayAuth: r.app.hintAuthFrame}.serve(w, req)
 }
 
 // mount accepts WebSockets. It sees the router like any other adapter.
@@ -89,6 +90,7 @@ type mount struct {
 	namespace adapter.Namespace
 	limits    *adapter.Limits
 	opts      *WSOptions
+	strayAuth func() // see plain.Session
 }
 
 func (m mount) serve(w http.ResponseWriter, req *http.Request) {
@@ -117,7 +119,7 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	t.Attach(link)
 	s := &plain.Session{
 		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: m.limits,
-		WantAuth: m.opts.AuthFrame, Resumable: resumable(sock),
+		WantAuth: m.opts.AuthFrame, Resumable: resumable(sock), StrayAuth: m.strayAuth,
 	}
 	in := &inbound{Transport: t, session: s, stop: s.Begin()}
 	if m.opts.Detach {

@@ -25,6 +25,7 @@ type app struct {
 	sessions *sessions.Registry[*link, *Conn]
 	compiled chan struct{} // closed when the handlers' chains are built
 	broken   error         // why building them failed; set before compiled is closed
+	hinted   sync.Once     // hintAuthFrame
 
 	mu         sync.Mutex // guards everything below
 	frozen     bool       // serving has begun
@@ -45,6 +46,13 @@ func newApp(opts *Options) *app {
 	a.sessions = sessions.New[*link, *Conn](a.opts.MaxConns, a.opts.MaxConnsPerClient)
 	a.root = a.newRouter("/", nil)
 	return a
+}
+
+// hintAuthFrame logs, once, why a guard finds no token although its clients send one.
+func (a *app) hintAuthFrame() {
+	a.hinted.Do(func() {
+		a.opts.Logger.Warn("wsrouter: auth frame sent to a mount without AuthFrame")
+	})
 }
 
 // freeze ends registration and builds the handlers' chains.

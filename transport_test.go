@@ -57,6 +57,10 @@ func plainPeer(tb testing.TB, dial dialFunc) *wsroutertest.TransportPeer {
 		tb.Fatal(err)
 	}
 	ws.SetReadLimit(-1)
+	begin := func(data string) {
+		head := binary.BigEndian.AppendUint16([]byte{0x81, 0x80 | 126}, uint16(len(data)+1))
+		conn.Write(append(append(head, 0, 0, 0, 0), data...))
+	}
 	return &wsroutertest.TransportPeer{
 		Send: func(data string) error {
 			return ws.Write(context.Background(), websocket.MessageText, []byte(plainHead+data+"}"))
@@ -72,10 +76,10 @@ func plainPeer(tb testing.TB, dial dialFunc) *wsroutertest.TransportPeer {
 		Goodbye: func() { conn.Write([]byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8}) },
 		Garbage: func() { conn.Write([]byte{0x83, 0x80, 0, 0, 0, 0}) },
 		Half: func(data string) {
-			head := binary.BigEndian.AppendUint16([]byte{0x81, 0x80 | 126}, uint16(len(data)+1))
-			conn.Write(append(append(head, 0, 0, 0, 0), data...))
+			begin(data)
 			conn.Close()
 		},
-		Slow: conn.Slow,
+		Begin: begin,
+		Slow:  conn.Slow,
 	}
 }

@@ -16,6 +16,32 @@
 // blocking calls are simpler for you, write a [BlockingTransport] and turn it into
 // a Transport with [NewBlocking]. wsroutertest.TestTransport checks that a
 // Transport keeps its promises.
+//
+// Each client is served like this:
+//
+//	if refusal := host.Admit(req); refusal != nil { … }     // answer with it, or close the socket
+//	t := adapter.NewBlocking(transport)                     // or a Transport of your own
+//	link, err := host.NewLink(t, adapter.LinkOptions{Request: req})
+//	t.Attach(link)
+//	conn, err := link.Join(host.Lookup("/"), format, nil)
+//	for {
+//		m, line, err := read()                              // calls link.Alive when bytes arrive
+//		if link.Arrived(adapter.Frame{Text: line}) && conn.Receive(m) == adapter.Pause {
+//			t.Wait()
+//		}
+//	}                                                       // until the network ends
+//	socket.Close()
+//	<-link.End(end)                                         // all is over, and OnDisconnect has run
+//
+// If Join fails, call Link.Close, with the End of the [Refusal] if the error is one,
+// and read on until the network ends. If OnConnect refuses the client, the router
+// sends KindRefuse and closes the Link, unless the Link is Multiplexed. ServeLines is a
+// whole adapter in 150 lines, with its tests: see example_transport_test.go of package
+// wsroutertest.
+//
+// A message that can be read but is wrong, such as an event whose name is longer than
+// Limits.MaxName, need not end the link: the plain protocol answers it with an exception
+// by Link.Send. What cannot be read as a message does, with CauseProtocol.
 package adapter
 
 import (
@@ -43,7 +69,7 @@ type Host interface {
 	// client closed it).
 	Refused(r *http.Request, reason string, err error)
 
-	// Limits returns the options that the adapter has to apply.
+	// Limits returns the options that an adapter needs.
 	Limits() Limits
 
 	// Lookup returns the namespace with that full name, or nil if there is none.
@@ -56,20 +82,24 @@ type Host interface {
 	NewLink(Transport, LinkOptions) (Link, error)
 }
 
-// Limits are the router options that an adapter applies. Sizes are in bytes. No
-// size or duration is zero, except Window; "unlimited" is a very large value.
+// Limits are the router's options that concern an adapter. Sizes are in bytes. No size
+// or duration is zero, except Window; "unlimited" is a very large value.
 type Limits struct {
+	// The adapter applies these.
 	MaxMessage     int           // of one message, including its attachments
-	MaxName        int           // of event and room names
-	PingInterval   time.Duration // silence before the peer is pinged
-	PongTimeout    time.Duration // further silence before the peer is given up
+	MaxName        int           // of the name of an event that has come; the router checks those of rooms
 	WriteTimeout   time.Duration // for the peer to take a batch
 	MessageTimeout time.Duration // from the first byte of a message to its last
-	ConnectTimeout time.Duration // until OnConnect has let a client in
+	ConnectTimeout time.Duration // until the client has asked for a Conn; the router's OnConnect has its own
 	Window         time.Duration // how long clients may be away, see Link.Recover; zero means not at all
 	EventLoops     bool          // WebSockets wait at event loops where they can
-	Origins        []string      // whose pages may connect, besides the request's own
-	CrossOrigin    bool          // pages of other origins may connect
+
+	// The router applies these, by Transport.Ping and Host.Admit. They are for protocols
+	// with heartbeats or headers of their own.
+	PingInterval time.Duration // silence before the peer is pinged
+	PongTimeout  time.Duration // further silence before the peer is given up
+	Origins      []string      // whose pages may connect, besides the request's own
+	CrossOrigin  bool          // pages of other origins may connect
 }
 
 // Refusal says why a client is not admitted, before it has a connection.
@@ -152,10 +182,10 @@ type Link interface {
 	// Alive reports that bytes have arrived from the peer.
 	Alive()
 
-	// Arrived reports that a complete frame has arrived; the zero Frame stands for
-	// one without content, such as a ping. If Arrived returns false, ignore the
-	// frame: the link is closing, perhaps because the client has exceeded
-	// Options.FrameRate.
+	// Arrived tells that a frame is complete, before Receive gets what is in it: for a
+	// line that is Arrived(Frame{Text: line}). The zero Frame is one without content, as a
+	// ping. It reports false when the link is closing, as it is
+	// when the client exceeds Options.FrameRate: then the frame is to be ignored.
 	Arrived(f Frame) bool
 
 	// Writable reports the fate of what Transport.Write left pending: it has been

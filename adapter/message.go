@@ -33,7 +33,21 @@ const (
 	KindDisconnect // the sender leaves this namespace, but not the link
 )
 
-// Message is what goes over a link, independent of the wire format.
+// Message is what goes over a link, independent of the wire format. In the plain protocol:
+//
+//	{"event":"e","data":1}                     KindEvent, Event
+//	{"event":"e","data":1,"id":7}              KindEvent, Event, ID: a request
+//	{"event":"e","data":1,"id":7,"pull":9}     likewise, and Credit
+//	{"event":"e","data":1,"re":7}              KindReply, Event, ID
+//	{"event":"e","data":1,"re":7,"more":true}  likewise, and More
+//	{"event":"e","data":1}                     KindReply, Event and no ID: the reply to an event
+//	{"event":"exception","data":{…},"re":7}    KindError, ID; the body is the only argument
+//	{"event":"exception","data":{…}}           KindError without an ID: an event has failed
+//	{"id":7,"cancel":true}                     KindCancel, ID
+//	{"id":7,"pull":9}                          KindPull, ID, Credit
+//
+// The Event of a KindError may be the name of the event that failed; the client is told
+// "exception" instead.
 type Message struct {
 	Kind  Kind
 	Arity Arity // how Data represents the arguments
@@ -58,8 +72,8 @@ type Message struct {
 	Args []any
 
 	// Data is what was received: the only argument, or the array of all, see Arity.
-	// It is decoded only as far as a handler asks: half a million empty arguments
-	// cost one megabyte, not fifty.
+	// The zero Value is no argument, whatever Arity is. It is decoded only as far as a
+	// handler asks: half a million empty arguments cost one megabyte, not fifty.
 	Data payload.Value
 
 	// Size is how many bytes a received message keeps in memory, roughly its bytes

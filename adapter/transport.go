@@ -27,11 +27,14 @@ import "github.com/wsrouter/wsrouter/internal/lazy"
 //  10. However the transport ends, Link.End is called exactly once, after
 //     everything that was received. Its End says who ended it: CausePeer with the
 //     code the peer gave, or with 1006 if the network failed; CauseProtocol for a
-//     mistake of the peer, in which case Link.Close may have been called before.
+//     mistake of the peer, and CauseTimeout for 13, in which cases Link.Close may
+//     have been called before.
 //  11. A message larger than Limits.MaxMessage is not received: it ends the
 //     transport with 1009. A message whose end has not arrived is not received
 //     either.
 //  12. When the channel returned by Link.End is closed, no goroutine is left.
+//  13. A message whose end has not arrived Limits.MessageTimeout after its beginning
+//     ends the transport with 1008. Silence between messages does not.
 type Transport interface {
 	// Write sends the frames in order, as far as the network takes them at once. If
 	// something remains, Write returns pending, the transport keeps sending, and it
@@ -75,7 +78,8 @@ type BlockingTransport interface {
 	Ping()
 
 	// Close tells the peer the code and reason, then ends the connection in a way
-	// that also ends reading within seconds. It may be called after Abort.
+	// that also ends reading within seconds. Its own writing is part of these: do not
+	// wait WriteTimeout for it. It may be called after Abort.
 	Close(End)
 
 	// Abort cuts the connection.

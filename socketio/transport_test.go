@@ -75,6 +75,10 @@ func socketPeer(tb testing.TB, network *memnet.Network) *wsroutertest.TransportP
 	ws.Read(ctx) // open
 	require.NoError(tb, send("40"))
 	ws.Read(ctx) // welcome
+	begin := func(data string) {
+		head := binary.BigEndian.AppendUint16([]byte{0x81, 0x80 | 126}, uint16(len(data)+1))
+		conn.Write(append(append(head, 0, 0, 0, 0), data...))
+	}
 	return &wsroutertest.TransportPeer{
 		Send: func(data string) error { return send(eventHead + data + "]") },
 		Read: func() (p wsroutertest.TransportPart, err error) {
@@ -91,11 +95,11 @@ func socketPeer(tb testing.TB, network *memnet.Network) *wsroutertest.TransportP
 		Goodbye: func() { send("1") },
 		Garbage: func() { send("9") },
 		Half: func(data string) {
-			head := binary.BigEndian.AppendUint16([]byte{0x81, 0x80 | 126}, uint16(len(data)+1))
-			conn.Write(append(append(head, 0, 0, 0, 0), data...))
+			begin(data)
 			conn.Close()
 		},
-		Slow: conn.Slow,
+		Begin: begin,
+		Slow:  conn.Slow,
 	}
 }
 
@@ -112,6 +116,9 @@ type pollingClient struct {
 	slow    bool
 	conns   []*wsroutertest.SlowConn
 }
+
+// half is a request whose body is longer than what is sent of it.
+const half = "POST %s HTTP/1.1\r\nHost: memory\r\nContent-Length: %d\r\n\r\n%s"
 
 func pollingPeer(tb testing.TB, network *memnet.Network) *wsroutertest.TransportPeer {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -141,7 +148,13 @@ func pollingPeer(tb testing.TB, network *memnet.Network) *wsroutertest.Transport
 		Goodbye: func() { c.do("POST", "1") },
 		Garbage: func() { c.do("POST", "9") },
 		Half: func(data string) {
-			c.raw("POST %s HTTP/1.1\r\nHost: memory\r\nContent-Length: %d\r\n\r\n%s", c.query, len(data)+1, data)
+			c.raw(half, c.query, len(data)+1, data)
+		},
+		Begin: func(data string) {
+			conn, err := network.Dial(ctx, "", "")
+			require.NoError(tb, err)
+			tb.Cleanup(func() { conn.Close() })
+			fmt.Fprintf(conn, half, c.query, len(data)+1, data)
 		},
 		Slow: c.beSlow,
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func serveLine(conn net.Conn, host adapter.Host) {
 		link.Close(adapter.End{Code: 1013, Reason: err.Error(), Cause: adapter.CauseLocal})
 	}
 	end := t.read(blocking, link, ns)
-	if end.Cause == adapter.CauseProtocol {
+	if end.Cause != adapter.CausePeer {
 		link.Close(end)             // tells the peer
 		io.Copy(io.Discard, t.conn) // until the client has been told
 	}
@@ -76,6 +77,8 @@ func (t *lineTransport) read(gate *adapter.Blocking, link adapter.Link, conn ada
 		switch {
 		case err == errTooLong:
 			return adapter.End{Code: 1009, Reason: err.Error(), Cause: adapter.CauseProtocol}
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return adapter.End{Code: 1008, Reason: "message took too long", Cause: adapter.CauseTimeout}
 		case err != nil:
 			return adapter.End{Code: 1006, Cause: adapter.CausePeer, Err: err}
 		}
@@ -95,8 +98,13 @@ func (t *lineTransport) read(gate *adapter.Blocking, link adapter.Link, conn ada
 
 var errTooLong = errors.New("message too big")
 
-// line reads one line.
+// line waits for a line, and reads it.
 func (t *lineTransport) line(r *bufio.Reader) (line []byte, err error) {
+	if _, err := r.Peek(1); err != nil {
+		return nil, err
+	}
+	t.conn.SetReadDeadline(time.Now().Add(t.limits.MessageTimeout))
+	defer t.conn.SetReadDeadline(time.Time{})
 	for {
 		part, err := r.ReadSlice('\n')
 		line = append(line, part...)
@@ -251,6 +259,7 @@ func linePeer(tb testing.TB, conn net.Conn) *wsroutertest.TransportPeer {
 		Goodbye: func() { fmt.Fprint(slow, "{\"close\":1000}\n") },
 		Garbage: func() { fmt.Fprint(slow, "[what\n") },
 		Half:    func(data string) { fmt.Fprint(slow, "[\"e\","+data); conn.Close() },
+		Begin:   func(data string) { fmt.Fprint(slow, "[\"e\","+data) },
 		Slow:    slow.Slow,
 	}
 }

@@ -3,6 +3,7 @@ package wsroutertest
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,8 @@ type TransportAdapter struct {
 	Parts bool
 
 	// Overhead is how many bytes of a message sent by Send count towards MaxMessage
-	// besides its data.
+	// besides its data: 6 for the line ["e",1], if your adapter does not count the
+	// newline.
 	Overhead int
 
 	// TooBigStays is for protocols in which a message that is too big is refused
@@ -35,8 +37,9 @@ type TransportAdapter struct {
 }
 
 // TransportPeer is the client's end of one connection, as simple as possible. Read
-// is called by one goroutine, the other functions by another. Leave a function nil
-// if it makes no sense for the protocol; what needs it is then not tested.
+// is called by one goroutine, the other functions by another. If Read answers pings,
+// writing needs a lock, unless the network has one, as a net.Conn does. Leave a function
+// nil if it makes no sense for the protocol; what needs it is then not tested.
 type TransportPeer struct {
 	// Send sends an event "e" whose only argument is data, which is JSON. It
 	// returns when the network has taken it.
@@ -57,16 +60,17 @@ type TransportPeer struct {
 	// Garbage sends something that no client may send.
 	Garbage func()
 
-	// Half sends the beginning of a message, then cuts the network connection.
-	Half func(data string)
+	// Half sends the beginning of a message, then cuts the network connection. Begin
+	// sends it, and then nothing.
+	Half, Begin func(data string)
 
 	// Slow makes the network transfer one byte at a time from now on.
 	Slow func()
 }
 
 // TransportPart is Frame.Text or one of Frame.Attachments, as the peer has read it;
-// or, if Own is set, something of the adapter's own, such as a heartbeat. What the
-// layer below sends, such as the control frames of a WebSocket, is not a part.
+// or, if Own is set, something of the adapter's own, such as a heartbeat or a goodbye.
+// What the layer below sends, such as the control frames of a WebSocket, is not a part.
 type TransportPart struct {
 	Data   []byte
 	Binary bool
@@ -76,8 +80,36 @@ type TransportPart struct {
 // TestTransport checks that an adapter keeps the promises of [adapter.Transport]
 // and of the types around it. It has its own Host, so that it decides when to pause
 // and sees what the adapter reports. Each case is a subtest with its own connection
-// and logs the promise it checks: -v shows them. Peers are sent nothing but frames
-// of JSON.
+// and logs the promise it checks: -v shows them.
+//
+// The test writes frames of its own, each a JSON array, without using your Format. Read
+// returns each as it came. Make your adapter's own frames, such as pings, JSON objects or
+// anything else that Read can tell from an array.
+//
+//	func TestLines(t *testing.T) {
+//		wsroutertest.TestTransport(t, wsroutertest.TransportAdapter{
+//			Bubble:   true, // a net.Pipe is no network
+//			Overhead: len(`["e",]`),
+//			Serve: func(tb testing.TB, host adapter.Host) func() *wsroutertest.TransportPeer {
+//				return func() *wsroutertest.TransportPeer {
+//					client, server := net.Pipe()
+//					tb.Cleanup(func() { client.Close() })
+//					go serveLine(server, host)
+//					slow := &wsroutertest.SlowConn{Conn: client}
+//					return &wsroutertest.TransportPeer{
+//						Send:    func(data string) error { _, err := fmt.Fprintf(slow, "[\"e\",%s]\n", data); return err },
+//						Read:    func() (wsroutertest.TransportPart, error) { … },
+//						Cut:     func() { client.Close() },
+//						Goodbye: func() { fmt.Fprint(slow, "{\"close\":1000}\n") },
+//						Garbage: func() { fmt.Fprint(slow, "[what\n") },
+//						Slow:    slow.Slow,
+//					}
+//				}
+//			},
+//		})
+//	}
+//
+// All of it is in this package's example_transport_test.go.
 func TestTransport(t *testing.T, a TransportAdapter) {
 	for _, c := range transportCases() {
 		t.Run(c.name, func(t *testing.T) {
@@ -129,7 +161,16 @@ type wire struct {
 	peer *TransportPeer
 	*fakeLink
 	s     *rig
-	parts chan TransportPart // closed at the end, if somebody reads
+	parts chan TransportPart    // closed at the end, if somebody reads
+	ended atomic.Pointer[error] // what Read has returned at the end
+}
+
+// told returns what Read returned at the end, for failures that it may have caused.
+func (w *wire) told() string {
+	if err := w.ended.Load(); err != nil {
+		return fmt.Sprintf(" (Read had returned: %v)", *err)
+	}
+	return ""
 }
 
 // open connects a client.
@@ -159,6 +200,7 @@ func (w *wire) read() {
 		for {
 			p, err := w.peer.Read()
 			if err != nil {
+				w.ended.Store(&err)
 				return
 			}
 			w.parts <- p
@@ -172,7 +214,7 @@ func (w *wire) next(want string) TransportPart {
 	select {
 	case p, ok := <-w.parts:
 		if !ok {
-			w.s.Fatalf("the peer read the end, want %s", short(want))
+			w.s.Fatalf("the peer has read the end, want %s%s", short(want), w.told())
 		}
 		return p
 	case <-time.After(patience()):

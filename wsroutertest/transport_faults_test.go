@@ -6,7 +6,10 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/wsroutertest"
@@ -44,6 +47,8 @@ var transportFaults = map[string][]string{
 	"limit one too high":         {"TooBig"},
 	"too big without a code":     {"TooBig"},
 	"receives halves":            {"HalfMessage"},
+	"waits for the rest":         {"MessageTimeout"},
+	"counts silence":             {"MessageTimeout"},
 	"Close drops":                {"Close"},
 	"Close waits for the peer":   {"CloseUnanswered"},
 	"Abort does nothing":         {"Abort", "CloseThenAbort", "AbortWhileWriting"},
@@ -66,6 +71,27 @@ func TestTransportFaultsAreFound(t *testing.T) {
 // TestAFaultlessWrapperPasses checks that it is the fault that is found, and not
 // the wrapper that carries it.
 func TestAFaultlessWrapperPasses(t *testing.T) { wsroutertest.TestTransport(t, faulty("")) }
+
+// TestFailureTellsOfRead: a peer that cannot read a frame is not taken for one that has
+// read the end.
+func TestFailureTellsOfRead(t *testing.T) {
+	a := faulty("")
+	serve := a.Serve
+	a.Serve = func(tb testing.TB, host adapter.Host) func() *wsroutertest.TransportPeer {
+		connect := serve(tb, host)
+		return func() *wsroutertest.TransportPeer {
+			peer := connect()
+			peer.Read = func() (wsroutertest.TransportPart, error) { return wsroutertest.TransportPart{}, errStrange }
+			return peer
+		}
+	}
+	for _, name := range []string{"Close", "Order"} {
+		synctest.Test(t, func(t *testing.T) {
+			failure := fails(t, func(tb testing.TB) { wsroutertest.RunTransportCase(tb, name, a) })
+			require.Contains(t, failure, "(Read had returned: strange)")
+		})
+	}
+}
 
 // faulty is the adapter for lines between a host and a network that distort what
 // passes through.
@@ -98,6 +124,8 @@ func (h faultyHost) Limits() adapter.Limits {
 	switch h.fault {
 	case "never times out":
 		l.WriteTimeout = 1000 * time.Hour
+	case "waits for the rest":
+		l.MessageTimeout = 1000 * time.Hour
 	case "limit one too low":
 		l.MaxMessage--
 	case "limit one too high":
@@ -130,6 +158,13 @@ func (c *faultyConn) SetWriteDeadline(t time.Time) error {
 	}
 	c.set = true
 	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *faultyConn) SetReadDeadline(t time.Time) error {
+	if c.fault == "counts silence" && t.IsZero() {
+		return nil
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 func (c *faultyConn) Write(p []byte) (int, error) {

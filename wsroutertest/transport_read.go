@@ -32,6 +32,8 @@ var readCases = []transportCase{
 		text: "a message of one byte more is not received, and ends the transport with 1009"},
 	{name: "HalfMessage", promise: 11, run: halfMessage,
 		text: "a message cut off by the end of the network is not received"},
+	{name: "MessageTimeout", promise: 13, run: messageTimeout, limits: func(l *adapter.Limits) { l.MessageTimeout = time.Second },
+		text: "a message whose end does not come in time ends the transport with 1008, silence does not"},
 }
 
 // text returns JSON of exactly size bytes.
@@ -225,4 +227,29 @@ func halfMessage(s *rig) {
 	w.peer.Half(text(1, 1000))
 	w.wantsHow(1006, adapter.CausePeer)
 	w.hears(text(0, 0))
+}
+
+func messageTimeout(s *rig) {
+	w := s.open()
+	if w.peer.Begin == nil {
+		return
+	}
+	w.read()
+	limit := s.host.limits.MessageTimeout
+	list := texts(3)
+	for n := range list {
+		w.tell(list[n])
+		w.hears(list[:n+1]...)
+		if s.Bubble {
+			time.Sleep(2 * limit)
+		}
+	}
+	began := time.Now()
+	w.peer.Begin(text(1, 1000))
+	w.until(s, "End is called", func(l *fakeLink) bool { return l.ends > 0 })
+	if took := time.Since(began); s.Bubble && (took < limit || took > limit+30*time.Second) {
+		s.Fatalf("End is called %v after a message has begun, MessageTimeout is %v", took, limit)
+	}
+	w.wantsHow(1008, adapter.CauseTimeout)
+	w.hears(list...)
 }

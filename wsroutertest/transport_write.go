@@ -38,11 +38,11 @@ func numbered(n, size int) adapter.Frame {
 func (w *wire) sends(batch ...adapter.Frame) {
 	w.s.Helper()
 	if _, err := w.write(w.s, batch...); err != nil {
-		w.s.Fatalf("Write failed: %v", err)
+		w.s.Fatalf("Write fails: %v%s", err, w.told())
 	}
 	w.until(w.s, "a batch is written", func(l *fakeLink) bool { return !l.writing })
 	if err := look(w.fakeLink, w.s, func(l *fakeLink) error { return l.writeErr }); err != nil {
-		w.s.Fatalf("Writable was called with %v", err)
+		w.s.Fatalf("Writable tells of %v%s", err, w.told())
 	}
 }
 

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// Compile builds a package that is not on disk. The go command sees its files in a
-// folder beside the test, so the test's go.mod applies.
-func Compile(tb testing.TB, files map[string]string, args ...string) {
+// Compile builds a package that is not on disk. The go command sees its files in a folder
+// below module, a directory whose go.mod applies; "." is that of the test.
+func Compile(tb testing.TB, module string, files map[string]string, args ...string) {
 	tb.Helper()
 	temp := tb.TempDir()
-	here, err := filepath.Abs(".")
+	here, err := filepath.Abs(module)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -32,6 +32,7 @@ func Compile(tb testing.TB, files map[string]string, args ...string) {
 	write(tb, list, data)
 	args = append(append([]string{"build", "-overlay", list}, args...), "./overlay")
 	cmd := exec.CommandContext(tb.Context(), "go", args...)
+	cmd.Dir = here
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)

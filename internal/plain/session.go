@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -44,6 +45,10 @@ type Session struct {
 	Resumable bool // both ends have agreed that {"session":…} comes first
 	Dialed    bool
 	SentAuth  bool // this end has sent it, as its first frame
+
+	// StrayAuth is called, on the side that serves, when an auth frame comes where none is
+	// wanted: often after a guard that found no token has refused the client.
+	StrayAuth func()
 
 	// BadFrame is called, on the side that dialed, for a frame that is not one of
 	// the protocol.
@@ -103,8 +108,11 @@ func (s *Session) Serve(w Wire) {
 
 // Message handles one inbound frame. It is for a wire that somebody else reads.
 func (s *Session) Message(data []byte, text bool) (adapter.Flow, adapter.Turn) {
-	if !s.Link.Arrived(adapter.Frame{Text: data}) {
-		return adapter.Closed, nil // the wire is read only to find the close frame
+	if !s.Link.Arrived(adapter.Frame{Text: data}) { // the wire is read only to find the close frame
+		if bytes.HasPrefix(data, []byte(`{"auth":`)) {
+			s.strayAuth()
+		}
+		return adapter.Closed, nil
 	}
 	return s.frame(data, text)
 }
@@ -187,6 +195,7 @@ func (s *Session) frame(data []byte, text bool) (adapter.Flow, adapter.Turn) {
 	case ctl.session != nil:
 		s.badFrame(&frameError{msg: "session must come first"})
 	case ctl.auth != nil:
+		s.strayAuth()
 		s.badFrame(&frameError{msg: unexpectedAuth})
 	case s.SentAuth && m.Kind == adapter.KindError && m.ID == "" && isUnexpectedAuth(m.Data.JSON):
 		s.Link.Close(adapter.End{Code: policy, Reason: "auth sent to a mount without AuthFrame", Cause: adapter.CauseProtocol})
@@ -261,6 +270,7 @@ func (s *Session) firstFrame(ctl control) {
 // recover asks for the connection that the client has lost, or for a new one.
 func (s *Session) recover(ctl control) {
 	if ctl.auth != nil && !s.WantAuth {
+		s.strayAuth()
 		s.badFrame(&frameError{msg: unexpectedAuth})
 		ctl.auth = nil
 	}
@@ -269,6 +279,12 @@ func (s *Session) recover(ctl control) {
 		lost.Received = *ctl.received
 	}
 	s.joined(s.Link.Recover(s.Namespace, s.Codec, ctl.auth, lost))
+}
+
+func (s *Session) strayAuth() {
+	if s.StrayAuth != nil && !s.WantAuth {
+		s.StrayAuth()
+	}
 }
 
 // badFrame answers a frame that is not one of the protocol. An end that dialed

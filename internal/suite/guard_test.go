@@ -1,9 +1,11 @@
 package suite_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -219,3 +221,26 @@ type alone struct{}
 func (alone) Publish(*broker.Operation) error                                 { return nil }
 func (alone) Find(context.Context, broker.Selection) ([]broker.Member, error) { return nil, nil }
 func (alone) Close() error                                                    { return nil }
+
+// TestAuthWithoutAuthFrame: the log says once why a guard finds no token, also when it
+// has refused the client before the token comes.
+func TestAuthWithoutAuthFrame(t *testing.T) {
+	for _, verdict := range []error{nil, wsrouter.NewError("no token")} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			router := wsrouter.New(&wsrouter.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			router.OnConnect(func(*wsrouter.Conn) error { return verdict })
+			for range 2 {
+				conn := upgrade(t, router)
+				synctest.Wait()
+				all := drainConn(conn)
+				conn.Write(wsFrame(1, true, `{"auth":{"token":"good"}}`))
+				conn.Write(wsFrame(8, true, "\x03\xe8"))
+				<-all
+			}
+			synctest.Wait()
+			require.Equal(t, 1, strings.Count(log.String(), "without AuthFrame"), log.String())
+			require.NotContains(t, log.String(), "good")
+		})
+	}
+}

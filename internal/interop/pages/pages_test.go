@@ -61,6 +61,8 @@ var packages = map[string]string{
 	"slog": "log/slog", "strings": "strings", "testing": "testing", "synctest": "testing/synctest",
 	"rueidis": "github.com/redis/rueidis", "redisbroker": "github.com/wsrouter/wsrouter/redisbroker",
 	"wsrouter": "github.com/wsrouter/wsrouter", "socketio": "github.com/wsrouter/wsrouter/socketio",
+	"wsrouterprom": "github.com/wsrouter/wsrouter/wsrouterprom", "wsrouterotel": "github.com/wsrouter/wsrouter/wsrouterotel",
+	"otel":     "go.opentelemetry.io/otel",
 	"clientjs": "github.com/wsrouter/wsrouter/clientjs", "wsroutertest": "github.com/wsrouter/wsrouter/wsroutertest",
 }
 
@@ -86,7 +88,7 @@ func TestPages(t *testing.T) {
 				case strings.Contains(sources, block):
 				case name == "README.md" && strings.HasPrefix(block, "package main\n"): // TestReadme runs them
 				case strings.HasPrefix(block, "package main\n"):
-					page.Compile(t, map[string]string{"main.go": block}, "-o", os.DevNull)
+					page.Compile(t, ".", map[string]string{"main.go": block}, "-o", os.DevNull)
 				default:
 					statements = append(statements, block)
 				}
@@ -97,11 +99,25 @@ func TestPages(t *testing.T) {
 				statements = append(statements, rows...)
 			}
 			if len(statements) > 0 {
-				page.Compile(t, map[string]string{"page.go": source(t, statements)})
+				module := moduleOf(name)
+				page.Compile(t, module, map[string]string{"page.go": source(t, module, statements)})
 			}
 		})
 	}
 }
+
+// moduleOf returns the directory of the module by which a page's code is compiled: this
+// one, unless the page is that of another module.
+func moduleOf(name string) string {
+	dir := filepath.Join(repository, filepath.Dir(name))
+	if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil || dir == filepath.Clean(repository) {
+		return "."
+	}
+	return dir
+}
+
+// withoutRedis is given for modules that do not require it.
+var withoutRedis = regexp.MustCompile(`(?m)^.*\b(rueidis|redisbroker)\..*\n`).ReplaceAllString(given, "")
 
 // readSources returns the Go files of the repository.
 func readSources(t *testing.T) string {
@@ -142,10 +158,14 @@ func lastColumn(t *testing.T, text string) (snippets []string) {
 }
 
 // source makes one file of a page's snippets.
-func source(t *testing.T, snippets []string) string {
+func source(t *testing.T, module string, snippets []string) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString(given)
+	if module == "." {
+		b.WriteString(given)
+	} else {
+		b.WriteString(withoutRedis)
+	}
 	for i, snippet := range snippets {
 		if isDeclarations(snippet) {
 			fmt.Fprintf(&b, "\n// snippet %d\n%s\n", i, snippet)

@@ -54,6 +54,6 @@ func buildSample(t *testing.T, n int) (binary string) {
 	if process.RaceEnabled() {
 		args = append(args, "-race")
 	}
-	page.Compile(t, map[string]string{"main.go": source, "port.go": port}, args...)
+	page.Compile(t, ".", map[string]string{"main.go": source, "port.go": port}, args...)
 	return binary
 }
