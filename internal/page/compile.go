@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Compile builds a package that is on no disk: for the go command its files are in a
-// folder of module, a directory whose go.mod counts; "." is the test's.
+// Compile builds a package that is not on disk. The go command sees its files in a folder
+// below module, a directory whose go.mod applies; "." is that of the test.
 func Compile(tb testing.TB, module string, files map[string]string, args ...string) {
 	tb.Helper()
 	temp := tb.TempDir()

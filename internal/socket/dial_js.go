@@ -179,10 +179,10 @@ func (b *bridge) receive() {
 }
 
 // maxBuffered is how many bytes the WebSocket may hold that the network has not
-// taken. patience is how long until that is checked again: no event reports it.
+// taken. checkEvery is how long until that is checked again: no event reports it.
 const (
 	maxBuffered = 64 << 10
-	patience    = 10 * time.Millisecond
+	checkEvery  = 10 * time.Millisecond
 )
 
 // send hands over what goes out, as fast as the network takes it. If that is too
@@ -201,7 +201,7 @@ func (b *bridge) send() {
 		b.write(data, text)
 		for b.ws.Get("bufferedAmount").Int() > maxBuffered {
 			select {
-			case <-time.After(patience):
+			case <-time.After(checkEvery):
 			case <-b.closed:
 				return
 			}
