@@ -254,7 +254,7 @@ func TestReadDeadline(t *testing.T) {
 		p.SetReadDeadline(time.Now().Add(time.Second))
 		time.Sleep(time.Second - 1)
 		require.Zero(t, p.readies())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.Equal(t, 1, p.readies())
 		require.False(t, p.Park())
 		_, err := p.TryRead(make([]byte, 1))

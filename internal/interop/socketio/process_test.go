@@ -2,10 +2,7 @@ package socketio
 
 import (
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,15 +36,6 @@ func report(t *testing.T, p *process.Process) (events []string) {
 		})
 	}
 	return events
-}
-
-func goTool(t *testing.T, dir string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
 }
 
 func buildGateway(t *testing.T) string {
