@@ -41,11 +41,12 @@ type WSOptions struct {
 	// and the log says once that a client has sent one.
 	AuthFrame bool
 
-	// Detach makes ServeHTTP return as soon as the client is connected, which
-	// roughly halves the memory of an idle connection. The request then outlives
-	// its handler: its method, URL, headers and PathValue stay readable, but values
-	// in its context that a router or middleware reuses when its handler returns
-	// (such as chi's URL parameters) must not be used any longer.
+	// Detach makes ServeHTTP return once the client has been let in or refused, which
+	// leaves an idle connection a third of its memory. The request then outlives its
+	// handler, as a copy: its method, URL, headers and the PathValues that its Pattern
+	// names stay readable, but values in its context that a router or middleware
+	// reuses when its handler returns (such as chi's URL parameters) must be used in
+	// OnConnect only.
 	Detach bool
 
 	// Compression accepts clients' offers of permessage-deflate (RFC 7692), without

@@ -123,7 +123,7 @@ type Options struct {
 	Recovery *Recovery
 
 	// EventLoops lets WebSockets wait at event loops instead of in a goroutine
-	// each. An idle connection then takes about a tenth of the memory if
+	// each. An idle connection then takes about a sixth of the memory if
 	// WSOptions.Detach is set too, and an event takes less CPU time. Handlers still
 	// run in goroutines. It has an effect on Linux, for connections that net/http
 	// accepted as a *net.TCPConn; all others, such as those over TLS, are served by
