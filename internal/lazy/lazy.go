@@ -34,9 +34,6 @@ func (l *Latch) Happen() {
 	}
 }
 
-// Happened reports whether the event has happened.
-func (l *Latch) Happened() bool { return l.ch.Load() == closed }
-
 // Signal is an event that happens again and again. All methods may be called
 // concurrently. The zero value is ready for use.
 type Signal struct{ ch atomic.Pointer[chan struct{}] }

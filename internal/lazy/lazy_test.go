@@ -14,9 +14,6 @@ func TestLatch(t *testing.T) {
 		t.Fatal("it has not happened")
 	default:
 	}
-	if before.Happened() {
-		t.Fatal("it has not happened")
-	}
 	for range 2 { // the second does nothing
 		before.Happen()
 		after.Happen()
@@ -24,9 +21,6 @@ func TestLatch(t *testing.T) {
 	<-waiting
 	<-before.Done()
 	<-after.Done()
-	if !before.Happened() || !after.Happened() {
-		t.Fatal("it has happened")
-	}
 }
 
 func TestLatchOnce(t *testing.T) {
