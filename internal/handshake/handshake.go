@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"strings"
 )
 
 // Request is a request that is kept. All methods may be called concurrently.
@@ -27,13 +26,18 @@ func Keep(r *http.Request) *Request {
 }
 
 // Pack keeps a copy of r that takes little memory, for a handler that returns:
-// method, URL, protocol, headers, host, the client's address, TLS, the Pattern with
-// the PathValues of its names, and the values of the context.
+// method, URL, protocol, headers, host, the client's address, TLS, the Pattern, the
+// PathValues, and the values of the context.
 func Pack(r *http.Request) *Request {
+	names, ok := pathNames(r)
+	if !ok {
+		return Keep(r)
+	}
 	p := packer{}
 	p.add(r.Method, r.URL.String(), r.RequestURI, r.Proto, r.Host, r.RemoteAddr, r.Pattern)
-	for _, name := range names(r.Pattern) {
-		p.add(r.PathValue(name))
+	p.count(len(names))
+	for _, name := range names {
+		p.add(name, r.PathValue(name))
 	}
 	for key, values := range r.Header {
 		p.add(key)
@@ -58,7 +62,8 @@ func (r *Request) HTTP() *http.Request {
 	h.URL, _ = url.Parse(u.next()) // it was a URL before it was packed
 	h.RequestURI, h.Proto, h.Host, h.RemoteAddr, h.Pattern = u.next(), u.next(), u.next(), u.next(), u.next()
 	h.ProtoMajor, h.ProtoMinor, _ = http.ParseHTTPVersion(h.Proto)
-	for _, name := range names(h.Pattern) {
+	for range u.count() {
+		name := u.next()
 		h.SetPathValue(name, u.next())
 	}
 	for u != "" {
@@ -70,27 +75,6 @@ func (r *Request) HTTP() *http.Request {
 		h.Header[key] = values
 	}
 	return h.WithContext(r.values)
-}
-
-// names returns the wildcards in a pattern of net/http, or of chi, where regular
-// expressions follow a colon.
-func names(pattern string) (list []string) {
-	for {
-		_, rest, ok := strings.Cut(pattern, "{")
-		if !ok {
-			break
-		}
-		name, after, _ := strings.Cut(rest, "}")
-		pattern = after
-		name, _, _ = strings.Cut(name, ":")
-		if name = strings.TrimSuffix(name, "..."); name != "$" && name != "" {
-			list = append(list, name)
-		}
-	}
-	if strings.HasSuffix(pattern, "*") {
-		list = append(list, "*")
-	}
-	return list
 }
 
 // packer appends strings, each after its length.

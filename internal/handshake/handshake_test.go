@@ -91,18 +91,53 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
+func TestWildcards(t *testing.T) {
 	for pattern, want := range map[string][]string{
 		"":                          nil,
 		"/":                         nil,
 		"GET example.com/a/{b}/{$}": {"b"},
 		"/{a}/{b...}":               {"a", "b"},
-		"/{id:[0-9]{2}}/x":          {"id"},
-		"/files/*":                  {"*"},
 		"/{":                        nil,
 	} {
-		if got := names(pattern); !reflect.DeepEqual(got, want) {
-			t.Errorf("names(%q) = %q, not %q", pattern, got, want)
+		if got := wildcards(pattern); !reflect.DeepEqual(got, want) {
+			t.Errorf("wildcards(%q) = %q, not %q", pattern, got, want)
+		}
+	}
+}
+
+// TestPackSetPathValues: what SetPathValue was called with is packed, whatever the
+// pattern, since gin, echo and middleware know names that it does not have.
+func TestPackSetPathValues(t *testing.T) {
+	for _, pattern := range []string{"", "/", "/rooms/{room}", "/rooms/{id:[0-9]+}/*"} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Pattern = pattern
+		want := map[string]string{"id": "7", "*": "a/b", "": "nameless", "room": "12"}
+		for name, value := range want {
+			r.SetPathValue(name, value)
+		}
+		packed := Pack(r)
+		if packed.whole != nil {
+			t.Fatal("net/http has changed: pathNames does not find what SetPathValue sets")
+		}
+		for name, value := range want {
+			if got := packed.HTTP().PathValue(name); got != value {
+				t.Errorf("pattern %q: PathValue(%q) is %q, not %q", pattern, name, got, value)
+			}
+		}
+	}
+}
+
+// TestPackKeepsWhatItCannotRead: with a net/http that keeps path values elsewhere, the
+// request is kept as it is.
+func TestPackKeepsWhatItCannotRead(t *testing.T) {
+	defer func(was reflect.StructField) { setPathValues = was }(setPathValues)
+	method, _ := reflect.TypeFor[http.Request]().FieldByName("Method")
+	for _, field := range []reflect.StructField{{}, method} {
+		setPathValues = field
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.SetPathValue("id", "7")
+		if got := Pack(r).HTTP().PathValue("id"); got != "7" {
+			t.Errorf("field %q: PathValue is %q", field.Name, got)
 		}
 	}
 }
@@ -129,14 +164,14 @@ func FuzzPack(f *testing.F) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Method, r.Host, r.Pattern = method, host, pattern
 		r.Header[key] = []string{value, value + "2"}
-		for _, name := range names(pattern) {
+		for _, name := range wildcards(pattern) {
 			r.SetPathValue(name, value)
 		}
 		got := Pack(r).HTTP()
 		if got.Method != method || got.Host != host || got.Pattern != pattern || !reflect.DeepEqual(got.Header, r.Header) {
 			t.Errorf("%v became %v", r, got)
 		}
-		for _, name := range names(pattern) {
+		for _, name := range wildcards(pattern) {
 			if got.PathValue(name) != value {
 				t.Errorf("PathValue(%q) is %q", name, got.PathValue(name))
 			}
