@@ -21,7 +21,6 @@ import (
 // Yield only from the goroutine that handles the event.
 type Context struct {
 	conn *Conn
-	msg  *adapter.Message
 	ctx  context.Context // set by WithContext; nil means the event's
 	req  *request        // shared by the copies of WithContext and WithReply
 	via  *replyStep      // set by WithReply, the innermost middleware's first
@@ -64,7 +63,7 @@ func (c *Context) WithContext(ctx context.Context) *Context {
 // data, for example with [WithMeta], or "" if it sent none. Clients choose it
 // freely: a traceparent need not be a valid one. Over Socket.IO there is no meta,
 // but [Context.Request] has the headers of the handshake.
-func (c *Context) Meta(key string) string { return meta.Get(c.msg.Meta, key) }
+func (c *Context) Meta(key string) string { return meta.Get(c.req.msg.Meta, key) }
 
 // metaKey is the context key of the meta, a json.RawMessage as in
 // [adapter.Message].
@@ -102,7 +101,7 @@ func metaOf(ctx context.Context) json.RawMessage {
 // meta returns the meta that c's context would carry, without making that context.
 func (c *Context) meta() json.RawMessage {
 	if c.ctx == nil {
-		return c.msg.Meta
+		return c.req.msg.Meta
 	}
 	return metaOf(c.ctx)
 }
@@ -156,16 +155,16 @@ func (c *Context) passed(v any) (any, error) {
 
 // Event returns the event's name as the client sent it. Only in a NotFound handler
 // may it be a name that is not registered.
-func (c *Context) Event() string { return c.msg.Event }
+func (c *Context) Event() string { return c.req.msg.Event }
 
 // Route returns the name that the event's handler is registered under, or "" in a
 // NotFound handler. Unlike Event it never returns a name that a client made up, so
 // it can be logged and used as a label of metrics.
 func (c *Context) Route() string {
-	if c.router().routes[c.msg.Event] == nil {
+	if c.router().routes[c.req.msg.Event] == nil {
 		return "" // the client made the name up
 	}
-	return c.msg.Event
+	return c.req.msg.Event
 }
 
 // Kinds of events, as [Context.Kind] returns them.
@@ -185,7 +184,7 @@ func (c *Context) Kind() string {
 	switch {
 	case streaming:
 		return KindStream
-	case c.msg.ID != "":
+	case c.req.msg.ID != "":
 		return KindRequest
 	}
 	return KindEvent
@@ -198,7 +197,7 @@ func (c *Context) Kind() string {
 // If the data has the wrong shape, the error is a *[WsError] that names the field
 // and what was expected; return it to tell the client.
 func (c *Context) Bind(v any) error {
-	return c.bound(bind.Value(c.msg.Data, v), v)
+	return c.bound(bind.Value(c.req.msg.Data, v), v)
 }
 
 // bound returns the result of storing data in v.
@@ -210,7 +209,7 @@ func (c *Context) bound(err error, v ...any) error { return c.router().bound(err
 // *[WsError]. A field that is null leaves v unchanged. [Options.Validate] runs on
 // v.
 func (c *Context) Field(path string, v any) error {
-	return c.bound(bind.Field(c.msg.Data, path, v), v)
+	return c.bound(bind.Field(c.req.msg.Data, path, v), v)
 }
 
 // Args stores the event's arguments in the pointers, one each. A pointer without an
@@ -220,24 +219,24 @@ func (c *Context) Field(path string, v any) error {
 // an error. Errors are those of [Context.Bind]. [Options.Validate] runs on each
 // pointer that has an argument.
 func (c *Context) Args(ptrs ...any) error {
-	one := c.msg.Arity == adapter.ArityOne || c.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
+	one := c.req.msg.Arity == adapter.ArityOne || c.req.msg.Arity == adapter.ArityUnknown && len(ptrs) == 1
 	if one && len(ptrs) > 0 {
-		return c.bound(bind.Value(c.msg.Data, ptrs[0]), ptrs[0])
+		return c.bound(bind.Value(c.req.msg.Data, ptrs[0]), ptrs[0])
 	}
-	n, err := bind.Elements(c.msg.Data, ptrs)
+	n, err := bind.Elements(c.req.msg.Data, ptrs)
 	return c.bound(err, ptrs[:n]...)
 }
 
 // Value returns the data together with the bytes that came with it, for forwarding.
 // Reply, Emit, Call, and any value that contains it send it on unchanged: a Buffer
 // of Socket.IO stays a Buffer, and numbers keep all their digits.
-func (c *Context) Value() payload.Value { return c.msg.Data }
+func (c *Context) Value() payload.Value { return c.req.msg.Data }
 
 // Raw returns the data byte for byte as it came, or nil if there was none; null
 // counts as data. A binary attachment appears as a base64 string, and would be sent
 // on as one; to forward data use [Context.Value]. Raw's result must not be
 // modified.
-func (c *Context) Raw() json.RawMessage { return c.msg.Data.Raw() }
+func (c *Context) Raw() json.RawMessage { return c.req.msg.Data.Raw() }
 
 // Emit sends an event to this connection, with the meta of [Context.Context].
 // Unlike [Conn.Emit] it waits if the client reads slower than this handler sends,

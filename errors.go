@@ -397,7 +397,7 @@ func (c *Context) errorBody(err error) any {
 		body.Status = "error"
 	}
 	if c.conn.router.app.opts.ErrorCause {
-		body.Cause = &wireCause{Pattern: c.msg.Event, Data: c.Value()}
+		body.Cause = &wireCause{Pattern: c.req.msg.Event, Data: c.Value()}
 	}
 	return body
 }

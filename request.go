@@ -21,7 +21,7 @@ import (
 //	  └─ Reply, finish ──┴──▶ given: the last frame has been sent, or is about to be
 type request struct {
 	conn *Conn
-	msg  *adapter.Message
+	msg  adapter.Message
 	item lane.Item[*request]
 	own  Context // what its handler gets
 	link *link   // the link it came over, which holds its bytes
@@ -65,7 +65,7 @@ const forever = time.Duration(1<<63 - 1)
 
 // Receive implements [adapter.Conn].
 func (a *attached) Receive(m *adapter.Message) adapter.Flow {
-	flow, turn := a.Take(m)
+	flow, turn := a.Take(*m)
 	if turn != nil {
 		go turn.Work()
 	}
@@ -73,7 +73,7 @@ func (a *attached) Receive(m *adapter.Message) adapter.Flow {
 }
 
 // Take implements [adapter.Taker].
-func (a *attached) Take(m *adapter.Message) (adapter.Flow, adapter.Turn) {
+func (a *attached) Take(m adapter.Message) (adapter.Flow, adapter.Turn) {
 	c := a.conn.Load()
 	if c != nil && c.dialed && m.ID == "" && (m.Kind == adapter.KindReply || m.Kind == adapter.KindError) {
 		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
@@ -86,7 +86,8 @@ func (a *attached) Take(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	}
 	switch m.Kind {
 	case adapter.KindReply, adapter.KindError:
-		c.answer(m)
+		answer := m // m itself need not be on the heap
+		c.answer(&answer)
 		a.link.app.relieve()
 	case adapter.KindCancel:
 		c.cancelRequest(m.ID)
@@ -95,7 +96,7 @@ func (a *attached) Take(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	case adapter.KindDisconnect:
 		c.left()
 	default:
-		return c.receive(a.link, m)
+		return c.receive(a.link, &m)
 	}
 	return adapter.Go, nil
 }
@@ -115,7 +116,7 @@ const (
 
 // receive queues an event. What it tells the reader is about the link.
 func (c *Conn) receive(l *link, m *adapter.Message) (flow adapter.Flow, turn adapter.Turn) {
-	r := &request{conn: c, msg: m, link: l, credit: -1}
+	r := &request{conn: c, msg: *m, link: l, credit: -1}
 	r.item.Value = r
 	if m.Credit > 0 {
 		r.credit = m.Credit
@@ -199,7 +200,7 @@ func (r *request) rejected() {
 		return
 	}
 	c := r.conn
-	r.own = Context{conn: c, msg: r.msg, req: r}
+	r.own = Context{conn: c, req: r}
 	r.own.sendLast(errShutdown, sendNow) // the reader must not wait
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -225,7 +226,7 @@ func (r *request) handle() (next *request) {
 			go func() { r.finish(errGoexit()).Work() }()
 		}
 	}()
-	r.own = Context{conn: r.conn, msg: r.msg, req: r}
+	r.own = Context{conn: r.conn, req: r}
 	err := protect(r.dispatch)
 	returned = true
 	return r.finish(err)
@@ -444,7 +445,7 @@ func (c *Context) outcome(err error) error {
 // empty answer. The side that dialed only answers requests, so that the two sides
 // never answer each other forever.
 func (c *Context) sendLast(err error, mode sendMode) {
-	m := &adapter.Message{Kind: adapter.KindReply, Event: c.msg.Event, ID: c.msg.ID}
+	m := &adapter.Message{Kind: adapter.KindReply, Event: c.req.msg.Event, ID: c.req.msg.ID}
 	if m.ID == "" && (err == nil || c.conn.dialed) {
 		return
 	}

@@ -52,13 +52,9 @@ type Args []any
 // handler returns nil without a reply, a request gets an empty answer. Other errors are
 // those of [Conn.Emit], and the context's cause if the client has canceled.
 func (c *Context) Reply(v any) error {
-	m, err := c.response(v, false)
+	f, err := c.response(v, false)
 	if err != nil {
 		return err
-	}
-	f, err := c.conn.format.Encode(m)
-	if err != nil {
-		return encodeError(m.Event, err)
 	}
 	return c.req.reply(f)
 }
@@ -91,39 +87,55 @@ func (r *request) reply(f adapter.Frame) error {
 // requests.
 func (r *request) muted() bool { return r.msg.ID == "" && r.conn.dialed }
 
-// response makes the message that answers the event or is an item of its stream.
-func (c *Context) response(v any, more bool) (*adapter.Message, error) {
-	var both struct { // one allocation
-		m    adapter.Message
-		args [1]any
-	}
-	m := &both.m
-	v, err := c.passed(v)
+// outgoing is a message with room for its argument. It is reused, since no Format keeps
+// what it encodes.
+type outgoing struct {
+	msg adapter.Message
+	arg [1]any
+}
+
+var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
+
+// response encodes v as the answer to the event, or as an item of its stream.
+func (c *Context) response(v any, more bool) (f adapter.Frame, err error) {
+	v, err = c.passed(v)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	m.Kind, m.Event, m.ID, m.More = adapter.KindReply, c.msg.Event, c.msg.ID, more && c.msg.ID != ""
+	o := outgoings.Get().(*outgoing)
+	if err = o.fill(c.req, v, more); err == nil {
+		f, err = c.conn.format.Encode(&o.msg)
+		err = encodeError(o.msg.Event, err)
+	}
+	*o = outgoing{}
+	outgoings.Put(o)
+	return f, err
+}
+
+func (o *outgoing) fill(r *request, v any, more bool) (err error) {
+	m := &o.msg
+	m.Kind, m.Event, m.ID, m.More = adapter.KindReply, r.msg.Event, r.msg.ID, more && r.msg.ID != ""
 	if r, ok := v.(Response); ok {
 		if r.Event == "" {
-			return nil, fmt.Errorf("wsrouter: a Response needs an Event")
+			return fmt.Errorf("wsrouter: a Response needs an Event")
 		}
 		if err := checkEvent(r.Event); err != nil {
-			return nil, err
+			return err
 		}
 		m.Event, m.Named, v = r.Event, true, r.Data
 		if m.Meta, err = meta.Of(r.Meta); err != nil {
-			return nil, encodeError(r.Event, err)
+			return encodeError(r.Event, err)
 		}
 	}
 	if args, ok := v.(Args); ok {
 		if m.Args = args; args == nil {
 			m.Args = Args{} // which is an answer
 		}
-		return m, nil
+		return nil
 	}
-	both.args[0] = v
-	m.Args = both.args[:]
-	return m, nil
+	o.arg[0] = v
+	m.Args = o.arg[:]
+	return nil
 }
 
 // Stream answers the event with every value received from ch, in order, until ch is
@@ -316,11 +328,11 @@ func (c *Context) sendItem(v any) error {
 	if c.req.muted() {
 		return nil
 	}
-	m, err := c.response(v, true)
+	f, err := c.response(v, true)
 	if err != nil {
 		return err
 	}
-	return c.conn.send(m, sendWait)
+	return c.conn.put(f, sendWait)
 }
 
 // takeCredit waits until the client takes another item, but not beyond the end of the

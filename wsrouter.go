@@ -391,17 +391,17 @@ func (r *Router) bound(err error, v ...any) error {
 
 // dispatch runs the handler of an event.
 func (r *Router) dispatch(c *Context) error {
-	rt := r.routes[c.msg.Event]
+	rt := r.routes[c.req.msg.Event]
 	switch {
 	case rt != nil:
 		return r.run(rt, c)
 	case r.notFound != nil:
 		return r.run(r.notFound, c)
-	case c.msg.ID != "":
+	case c.req.msg.ID != "":
 		r.app.counters.unknown.Add(1)
 		return errNotFound
-	case c.msg.Event == plain.Exception: // only clients get here, see Receive
-		c.Logger().Warn("wsrouter: exception from the server", "code", remoteError(c.msg.Data).Code)
+	case c.req.msg.Event == plain.Exception: // only clients get here, see Receive
+		c.Logger().Warn("wsrouter: exception from the server", "code", remoteError(c.req.msg.Data).Code)
 	default:
 		r.app.counters.unknown.Add(1)
 	}

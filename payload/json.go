@@ -28,7 +28,7 @@ func AppendJSON(b []byte, v any) ([]byte, error) {
 	case json.RawMessage:
 		return appendRaw(b, v)
 	case string:
-		return appendString(b, v)
+		return AppendString(b, v), nil
 	case bool:
 		return strconv.AppendBool(b, v), nil
 	case int:
@@ -66,11 +66,13 @@ func (v Value) appendText(b []byte) ([]byte, error) {
 	return v.appendBase64(b), nil
 }
 
-func appendString(b []byte, s string) ([]byte, error) {
+// AppendString appends a string as AppendJSON does. A string can always be encoded.
+func AppendString(b []byte, s string) []byte {
 	if !plainString(s) {
-		return appendEncoded(b, s, strict)
+		b, _ = appendEncoded(b, s, strict)
+		return b
 	}
-	return append(append(append(b, '"'), s...), '"'), nil
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // plainString reports whether encoding/json would just put quotes around s.

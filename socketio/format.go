@@ -93,10 +93,7 @@ func (f format) event(event string, args []any, id string) (adapter.Frame, error
 	p := packet{kind: typeEvent, namespace: f.namespace, id: id}
 	b := p.append(make([]byte, 0, sizeHint+len(event)))
 	head := len(b)
-	b, err := payload.AppendJSON(append(b, '['), event)
-	if err != nil {
-		return adapter.Frame{}, err
-	}
+	b = payload.AppendString(append(b, '['), event)
 	return p.frame(b, head, args, f.maxAttachments)
 }
 

@@ -140,29 +140,27 @@ func (p *packet) append(b []byte) []byte {
 
 // message returns the packet as a Conn receives it, with the attachments that
 // followed.
-func (p *packet) message(attachments [][]byte) (*adapter.Message, error) {
-	m := &adapter.Message{ID: p.id}
+func (p *packet) message(attachments [][]byte) (m adapter.Message, err error) {
+	m.ID = p.id
 	if p.kind == typeDisconnect {
 		m.Kind = adapter.KindDisconnect
 		return m, nil
 	}
 	if len(p.data) == 0 || p.data[0] != '[' { // a CONNECT
-		return nil, errPacket
+		return m, errPacket
 	}
 	m.Kind = adapter.KindReply
 	i := scan.Space(p.data, 1)
 	if p.kind == typeEvent || p.kind == typeBinaryEvent {
 		m.Kind = adapter.KindEvent
-		var err error
 		if m.Event, i, err = takeName(p.data, i); err != nil {
-			return nil, err
+			return m, err
 		}
 	}
 	if p.data[i] == ']' {
 		return m, nil
 	}
 	arg, arity := arguments(p.data, i)
-	var err error
 	m.Arity = arity
 	m.Data, err = putBack(arg, attachments, make([]bool, len(attachments)))
 	return m, err

@@ -109,9 +109,10 @@ func Elements(v payload.Value, ptrs []any) (n int, err error) {
 
 // decode stores the value's JSON in out.
 func decode(v payload.Value, out any) error {
-	gaps := make(map[int]bool, len(v.Attachments))
+	var gaps map[int]bool // where the attachments are
 	raw := v.JSON
 	if len(v.Attachments) > 0 {
+		gaps = make(map[int]bool, len(v.Attachments))
 		raw = v.Append(nil, func(b []byte, i int) []byte {
 			gaps[len(b)] = true
 			return append(base64.StdEncoding.AppendEncode(append(b, '"'), v.Attachments[i].Data), '"')

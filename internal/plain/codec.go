@@ -116,9 +116,9 @@ func beginAnswer(event string, m *adapter.Message) ([]byte, error) {
 // argument as it is, several as an array.
 func beginEnvelope(event string, m *adapter.Message) ([]byte, error) {
 	b := make([]byte, 0, 64+len(event)+sizeHint(m.Args)+len(m.Meta))
-	b, err := payload.AppendJSON(append(b, `{"event":`...), event)
-	if err != nil || len(m.Args) == 0 {
-		return b, err
+	b = payload.AppendString(append(b, `{"event":`...), event)
+	if len(m.Args) == 0 {
+		return b, nil
 	}
 	return appendArgs(append(b, `,"data":`...), m.Args)
 }

@@ -85,36 +85,35 @@ func (env *envelope) ofSession() (ctl control, ok bool) {
 }
 
 // decode reads one frame, in which the name of an event has at most maxName bytes.
-// It returns a Message, or a control and a nil Message. Controls about a session
+// It returns a Message, or a control and the zero Message. Controls about a session
 // are invalid unless session is set. The Message's data and meta are slices of
 // data.
-func decode(data []byte, maxName int, session bool) (*adapter.Message, control, error) {
+func decode(data []byte, maxName int, session bool) (m adapter.Message, ctl control, err error) {
 	env, err := splitFrame(data)
 	if err != nil {
-		return nil, control{}, err
+		return m, ctl, err
 	}
 	if session {
 		if ctl, ok := env.ofSession(); ok {
-			return nil, ctl, nil
+			return m, ctl, nil
 		}
 	}
 	switch {
 	case env.ping != nil:
 		if _, err := integer(env.ping); err != nil {
-			return nil, control{}, &frameError{msg: "ping must be an integer from 0 to 2^53-1"}
+			return m, ctl, &frameError{msg: "ping must be an integer from 0 to 2^53-1"}
 		}
-		return nil, control{ping: env.ping}, nil
+		return m, control{ping: env.ping}, nil
 	case env.pong != nil:
-		return nil, control{pong: true}, nil
+		return m, control{pong: true}, nil
 	case env.auth != nil:
-		return nil, control{auth: env.auth}, nil
+		return m, control{auth: env.auth}, nil
 	}
-	m, err := env.message(maxName)
-	if err != nil {
-		return nil, control{}, env.spoiled(err)
+	if err := env.message(&m, maxName); err != nil {
+		return adapter.Message{}, ctl, env.spoiled(err)
 	}
 	m.Size = len(data)
-	return m, control{}, nil
+	return m, ctl, nil
 }
 
 // spoiled adds the request's id to an error in its frame, so that the client can
@@ -127,33 +126,43 @@ func (env *envelope) spoiled(err error) error {
 	return err
 }
 
-func (env *envelope) message(maxName int) (*adapter.Message, error) {
-	m := &adapter.Message{Data: payload.Value{JSON: env.data}}
+// message sets the fields of m.
+func (env *envelope) message(m *adapter.Message, maxName int) error {
+	m.Data = payload.Value{JSON: env.data}
 	if env.re != nil && env.id != nil {
-		return nil, &frameError{msg: "id beside re", fatal: true}
+		return &frameError{msg: "id beside re", fatal: true}
 	}
-	if raw := env.id; raw != nil || env.re != nil {
-		if raw == nil {
-			raw = env.re
-		}
-		if !validID(raw) {
-			return nil, &frameError{msg: "id must be a string of at most 64 bytes or an integer from 0 to 2^53-1"}
-		}
-		m.ID = string(raw)
+	id := env.id
+	if id == nil {
+		id = env.re
 	}
-	if env.event != nil {
-		if env.event[0] != '"' {
-			return nil, &frameError{msg: "event must be a string"}
-		}
-		m.Event = scan.Text(env.event)
-		if m.Event == "" || len(m.Event) > maxName {
-			return nil, &frameError{msg: fmt.Sprintf("event must have 1 to %d bytes", maxName)}
-		}
+	if id != nil && !validID(id) {
+		return &frameError{msg: "id must be a string of at most 64 bytes or an integer from 0 to 2^53-1"}
+	}
+	if env.event != nil && env.event[0] != '"' {
+		return &frameError{msg: "event must be a string"}
+	}
+	m.Event, m.ID = texts(env.event, id)
+	if env.event != nil && (m.Event == "" || len(m.Event) > maxName) {
+		return &frameError{msg: fmt.Sprintf("event must have 1 to %d bytes", maxName)}
 	}
 	if err := env.kind(m); err != nil {
-		return nil, err
+		return err
 	}
-	return m, env.addMeta(m)
+	return env.addMeta(m)
+}
+
+// texts returns an event's name, which is JSON or nil, and an id as it is. Mostly one
+// piece of memory has both.
+func texts(event, id json.RawMessage) (name, _ string) {
+	switch {
+	case event == nil:
+		return "", string(id)
+	case bytes.IndexByte(event, '\\') >= 0:
+		return scan.Text(event), string(id)
+	}
+	both := string(event[1:len(event)-1]) + string(id)
+	return both[:len(event)-2], both[len(event)-2:]
 }
 
 // addMeta sets what goes beside the data; a cancel and a pull have none.

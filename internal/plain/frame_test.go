@@ -46,7 +46,7 @@ func FuzzDecode(f *testing.F) {
 			require.Equal(t, string(text), string(m.Meta))
 		}
 		m.Args = []any{m.Data}
-		_, err = JSON.Encode(m)
+		_, err = JSON.Encode(&m)
 		require.NoError(t, err)
 	})
 }
@@ -61,7 +61,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(test.frame)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if m, _, err := decode([]byte(test.frame), 256, true); err != nil || m == nil {
+				if m, _, err := decode([]byte(test.frame), 256, true); err != nil || m.Event == "" {
 					b.Fatal(err)
 				}
 			}

@@ -205,11 +205,10 @@ func (s *Session) frame(data []byte, text bool) (adapter.Flow, adapter.Turn) {
 	return adapter.Go, nil
 }
 
-func (s *Session) receive(m *adapter.Message) (adapter.Flow, adapter.Turn) {
-	size := m.Size
+func (s *Session) receive(m adapter.Message) (adapter.Flow, adapter.Turn) {
 	flow, turn := adapter.Take(s.conn, m)
 	if s.Resumable && flow != adapter.Closed {
-		s.took(size)
+		s.took(m.Size)
 	}
 	return flow, turn
 }
