@@ -178,16 +178,23 @@ func (r *runner) step(to *served, from *loader, s server, step step) (sample, er
 	if _, err := from.do(load.Command{Op: "connect", Conns: step.conns}); err != nil {
 		return sample{}, err
 	}
-	if r.profiled(s) {
-		if err := to.tell("profile " + r.profile(s, step)); err != nil {
-			return sample{}, err
-		}
+	result, err := r.during(to, s, step.name, func() (load.Result, error) { return from.do(step.cmd) })
+	return sample{Result: result}, err
+}
+
+// during writes a processor profile of what the server does meanwhile, if wanted.
+func (r *runner) during(to *served, s server, name string, do func() (load.Result, error)) (load.Result, error) {
+	if !r.profiled(s) {
+		return do()
 	}
-	result, err := from.do(step.cmd)
-	if err == nil && r.profiled(s) {
+	if err := to.tell("profile " + r.profile(s, name)); err != nil {
+		return load.Result{}, err
+	}
+	result, err := do()
+	if err == nil {
 		err = to.tell("profile")
 	}
-	return sample{Result: result}, err
+	return result, err
 }
 
 // idle measures what connecting costs, and the resident memory of each connection
@@ -202,21 +209,23 @@ func (r *runner) idle(to *served, from *loader, s server, step step) (sample, er
 	if err != nil {
 		return sample{}, err
 	}
-	result, err := from.do(load.Command{Op: "connect", Conns: step.conns, For: settle})
+	result, err := r.during(to, s, "connect", func() (load.Result, error) {
+		return from.do(load.Command{Op: "connect", Conns: step.conns, For: settle})
+	})
 	if err != nil {
 		return sample{}, err
 	}
 	after, err := to.resident(r.cfg.window)
 	if err == nil && r.profiled(s) {
-		err = to.tell("heap " + r.profile(s, step))
+		err = to.tell("heap " + r.profile(s, step.name))
 	}
 	return sample{Result: result, Bytes: float64(after-before) / float64(step.conns)}, err
 }
 
 func (r *runner) profiled(s server) bool { return r.cfg.profile != "" && s.platform == inGo }
 
-func (r *runner) profile(s server, step step) string {
-	return filepath.Join(r.cfg.profile, s.name+"."+step.name+".pprof")
+func (r *runner) profile(s server, name string) string {
+	return filepath.Join(r.cfg.profile, s.name+"."+name+".pprof")
 }
 
 // print writes a plain table of everything that was measured.

@@ -5,10 +5,8 @@ package handshake
 import (
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"net/http"
 	"net/url"
-	"reflect"
 )
 
 // Request is a request that is kept. All methods may be called concurrently.
@@ -44,7 +42,7 @@ func Pack(r *http.Request) *Request {
 		p.count(len(values))
 		p.add(values...)
 	}
-	return &Request{packed: string(p), tls: r.TLS, values: valuesOf(r.Context())}
+	return &Request{packed: string(p.b), tls: r.TLS, values: valuesOf(r.Context())}
 }
 
 // Values returns a context with the values of the request's context, which does not
@@ -57,7 +55,7 @@ func (r *Request) HTTP() *http.Request {
 	if r.whole != nil {
 		return r.whole
 	}
-	u := unpacker(r.packed)
+	u := unpacker{rest: r.packed}
 	h := &http.Request{Method: u.next(), Header: make(http.Header), Body: http.NoBody, TLS: r.tls}
 	h.URL, _ = url.Parse(u.next()) // it was a URL before it was packed
 	h.RequestURI, h.Proto, h.Host, h.RemoteAddr, h.Pattern = u.next(), u.next(), u.next(), u.next(), u.next()
@@ -66,7 +64,7 @@ func (r *Request) HTTP() *http.Request {
 		name := u.next()
 		h.SetPathValue(name, u.next())
 	}
-	for u != "" {
+	for u.rest != "" {
 		key := u.next()
 		values := make([]string, u.count())
 		for i := range values {
@@ -75,63 +73,4 @@ func (r *Request) HTTP() *http.Request {
 		h.Header[key] = values
 	}
 	return h.WithContext(r.values)
-}
-
-// packer appends strings, each after its length.
-type packer []byte
-
-func (p *packer) count(n int) { *p = binary.AppendUvarint(*p, uint64(n)) }
-
-func (p *packer) add(list ...string) {
-	for _, s := range list {
-		p.count(len(s))
-		*p = append(*p, s...)
-	}
-}
-
-// unpacker reads what a packer has written.
-type unpacker string
-
-func (u *unpacker) count() int {
-	n, shift := 0, 0
-	for {
-		b := (*u)[0]
-		*u = (*u)[1:]
-		n |= int(b&0x7f) << shift
-		if b < 0x80 {
-			return n
-		}
-		shift += 7
-	}
-}
-
-func (u *unpacker) next() string {
-	n := u.count()
-	s := string((*u)[:n])
-	*u = (*u)[n:]
-	return s
-}
-
-// cancelable is the type that context.WithCancel returns. Its one exported field is
-// the context it was made from.
-var cancelable = func() reflect.Type {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	t := reflect.TypeOf(ctx)
-	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
-		return nil
-	}
-	if f, ok := t.Elem().FieldByName("Context"); !ok || f.Type != reflect.TypeFor[context.Context]() {
-		return nil
-	}
-	return t
-}()
-
-// valuesOf is context.WithoutCancel, but also removes the layers around ctx that
-// only serve to cancel it. In a request of net/http these take some 400 bytes.
-func valuesOf(ctx context.Context) context.Context {
-	for cancelable != nil && reflect.TypeOf(ctx) == cancelable {
-		ctx = reflect.ValueOf(ctx).Elem().FieldByName("Context").Interface().(context.Context)
-	}
-	return context.WithoutCancel(ctx)
 }

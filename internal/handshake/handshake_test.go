@@ -3,6 +3,7 @@ package handshake
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -158,8 +159,61 @@ func TestValuesDropsEnds(t *testing.T) {
 	}
 }
 
+// TestLocalAddr: the address at which a server has accepted a connection is found,
+// wherever middleware has put it.
+func TestLocalAddr(t *testing.T) {
+	type key struct{}
+	base := context.WithValue(context.Background(), key{}, 1)
+	for name, addr := range map[string]net.Addr{
+		"IPv4":        &net.TCPAddr{IP: net.IP{127, 0, 0, 1}, Port: 80},
+		"IPv4 mapped": &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80},
+		"IPv6":        &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 443, Zone: "eth0"},
+		"no IP":       &net.TCPAddr{Port: 1},
+		"Unix":        &net.UnixAddr{Name: "/run/ws.sock", Net: "unix"},
+		"nil":         (*net.TCPAddr)(nil),
+	} {
+		ctx, cancel := context.WithCancel(context.WithValue(base, http.LocalAddrContextKey, addr))
+		cancel()
+		for where, ctx := range map[string]context.Context{
+			"as in net/http":   ctx,
+			"below a value":    context.WithValue(ctx, userKey{}, 2),
+			"above another":    context.WithValue(context.WithValue(ctx, http.LocalAddrContextKey, "x"), http.LocalAddrContextKey, addr),
+			"below an ended":   context.WithValue(ctx, key{}, 1),
+			"with cancels too": context.WithValue(ctx, http.LocalAddrContextKey, addr),
+		} {
+			got := valuesOf(ctx)
+			if value := got.Value(http.LocalAddrContextKey); !reflect.DeepEqual(value, addr) {
+				t.Errorf("%s, %s: %#v, not %#v", name, where, value, addr)
+			}
+			if got.Value(key{}) != 1 || got.Value(userKey{}) != ctx.Value(userKey{}) || got.Err() != nil {
+				t.Errorf("%s, %s: another value is lost, or the context ends", name, where)
+			}
+		}
+	}
+}
+
+// TestLocalAddrIsShared: what many connections have in common is kept once.
+func TestLocalAddrIsShared(t *testing.T) {
+	server := new(http.Server)
+	request := func() context.Context {
+		ctx := context.WithValue(context.Background(), http.ServerContextKey, server)
+		ctx, cancel := context.WithCancel(context.WithValue(ctx, http.LocalAddrContextKey, &net.TCPAddr{IP: net.IP{127, 0, 0, 1}, Port: 80}))
+		cancel()
+		return ctx
+	}
+	one, two := valuesOf(request()).(local), valuesOf(request()).(local)
+	if one.addr != two.addr {
+		t.Error("two addresses are kept")
+	}
+	if one.Value(http.ServerContextKey) != server {
+		t.Error("the server is lost")
+	}
+}
+
 func FuzzPack(f *testing.F) {
 	f.Add("GET", "/a?b", "Cookie", "a=b", "/{x}")
+	f.Add("", "", "Connection", "Upgrade", "websocket") // packed as numbers
+	f.Add("a", "a", "a", "a", "a")                      // each is the one before
 	f.Fuzz(func(t *testing.T, method, host, key, value, pattern string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Method, r.Host, r.Pattern = method, host, pattern
