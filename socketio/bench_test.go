@@ -40,7 +40,7 @@ func BenchmarkEncode(b *testing.B) {
 			b.ReportAllocs()
 			m := &adapter.Message{Kind: adapter.KindEvent, Event: "message", Args: []any{arg}}
 			for b.Loop() {
-				if _, err := (format{namespace: "/chat"}).Encode(m); err != nil {
+				if _, err := (format{namespace: "/chat", maxAttachments: usualAttachments}).Encode(m); err != nil {
 					b.Fatal(err)
 				}
 			}
