@@ -255,17 +255,18 @@ func (env *envelope) member(data []byte, i int) int {
 	if end < 0 {
 		return -1
 	}
-	key := data[i:scan.String(data, i)]
+	quoted := data[i : i+bytes.LastIndexByte(data[i:end], '"')+1]
+	key := quoted[1 : len(quoted)-1]
 	i = scan.Space(data, end)
 	if end = scan.Value(data, i); end < 0 {
 		return -1
 	}
-	if dst := env.field(key[1 : len(key)-1]); dst != nil {
+	dst := env.field(key)
+	if dst == nil && bytes.IndexByte(key, '\\') >= 0 {
+		dst = env.field([]byte(scan.Text(quoted)))
+	}
+	if dst != nil {
 		*dst = data[i:end:end]
-	} else if bytes.IndexByte(key, '\\') >= 0 {
-		if dst := env.field([]byte(scan.Text(key))); dst != nil {
-			*dst = data[i:end:end]
-		}
 	}
 	return scan.Space(data, end)
 }

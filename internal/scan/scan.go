@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"math/bits"
 )
 
 // maxDepth is one less than encoding/json's, which also counts the object or array
@@ -128,8 +129,10 @@ func Plain(data []byte, i int) (end int, ascii bool) {
 	var seen uint64
 	for ; i+8 <= len(data); i += 8 {
 		eight := binary.LittleEndian.Uint64(data[i:])
-		if special(eight) {
-			break
+		if marks := special(eight); marks != 0 {
+			before := bits.TrailingZeros64(marks) &^ 7
+			seen |= eight & (1<<before - 1)
+			return i + before/8, seen&high == 0
 		}
 		seen |= eight
 	}
@@ -139,12 +142,12 @@ func Plain(data []byte, i int) (end int, ascii bool) {
 	return i, seen&high == 0
 }
 
-// special reports whether any of eight bytes has a meaning in a string. In each
-// term a byte's highest bit is set if it does, and perhaps in those above it, from
-// which the subtraction borrows.
-func special(bytes uint64) bool {
+// special marks those of eight bytes that have a meaning in a string. In each term a
+// byte's highest bit is set if it does, and perhaps in those above it, from which the
+// subtraction borrows: only the lowest mark counts.
+func special(bytes uint64) (marks uint64) {
 	quote, backslash := bytes^ones*'"', bytes^ones*'\\'
-	return ((bytes-ones*' ')&^bytes|(quote-ones)&^quote|(backslash-ones)&^backslash)&high != 0
+	return ((bytes-ones*' ')&^bytes | (quote-ones)&^quote | (backslash-ones)&^backslash) & high
 }
 
 // escape returns the index of the last byte of the escape whose letter is at i.

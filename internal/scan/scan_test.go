@@ -74,6 +74,15 @@ func TestPlain(t *testing.T) {
 				if end != wantEnd || ascii != (c < 0x80) {
 					t.Fatalf("%q: got %d, %v", data, end, ascii)
 				}
+				// What follows the first byte that has a meaning does not count.
+				for _, next := range []byte("\x00!\"\\\x80\xff") {
+					if at+1 < size && end == at {
+						data[at+1] = next
+						if end, ascii := scan.Plain(data, 0); end != at || !ascii {
+							t.Fatalf("%q: got %d, %v", data, end, ascii)
+						}
+					}
+				}
 			}
 		}
 	}
