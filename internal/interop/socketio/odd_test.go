@@ -80,11 +80,21 @@ func TestOddInput(t *testing.T) {
 	compare(t, "odd", reference, serveOwn(t, newOddRouter()), oddDifferences)
 }
 
-// compare plays cases of raw frames on two servers and compares the answers.
+// compare plays cases of raw frames on two servers and compares the answers. Where
+// ours has more to say it is waited for: the end of a stream comes when it comes,
+// whatever the client sends meanwhile.
 func compare(t *testing.T, cases, node, ours string, differences map[string]difference) {
 	t.Helper()
+	more := map[string]int{}
+	for name, d := range differences {
+		if len(d.ours) > len(d.node) {
+			more[name] = len(d.ours) - 1 // without "open"
+		}
+	}
+	counts, err := json.Marshal(more)
+	require.NoError(t, err)
 	var fromNode, fromOurs map[string][]string
-	a, b := process.Node(t, "frames.mjs", cases, node), process.Node(t, "frames.mjs", cases, ours)
+	a, b := process.Node(t, "frames.mjs", cases, node), process.Node(t, "frames.mjs", cases, ours, string(counts))
 	a.Read(t, &fromNode)
 	b.Read(t, &fromOurs)
 	require.Len(t, fromOurs, len(fromNode))

@@ -1,6 +1,6 @@
 // Sends raw frames and tells what comes back:
 //
-//	node frames.mjs CASES URL
+//	node frames.mjs CASES URL [COUNTS]
 //
 // CASES is MODULE, or MODULE:EXPORT, whose export is a list of
 //
@@ -12,6 +12,8 @@
 // is sent when the server has answered the one before, which it does with a frame
 // that matches until: so all has come that comes of send. A server that closes need
 // not answer.
+//
+// COUNTS is {name: number} in JSON: before ends are sent, so many frames have to come.
 //
 // It prints {name: [frame, …]}, the last frame being "open", or "close CODE
 // REASON". What servers choose for themselves is replaced: ids by $sid, the id
@@ -72,7 +74,7 @@ class Frames {
   }
 }
 
-async function play({ path, open = [], send, ends }) {
+async function play({ name, path, open = [], send, ends }) {
   const socket = new Frames(url.replace("http", "ws") + path);
   try {
     await socket.opened(path);
@@ -87,6 +89,9 @@ async function play({ path, open = [], send, ends }) {
       } else {
         socket.send(frame);
       }
+    }
+    while (told.length < (counts[name] ?? 0)) {
+      told.push(await socket.next());
     }
     for (const [end, until] of ends) {
       socket.send(end);
@@ -107,9 +112,10 @@ async function play({ path, open = [], send, ends }) {
   }
 }
 
-const [list, url] = process.argv.slice(2);
-const [module, name = "default"] = list.split(":");
-const { [name]: cases } = await import(`./${module}.mjs`);
+const [list, url, expected = "{}"] = process.argv.slice(2);
+const counts = JSON.parse(expected);
+const [module, exported = "default"] = list.split(":");
+const { [exported]: cases } = await import(`./${module}.mjs`);
 const results = {};
 for (const test of cases) {
   if (test.name in results) {
