@@ -20,6 +20,7 @@ var imports = map[string][]string{
 	"internal/quota":     {},
 	"internal/lazy":      {},
 	"internal/handshake": {},
+	"internal/heartbeat": {},
 	"internal/loop":      {},
 	"internal/sessions":  {},
 	"clientjs":           {},
@@ -35,7 +36,7 @@ var imports = map[string][]string{
 	"internal/membership": {"broker"},
 
 	"": {
-		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/lane",
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/heartbeat", "internal/lane",
 		"internal/lazy", "internal/membership", "internal/meta", "internal/origin", "internal/outbox", "internal/pipe",
 		"internal/plain", "internal/quota", "internal/rooms",
 		"internal/sessions", "internal/socket", "internal/tail",
