@@ -115,11 +115,8 @@ func (c *Client) keepConnected() {
 		}
 		c.mu.Lock()
 		c.conn = next
-		if c.back != nil {
-			close(c.back)
-			c.back = nil
-		}
 		c.mu.Unlock()
+		c.back.Happen()
 		if c.ctx.Err() != nil { // Close may only have seen the connection before
 			next.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
 		}
@@ -246,13 +243,8 @@ func (c *Client) explain(err error) error {
 // ctx ends first, or the reason why the client does not come back.
 func (c *Client) Ready(ctx context.Context) error {
 	for {
-		c.mu.Lock()
-		conn := c.conn
-		if c.back == nil {
-			c.back = make(chan struct{})
-		}
-		back := c.back
-		c.mu.Unlock()
+		back := c.back.Next()
+		conn := c.Conn()
 		err := conn.gone()
 		if err == nil && !conn.Away() {
 			return nil

@@ -12,7 +12,7 @@ const (
 	maxFunction  = 45
 	maxFile      = 500
 	maxRootFiles = 24
-	maxRootLines = 5728 // of code, without comments and blanks; 4,100 is meant, and this what there is
+	maxRootLines = 5710 // of code, without comments and blanks; 4,100 is meant, and this what there is
 )
 
 // bounded lists the directories whose files and functions are bounded.
