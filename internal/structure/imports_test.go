@@ -21,6 +21,7 @@ var imports = map[string][]string{
 	"internal/lazy":      {},
 	"internal/handshake": {},
 	"internal/heartbeat": {},
+	"internal/hooks":     {},
 	"internal/loop":      {},
 	"internal/sessions":  {},
 	"clientjs":           {},
@@ -36,7 +37,7 @@ var imports = map[string][]string{
 	"internal/membership": {"broker"},
 
 	"": {
-		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/heartbeat", "internal/lane",
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/heartbeat", "internal/hooks", "internal/lane",
 		"internal/lazy", "internal/membership", "internal/meta", "internal/origin", "internal/outbox", "internal/pipe",
 		"internal/plain", "internal/quota", "internal/rooms",
 		"internal/sessions", "internal/socket", "internal/tail",
