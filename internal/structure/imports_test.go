@@ -22,6 +22,7 @@ var imports = map[string][]string{
 	"internal/handshake": {},
 	"internal/heartbeat": {},
 	"internal/hooks":     {},
+	"internal/gather":    {},
 	"internal/loop":      {},
 	"internal/sessions":  {},
 	"clientjs":           {},
@@ -37,9 +38,9 @@ var imports = map[string][]string{
 	"internal/membership": {"broker"},
 
 	"": {
-		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/handshake", "internal/heartbeat", "internal/hooks", "internal/lane",
-		"internal/lazy", "internal/membership", "internal/meta", "internal/origin", "internal/outbox", "internal/pipe",
-		"internal/plain", "internal/quota", "internal/rooms",
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/gather", "internal/handshake",
+		"internal/heartbeat", "internal/hooks", "internal/lane", "internal/lazy", "internal/membership", "internal/meta",
+		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
 		"internal/sessions", "internal/socket", "internal/tail",
 	},
 
