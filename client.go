@@ -12,6 +12,7 @@ import (
 	"github.com/wsrouter/wsrouter/internal/pipe"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/socket"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // DialOptions configure a [Client]. They may be nil and are copied.
@@ -77,8 +78,8 @@ type Client struct {
 	// Used by the goroutine that connects: newClient, and then keepConnected.
 	attempt int   // since a connection has lasted
 	lost    *Conn // may be away; nil at first
-	header  asked[http.Header]
-	auth    asked[any]
+	header  usercode.Asked[http.Header]
+	auth    usercode.Asked[any]
 
 	back lazy.Signal // there is a new connection
 
@@ -118,7 +119,7 @@ func newClient(ctx context.Context, o DialOptions, dial func(context.Context, gr
 		return nil, errors.New("wsrouter: dial: DialOptions.Router serves clients; use a router that does not")
 	}
 	c := &Client{opts: o, dial: dial}
-	c.header.fn, c.auth.fn = o.HeaderFunc, o.Auth
+	c.header.Fn, c.auth.Fn = o.HeaderFunc, o.Auth
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	conn, err := c.connect(ctx)
 	if err != nil && o.Reconnect != nil && o.Reconnect.First {

@@ -313,5 +313,5 @@ func panicAttrs(err error) []slog.Attr {
 	if !errors.As(err, &p) {
 		return []slog.Attr{slog.Any("err", err)}
 	}
-	return []slog.Attr{slog.String("panic", fmt.Sprint(p.value)), slog.String("stack", string(p.stack))}
+	return []slog.Attr{slog.String("panic", fmt.Sprint(p.Value)), slog.String("stack", string(p.Stack))}
 }

@@ -23,6 +23,7 @@ var imports = map[string][]string{
 	"internal/heartbeat": {},
 	"internal/hooks":     {},
 	"internal/gather":    {},
+	"internal/usercode":  {},
 	"internal/loop":      {},
 	"internal/sessions":  {},
 	"clientjs":           {},
@@ -41,7 +42,7 @@ var imports = map[string][]string{
 		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/gather", "internal/handshake",
 		"internal/heartbeat", "internal/hooks", "internal/lane", "internal/lazy", "internal/membership", "internal/meta",
 		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
-		"internal/sessions", "internal/socket", "internal/tail",
+		"internal/sessions", "internal/socket", "internal/tail", "internal/usercode",
 	},
 
 	"internal/loopback":  {},
