@@ -14,6 +14,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/closecode"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/usercode"
 	"github.com/wsrouter/wsrouter/payload"
@@ -272,17 +273,8 @@ func (e *CloseError) isLoss() bool {
 	return e.Code == CloseResume || e.Code == CloseAbnormal && (e.Cause == CausePeer || e.Cause == CauseTimeout)
 }
 
-// sendableCode reports whether RFC 6455 lets an endpoint send the code.
-func sendableCode(code int) bool {
-	switch code {
-	case 1004, 1005, CloseAbnormal:
-		return false
-	}
-	return code >= CloseNormal && code <= 1014 || code >= 3000 && code <= 4999
-}
-
 func checkCode(code int) error {
-	if !sendableCode(code) {
+	if !closecode.Sendable(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/closecode"
 	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
@@ -171,7 +172,7 @@ func comesBack(err error) bool {
 	var status *StatusError
 	switch {
 	case errors.As(err, &ce):
-		return ce.Cause == CauseTimeout || ce.Cause != CauseLocal && ce.Cause != CauseShutdown && !stayAway(ce.Code)
+		return ce.Cause == CauseTimeout || ce.Cause != CauseLocal && ce.Cause != CauseShutdown && !closecode.Final(ce.Code)
 	case errors.As(err, &status):
 		return status.StatusCode != http.StatusUnauthorized && status.StatusCode != http.StatusForbidden
 	}
@@ -188,15 +189,7 @@ func (c *Conn) failedForNow() bool {
 		return false
 	}
 	var answer *WsError
-	return !stayAway(c.ce.Code) || c.ce.Code == ClosePolicy && errors.As(c.ce.err, &answer)
-}
-
-func stayAway(code int) bool {
-	switch code {
-	case CloseNormal, CloseProtocol, 1003, CloseInvalidUTF8, ClosePolicy, CloseTooBig, 1010:
-		return true
-	}
-	return code >= 4000 && code < 4500
+	return !closecode.Final(c.ce.Code) || c.ce.Code == ClosePolicy && errors.As(c.ce.err, &answer)
 }
 
 // gaveUp says why a client does not come back, and how its last connection ended.

@@ -24,6 +24,7 @@ var imports = map[string][]string{
 	"internal/hooks":     {},
 	"internal/gather":    {},
 	"internal/usercode":  {},
+	"internal/closecode": {},
 	"internal/loop":      {},
 	"internal/sessions":  {},
 	"clientjs":           {},
@@ -35,12 +36,12 @@ var imports = map[string][]string{
 	"internal/meta":       {"payload", "internal/scan"},
 	"internal/plain":      {"adapter", "payload", "internal/meta", "internal/scan"},
 	"internal/pipe":       {"adapter"},
-	"internal/socket":     {"adapter", "internal/lazy", "internal/loop"},
+	"internal/socket":     {"adapter", "internal/closecode", "internal/lazy", "internal/loop"},
 	"internal/membership": {"broker"},
 
 	"": {
-		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/gather", "internal/handshake",
-		"internal/heartbeat", "internal/hooks", "internal/lane", "internal/lazy", "internal/membership", "internal/meta",
+		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/closecode", "internal/gather",
+		"internal/handshake", "internal/heartbeat", "internal/hooks", "internal/lane", "internal/lazy", "internal/membership", "internal/meta",
 		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
 		"internal/sessions", "internal/socket", "internal/tail", "internal/usercode",
 	},
