@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/pipe"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/socket"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // DialOptions configure a [Client]. They may be nil and are copied.
@@ -73,17 +75,17 @@ type Client struct {
 	lapsed sync.WaitGroup // for connections that were away until there was another one
 	gone   chan struct{}  // closed when there will be no more connections; nil without Reconnect
 
-	// Used by the goroutine that connects: newClient, and then keepConnected. Used
-	// by the goroutine that connects: newClient, and then keepConnected.
+	// Used by the goroutine that connects: newClient, and then keepConnected.
 	attempt int   // since a connection has lasted
 	lost    *Conn // may be away; nil at first
-	header  asked[http.Header]
-	auth    asked[any]
+	header  usercode.Asked[http.Header]
+	auth    usercode.Asked[any]
 
-	mu   sync.Mutex    // guards what follows
-	conn *Conn         // the current connection, or the last one
-	back chan struct{} // closed when there is a new connection; nil if nobody waits
-	err  error         // why the client does not come back
+	back lazy.Signal // there is a new connection
+
+	mu   sync.Mutex // guards what follows
+	conn *Conn      // the current connection, or the last one
+	err  error      // why the client does not come back
 }
 
 // Dial connects to a plain WebSocket mount of a server, at a ws, wss, http or https
@@ -117,7 +119,7 @@ func newClient(ctx context.Context, o DialOptions, dial func(context.Context, gr
 		return nil, errors.New("wsrouter: dial: DialOptions.Router serves clients; use a router that does not")
 	}
 	c := &Client{opts: o, dial: dial}
-	c.header.fn, c.auth.fn = o.HeaderFunc, o.Auth
+	c.header.Fn, c.auth.Fn = o.HeaderFunc, o.Auth
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	conn, err := c.connect(ctx)
 	if err != nil && o.Reconnect != nil && o.Reconnect.First {

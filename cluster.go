@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
+	"github.com/wsrouter/wsrouter/internal/gather"
 	"github.com/wsrouter/wsrouter/payload"
 )
 
@@ -84,10 +84,10 @@ const maxAsked = 4096
 // node is a namespace as a Broker sees it. It implements [broker.Node].
 type node struct {
 	router *Router
-	turns  chan struct{} // holds a token for each connection that is being asked
+	turns  gather.Turns // of connections that are asked
 }
 
-func newNode(r *Router) node { return node{r, make(chan struct{}, maxAsked)} }
+func newNode(r *Router) node { return node{r, gather.NewTurns(maxAsked)} }
 
 // local returns the Target of a selection: the whole namespace if it names no rooms.
 func (n node) local(s broker.Selection) Target {
@@ -138,50 +138,15 @@ func (n node) Members(s broker.Selection) []broker.Member {
 
 func (n node) Call(ctx context.Context, s broker.Selection, event string, args []payload.Value) (int, iter.Seq[payload.Value]) {
 	t := n.local(s)
-	conns := t.conns()
-	return len(conns), func(yield func(payload.Value) bool) { n.ask(ctx, conns, event, payload.Args(args), yield) }
-}
-
-// ask sends a request to each of the connections as they get their turn, and yields the
-// answers. When it returns, none of them is being asked any more.
-func (n node) ask(ctx context.Context, conns []*Conn, event string, args []any, yield func(payload.Value) bool) {
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	came := make(chan Answer)
-	for waiting := 0; waiting > 0 || len(conns) > 0; {
-		turns := n.turns
-		if len(conns) == 0 {
-			turns = nil
+	conns, in := t.conns(), payload.Args(args)
+	ask := func(ctx context.Context, c *Conn) (v payload.Value, err error) {
+		m, err := c.ask(ctx, event, in)
+		if err == nil {
+			v = firstOf(m)
 		}
-		select {
-		case turns <- struct{}{}:
-			c := conns[0]
-			asking.Go(func() { n.askOne(ctx, c, event, args, came) })
-			conns, waiting = conns[1:], waiting+1
-		case a := <-came:
-			if waiting--; a.Err == nil && !yield(a.data) {
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
+		return v, err
 	}
-}
-
-// askOne asks a connection that has got its turn.
-func (n node) askOne(ctx context.Context, c *Conn, event string, args []any, came chan<- Answer) {
-	defer func() { <-n.turns }()
-	m, err := c.ask(ctx, event, args)
-	a := Answer{Err: err}
-	if err == nil {
-		a.data = firstOf(m)
-	}
-	select {
-	case came <- a:
-	case <-ctx.Done():
-	}
+	return len(conns), func(yield func(payload.Value) bool) { gather.Each(ctx, n.turns, conns, ask, yield) }
 }
 
 // firstOf returns the first value of an answer, if the wire says that there are

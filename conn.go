@@ -26,35 +26,35 @@ import (
 // Conn may be kept for any length of time: after the connection has ended, emits
 // and calls fail with a *[CloseError].
 type Conn struct {
-	router  *Router
-	format  adapter.Format
-	dialed  bool // this side has dialed
-	born    time.Time
-	base    context.Context // has the values of the request's context
-	ctx     lazy.Context
-	values  sync.Map // by Key
-	member  rooms.Member[*Conn]
-	lane    lane.Lane[*request]
-	session *session    // nil if it ends with its link
-	done    lazy.Latch  // closed when the connection begins to leave
-	ending  atomic.Bool // somebody runs end
-	ended   lazy.Latch  // closed when OnDisconnect has returned
+	router    *Router
+	format    adapter.Format
+	dialed    bool // this side has dialed
+	born      time.Time
+	base      context.Context // has the values of the request's context
+	ctx       lazy.Context
+	values    sync.Map // by Key
+	member    rooms.Member[*Conn]
+	lane      lane.Lane[*request]
+	session   *session    // nil if it ends with its link
+	done      lazy.Latch  // closed when the connection begins to leave
+	ending    atomic.Bool // somebody runs end
+	ended     lazy.Latch  // closed when OnDisconnect has returned
+	producers lazy.Group  // those that go on although their streams have ended
 
-	mu        sync.Mutex // guards everything below, and the state of its requests
-	phase     connPhase
-	guard     guardPhase
-	link      *link // while it is away, the link that it had
-	request   *handshake.Request
-	auth      json.RawMessage
-	ce        *CloseError // how it leaves
-	held      held
-	data      int                 // bytes kept by SetData
-	open      map[string]*request // those that the client may cancel, by its ids
-	streams   map[*request]struct{}
-	calls     map[string]*call
-	lastID    uint64
-	producers producers
-	asked     askedContext
+	mu      sync.Mutex // guards everything below, and the state of its requests
+	phase   connPhase
+	guard   guardPhase
+	link    *link // while it is away, the link that it had
+	request *handshake.Request
+	auth    json.RawMessage
+	ce      *CloseError // how it leaves
+	held    held
+	data    int                 // bytes kept by SetData
+	open    map[string]*request // those that the client may cancel, by its ids
+	streams map[*request]struct{}
+	calls   map[string]*call
+	lastID  uint64
+	asked   askedContext
 }
 
 // askedContext is what Context returns while OnConnect runs. It ends as soon as the

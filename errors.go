@@ -9,13 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"strings"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/broker"
 	"github.com/wsrouter/wsrouter/internal/bind"
+	"github.com/wsrouter/wsrouter/internal/closecode"
 	"github.com/wsrouter/wsrouter/internal/plain"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 	"github.com/wsrouter/wsrouter/payload"
 )
 
@@ -272,17 +273,8 @@ func (e *CloseError) isLoss() bool {
 	return e.Code == CloseResume || e.Code == CloseAbnormal && (e.Cause == CausePeer || e.Cause == CauseTimeout)
 }
 
-// sendableCode reports whether RFC 6455 lets an endpoint send the code.
-func sendableCode(code int) bool {
-	switch code {
-	case 1004, 1005, CloseAbnormal:
-		return false
-	}
-	return code >= CloseNormal && code <= 1014 || code >= 3000 && code <= 4999
-}
-
 func checkCode(code int) error {
-	if !sendableCode(code) {
+	if !closecode.Sendable(code) {
 		return fmt.Errorf("wsrouter: close code %d cannot be sent", code)
 	}
 	return nil
@@ -318,12 +310,7 @@ func truncate(s string, n int) string {
 }
 
 // panicError is a recovered panic, or a runtime.Goexit, of user code.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+type panicError = usercode.Panic
 
 // noTypedNil returns nil for a nil *WsError or *CloseError that was returned as an
 // error: whoever declared the variable that way meant no error.
@@ -343,29 +330,14 @@ func noTypedNil(err error) error {
 
 // protect runs user code, and returns a panic as an error. It cannot stop a
 // runtime.Goexit.
-func protect(fn func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &panicError{v, debug.Stack()}
-		}
-	}()
-	return noTypedNil(fn())
-}
+func protect(fn func() error) error { return noTypedNil(usercode.Call(fn)) }
 
 // errGoexit is the error of user code that called runtime.Goexit.
-func errGoexit() error { return &panicError{"runtime.Goexit called", debug.Stack()} }
+func errGoexit() error { return usercode.Goexit() }
 
 // protectHook is protect in a goroutine of its own. It waits for the goroutine, however
 // that ends.
-func protectHook(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		err := errGoexit()
-		defer func() { done <- err }()
-		err = protect(fn)
-	}()
-	return <-done
-}
+func protectHook(fn func() error) error { return noTypedNil(usercode.Apart(fn)) }
 
 // wireError is the default body of an exception. The order of its keys is that of
 // NestJS.
@@ -496,5 +468,5 @@ func remoteError(data payload.Value) *WsError {
 // which cuts the connection without a log line, as in net/http.
 func abortsConnection(err error) bool {
 	var p *panicError
-	return errors.As(err, &p) && p.value == any(http.ErrAbortHandler)
+	return errors.As(err, &p) && p.Value == any(http.ErrAbortHandler)
 }

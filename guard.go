@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/closecode"
 	"github.com/wsrouter/wsrouter/internal/lane"
 )
 
@@ -246,7 +247,7 @@ func (c *Conn) verdict(err error) (Refusal, *CloseError) {
 	case errors.As(err, &ce) && ce.Cause == 0:
 		refused := *ce
 		refused.Cause = CauseLocal
-		if !sendableCode(refused.Code) {
+		if !closecode.Sendable(refused.Code) {
 			refused.Code = ClosePolicy
 		}
 		return RefusedGuard, &refused
@@ -313,5 +314,5 @@ func panicAttrs(err error) []slog.Attr {
 	if !errors.As(err, &p) {
 		return []slog.Attr{slog.Any("err", err)}
 	}
-	return []slog.Attr{slog.String("panic", fmt.Sprint(p.value)), slog.String("stack", string(p.stack))}
+	return []slog.Attr{slog.String("panic", fmt.Sprint(p.Value)), slog.String("stack", string(p.Stack))}
 }

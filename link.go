@@ -7,11 +7,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/budget"
 	"github.com/wsrouter/wsrouter/internal/handshake"
+	"github.com/wsrouter/wsrouter/internal/heartbeat"
 	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/quota"
@@ -43,7 +43,7 @@ type link struct {
 	joins  quota.Bucket // of namespaces
 	lines  quota.Lines  // of the log
 
-	lastRead          atomic.Int64 // time of the last byte, in Unix nanoseconds
+	heartbeat         heartbeat.Monitor
 	bytesIn, bytesOut atomic.Int64
 	ce                atomic.Pointer[CloseError] // how it ends, once it is closing
 	settled           lazy.Latch                 // closed when a client is let in or refused, or the link ends
@@ -56,8 +56,6 @@ type link struct {
 	phase    linkPhase
 	attached []*attached
 	asking   []attempt // attempts to resume Conns
-	ping     *time.Timer
-	pinged   int64 // when, like lastRead; 0 if the peer has been heard since
 }
 
 type linkPhase uint8
@@ -89,11 +87,7 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 		out:       outbox.New[adapter.Frame](a.opts.OutboxBytes),
 		bytes:     a.pool.NewAccount(a.opts.InboxBytes, a.opts.MaxMessage),
 	}
-	early := a.sessions.Spread(a.opts.PingInterval)
-	l.lastRead.Store(time.Now().Add(-early).UnixNano())
-	l.mu.Lock() // the timer may fire at once
-	l.ping = time.AfterFunc(a.opts.PingInterval-early, l.checkAlive)
-	l.mu.Unlock()
+	l.heartbeat.Start(a.opts.PingInterval, a.sessions.Spread(a.opts.PingInterval), l.checkAlive)
 	l.bytes.Keep(l.request.Held())
 	refused := a.noRoom(a.sessions.Add(l, opts.Request, a.clientKey(opts.Request)))
 	if refused == nil && !opts.Dialed && !a.take(serving) {
@@ -101,7 +95,7 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 		refused = notServing()
 	}
 	if refused != nil {
-		l.ping.Stop()
+		l.heartbeat.Stop()
 		l.bytes.Leave()
 		a.refused(opts.Request, "", Refusal(refused.Reason), refused)
 		return nil, refused
@@ -224,9 +218,7 @@ func (l *link) writeFailed(err error) {
 		l.transport.Abort()
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ping.Reset(time.Second)
+	l.heartbeat.WriteFailed()
 }
 
 func (l *link) dropOutbox() {
@@ -242,7 +234,7 @@ func slowClient() *CloseError {
 }
 
 // Alive implements [adapter.Link].
-func (l *link) Alive() { l.lastRead.Store(time.Now().UnixNano()) }
+func (l *link) Alive() { l.heartbeat.Heard() }
 
 // Arrived implements [adapter.Link].
 func (l *link) Arrived(f adapter.Frame) bool {
@@ -291,62 +283,27 @@ func (l *link) resume(yes bool) {
 // checkAlive runs when the peer should have been heard: it asks for a sign of life,
 // or ends a link whose peer gave none.
 func (l *link) checkAlive() {
-	switch l.vital() {
-	case heardNothing:
+	opts := &l.app.opts
+	switch l.heartbeat.Check(l.condition(), heartbeat.Timing{Interval: opts.PingInterval, Timeout: opts.PongTimeout}) {
+	case heartbeat.Ping:
 		l.transport.Ping()
-	case heardNoPong:
+	case heartbeat.Dead:
 		l.cut(&CloseError{Code: CloseAbnormal, Reason: "ping timeout", Cause: CauseTimeout})
-	case cannotWrite:
+	case heartbeat.Lost:
 		l.cut(&CloseError{Code: CloseAbnormal, Cause: CausePeer})
 	}
 }
 
-// vitality is what checkAlive finds.
-type vitality uint8
-
-const (
-	alive vitality = iota
-	heardNothing
-	heardNoPong
-	cannotWrite
-)
-
-// vital also sets the timer for the next check.
-func (l *link) vital() vitality {
-	out := l.out.State()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ce.Load() != nil {
-		return alive
-	}
-	opts := &l.app.opts
-	now, last := time.Now().UnixNano(), l.lastRead.Load()
-	idle := time.Duration(now - last)
-	if last >= l.pinged {
-		l.pinged = 0
-	}
-	switch {
+func (l *link) condition() heartbeat.Condition {
+	switch out := l.out.State(); {
 	case out.Closed: // see writeFailed
-		return cannotWrite
-	case l.bytes.Paused(): // we do not read
-		l.pinged = 0
-		l.ping.Reset(opts.PingInterval)
-	case l.pinged != 0:
-		patience := opts.PongTimeout - time.Duration(now-l.pinged)
-		if patience <= 0 {
-			return heardNoPong
-		}
-		l.ping.Reset(min(patience, opts.PingInterval))
-	case idle < opts.PingInterval:
-		l.ping.Reset(opts.PingInterval - idle)
-	case out.Writing: // a ping would wait; WriteTimeout applies
-		l.ping.Reset(min(opts.PingInterval, time.Second))
-	default:
-		l.pinged = now
-		l.ping.Reset(min(opts.PongTimeout, opts.PingInterval)) // in time for the next ping
-		return heardNothing
+		return heartbeat.Broken
+	case l.bytes.Paused():
+		return heartbeat.Paused
+	case out.Writing:
+		return heartbeat.Writing
 	}
-	return alive
+	return heartbeat.Idle
 }
 
 // Close implements [adapter.Link].
@@ -384,8 +341,8 @@ func (l *link) beginClose(ce *CloseError) bool {
 	if !l.ce.CompareAndSwap(nil, ce) {
 		return false
 	}
+	l.heartbeat.Stop()
 	l.mu.Lock()
-	l.ping.Stop()
 	was := l.phase
 	l.mu.Unlock()
 	if was == linkNew && !l.dialed {

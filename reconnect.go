@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/closecode"
 	"github.com/wsrouter/wsrouter/internal/plain"
 )
 
@@ -89,8 +90,8 @@ func (r *Reconnect) wait(attempt int) time.Duration {
 // keepConnected replaces each lost connection, until one ends for good.
 func (c *Client) keepConnected() {
 	defer func() { // user code whose context has ended
-		c.header.wait()
-		c.auth.wait()
+		c.header.Wait()
+		c.auth.Wait()
 		close(c.gone)
 	}()
 	for began := time.Now(); ; began = time.Now() {
@@ -115,11 +116,8 @@ func (c *Client) keepConnected() {
 		}
 		c.mu.Lock()
 		c.conn = next
-		if c.back != nil {
-			close(c.back)
-			c.back = nil
-		}
 		c.mu.Unlock()
+		c.back.Happen()
 		if c.ctx.Err() != nil { // Close may only have seen the connection before
 			next.close(&CloseError{Code: CloseNormal, Cause: CauseLocal})
 		}
@@ -174,7 +172,7 @@ func comesBack(err error) bool {
 	var status *StatusError
 	switch {
 	case errors.As(err, &ce):
-		return ce.Cause == CauseTimeout || ce.Cause != CauseLocal && ce.Cause != CauseShutdown && !stayAway(ce.Code)
+		return ce.Cause == CauseTimeout || ce.Cause != CauseLocal && ce.Cause != CauseShutdown && !closecode.Final(ce.Code)
 	case errors.As(err, &status):
 		return status.StatusCode != http.StatusUnauthorized && status.StatusCode != http.StatusForbidden
 	}
@@ -191,15 +189,7 @@ func (c *Conn) failedForNow() bool {
 		return false
 	}
 	var answer *WsError
-	return !stayAway(c.ce.Code) || c.ce.Code == ClosePolicy && errors.As(c.ce.err, &answer)
-}
-
-func stayAway(code int) bool {
-	switch code {
-	case CloseNormal, CloseProtocol, 1003, CloseInvalidUTF8, ClosePolicy, CloseTooBig, 1010:
-		return true
-	}
-	return code >= 4000 && code < 4500
+	return !closecode.Final(c.ce.Code) || c.ce.Code == ClosePolicy && errors.As(c.ce.err, &answer)
 }
 
 // gaveUp says why a client does not come back, and how its last connection ended.
@@ -246,13 +236,8 @@ func (c *Client) explain(err error) error {
 // ctx ends first, or the reason why the client does not come back.
 func (c *Client) Ready(ctx context.Context) error {
 	for {
-		c.mu.Lock()
-		conn := c.conn
-		if c.back == nil {
-			c.back = make(chan struct{})
-		}
-		back := c.back
-		c.mu.Unlock()
+		back := c.back.Next()
+		conn := c.Conn()
 		err := conn.gone()
 		if err == nil && !conn.Away() {
 			return nil
@@ -314,71 +299,22 @@ func (c *Client) greet(ctx context.Context) (g greeting, err error) {
 	case err != nil:
 		return g, &CloseError{Code: CloseTryAgainLater, Reason: "not available", Cause: CauseLocal, err: err}
 	}
-	if g.header = c.opts.Header; c.header.fn != nil {
-		if g.header, err = c.header.call(ctx); err != nil {
+	if g.header = c.opts.Header; c.header.Fn != nil {
+		if g.header, err = c.header.Call(ctx); noTypedNil(err) != nil {
 			return g, &dialError{"header: " + err.Error(), err}
 		}
 	}
-	if c.auth.fn == nil {
+	if c.auth.Fn == nil {
 		return g, nil
 	}
-	auth, err := c.auth.call(ctx)
-	if err == nil {
+	auth, err := c.auth.Call(ctx)
+	if err = noTypedNil(err); err == nil {
 		g.auth, err = plain.AuthFrame(auth)
 	}
 	if err != nil {
 		return g, &dialError{"auth: " + err.Error(), err}
 	}
 	return g, nil
-}
-
-// asked is a function of the user's that attempts ask, one after another.
-type asked[T any] struct {
-	fn      func(context.Context) (T, error)
-	running chan answer[T] // a call that has not returned yet; nil if there is none
-}
-
-type answer[T any] struct {
-	value T
-	err   error
-}
-
-// call asks, and goes away when ctx ends first. What has not returned then is waited
-// for before it is asked again: it never runs twice at a time. A panic is an error.
-func (a *asked[T]) call(ctx context.Context) (T, error) {
-	late := a.running != nil
-	if !late {
-		a.start(ctx)
-	}
-	select {
-	case got := <-a.running:
-		if a.running = nil; late {
-			return a.call(ctx)
-		}
-		return got.value, got.err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
-}
-
-func (a *asked[T]) start(ctx context.Context) {
-	running := make(chan answer[T], 1)
-	a.running = running
-	go func() {
-		got := answer[T]{err: errGoexit()}
-		defer func() { running <- got }()
-		var v T
-		err := protect(func() (err error) { v, err = a.fn(ctx); return err })
-		got = answer[T]{v, err}
-	}()
-}
-
-// wait waits for a call that has not returned.
-func (a *asked[T]) wait() {
-	if a.running != nil {
-		<-a.running
-	}
 }
 
 // dialError is the error of an attempt that failed before there was an answer.

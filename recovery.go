@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/lazy"
 	"github.com/wsrouter/wsrouter/internal/outbox"
 	"github.com/wsrouter/wsrouter/internal/tail"
 )
@@ -89,7 +90,7 @@ type session struct {
 	loss     *CloseError // how it was lost
 	expiry   *time.Timer
 	told     chan struct{}    // closed when OnAway has returned; nil if it was not called
-	room     chan struct{}    // closed when waiting senders may try again; nil if there are none
+	room     lazy.Signal      // waiting senders may try again
 	deaf     bool             // the peer does not acknowledge, so nobody waits for that
 	resumed  int              // how often
 	resuming chan struct{}    // cap 1; held while OnResume is asked
@@ -248,7 +249,7 @@ func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err er
 	p.frame, counted = s.number(c, f)
 	switch {
 	case c.phase != connAway && mode.waits() && s.unheard(c.format, p.frame):
-		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), needs: needAck}, nil
+		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.room.Next(), needs: needAck}, nil
 	case c.phase != connAway:
 		p.link = c.link
 		p.outcome, p.space = p.link.out.Put(p.frame, c.outboxMode(mode))
@@ -265,7 +266,7 @@ func (s *session) put(c *Conn, f adapter.Frame, mode sendMode) (p placed, err er
 		return placed{}, nil
 	case s.tail.Fits(p.frame.Held(), mode.waits()):
 	case mode.waits():
-		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.wait(), needs: needReturn}, nil
+		return placed{frame: f, link: c.link, outcome: outbox.Full, space: s.room.Next(), needs: needReturn}, nil
 	default:
 		return placed{}, errTailFull
 	}
@@ -316,23 +317,7 @@ func (s *session) stay(c *Conn) {
 		c.link.bytes.Tail(-awayOverhead)
 		c.router.app.counters.away.Add(-1)
 	}
-	s.wake()
-}
-
-// wake lets those who wait for room in the tail try again.
-func (s *session) wake() {
-	if s.room != nil {
-		close(s.room)
-		s.room = nil
-	}
-}
-
-// wait returns a channel that is closed when they may.
-func (s *session) wait() <-chan struct{} {
-	if s.room == nil {
-		s.room = make(chan struct{})
-	}
-	return s.room
+	s.room.Happen()
 }
 
 // takes counts a frame that has arrived over a link and is not an event. It reports
@@ -395,7 +380,7 @@ func (a *attached) Acknowledge(n uint64) bool {
 	}
 	freed, ok := c.session.tail.Acknowledge(n)
 	c.link.bytes.Tail(-freed)
-	c.session.wake()
+	c.session.room.Happen()
 	return ok
 }
 

@@ -204,43 +204,9 @@ func drain[T any](c *Conn, log *slog.Logger, ch <-chan T) {
 	}
 }
 
-// producers counts the producers of a Conn that go on although their streams have
-// ended.
-type producers struct {
-	mu    sync.Mutex // guards what follows
-	n     int
-	quiet chan struct{} // closed when there are none; nil if nobody waits
-}
-
 func (c *Conn) addProducer(n int) {
 	c.router.app.counters.producers.Add(int64(n))
-	c.producers.add(n)
-}
-
-func (p *producers) add(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.n += n
-	p.signalLocked()
-}
-
-func (p *producers) signalLocked() {
-	if p.n == 0 && p.quiet != nil {
-		close(p.quiet)
-		p.quiet = nil
-	}
-}
-
-// none returns a channel that is closed when no such producer is left.
-func (p *producers) none() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.quiet == nil {
-		p.quiet = make(chan struct{})
-	}
-	quiet := p.quiet
-	p.signalLocked()
-	return quiet
+	c.producers.Add(n)
 }
 
 // StreamSeq is [Stream] for a producer without a goroutine: seq runs in the handler's

@@ -189,7 +189,7 @@ func (p *part) shutdown(ctx context.Context, wait time.Duration, abandoned <-cha
 		return
 	}
 	for _, c := range p.conns {
-		if !waitFor(c.ended.Done(), abandoned) || !waitFor(c.producers.none(), abandoned) {
+		if !waitFor(c.ended.Done(), abandoned) || !waitFor(c.producers.Empty(), abandoned) {
 			return
 		}
 	}

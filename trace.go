@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/hooks"
 )
 
 // Trace is a set of functions that are called when something happens, in the manner
@@ -96,101 +97,15 @@ func MultiTrace(traces ...*Trace) *Trace {
 
 func (t *Trace) and(u *Trace) *Trace {
 	return &Trace{
-		Connect: both1(t.Connect, u.Connect), Disconnect: both2(t.Disconnect, u.Disconnect),
-		Away: both2(t.Away, u.Away), Resume: both1(t.Resume, u.Resume),
-		Refuse: both3(t.Refuse, u.Refuse),
-		Join:   both2(t.Join, u.Join), Leave: both2(t.Leave, u.Leave),
-		EventStart: both1(t.EventStart, u.EventStart), EventEnd: both3(t.EventEnd, u.EventEnd),
-		CallStart: bothStart(t.CallStart, u.CallStart), CallItem: both3(t.CallItem, u.CallItem), CallEnd: bothEnd(t.CallEnd, u.CallEnd),
-		FrameIn: both2(t.FrameIn, u.FrameIn), FrameOut: both2(t.FrameOut, u.FrameOut),
-		Drop: both2(t.Drop, u.Drop),
-	}
-}
-
-func both1[A any](f, g func(A)) func(A) {
-	if f == nil || g == nil {
-		return either(f, g, f == nil)
-	}
-	return func(a A) { defer g(a); f(a) }
-}
-
-func both2[A, B any](f, g func(A, B)) func(A, B) {
-	if f == nil || g == nil {
-		return either(f, g, f == nil)
-	}
-	return func(a A, b B) { defer g(a, b); f(a, b) }
-}
-
-func both3[A, B, C any](f, g func(A, B, C)) func(A, B, C) {
-	if f == nil || g == nil {
-		return either(f, g, f == nil)
-	}
-	return func(a A, b B, c C) { defer g(a, b, c); f(a, b, c) }
-}
-
-func either[F any](f, g F, second bool) F {
-	if second {
-		return g
-	}
-	return f
-}
-
-type callStartFunc = func(context.Context, *Conn, string) context.Context
-
-func bothStart(f, g callStartFunc) callStartFunc {
-	if f == nil || g == nil {
-		return either(f, g, f == nil)
-	}
-	return func(ctx context.Context, c *Conn, event string) context.Context {
-		ctx, first := tryStart(f, ctx, c, event)
-		ctx, second := tryStart(g, ctx, c, event)
-		for _, panicked := range []any{first, second} {
-			if panicked != nil {
-				panic(startPanic{panicked, ctx})
-			}
-		}
-		return ctx
-	}
-}
-
-// startPanic is a panic of one of several CallStarts. It carries the context that
-// the others have made, for their CallEnds.
-type startPanic struct {
-	value any
-	ctx   context.Context
-}
-
-// tryStart returns the context that the call continues with, and what f panicked
-// with.
-func tryStart(f callStartFunc, ctx context.Context, c *Conn, event string) (got context.Context, panicked any) {
-	defer func() {
-		if panicked = recover(); panicked == nil {
-			return
-		}
-		got = ctx
-		if p, ok := panicked.(startPanic); ok {
-			got, panicked = p.ctx, p.value
-		}
-	}()
-	return orContext(f(ctx, c, event), ctx), nil
-}
-
-func orContext(ctx, or context.Context) context.Context {
-	if ctx == nil {
-		return or
-	}
-	return ctx
-}
-
-type callEndFunc = func(context.Context, *Conn, string, time.Duration, error)
-
-func bothEnd(f, g callEndFunc) callEndFunc {
-	if f == nil || g == nil {
-		return either(f, g, f == nil)
-	}
-	return func(ctx context.Context, c *Conn, event string, took time.Duration, err error) {
-		defer g(ctx, c, event, took, err)
-		f(ctx, c, event, took, err)
+		Connect: hooks.Both1(t.Connect, u.Connect), Disconnect: hooks.Both2(t.Disconnect, u.Disconnect),
+		Away: hooks.Both2(t.Away, u.Away), Resume: hooks.Both1(t.Resume, u.Resume),
+		Refuse: hooks.Both3(t.Refuse, u.Refuse),
+		Join:   hooks.Both2(t.Join, u.Join), Leave: hooks.Both2(t.Leave, u.Leave),
+		EventStart: hooks.Both1(t.EventStart, u.EventStart), EventEnd: hooks.Both3(t.EventEnd, u.EventEnd),
+		CallStart: hooks.BothStart(t.CallStart, u.CallStart), CallEnd: hooks.Both5(t.CallEnd, u.CallEnd),
+		CallItem: hooks.Both3(t.CallItem, u.CallItem),
+		FrameIn:  hooks.Both2(t.FrameIn, u.FrameIn), FrameOut: hooks.Both2(t.FrameOut, u.FrameOut),
+		Drop: hooks.Both2(t.Drop, u.Drop),
 	}
 }
 
@@ -253,7 +168,7 @@ func (a *app) callStart(ctx context.Context, c *Conn, event string) tracedCall {
 	}
 	if t.CallStart != nil {
 		var panicked any
-		if w.ctx, panicked = tryStart(t.CallStart, ctx, c, event); panicked != nil {
+		if w.ctx, panicked = hooks.TryStart(t.CallStart, ctx, c, event); panicked != nil {
 			a.trace(func() { panic(panicked) })
 		}
 	}

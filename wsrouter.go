@@ -144,6 +144,7 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/wsrouter/wsrouter/internal/closecode"
 	"github.com/wsrouter/wsrouter/internal/membership"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/rooms"
@@ -201,7 +202,7 @@ type hook[F any] struct {
 // and is copied. New panics if Origins or ShutdownCode is invalid.
 func New(opts *Options) *Router {
 	a := newApp(opts)
-	if !sendableCode(a.opts.ShutdownCode) {
+	if !closecode.Sendable(a.opts.ShutdownCode) {
 		panic(fmt.Sprintf("wsrouter: Options.ShutdownCode %d cannot be sent", a.opts.ShutdownCode))
 	}
 	return a.root

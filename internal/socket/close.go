@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wsrouter/wsrouter/internal/closecode"
 )
 
 // RFC 6455 section 7: how a connection ends.
@@ -47,22 +49,12 @@ func parseClose(p []byte) (code int, reason []byte, err error) {
 	}
 	code, reason = int(binary.BigEndian.Uint16(p)), p[2:]
 	switch {
-	case !isCloseCode(code):
+	case !closecode.Sendable(code):
 		return 0, nil, ErrProtocol
 	case !utf8.Valid(reason):
 		return 0, nil, ErrUTF8
 	}
 	return code, reason, nil
-}
-
-// isCloseCode reports whether a close frame may carry the code, see section 7.4 and
-// IANA's registry.
-func isCloseCode(code int) bool {
-	switch code {
-	case 1004, 1005, 1006:
-		return false
-	}
-	return 1000 <= code && code <= 1014 || 3000 <= code && code <= 4999
 }
 
 // closePayload returns the payload of a close frame. It is empty for code 1005. The
@@ -71,7 +63,7 @@ func closePayload(code int, reason string) []byte {
 	if code == codeNone {
 		return nil
 	}
-	if !isCloseCode(code) {
+	if !closecode.Sendable(code) {
 		code = codeProtocol
 	}
 	var p [maxControl]byte

@@ -12,14 +12,15 @@ const (
 	maxFunction  = 45
 	maxFile      = 500
 	maxRootFiles = 24
-	maxRootLines = 5787 // of code, without comments and blanks; 4,100 is meant, and this what there is
+	maxRootLines = 5542 // of code, without comments and blanks; 4,100 is meant, and this what there is
 )
 
 // bounded lists the directories whose files and functions are bounded.
 var bounded = []string{
 	"", "adapter", "broker", "payload", "internal/outbox", "internal/lane", "internal/rooms", "internal/budget",
 	"internal/membership", "internal/sessions", "internal/quota", "internal/plain", "internal/pipe", "internal/bind",
-	"internal/socket", "internal/tail", "socketio", "wsroutertest",
+	"internal/socket", "internal/tail", "internal/heartbeat", "internal/lazy", "internal/hooks", "internal/gather",
+	"internal/usercode", "internal/closecode", "socketio", "wsroutertest",
 }
 
 // longer lists functions and files that may be longer, and why.

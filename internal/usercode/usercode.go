@@ -1,0 +1,42 @@
+// Package usercode calls functions of users, which may panic, call runtime.Goexit, or
+// not return. It logs nothing; its caller decides what that means.
+package usercode
+
+import (
+	"fmt"
+	"runtime/debug"
+)
+
+// Panic is the error of a function that has panicked, or called runtime.Goexit.
+type Panic struct {
+	Value any
+	Stack []byte
+}
+
+// Error returns the value that the function panicked with.
+func (e *Panic) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// Call calls fn, and returns a panic as a *[Panic]. It cannot stop a runtime.Goexit.
+func Call(fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &Panic{v, debug.Stack()}
+		}
+	}()
+	return fn()
+}
+
+// Goexit returns the error of a function that has called runtime.Goexit.
+func Goexit() error { return &Panic{"runtime.Goexit called", debug.Stack()} }
+
+// Apart is Call in a goroutine of its own. It waits for the goroutine, however that
+// ends.
+func Apart(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := Goexit()
+		defer func() { done <- err }()
+		err = Call(fn)
+	}()
+	return <-done
+}
