@@ -8,6 +8,7 @@ import (
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/plain"
 	"github.com/wsrouter/wsrouter/internal/socket"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // Subprotocol is the WebSocket subprotocol described in PROTOCOL.md. Our clients
@@ -64,25 +65,19 @@ type WSOptions struct {
 
 // ServeHTTP serves a WebSocket client of this namespace with default WSOptions. It
 // returns when the connection has ended and OnDisconnect has run.
-func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	r.serveWS(w, req, &WSOptions{})
-}
+func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.mount.ServeHTTP(w, req) }
 
 // Handler returns a handler that serves WebSocket clients of this namespace. opts
 // may be nil and is copied. A namespace may be mounted several times. The handler
 // is safe for concurrent use.
 func (r *Router) Handler(opts *WSOptions) http.Handler {
-	var o WSOptions
+	m := newMount(r)
 	if opts != nil {
-		o = *opts
-		o.Subprotocols = append([]string(nil), opts.Subprotocols...)
+		m.opts = *opts
+		m.opts.Subprotocols = append([]string(nil), opts.Subprotocols...)
 	}
 	r.app.take(serving)
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serveWS(w, req, &o) })
-}
-
-func (r *Router) serveWS(w http.ResponseWriter, req *http.Request, opts *WSOptions) {
-	mount{host: host{r}, namespace: r, limits: &r.app.limits, opts: opts, strayAuth: r.app.hintAuthFrame}.serve(w, req)
+	return m
 }
 
 // mount accepts WebSockets. It sees the router like any other adapter.
@@ -90,16 +85,39 @@ type mount struct {
 	host      adapter.Host
 	namespace adapter.Namespace
 	limits    *adapter.Limits
-	opts      *WSOptions
+	opts      WSOptions
 	strayAuth func() // see plain.Session
 }
 
-func (m mount) serve(w http.ResponseWriter, req *http.Request) {
-	host := m.host
-	if refused := host.Admit(req); refused != nil {
+func newMount(r *Router) *mount {
+	return &mount{host: host{r}, namespace: r, limits: &r.app.limits, strayAuth: r.app.hintAuthFrame}
+}
+
+// ServeHTTP accepts a client in another goroutine: this one lasts as long as the
+// connection, and its stack can stay half as large.
+func (m *mount) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if refused := m.host.Admit(req); refused != nil {
 		refused.ServeHTTP(w, req)
 		return
 	}
+	if m.opts.Detach {
+		if in := m.accept(w, req); in != nil {
+			go in.Conn.Serve(in)
+			<-in.session.Link.Settled()
+		}
+		return
+	}
+	var in *inbound
+	usercode.Elsewhere(func() { in = m.accept(w, req) })
+	if in != nil {
+		in.ended = make(chan struct{})
+		in.Conn.Serve(in)
+		<-in.ended
+	}
+}
+
+// accept returns nil if the client is refused.
+func (m *mount) accept(w http.ResponseWriter, req *http.Request) *inbound {
 	t := new(socket.Transport)
 	o := t.Options(m.limits)
 	session := m.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a session frame
@@ -107,30 +125,22 @@ func (m mount) serve(w http.ResponseWriter, req *http.Request) {
 	o.Compression, o.EventLoops = m.opts.Compression, m.limits.EventLoops
 	sock, err := socket.Accept(w, req, o)
 	if err != nil { // Accept has answered
-		host.Refused(req, string(RefusedUpgrade), err)
-		return
+		m.host.Refused(req, string(RefusedUpgrade), err)
+		return nil
 	}
 	t.Conn = sock
-	link, err := host.NewLink(t, adapter.LinkOptions{Request: req, Detached: m.opts.Detach})
+	link, err := m.host.NewLink(t, adapter.LinkOptions{Request: req, Detached: m.opts.Detach})
 	if refused := new(adapter.Refusal); errors.As(err, &refused) {
 		end := refused.End()
 		sock.Close(end.Code, end.Reason)
-		return
+		return nil
 	}
 	t.Attach(link)
 	s := &plain.Session{
 		Link: link, Namespace: m.namespace, Codec: plain.Codec(m.opts.Codec), Limits: m.limits,
 		WantAuth: m.opts.AuthFrame, Resumable: resumable(sock), StrayAuth: m.strayAuth,
 	}
-	in := &inbound{Transport: t, session: s, stop: s.Begin()}
-	if m.opts.Detach {
-		go sock.Serve(in)
-		<-link.Settled()
-		return
-	}
-	in.ended = make(chan struct{})
-	sock.Serve(in)
-	<-in.ended
+	return &inbound{Transport: t, session: s, stop: s.Begin()}
 }
 
 // inbound is the [socket.Handler] that passes what is read from a WebSocket to its

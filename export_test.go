@@ -20,6 +20,7 @@ func SelectedBy(r *Router, s broker.Selection) int {
 func ServeOn(host adapter.Host) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		limits := host.Limits()
-		mount{host: host, namespace: host.Lookup("/"), limits: &limits, opts: &WSOptions{}}.serve(w, req)
+		m := mount{host: host, namespace: host.Lookup("/"), limits: &limits}
+		m.ServeHTTP(w, req)
 	})
 }

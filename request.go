@@ -65,7 +65,7 @@ const forever = time.Duration(1<<63 - 1)
 
 // Receive implements [adapter.Conn].
 func (a *attached) Receive(m *adapter.Message) adapter.Flow {
-	flow, turn := a.Take(*m)
+	flow, turn := a.Take(m)
 	if turn != nil {
 		go turn.Work()
 	}
@@ -73,7 +73,7 @@ func (a *attached) Receive(m *adapter.Message) adapter.Flow {
 }
 
 // Take implements [adapter.Taker].
-func (a *attached) Take(m adapter.Message) (adapter.Flow, adapter.Turn) {
+func (a *attached) Take(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	c := a.conn.Load()
 	if c != nil && c.dialed && m.ID == "" && (m.Kind == adapter.KindReply || m.Kind == adapter.KindError) {
 		m.Kind, m.Event = adapter.KindEvent, plain.Exception // for the client's NotFound
@@ -86,8 +86,8 @@ func (a *attached) Take(m adapter.Message) (adapter.Flow, adapter.Turn) {
 	}
 	switch m.Kind {
 	case adapter.KindReply, adapter.KindError:
-		answer := m // m itself need not be on the heap
-		c.answer(&answer)
+		kept := *m
+		c.answer(&kept)
 		a.link.app.relieve()
 	case adapter.KindCancel:
 		c.cancelRequest(m.ID)
@@ -96,7 +96,7 @@ func (a *attached) Take(m adapter.Message) (adapter.Flow, adapter.Turn) {
 	case adapter.KindDisconnect:
 		c.left()
 	default:
-		return c.receive(a.link, &m)
+		return c.receive(a.link, m)
 	}
 	return adapter.Go, nil
 }

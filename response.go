@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/meta"
+	"github.com/wsrouter/wsrouter/internal/scratch"
 )
 
 // Response is a reply, or an item of a stream, with an event name of its own:
@@ -87,33 +87,22 @@ func (r *request) reply(f adapter.Frame) error {
 // requests.
 func (r *request) muted() bool { return r.msg.ID == "" && r.conn.dialed }
 
-// outgoing is a message with room for its argument. It is reused, since no Format keeps
-// what it encodes.
-type outgoing struct {
-	msg adapter.Message
-	arg [1]any
-}
-
-var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
-
 // response encodes v as the answer to the event, or as an item of its stream.
 func (c *Context) response(v any, more bool) (f adapter.Frame, err error) {
-	v, err = c.passed(v)
-	if err != nil {
+	if v, err = c.passed(v); err != nil {
 		return f, err
 	}
-	o := outgoings.Get().(*outgoing)
-	if err = o.fill(c.req, v, more); err == nil {
-		f, err = c.conn.format.Encode(&o.msg)
-		err = encodeError(o.msg.Event, err)
+	m := scratch.Get()
+	if err = c.req.answerWith(m, v, more); err == nil {
+		f, err = c.conn.format.Encode(&m.Message)
+		err = encodeError(m.Event, err)
 	}
-	*o = outgoing{}
-	outgoings.Put(o)
+	m.Put()
 	return f, err
 }
 
-func (o *outgoing) fill(r *request, v any, more bool) (err error) {
-	m := &o.msg
+// answerWith makes m an answer with the value v, or an item.
+func (r *request) answerWith(m *scratch.Message, v any, more bool) (err error) {
 	m.Kind, m.Event, m.ID, m.More = adapter.KindReply, r.msg.Event, r.msg.ID, more && r.msg.ID != ""
 	if r, ok := v.(Response); ok {
 		if r.Event == "" {
@@ -127,14 +116,15 @@ func (o *outgoing) fill(r *request, v any, more bool) (err error) {
 			return encodeError(r.Event, err)
 		}
 	}
-	if args, ok := v.(Args); ok {
-		if m.Args = args; args == nil {
-			m.Args = Args{} // which is an answer
-		}
-		return nil
+	args, ok := v.(Args)
+	switch {
+	case !ok:
+		m.SetArg(v)
+	case args == nil:
+		m.Args = Args{} // which is an answer
+	default:
+		m.Args = args
 	}
-	o.arg[0] = v
-	m.Args = o.arg[:]
 	return nil
 }
 

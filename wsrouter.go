@@ -179,6 +179,7 @@ type Router struct {
 	onAway       hook[func(*Conn, *CloseError)]
 	onDisconnect hook[disconnectFunc]
 
+	mount      *mount // with default WSOptions
 	rooms      *rooms.Registry[*Conn]
 	init       initState
 	membership *membership.Membership
@@ -210,6 +211,7 @@ func New(opts *Options) *Router {
 
 func (a *app) newRouter(name string, parent *Router) *Router {
 	r := &Router{app: a, parent: parent, name: name, routes: make(map[string]*route)}
+	r.mount = newMount(r)
 	r.rooms = rooms.New[*Conn](a.opts.MaxRooms, a.opts.MaxName)
 	r.membership = membership.New(a.opts.Broker, newNode(r), a.opts.Logger.With("namespace", name), &a.counters.unpublished)
 	a.namespaces[name] = r

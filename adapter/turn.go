@@ -9,17 +9,18 @@ type Turn interface{ Work() }
 // that can spare the goroutine that calls it: where Receive would start a goroutine
 // to handle the message, Take returns the Turn for the adapter to do so, and
 // otherwise nil. Handlers may take long, so the adapter calls Work only when
-// another goroutine can read. The message is a value, because it becomes a part of
-// what waits to be handled.
+// another goroutine can read. Unlike Receive, Take does not keep m, but what m refers
+// to.
 type Taker interface {
-	Take(m Message) (Flow, Turn)
+	Take(m *Message) (Flow, Turn)
 }
 
-// Take calls the Take method of a Conn that has one, and Receive otherwise.
-func Take(c Conn, m Message) (Flow, Turn) {
+// Take calls the Take method of a Conn that has one, and otherwise Receive with a copy
+// of m.
+func Take(c Conn, m *Message) (Flow, Turn) {
 	if t, ok := c.(Taker); ok {
 		return t.Take(m)
 	}
-	own := m // m itself need not be on the heap
-	return c.Receive(&own), nil
+	kept := *m
+	return c.Receive(&kept), nil
 }

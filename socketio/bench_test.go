@@ -18,7 +18,8 @@ func BenchmarkDecode(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := p.message(nil); err != nil {
+				var m adapter.Message
+				if err := p.message(&m, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

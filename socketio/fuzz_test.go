@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/adapter"
 )
 
 // FuzzPayload: whatever a body is, its packets are taken one by one up to its end or to
@@ -44,14 +46,13 @@ func FuzzPacket(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m, err := p.message(nil)
-		if err != nil {
+		var m, same adapter.Message
+		if p.message(&m, nil) != nil {
 			return
 		}
 		again, err := parsePacket(p.append(nil), 256, usualAttachments)
 		require.NoError(t, err)
-		same, err := again.message(nil)
-		require.NoError(t, err)
+		require.NoError(t, again.message(&same, nil))
 		require.Equal(t, m, same)
 		require.Equal(t, p.namespace, again.namespace)
 	})

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/scratch"
 )
 
 // client interprets the packets of a session: it knows the namespaces that the
@@ -76,8 +77,9 @@ func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow
 	if p.kind == typeConnect {
 		return adapter.Go, nil, c.connect(p)
 	}
-	m, err := p.message(attachments)
-	if err != nil {
+	m := scratch.Get()
+	defer m.Put()
+	if err := p.message(&m.Message, attachments); err != nil {
 		return 0, nil, err
 	}
 	if len(m.Event) > c.session.handler.limits.MaxName {
@@ -94,7 +96,7 @@ func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow
 	if conn == nil { // it was refused, which the client did not know yet
 		return adapter.Go, nil, nil
 	}
-	flow, turn := adapter.Take(conn, m)
+	flow, turn := adapter.Take(conn, &m.Message)
 	return flow, turn, nil
 }
 

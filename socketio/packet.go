@@ -138,32 +138,31 @@ func (p *packet) append(b []byte) []byte {
 	return append(append(b, p.id...), p.data...)
 }
 
-// message returns the packet as a Conn receives it, with the attachments that
-// followed.
-func (p *packet) message(attachments [][]byte) (m adapter.Message, err error) {
+// message makes m the packet as a Conn takes it, with the attachments that followed.
+func (p *packet) message(m *adapter.Message, attachments [][]byte) (err error) {
 	m.ID = p.id
 	if p.kind == typeDisconnect {
 		m.Kind = adapter.KindDisconnect
-		return m, nil
+		return nil
 	}
 	if len(p.data) == 0 || p.data[0] != '[' { // a CONNECT
-		return m, errPacket
+		return errPacket
 	}
 	m.Kind = adapter.KindReply
 	i := scan.Space(p.data, 1)
 	if p.kind == typeEvent || p.kind == typeBinaryEvent {
 		m.Kind = adapter.KindEvent
 		if m.Event, i, err = takeName(p.data, i); err != nil {
-			return m, err
+			return err
 		}
 	}
 	if p.data[i] == ']' {
-		return m, nil
+		return nil
 	}
 	arg, arity := arguments(p.data, i)
 	m.Arity = arity
 	m.Data, err = putBack(arg, attachments, make([]bool, len(attachments)))
-	return m, err
+	return err
 }
 
 // arguments returns the elements of a valid JSON array from index i on: the element

@@ -255,7 +255,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		h.refuse(w, r, err)
 	case upgrade:
-		h.handshakeWebSocket(w, r)
+		h.serveWebSocket(w, r)
 	default:
 		h.handshakePolling(w, r)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/socket"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // textOnly reports whether the client asks for base64 in place of binary messages.
@@ -49,21 +50,32 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *sess
 	return ws, err
 }
 
-// handshakeWebSocket begins a session without polling first.
-func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) {
+// serveWebSocket begins a session without polling first, in another goroutine: this
+// one lasts as long as the connection, and its stack can stay half as large.
+func (h *handler) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	var s *session
+	var ws *socket.Conn
+	usercode.Elsewhere(func() { s, ws = h.handshakeWebSocket(w, r) })
+	if s != nil {
+		s.read(ws)
+	}
+}
+
+// handshakeWebSocket returns nil if there is no session.
+func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) (*session, *socket.Conn) {
 	var taken atomic.Pointer[session] // nil until there is a session
 	ws, err := h.accept(w, r, taken.Load)
 	if err != nil {
-		return
+		return nil, nil
 	}
 	s, err := h.newSession(r, ws)
 	if err != nil {
 		ws.Close(noStatus, "")
-		return
+		return nil, nil
 	}
 	taken.Store(s)
 	s.put(s.openPacket())
-	s.read(ws)
+	return s, ws
 }
 
 // read reads a WebSocket until the session ends. The heartbeat and the Link bound
@@ -181,22 +193,31 @@ const upgradeTimeout = 10 * time.Second
 //
 // A probe that fails closes only the WebSocket.
 func (s *session) upgrade(w http.ResponseWriter, r *http.Request) {
+	var ws *socket.Conn
+	usercode.Elsewhere(func() { ws = s.upgraded(w, r) }) // see serveWebSocket
+	if ws != nil {
+		s.read(ws)
+	}
+}
+
+// upgraded returns nil if the session stays with polling.
+func (s *session) upgraded(w http.ResponseWriter, r *http.Request) *socket.Conn {
 	ws, err := s.handler.accept(w, r, func() *session { return s })
 	if err != nil {
-		return
+		return nil
 	}
 	if !s.beginUpgrade(ws, textOnly(r)) {
 		ws.Close(noStatus, "")
-		return
+		return nil
 	}
 	late := time.AfterFunc(upgradeTimeout, ws.Abort)
 	ok := s.probe(ws)
 	if !late.Stop() || !ok || !s.endUpgrade(ws) {
 		s.failUpgrade()
 		ws.Close(noStatus, "")
-		return
+		return nil
 	}
-	s.read(ws)
+	return ws
 }
 
 func (s *session) beginUpgrade(ws *socket.Conn, base64 bool) bool {

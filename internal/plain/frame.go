@@ -50,11 +50,11 @@ type envelope struct {
 	session, received, window, ack                                  json.RawMessage
 }
 
-// ofSession reads a frame about the session. ok is false if the frame is not one,
-// or its values are invalid.
-func (env *envelope) ofSession() (ctl control, ok bool) {
+// ofSession reads a frame about the session. It reports false, and leaves ctl as it
+// is, if the frame is not one, or its values are invalid.
+func (env *envelope) ofSession(ctl *control) bool {
 	if env.event != nil || env.id != nil || env.re != nil {
-		return ctl, false
+		return false
 	}
 	number := func(raw json.RawMessage) *uint64 {
 		n, err := integer(raw)
@@ -66,59 +66,59 @@ func (env *envelope) ofSession() (ctl control, ok bool) {
 	}
 	switch {
 	case env.session != nil && env.session[0] == '"':
-		secret := scan.Text(env.session)
-		ctl.session, ctl.auth = &secret, env.auth
+		var received *uint64
 		if env.received != nil {
-			ctl.received = number(env.received)
-			ok = ctl.received != nil
-			return ctl, ok
-		}
-		if window := number(env.window); window != nil {
+			if received = number(env.received); received == nil {
+				return false
+			}
+		} else if window := number(env.window); window != nil {
 			ctl.window = *window
 		}
-		return ctl, true
+		secret := scan.Text(env.session)
+		ctl.session, ctl.received, ctl.auth = &secret, received, env.auth
+		return true
 	case env.ack != nil:
 		ctl.ack = number(env.ack)
-		return ctl, ctl.ack != nil
+		return ctl.ack != nil
 	}
-	return ctl, false
+	return false
 }
 
-// decode reads one frame, in which the name of an event has at most maxName bytes.
-// It returns a Message, or a control and the zero Message. Controls about a session
-// are invalid unless session is set. The Message's data and meta are slices of
-// data.
-func decode(data []byte, maxName int, session bool) (m adapter.Message, ctl control, err error) {
-	env, err := splitFrame(data)
-	if err != nil {
-		return m, ctl, err
+// decode reads one frame, in which the name of an event has at most maxName bytes,
+// into a Message or a control; the other stays zero. Controls about a session are
+// invalid unless session is set. The Message's data and meta are slices of data.
+func decode(data []byte, maxName int, session bool, m *adapter.Message, ctl *control) error {
+	var env envelope
+	if err := env.split(data); err != nil {
+		return err
 	}
-	if session {
-		if ctl, ok := env.ofSession(); ok {
-			return m, ctl, nil
-		}
+	if session && env.ofSession(ctl) {
+		return nil
 	}
 	switch {
 	case env.ping != nil:
 		if _, err := integer(env.ping); err != nil {
-			return m, ctl, &frameError{msg: "ping must be an integer from 0 to 2^53-1"}
+			return &frameError{msg: "ping must be an integer from 0 to 2^53-1"}
 		}
-		return m, control{ping: env.ping}, nil
+		ctl.ping = env.ping
+		return nil
 	case env.pong != nil:
-		return m, control{pong: true}, nil
+		ctl.pong = true
+		return nil
 	case env.auth != nil:
-		return m, control{auth: env.auth}, nil
-	}
-	if err := env.message(&m, maxName); err != nil {
-		return adapter.Message{}, ctl, env.spoiled(err)
+		ctl.auth = env.auth
+		return nil
 	}
 	m.Size = len(data)
-	return m, ctl, nil
+	return env.spoiled(env.message(m, maxName))
 }
 
-// spoiled adds the request's id to an error in its frame, so that the client can
-// tell which request failed.
+// spoiled adds the request's id to an error in its frame, if there is one, so that
+// the client can tell which request failed.
 func (env *envelope) spoiled(err error) error {
+	if err == nil {
+		return nil
+	}
 	var bad *frameError
 	if errors.As(err, &bad) && env.event != nil && env.id != nil && validID(env.id) {
 		bad.id = string(env.id)
@@ -217,35 +217,35 @@ var (
 	errSyntax = &frameError{msg: "frame is not valid JSON"}
 )
 
-// splitFrame takes a JSON object apart without decoding its values. Keys are
+// split takes a JSON object apart without decoding its values. Keys are
 // case-sensitive. Of equal keys the last one counts, unknown keys are ignored, and
 // nothing may follow the object.
-func splitFrame(data []byte) (env envelope, err error) {
+func (env *envelope) split(data []byte) error {
 	if !utf8.Valid(data) {
-		return env, errUTF8
+		return errUTF8
 	}
 	i := scan.Space(data, 0)
 	if i == len(data) || data[i] != '{' {
 		if end := scan.Value(data, i); end >= 0 && scan.Space(data, end) == len(data) {
-			return env, &frameError{msg: "a frame must be a JSON object"}
+			return &frameError{msg: "a frame must be a JSON object"}
 		}
-		return env, errSyntax
+		return errSyntax
 	}
 	i = scan.Space(data, i+1)
 	for first := true; i == len(data) || data[i] != '}'; first = false {
 		if !first && i < len(data) && data[i] == ',' {
 			i = scan.Space(data, i+1)
 		} else if !first {
-			return env, errSyntax
+			return errSyntax
 		}
 		if i = env.member(data, i); i < 0 {
-			return env, errSyntax
+			return errSyntax
 		}
 	}
 	if scan.Space(data, i+1) != len(data) {
-		return env, errSyntax
+		return errSyntax
 	}
-	return env, nil
+	return nil
 }
 
 // member takes the member that begins at i, and returns the index of what follows

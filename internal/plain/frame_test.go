@@ -21,8 +21,9 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, ctl, err := decode(data, 256, true)
-		if err != nil {
+		var m adapter.Message
+		var ctl control
+		if decode(data, 256, true, &m, &ctl) != nil {
 			return
 		}
 		var keys map[string]json.RawMessage
@@ -46,7 +47,7 @@ func FuzzDecode(f *testing.F) {
 			require.Equal(t, string(text), string(m.Meta))
 		}
 		m.Args = []any{m.Data}
-		_, err = JSON.Encode(&m)
+		_, err := JSON.Encode(&m)
 		require.NoError(t, err)
 	})
 }
@@ -61,7 +62,9 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(test.frame)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if m, _, err := decode([]byte(test.frame), 256, true); err != nil || m.Event == "" {
+				var m adapter.Message
+				var ctl control
+				if err := decode([]byte(test.frame), 256, true, &m, &ctl); err != nil || m.Event == "" {
 					b.Fatal(err)
 				}
 			}

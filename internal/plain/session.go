@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wsrouter/wsrouter/adapter"
+	"github.com/wsrouter/wsrouter/internal/scratch"
 )
 
 // Subprotocols of WebSockets: that of PROTOCOL.md, and the same with a session,
@@ -173,7 +174,20 @@ func (s *Session) lateAuth() {
 }
 
 func (s *Session) frame(data []byte, text bool) (adapter.Flow, adapter.Turn) {
-	m, ctl, err := decode(data, s.Limits.MaxName, s.Resumable)
+	m := scratch.Get()
+	defer m.Put()
+	var ctl control
+	err := decode(data, s.Limits.MaxName, s.Resumable, &m.Message, &ctl)
+	if err == nil && m.Kind != 0 && s.conn != nil && !s.authRefused(&m.Message) {
+		return s.receive(&m.Message)
+	}
+	s.control(&ctl, err, text)
+	return adapter.Go, nil
+}
+
+// control does what is to be done for a frame that has no message for the Conn: one
+// that cannot be decoded, a control, or a message before there is a Conn.
+func (s *Session) control(ctl *control, err error, text bool) {
 	switch {
 	case err == errUTF8 && text:
 		s.Link.Close(adapter.End{Code: invalidUTF8, Reason: "invalid UTF-8", Cause: adapter.CauseProtocol})
@@ -197,15 +211,10 @@ func (s *Session) frame(data []byte, text bool) (adapter.Flow, adapter.Turn) {
 	case ctl.auth != nil:
 		s.strayAuth()
 		s.badFrame(&frameError{msg: unexpectedAuth})
-	case s.SentAuth && m.Kind == adapter.KindError && m.ID == "" && isUnexpectedAuth(m.Data.JSON):
-		s.Link.Close(adapter.End{Code: policy, Reason: "auth sent to a mount without AuthFrame", Cause: adapter.CauseProtocol})
-	default:
-		return s.receive(m)
 	}
-	return adapter.Go, nil
 }
 
-func (s *Session) receive(m adapter.Message) (adapter.Flow, adapter.Turn) {
+func (s *Session) receive(m *adapter.Message) (adapter.Flow, adapter.Turn) {
 	flow, turn := adapter.Take(s.conn, m)
 	if s.Resumable && flow != adapter.Closed {
 		s.took(m.Size)
@@ -227,7 +236,7 @@ func (s *Session) acknowledge() {
 }
 
 // welcomed takes the server's answer to this end's first frame.
-func (s *Session) welcomed(ctl control) {
+func (s *Session) welcomed(ctl *control) {
 	welcome := adapter.Session{Secret: *ctl.session, Window: time.Duration(ctl.window) * time.Millisecond}
 	if ctl.received != nil {
 		welcome.Resumed, welcome.Received = true, *ctl.received
@@ -245,13 +254,21 @@ func (s *Session) welcomed(ctl control) {
 // because the server does not know who it is.
 const unexpectedAuth = "unexpected auth frame"
 
-func isUnexpectedAuth(data []byte) bool {
+// authRefused reports whether a message is that answer, and ends the link.
+func (s *Session) authRefused(m *adapter.Message) bool {
+	if !s.SentAuth || m.Kind != adapter.KindError || m.ID != "" {
+		return false
+	}
 	var b body
-	return json.Unmarshal(data, &b) == nil && b.Message == unexpectedAuth
+	if json.Unmarshal(m.Data.JSON, &b) != nil || b.Message != unexpectedAuth {
+		return false
+	}
+	s.Link.Close(adapter.End{Code: policy, Reason: "auth sent to a mount without AuthFrame", Cause: adapter.CauseProtocol})
+	return true
 }
 
 // firstFrame takes the frame that is needed before there is a connection.
-func (s *Session) firstFrame(ctl control) {
+func (s *Session) firstFrame(ctl *control) {
 	switch {
 	case !s.WantAuth && !s.Resumable: // it could not join, and the link ends
 	case s.Resumable && ctl.session == nil:
@@ -267,7 +284,7 @@ func (s *Session) firstFrame(ctl control) {
 }
 
 // recover asks for the connection that the client has lost, or for a new one.
-func (s *Session) recover(ctl control) {
+func (s *Session) recover(ctl *control) {
 	if ctl.auth != nil && !s.WantAuth {
 		s.strayAuth()
 		s.badFrame(&frameError{msg: unexpectedAuth})

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha1"
 	"encoding/base64"
@@ -103,6 +104,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		early = bytes.Clone(early)
 		c.buf, c.to = &early, int32(len(early))
 	}
+	*brw.Reader = bufio.Reader{} // net/http would keep its buffer until the handler returns
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])
 	head.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")

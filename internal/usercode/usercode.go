@@ -3,6 +3,7 @@
 package usercode
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 )
@@ -39,4 +40,13 @@ func Apart(fn func() error) error {
 		err = Call(fn)
 	}()
 	return <-done
+}
+
+// Elsewhere calls fn in another goroutine, and returns or panics as fn does. It is for
+// a goroutine that stays: the stack that fn needs for a moment is not added to its own.
+func Elsewhere(fn func()) {
+	var p *Panic
+	if errors.As(Apart(func() error { fn(); return nil }), &p) {
+		panic(p.Value)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -44,6 +45,14 @@ func TestApart(t *testing.T) {
 	require.Equal(t, errOwn, usercode.Apart(returns(errOwn)))
 	requirePanic(t, usercode.Apart(boom))
 	require.EqualError(t, usercode.Apart(exits), usercode.Goexit().Error())
+}
+
+func TestElsewhere(t *testing.T) {
+	called := false
+	usercode.Elsewhere(func() { called = true })
+	require.True(t, called)
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { usercode.Elsewhere(func() { panic(http.ErrAbortHandler) }) })
+	require.Panics(t, func() { usercode.Elsewhere(runtime.Goexit) })
 }
 
 func TestAskedFails(t *testing.T) {
