@@ -116,14 +116,10 @@ func (r *request) answerWith(m *scratch.Message, v any, more bool) (err error) {
 			return encodeError(r.Event, err)
 		}
 	}
-	args, ok := v.(Args)
-	switch {
-	case !ok:
+	if args, ok := v.(Args); !ok {
 		m.SetArg(v)
-	case args == nil:
+	} else if m.Args = args; args == nil {
 		m.Args = Args{} // which is an answer
-	default:
-		m.Args = args
 	}
 	return nil
 }

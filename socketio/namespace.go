@@ -7,6 +7,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/scratch"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // client interprets the packets of a session: it knows the namespaces that the
@@ -41,7 +42,8 @@ func (c *client) receive(m enginePacket) (adapter.Flow, adapter.Turn, error) {
 		return 0, nil, err
 	}
 	if p.attachments > 0 {
-		c.pending, c.size = &p, len(m.data)
+		pending := p // p itself need not be on the heap
+		c.pending, c.size = &pending, len(m.data)
 		c.session.awaitParts(true)
 		return adapter.Go, nil, nil
 	}
@@ -75,7 +77,7 @@ func (c *client) attachment(data []byte) (adapter.Flow, adapter.Turn, error) {
 // handle executes a complete packet.
 func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow, adapter.Turn, error) {
 	if p.kind == typeConnect {
-		return adapter.Go, nil, c.connect(p)
+		return adapter.Go, nil, c.connectElsewhere(*p)
 	}
 	m := scratch.Get()
 	defer m.Put()
@@ -98,6 +100,13 @@ func (c *client) handle(p *packet, attachments [][]byte, size int) (adapter.Flow
 	}
 	flow, turn := adapter.Take(conn, &m.Message)
 	return flow, turn, nil
+}
+
+// connectElsewhere is connect, with as little of the reader's stack as possible, which
+// stays.
+func (c *client) connectElsewhere(p packet) (err error) {
+	usercode.Elsewhere(func() { err = c.connect(&p) })
+	return err
 }
 
 // connect joins a namespace. The link tells the client whether it is let in.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/scan"
+	"github.com/wsrouter/wsrouter/payload"
 )
 
 // This file is about Socket.IO's packets, each of which is the content of one
@@ -161,6 +162,10 @@ func (p *packet) message(m *adapter.Message, attachments [][]byte) (err error) {
 	}
 	arg, arity := arguments(p.data, i)
 	m.Arity = arity
+	if len(attachments) == 0 {
+		m.Data = payload.Value{JSON: arg}
+		return nil
+	}
 	m.Data, err = putBack(arg, attachments, make([]bool, len(attachments)))
 	return err
 }

@@ -76,6 +76,7 @@ import (
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/origin"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // Options configure one Socket.IO mount. Limits, timeouts and origins are those of
@@ -232,33 +233,48 @@ func (e *engineError) write(w http.ResponseWriter, upgrade bool) {
 // ServeHTTP answers one request of a client: a handshake, a poll, a post, or a
 // WebSocket. The order of the checks is that of the reference.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isUpgrade(r) {
+		h.serve(w, r, false)
+		return
+	}
+	// A WebSocket is accepted in another goroutine: this one lasts as long as the
+	// connection, and its stack can stay half as large.
+	var in *inbound
+	usercode.Elsewhere(func() { in = h.serve(w, r, true) })
+	if in != nil {
+		in.read()
+	}
+}
+
+// serve answers a request. It returns the WebSocket that a session has got by it, if
+// any.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, upgrade bool) *inbound {
 	h.allowOrigin(w, r)
 	q := r.URL.Query()
 	transport, sid := q.Get("transport"), q.Get("sid")
-	upgrade := isUpgrade(r)
 	switch {
 	case r.Method == http.MethodOptions && h.limits.CrossOrigin:
 		h.preflight(w, r)
-		return
+		return nil
 	case isScript(r.URL.Path) && transport == "":
 		noScript(w)
-		return
+		return nil
 	case transport != "polling" && transport != "websocket":
 		h.refuse(w, r, errTransport)
-		return
+		return nil
 	case sid != "":
-		h.serveSession(w, r, sid, upgrade)
-		return
+		return h.serveSession(w, r, sid, upgrade)
 	}
 	err := h.checkHandshake(r, transport, upgrade)
 	switch {
 	case err != nil:
 		h.refuse(w, r, err)
 	case upgrade:
-		h.serveWebSocket(w, r)
+		return h.handshakeWebSocket(w, r)
 	default:
 		h.handshakePolling(w, r)
 	}
+	return nil
 }
 
 // isScript reports whether a page asks for the client script, which Node's server
@@ -292,7 +308,7 @@ func (h *handler) checkHandshake(r *http.Request, transport string, upgrade bool
 	return nil
 }
 
-func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid string, upgrade bool) {
+func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid string, upgrade bool) *inbound {
 	q := r.URL.Query()
 	s := h.session(sid)
 	switch {
@@ -303,7 +319,7 @@ func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid strin
 	case upgrade != (q.Get("transport") == "websocket"), !upgrade && s.isWebSocket(), q.Get("EIO") != "4":
 		h.refuse(w, r, errRequest)
 	case upgrade:
-		s.upgrade(w, r)
+		return s.upgrade(w, r)
 	case r.Method == http.MethodGet && r.ContentLength != 0: // net/http would wait for the body before it answers
 		h.refuse(w, r, errRequest)
 	case r.Method == http.MethodGet:
@@ -313,6 +329,7 @@ func (h *handler) serveSession(w http.ResponseWriter, r *http.Request, sid strin
 	default:
 		w.WriteHeader(http.StatusInternalServerError) // like the reference
 	}
+	return nil
 }
 
 func (h *handler) session(sid string) *session {

@@ -11,7 +11,6 @@ import (
 	"github.com/wsrouter/wsrouter"
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/socket"
-	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // textOnly reports whether the client asks for base64 in place of binary messages.
@@ -50,51 +49,40 @@ func (h *handler) accept(w http.ResponseWriter, r *http.Request, of func() *sess
 	return ws, err
 }
 
-// serveWebSocket begins a session without polling first, in another goroutine: this
-// one lasts as long as the connection, and its stack can stay half as large.
-func (h *handler) serveWebSocket(w http.ResponseWriter, r *http.Request) {
-	var s *session
-	var ws *socket.Conn
-	usercode.Elsewhere(func() { s, ws = h.handshakeWebSocket(w, r) })
-	if s != nil {
-		s.read(ws)
-	}
-}
-
-// handshakeWebSocket returns nil if there is no session.
-func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) (*session, *socket.Conn) {
+// handshakeWebSocket begins a session without polling first.
+func (h *handler) handshakeWebSocket(w http.ResponseWriter, r *http.Request) *inbound {
 	var taken atomic.Pointer[session] // nil until there is a session
 	ws, err := h.accept(w, r, taken.Load)
 	if err != nil {
-		return nil, nil
+		return nil
 	}
 	s, err := h.newSession(r, ws)
 	if err != nil {
 		ws.Close(noStatus, "")
-		return nil, nil
+		return nil
 	}
 	taken.Store(s)
 	s.put(s.openPacket())
-	return s, ws
+	return &inbound{session: s, ws: ws}
 }
 
-// read reads a WebSocket until the session ends. The heartbeat and the Link bound
-// how long the client may be silent, MessageTimeout how long a message may take.
-func (s *session) read(ws *socket.Conn) {
-	in := &inbound{session: s}
-	if s.handler.opts.Detach {
-		go ws.Serve(in)
-		<-s.link.Settled()
-		return
-	}
-	ws.Serve(in)
-	<-s.done.Done()
-}
-
-// inbound is the [socket.Handler] of a session.
+// inbound reads a WebSocket of a session. It is the [socket.Handler].
 type inbound struct {
 	*session
+	ws   *socket.Conn
 	over bool // reads on only to find the close frame, for which our closing need not wait
+}
+
+// read reads until the session ends. The heartbeat and the Link bound how long the
+// client may be silent, MessageTimeout how long a message may take.
+func (in *inbound) read() {
+	if in.handler.opts.Detach {
+		go in.ws.Serve(in)
+		<-in.link.Settled()
+		return
+	}
+	in.ws.Serve(in)
+	<-in.done.Done()
 }
 
 func (in *inbound) Message(data []byte, text bool) (flow adapter.Flow, turn adapter.Turn) {
@@ -191,17 +179,8 @@ const upgradeTimeout = 10 * time.Second
 //	                        ←   3probe, and a noop to every poll
 //	5                       →   from here on the WebSocket carries all
 //
-// A probe that fails closes only the WebSocket.
-func (s *session) upgrade(w http.ResponseWriter, r *http.Request) {
-	var ws *socket.Conn
-	usercode.Elsewhere(func() { ws = s.upgraded(w, r) }) // see serveWebSocket
-	if ws != nil {
-		s.read(ws)
-	}
-}
-
-// upgraded returns nil if the session stays with polling.
-func (s *session) upgraded(w http.ResponseWriter, r *http.Request) *socket.Conn {
+// A probe that fails closes only the WebSocket, and nil is returned.
+func (s *session) upgrade(w http.ResponseWriter, r *http.Request) *inbound {
 	ws, err := s.handler.accept(w, r, func() *session { return s })
 	if err != nil {
 		return nil
@@ -217,7 +196,7 @@ func (s *session) upgraded(w http.ResponseWriter, r *http.Request) *socket.Conn 
 		ws.Close(noStatus, "")
 		return nil
 	}
-	return ws
+	return &inbound{session: s, ws: ws}
 }
 
 func (s *session) beginUpgrade(ws *socket.Conn, base64 bool) bool {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wsrouter/wsrouter/adapter"
 	"github.com/wsrouter/wsrouter/internal/scratch"
+	"github.com/wsrouter/wsrouter/internal/usercode"
 )
 
 // Subprotocols of WebSockets: that of PROTOCOL.md, and the same with a session,
@@ -201,7 +202,7 @@ func (s *Session) control(ctl *control, err error, text bool) {
 	case s.Dialed && s.Resumable && s.conn == nil: // nothing else may come first
 		s.Link.Close(adapter.End{Code: policy, Reason: "session expected", Cause: adapter.CauseProtocol})
 	case s.conn == nil:
-		s.firstFrame(ctl)
+		s.firstFrame(*ctl)
 	case ctl.ack != nil:
 		if !s.conn.(adapter.Recoverable).Acknowledge(*ctl.ack) {
 			s.Link.Close(adapter.End{Code: protocolError, Reason: "ack of what was not sent", Cause: adapter.CauseProtocol})
@@ -267,8 +268,13 @@ func (s *Session) authRefused(m *adapter.Message) bool {
 	return true
 }
 
-// firstFrame takes the frame that is needed before there is a connection.
-func (s *Session) firstFrame(ctl *control) {
+// firstFrame takes the frame that is needed before there is a connection, with as
+// little of the reader's stack as possible, which stays.
+func (s *Session) firstFrame(ctl control) {
+	usercode.Elsewhere(func() { s.begin(&ctl) })
+}
+
+func (s *Session) begin(ctl *control) {
 	switch {
 	case !s.WantAuth && !s.Resumable: // it could not join, and the link ends
 	case s.Resumable && ctl.session == nil:

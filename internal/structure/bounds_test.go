@@ -20,7 +20,7 @@ var bounded = []string{
 	"", "adapter", "broker", "payload", "internal/outbox", "internal/lane", "internal/rooms", "internal/budget",
 	"internal/membership", "internal/sessions", "internal/quota", "internal/plain", "internal/pipe", "internal/bind",
 	"internal/socket", "internal/tail", "internal/heartbeat", "internal/lazy", "internal/hooks", "internal/gather",
-	"internal/usercode", "internal/closecode", "socketio", "wsroutertest",
+	"internal/usercode", "internal/closecode", "internal/scratch", "socketio", "wsroutertest",
 }
 
 // longer lists functions and files that may be longer, and why.

@@ -34,7 +34,8 @@ var imports = map[string][]string{
 	"broker":              {"payload"},
 	"internal/bind":       {"payload", "internal/scan"},
 	"internal/meta":       {"payload", "internal/scan"},
-	"internal/plain":      {"adapter", "payload", "internal/meta", "internal/scan"},
+	"internal/scratch":    {"adapter"},
+	"internal/plain":      {"adapter", "payload", "internal/meta", "internal/scan", "internal/scratch", "internal/usercode"},
 	"internal/pipe":       {"adapter"},
 	"internal/socket":     {"adapter", "internal/closecode", "internal/lazy", "internal/loop"},
 	"internal/membership": {"broker"},
@@ -43,7 +44,7 @@ var imports = map[string][]string{
 		"adapter", "broker", "payload", "internal/bind", "internal/budget", "internal/closecode", "internal/gather",
 		"internal/handshake", "internal/heartbeat", "internal/hooks", "internal/lane", "internal/lazy", "internal/membership", "internal/meta",
 		"internal/origin", "internal/outbox", "internal/pipe", "internal/plain", "internal/quota", "internal/rooms",
-		"internal/sessions", "internal/socket", "internal/tail", "internal/usercode",
+		"internal/scratch", "internal/sessions", "internal/socket", "internal/tail", "internal/usercode",
 	},
 
 	"internal/loopback":  {},
@@ -51,7 +52,10 @@ var imports = map[string][]string{
 	"internal/promtest":  {"internal/loopback"},
 	"internal/rawtest":   {"", "adapter", "wsroutertest", "internal/pipe", "internal/plain"},
 
-	"socketio":      {"", "adapter", "payload", "internal/lazy", "internal/origin", "internal/scan", "internal/socket"},
+	"socketio": {
+		"", "adapter", "payload", "internal/lazy", "internal/origin", "internal/scan", "internal/scratch", "internal/socket",
+		"internal/usercode",
+	},
 	"wsroutertest":  {"", "adapter", "broker", "payload"},
 	"examples/chat": {"", "examples/chat/page", "examples/chat/robot"},
 }
