@@ -28,18 +28,19 @@ import (
 type Conn struct {
 	router    *Router
 	format    adapter.Format
-	dialed    bool // this side has dialed
 	born      time.Time
 	base      context.Context // has the values of the request's context
 	ctx       lazy.Context
 	values    sync.Map // by Key
 	member    rooms.Member[*Conn]
 	lane      lane.Lane[*request]
-	session   *session    // nil if it ends with its link
-	done      lazy.Latch  // closed when the connection begins to leave
-	ending    atomic.Bool // somebody runs end
-	ended     lazy.Latch  // closed when OnDisconnect has returned
-	producers lazy.Group  // those that go on although their streams have ended
+	session   *session   // nil if it ends with its link
+	done      lazy.Latch // closed when the connection begins to leave
+	ended     lazy.Latch // closed when OnDisconnect has returned
+	producers lazy.Group // those that go on although their streams have ended
+
+	dialed bool        // this side has dialed
+	ending atomic.Bool // somebody runs end
 
 	mu      sync.Mutex // guards everything below, and the state of its requests
 	phase   connPhase
@@ -47,22 +48,13 @@ type Conn struct {
 	link    *link // while it is away, the link that it had
 	request *handshake.Request
 	auth    json.RawMessage
-	ce      *CloseError // how it leaves
-	held    held
+	ce      *CloseError         // how it leaves
 	data    int                 // bytes kept by SetData
 	open    map[string]*request // those that the client may cancel, by its ids
 	streams map[*request]struct{}
 	calls   map[string]*call
 	lastID  uint64
-	asked   askedContext
-}
-
-// askedContext is what Context returns while OnConnect runs. It ends as soon as the
-// client leaves, because then nobody wants to know more about the client. If the
-// client is let in, its events are still handled, with a context that goes on.
-type askedContext struct {
-	context.Context // nil if nobody has asked
-	cancel          context.CancelCauseFunc
+	arrival *arrival // nil when the guard has decided
 }
 
 // ID returns the connection's id, "~" and 19 random URL-safe characters. It is also
@@ -106,13 +98,14 @@ func (c *Conn) Context() context.Context {
 	if c.guard != guardPending {
 		return c.ctx.Get(c.base)
 	}
-	if c.asked.Context == nil {
-		c.asked.Context, c.asked.cancel = context.WithCancelCause(c.ctx.Get(c.base))
+	a := c.arrival
+	if a.ctx == nil {
+		a.ctx, a.cancel = context.WithCancelCause(c.ctx.Get(c.base))
 		if c.ce != nil {
-			c.asked.cancel(c.ce)
+			a.cancel(c.ce)
 		}
 	}
-	return c.asked.Context
+	return a.ctx
 }
 
 // Auth stores the connect payload in v, a pointer: Socket.IO's auth or, on the
@@ -231,7 +224,7 @@ func (c *Conn) putLocked(f adapter.Frame, mode sendMode) (p placed, err error) {
 	case c.phase == connConnecting && f.IsZero():
 		return placed{}, nil
 	case c.phase == connConnecting:
-		if err := c.held.add(f, mode, c.router.app.opts.OutboxBytes); err != nil {
+		if err := c.arrival.hold(f, mode, c.router.app.opts.OutboxBytes); err != nil {
 			return placed{}, err
 		}
 		c.link.bytes.Out(f.Held())

@@ -1,6 +1,7 @@
 package wsrouter
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -110,7 +111,8 @@ func (c *Conn) admit() {
 	welcome := c.welcome(false)
 	c.mu.Lock()
 	l := c.link
-	frames, bytes := c.held.take()
+	frames, bytes := c.arrival.held()
+	c.arrival = nil
 	if c.session != nil {
 		c.session.keep(c, frames)
 	}
@@ -162,28 +164,35 @@ func (c *Conn) welcomeAgain() {
 	}
 }
 
-// held is what is sent to a client before it is let in. Conn.mu guards it.
-type held struct {
+// arrival is what only a Conn has whose client has not been let in. Conn.mu guards it.
+type arrival struct {
 	own   []adapter.Frame // emitted by the guard, or anybody else with the Conn
 	rooms []adapter.Frame // emitted through a Target
-	bytes int
+	bytes int             // of both
+
+	// ctx is what Conn.Context returns, nil if nobody has asked for it. It ends as
+	// soon as the client leaves, because then nobody wants to know more about the
+	// client. If the client is let in, its events are still handled, with a context
+	// that goes on.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 }
 
 // errHeldFull is handled by [Conn.heldFull].
 var errHeldFull = errors.New("more is held than Options.OutboxBytes")
 
-// add keeps a frame until OnConnect has let the client in, up to most bytes in total.
-func (h *held) add(f adapter.Frame, mode sendMode, most int) error {
+// hold keeps a frame until OnConnect has let the client in, up to most bytes in total.
+func (a *arrival) hold(f adapter.Frame, mode sendMode, most int) error {
 	size := f.Held()
-	if h.bytes > 0 && h.bytes+size > most {
+	if a.bytes > 0 && a.bytes+size > most {
 		return errHeldFull
 	}
 	if mode == sendCast || mode == sendVolatile {
-		h.rooms = append(h.rooms, f)
+		a.rooms = append(a.rooms, f)
 	} else {
-		h.own = append(h.own, f)
+		a.own = append(a.own, f)
 	}
-	h.bytes += size
+	a.bytes += size
 	return nil
 }
 
@@ -200,11 +209,9 @@ func (c *Conn) heldFull(mode sendMode) error {
 	return c.gone()
 }
 
-// take returns what is held, in the order in which the client gets it.
-func (h *held) take() (frames []adapter.Frame, bytes int) {
-	frames, bytes = append(h.own, h.rooms...), h.bytes
-	*h = held{}
-	return frames, bytes
+// held returns what is held, in the order in which the client gets it.
+func (a *arrival) held() (frames []adapter.Frame, bytes int) {
+	return append(a.own, a.rooms...), a.bytes
 }
 
 // forceLocked sends frames regardless of their size, which was bounded when they were

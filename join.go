@@ -31,7 +31,7 @@ func (l *link) Join(ns adapter.Namespace, format adapter.Format, auth []byte) (a
 func (l *link) newConn(ns adapter.Namespace, format adapter.Format, auth []byte) *Conn {
 	c := &Conn{
 		router: ns.(*Router), request: l.request, format: format, auth: bytes.Clone(auth), dialed: l.dialed, link: l,
-		born: time.Now(), base: l.request.Values(),
+		born: time.Now(), base: l.request.Values(), arrival: new(arrival),
 	}
 	c.member = rooms.Member[*Conn]{Value: c, ID: rooms.NewID()}
 	return c

@@ -104,8 +104,8 @@ func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	}
 	c.phase, c.ce = connLeaving, ce
 	c.failCallsLocked(ce)
-	if c.guard == guardPending && c.asked.cancel != nil {
-		c.asked.cancel(ce)
+	if c.arrival != nil && c.arrival.cancel != nil {
+		c.arrival.cancel(ce)
 	}
 	c.done.Happen()
 	return true
@@ -119,8 +119,9 @@ func (c *Conn) refuse(reason Refusal, ce *CloseError, err error) bool {
 		return false
 	}
 	c.guard = guardRefused
-	_, bytes := c.held.take()
+	_, bytes := c.arrival.held()
 	l, first := c.link, c.leaveLocked(ce)
+	c.arrival = nil
 	c.mu.Unlock()
 	l.settled.Happen()
 	l.bytes.Out(-bytes)
