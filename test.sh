@@ -18,7 +18,7 @@ package-lock.json, and staticcheck at the version that internal/tools/go.mod pin
 Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
   every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on,
-                every fuzz target for 10,000 inputs. The root's tests hold the pages
+                every fuzz target for 10,000 inputs, without -race. The root's tests hold the pages
                 to their links, those of internal/interop hold them to their code
   other Go      root, socketio and wsroutertest on Go 1.25, the oldest that go.mod allows,
                 and on Go 1.27, which changes net/http and encoding/json
