@@ -18,7 +18,7 @@ package-lock.json, and staticcheck at the version that internal/tools/go.mod pin
 Parts, each printed with its duration:
   whole tree    gofmt; no lock file names a registry
   every go.mod  go mod tidy -diff, go vet, staticcheck, go test -race -shuffle=on,
-                every fuzz target for 10,000 inputs. The root's tests hold the pages
+                every fuzz target for 10,000 inputs, without -race. The root's tests hold the pages
                 to their links, those of internal/interop hold them to their code
   other Go      root, socketio and wsroutertest on Go 1.25, the oldest that go.mod allows,
                 and on Go 1.27, which changes net/http and encoding/json
@@ -47,6 +47,11 @@ log=/dev/null # of the part
 
 # Each module is tested by its own go.mod, whatever go.work a developer has.
 export GOWORK=off
+
+# All that can be is built with -race, also by go vet, by staticcheck and by tests that
+# build programs: what they share is compiled once. A package more than there are
+# processors is tested at a time, for some mostly wait.
+export GOFLAGS="${GOFLAGS:-} -race -p=$(($(nproc) + 1))"
 
 # ours finds files of the tree, but for what is installed or built.
 ours() {
@@ -118,7 +123,7 @@ install_needs() {
 	need redis-server redis-server
 	need prometheus prometheus # and promtool
 	need /usr/sbin/nginx nginx
-	in_module internal/tools go build -buildvcs=false -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
+	in_module internal/tools go build -race=false -buildvcs=false -o "$cache/staticcheck" honnef.co/go/tools/cmd/staticcheck
 }
 
 # npm_ci installs what a lock file names, and runs no scripts of theirs.
@@ -149,17 +154,26 @@ in_module() {
 	(cd "$1" && "${@:2}")
 }
 
-# fuzz runs each fuzz target of a module. go test -list prints a package's targets
-# before its "ok" line. To make every find small would take all the time.
+# fuzz_targets prints the name of each fuzz target of a module, and its folder. They are
+# read from the files: go test -list would link every test once more.
+fuzz_targets() {
+	local folders folder
+	folders=$(in_module "$1" go list -f '{{.Dir}}' ./...)
+	for folder in $folders; do
+		{ grep -hs '^func Fuzz' "$folder"/*_test.go || true; } | sed "s|^func \(\w*\).*|\1 $folder|"
+	done
+}
+
+# fuzz runs each fuzz target of a module, without -race, which would make inputs slow. To
+# make every find small would take all the time.
 fuzz() {
-	local targets target package
+	local targets target folder
 	begin "$1: fuzz targets"
-	(cd "$1" && go test -list '^Fuzz' ./...) >"$log" 2>&1
-	targets=$(awk '/^Fuzz/ { of[n++] = $1 } $1 == "ok" { while (n) print of[--n], $2 }' "$log")
-	while read -r target package; do
+	targets=$(fuzz_targets "$1" 2>"$log")
+	while read -r target folder; do
 		if [[ -n $target ]]; then
-			run "$1: fuzz $target" in_module "$1" go test -run '^$' -fuzz "^$target\$" \
-				-fuzztime "$fuzz_inputs" -fuzzminimizetime 10x "$package" </dev/null
+			run "$1: fuzz $target" in_module "$1" go test -race=false -run '^$' -fuzz "^$target\$" \
+				-fuzztime "$fuzz_inputs" -fuzzminimizetime 10x "$folder" </dev/null
 		fi
 	done <<<"$targets"
 }
@@ -183,9 +197,9 @@ for toolchain in $toolchains; do
 		go test -race -shuffle=on -timeout "$patience" . ./internal/suite ./socketio ./wsroutertest ./internal/bind ./payload
 done
 for target in windows/amd64 linux/386 linux/arm; do
-	run "$target: go vet" env GOOS="${target%/*}" GOARCH="${target#*/}" go vet ./...
+	run "$target: go vet" env GOOS="${target%/*}" GOARCH="${target#*/}" go vet -race=false ./...
 done
-run "js/wasm: go build" env GOOS=js GOARCH=wasm go build ./...
+run "js/wasm: go build" env GOOS=js GOARCH=wasm go build -race=false ./...
 run "tiny buffers" go test -race -shuffle=on -timeout "$patience" -tags tinybuffers . ./internal/suite ./socketio ./internal/socket
 run "event loops" go test -race -shuffle=on -timeout "$patience" -tags eventloops ./internal/suite ./socketio ./internal/socket ./internal/soak
 run "internal/bench: answers" in_module internal/bench go run . -quick

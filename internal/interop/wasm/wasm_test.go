@@ -34,7 +34,7 @@ func TestDialInNode(t *testing.T) {
 		}
 	}})
 	binary := filepath.Join(t.TempDir(), "client.wasm")
-	build := exec.Command("go", "build", "-o", binary, "./client")
+	build := exec.Command("go", "build", "-race=false", "-o", binary, "./client")
 	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
