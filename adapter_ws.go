@@ -43,11 +43,10 @@ type WSOptions struct {
 	AuthFrame bool
 
 	// Detach makes ServeHTTP return once the client has been let in or refused, which
-	// leaves an idle connection a third of its memory. The request then outlives its
-	// handler, as a copy: its method, URL, headers and the PathValues that its Pattern
-	// names stay readable, but values in its context that a router or middleware
-	// reuses when its handler returns (such as chi's URL parameters) must be used in
-	// OnConnect only.
+	// leaves an idle connection some two fifths of its memory. The request then
+	// outlives its handler, as a copy: its method, URL, headers and PathValues stay
+	// readable, but values in its context that a router or middleware reuses when its
+	// handler returns (such as chi's URL parameters) must be used in OnConnect only.
 	Detach bool
 
 	// Compression accepts clients' offers of permessage-deflate (RFC 7692), without
@@ -96,10 +95,6 @@ func newMount(r *Router) *mount {
 // ServeHTTP accepts a client in another goroutine: this one lasts as long as the
 // connection, and its stack can stay half as large.
 func (m *mount) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if refused := m.host.Admit(req); refused != nil {
-		refused.ServeHTTP(w, req)
-		return
-	}
 	if m.opts.Detach {
 		if in := m.accept(w, req); in != nil {
 			go in.Conn.Serve(in)
@@ -118,6 +113,10 @@ func (m *mount) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // accept returns nil if the client is refused.
 func (m *mount) accept(w http.ResponseWriter, req *http.Request) *inbound {
+	if refused := m.host.Admit(req); refused != nil {
+		refused.ServeHTTP(w, req)
+		return nil
+	}
 	t := new(socket.Transport)
 	o := t.Options(m.limits)
 	session := m.limits.Window > 0 && m.opts.Codec == JSON // a bare value may look like a session frame
