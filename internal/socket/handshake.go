@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -104,7 +106,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		early = bytes.Clone(early)
 		c.buf, c.to = &early, int32(len(early))
 	}
-	*brw.Reader = bufio.Reader{} // net/http would keep its buffer until the handler returns
+	letGo(conn, brw.Reader)
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])
 	head.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
@@ -133,6 +135,15 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		c.moveToLoop(conn)
 	}
 	return c, nil
+}
+
+// letGo frees the buffer that net/http would keep until the handler returns. A conn that
+// some middleware has made may still read through it.
+func letGo(conn net.Conn, r *bufio.Reader) {
+	switch conn.(type) {
+	case *net.TCPConn, *net.UnixConn, *tls.Conn:
+		*r = bufio.Reader{}
+	}
 }
 
 // ours are the headers that only the handshake may set.

@@ -95,3 +95,34 @@ func TestRequestBody(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	}
 }
+
+// TestConnThatReadsThroughTheBuffer: middleware may count or log what a client sends in
+// a net.Conn that reads from the bufio.Reader of Hijack, which also has the early bytes.
+func TestConnThatReadsThroughTheBuffer(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, err := socket.Accept(buffered{w}, r, options()); err == nil {
+			echo(conn)
+		}
+	}))
+	t.Cleanup(s.Close)
+	_, conn, r := ask(t, s, "", "")
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second))) // a panic would leave it open
+	conn.Write(masked(0x81, "frame"))
+	_, payload, err := frame(t, r)
+	require.NoError(t, err)
+	require.Equal(t, "frame", string(payload))
+}
+
+type buffered struct{ http.ResponseWriter }
+
+func (b buffered) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := http.NewResponseController(b.ResponseWriter).Hijack()
+	return bufferedConn{conn, brw.Reader}, brw, err
+}
+
+type bufferedConn struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }

@@ -5,6 +5,8 @@ package usercode
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"runtime"
 	"runtime/debug"
 )
 
@@ -42,11 +44,38 @@ func Apart(fn func() error) error {
 	return <-done
 }
 
-// Elsewhere calls fn in another goroutine, and returns or panics as fn does. It is for
-// a goroutine that stays: the stack that fn needs for a moment is not added to its own.
+// Elsewhere calls fn in another goroutine, and returns, panics or calls runtime.Goexit as
+// fn does. It is for a goroutine that stays: the stack that fn needs for a moment is not
+// added to its own. A panic other than with http.ErrAbortHandler becomes a [*Crash].
 func Elsewhere(fn func()) {
+	ended := make(chan error, 1)
+	go func() {
+		err := errExit
+		defer func() { ended <- err }()
+		err = Call(func() error { fn(); return nil })
+	}()
 	var p *Panic
-	if errors.As(Apart(func() error { fn(); return nil }), &p) {
+	switch err := <-ended; {
+	case err == errExit:
+		runtime.Goexit()
+	case errors.As(err, &p) && p.Value == any(http.ErrAbortHandler):
 		panic(p.Value)
+	case p != nil:
+		panic(&Crash{p})
 	}
+}
+
+var errExit = errors.New("runtime.Goexit called")
+
+// Crash is a panic that has come from another goroutine. Whoever recovers it and prints
+// it, as net/http does, shows where it began.
+type Crash struct{ *Panic }
+
+// Error returns the value that was panicked with, and the stack of the goroutine.
+func (c *Crash) Error() string { return fmt.Sprintf("%v\n\n%s", c.Value, c.Stack) }
+
+// Unwrap returns the value, if it is an error.
+func (c *Crash) Unwrap() error {
+	err, _ := c.Value.(error)
+	return err
 }

@@ -3,6 +3,7 @@ package usercode_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
@@ -52,8 +53,37 @@ func TestElsewhere(t *testing.T) {
 	usercode.Elsewhere(func() { called = true })
 	require.True(t, called)
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { usercode.Elsewhere(func() { panic(http.ErrAbortHandler) }) })
-	require.Panics(t, func() { usercode.Elsewhere(runtime.Goexit) })
 }
+
+// TestElsewhereExits: a reader in a goroutine of ours would end the process if it panicked
+// where a test of the user's calls FailNow.
+func TestElsewhereExits(t *testing.T) {
+	recovered := make(chan any, 1)
+	go func() {
+		defer func() { recovered <- recover() }()
+		usercode.Elsewhere(runtime.Goexit)
+		panic("returned")
+	}()
+	require.Nil(t, <-recovered)
+}
+
+// TestElsewhereShowsTheStack: net/http prints what it recovers and its own stack, which
+// does not say where another goroutine has panicked.
+func TestElsewhereShowsTheStack(t *testing.T) {
+	for _, value := range []any{"boom", errOwn} {
+		func() {
+			defer func() {
+				err, _ := recover().(error)
+				require.ErrorContains(t, err, fmt.Sprint(value))
+				require.ErrorContains(t, err, "usercode_test.crash")
+				require.Equal(t, value == any(errOwn), errors.Is(err, errOwn))
+			}()
+			usercode.Elsewhere(func() { crash(value) })
+		}()
+	}
+}
+
+func crash(value any) { panic(value) }
 
 func TestAskedFails(t *testing.T) {
 	for want, fn := range map[string]func() error{"panic: runtime.Goexit called": exits, "panic: boom": boom} {
