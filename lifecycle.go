@@ -104,7 +104,7 @@ func (c *Conn) leaveLocked(ce *CloseError) (first bool) {
 	}
 	c.phase, c.ce = connLeaving, ce
 	c.failCallsLocked(ce)
-	if c.arrival != nil && c.arrival.cancel != nil {
+	if c.guard == guardPending && c.arrival.cancel != nil {
 		c.arrival.cancel(ce)
 	}
 	c.done.Happen()

@@ -19,8 +19,7 @@ var messages = sync.Pool{New: func() any { return new(Message) }}
 // Get returns a zero Message, for one goroutine.
 func Get() *Message { return messages.Get().(*Message) }
 
-// Put gives a Message back, which must not be used afterwards. A Message that user code
-// has seen, and panicked, is better left to the garbage collector.
+// Put gives a Message back, which must not be used afterwards.
 func (m *Message) Put() {
 	*m = Message{}
 	messages.Put(m)

@@ -106,7 +106,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 		early = bytes.Clone(early)
 		c.buf, c.to = &early, int32(len(early))
 	}
-	letGo(conn, brw.Reader)
+	freeBuffer(conn, brw.Reader)
 	var few [512]byte
 	head := bytes.NewBuffer(few[:0])
 	head.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
@@ -137,9 +137,9 @@ func upgrade(w http.ResponseWriter, r *http.Request, opts *Options) (*Conn, erro
 	return c, nil
 }
 
-// letGo frees the buffer that net/http would keep until the handler returns. A conn that
+// freeBuffer frees the buffer that net/http would keep until the handler returns. A conn that
 // some middleware has made may still read through it.
-func letGo(conn net.Conn, r *bufio.Reader) {
+func freeBuffer(conn net.Conn, r *bufio.Reader) {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn, *tls.Conn:
 		*r = bufio.Reader{}
