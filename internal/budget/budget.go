@@ -150,7 +150,7 @@ func (a *Account) settle() *Account {
 	n := int(a.held.Swap(0))
 	a.pool.held.Add(int64(-n))
 	heir.hold(n)
-	return heir
+	return heir.settle() // it may have been merged, too
 }
 
 // Gone reports whether the account has left the pool.
@@ -201,7 +201,8 @@ func (a *Account) keep(n int) {
 func (a *Account) Wait(n int) Verdict {
 	a = a.current()
 	a.hold(n)
-	if a.waiting.Add(int64(n)) < a.limit {
+	a.waiting.Add(int64(n))
+	if a = a.settle(); a.waiting.Load() < a.limit {
 		return Go
 	}
 	a.mu.Lock()
@@ -245,15 +246,14 @@ func (a *Account) Answers() int { return int(a.current().answers.Load()) }
 
 // Handle moves a message that waited to its handler. Like other methods it reports
 // whether reading must be resumed.
-func (a *Account) Handle(n int) (resume bool) {
-	a = a.current()
-	a.hold(handlerOverhead)
-	return a.Drop(n)
-}
+func (a *Account) Handle(n int) (resume bool) { return a.waited(n, handlerOverhead) }
 
 // Drop is Handle for a message that no handler gets.
-func (a *Account) Drop(n int) (resume bool) {
+func (a *Account) Drop(n int) (resume bool) { return a.waited(n, 0) }
+
+func (a *Account) waited(n, overhead int) (resume bool) {
 	a = a.current()
+	a.hold(overhead)
 	a.waiting.Add(int64(-n))
 	a = a.settle()
 	return a.paused.Load() && a.reconsider(0)

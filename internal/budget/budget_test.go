@@ -153,7 +153,7 @@ func TestMerge(t *testing.T) {
 // TestMergeRace: whatever is counted while accounts merge, and one leaves, is let go
 // of in the end, and a reader that was paused is resumed.
 func TestMergeRace(t *testing.T) {
-	for range 200 {
+	for range 2000 {
 		pool, a := newAccount()
 		b, c := pool.NewAccount(limit, large), pool.NewAccount(limit, large)
 		var wg sync.WaitGroup
