@@ -92,8 +92,8 @@ func newMount(r *Router) *mount {
 	return &mount{host: host{r}, namespace: r, limits: &r.app.limits, strayAuth: r.app.hintAuthFrame}
 }
 
-// ServeHTTP accepts a client in another goroutine: this one lasts as long as the
-// connection, and its stack can stay half as large.
+// ServeHTTP lets another goroutine accept the client, unless this one returns soon.
+// Otherwise it lasts as long as the connection, and half as much stack is enough.
 func (m *mount) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if m.opts.Detach {
 		if in := m.accept(w, req); in != nil {
