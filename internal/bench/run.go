@@ -175,7 +175,8 @@ func (r *runner) step(to *served, from *loader, s server, step step) (sample, er
 	if step.idle {
 		return r.idle(to, from, s, step)
 	}
-	if _, err := from.do(load.Command{Op: "connect", Conns: step.conns}); err != nil {
+	// A client has its 101 before the server has let it in, so give that a moment.
+	if _, err := from.do(load.Command{Op: "connect", Conns: step.conns, For: settle}); err != nil {
 		return sample{}, err
 	}
 	result, err := r.during(to, s, step.name, func() (load.Result, error) { return from.do(step.cmd) })
