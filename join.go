@@ -268,14 +268,12 @@ func (c *Conn) mayComeBack(l *link, auth []byte, before *introduction) bool {
 	decided := make(chan error, 1)
 	go func() {
 		defer func() { <-c.session.resuming }()
-		err := errGoexit()
-		defer func() { decided <- err }()
+		err := error(errEnded)
 		c.awaitAway()
 		if c.introduce(l, auth, before) {
-			err = protect(func() error { return fn(c) })
-		} else {
-			err = errEnded
+			err = protectHook(func() error { return fn(c) })
 		}
+		decided <- err
 	}()
 	select {
 	case err := <-decided:

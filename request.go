@@ -223,7 +223,7 @@ func (r *request) handle() (next *request) {
 	returned := false
 	defer func() {
 		if !returned {
-			go func() { r.finish(errGoexit()).Work() }()
+			go func(err error) { r.finish(err).Work() }(errGoexit())
 		}
 	}()
 	r.own = Context{conn: r.conn, req: r}

@@ -6,8 +6,7 @@ import "encoding/binary"
 // what follows. If it is odd, nothing follows: it is twice the index of the string
 // in common, plus one.
 
-// common are strings that many requests have. Those of browsers make up half of
-// their headers.
+// common are strings that many requests have, above all those of browsers.
 var common = [...]string{
 	0: "", // stands for the string before
 	"GET", "HTTP/1.1", "HTTP/2.0", "/ws", "/socket.io/",

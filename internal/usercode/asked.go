@@ -37,11 +37,16 @@ func (a *Asked[T]) start(ctx context.Context) {
 	running := make(chan answer[T], 1)
 	a.running = running
 	go func() {
-		got := answer[T]{err: Goexit()}
-		defer func() { running <- got }()
-		var v T
-		err := Call(func() (err error) { v, err = a.Fn(ctx); return err })
-		got = answer[T]{v, err}
+		var got answer[T]
+		exited := true
+		defer func() {
+			if exited {
+				got.err = Goexit()
+			}
+			running <- got
+		}()
+		got.err = Call(func() (err error) { got.value, err = a.Fn(ctx); return err })
+		exited = false
 	}()
 }
 

@@ -29,34 +29,43 @@ func Call(fn func() error) (err error) {
 	return fn()
 }
 
-// Goexit returns the error of a function that has called runtime.Goexit.
+// Goexit returns the error of a function that has called runtime.Goexit. A deferred
+// function calls it, so that the stack shows who has.
 func Goexit() error { return &Panic{"runtime.Goexit called", debug.Stack()} }
 
 // Apart is Call in a goroutine of its own. It waits for the goroutine, however that
 // ends.
 func Apart(fn func() error) error {
-	done := make(chan error, 1)
+	err, _ := apart(fn)
+	return err
+}
+
+// apart also reports whether fn has called runtime.Goexit.
+func apart(fn func() error) (err error, exited bool) {
+	done := make(chan struct{})
+	exited = true
 	go func() {
-		err := Goexit()
-		defer func() { done <- err }()
+		defer close(done)
+		defer func() {
+			if exited {
+				err = Goexit()
+			}
+		}()
 		err = Call(fn)
+		exited = false
 	}()
-	return <-done
+	<-done
+	return err, exited
 }
 
 // Elsewhere calls fn in another goroutine, and returns, panics or calls runtime.Goexit as
 // fn does. It is for a goroutine that stays: the stack that fn needs for a moment is not
 // added to its own. A panic other than with http.ErrAbortHandler becomes a [*Crash].
 func Elsewhere(fn func()) {
-	ended := make(chan error, 1)
-	go func() {
-		err := errExit
-		defer func() { ended <- err }()
-		err = Call(func() error { fn(); return nil })
-	}()
+	err, exited := apart(func() error { fn(); return nil })
 	var p *Panic
-	switch err := <-ended; {
-	case err == errExit:
+	switch {
+	case exited:
 		runtime.Goexit()
 	case errors.As(err, &p) && p.Value == any(http.ErrAbortHandler):
 		panic(p.Value)
@@ -64,8 +73,6 @@ func Elsewhere(fn func()) {
 		panic(&Crash{p})
 	}
 }
-
-var errExit = errors.New("runtime.Goexit called")
 
 // Crash is a panic that has come from another goroutine. Whoever recovers it and prints
 // it, as net/http does, shows where it began.

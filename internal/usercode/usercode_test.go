@@ -45,7 +45,10 @@ func TestApart(t *testing.T) {
 	require.NoError(t, usercode.Apart(returns(nil)))
 	require.Equal(t, errOwn, usercode.Apart(returns(errOwn)))
 	requirePanic(t, usercode.Apart(boom))
-	require.EqualError(t, usercode.Apart(exits), usercode.Goexit().Error())
+	var p *usercode.Panic
+	require.ErrorAs(t, usercode.Apart(exits), &p)
+	require.EqualError(t, p, usercode.Goexit().Error())
+	require.Contains(t, string(p.Stack), "usercode_test.exits", "who has called it")
 }
 
 func TestElsewhere(t *testing.T) {
