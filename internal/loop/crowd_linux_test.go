@@ -39,13 +39,14 @@ func TestReadableAtOnce(t *testing.T) {
 	}
 	for range 3 {
 		all.Add(n)
-		for _, s := range everything.list {
+		sets := allSets()
+		for _, s := range sets {
 			s.mu.Lock() // keeps the loop waiting
 		}
 		for _, c := range clients {
 			c.Write([]byte("x"))
 		}
-		for _, s := range everything.list {
+		for _, s := range sets {
 			s.mu.Unlock()
 		}
 		all.Wait()
@@ -74,7 +75,7 @@ func TestDescriptorsReused(t *testing.T) {
 	l.Close()
 	<-served
 	require.Eventually(t, func() bool { return loops() == 0 }, 10*time.Second, time.Millisecond)
-	require.Zero(t, everything.conns)
+	require.Zero(t, connCount())
 }
 
 // storm is a client that says its name again and again, and leaves in some way.

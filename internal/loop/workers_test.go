@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -32,18 +33,19 @@ func TestWorkers(t *testing.T) {
 			require.LessOrEqual(t, int(w.idle.Load()), maxIdle)
 		}
 		require.EqualValues(t, maxIdle, w.idle.Load(), "those that did fewer calls have stayed")
-		require.Equal(t, maxIdle, countWorkers())
+		require.Equal(t, maxIdle, countWorkers(w))
 		w.close()
 		synctest.Wait()
-		require.Zero(t, countWorkers())
+		require.Zero(t, countWorkers(w))
 	})
 }
 
-// countWorkers counts the goroutines that work or wait for work. NumGoroutine counts
-// some that have just ended, too.
-func countWorkers() int {
+// countWorkers counts the goroutines that work or wait for work, without those of
+// other tests that are about to end. NumGoroutine counts some that have just ended,
+// too.
+func countWorkers(w *workers) int {
 	stacks := make([]byte, 1<<20)
-	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("(*workers).work("))
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], fmt.Appendf(nil, "(*workers).work(%p", w))
 }
 
 // TestWorkersCloseWhileWorking: one that works when the rest goes follows when it is
