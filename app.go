@@ -21,7 +21,7 @@ type app struct {
 	guarded  atomic.Bool      // checkRecovery has found no mistake
 	root     *Router
 	counters counters
-	pool     *budget.Pool
+	pool     *budget.Pool[*link]
 	sessions *sessions.Registry[*link, *Conn]
 	compiled chan struct{} // closed when the handlers' chains are built
 	broken   error         // why building them failed; set before compiled is closed
@@ -42,7 +42,7 @@ func newApp(opts *Options) *app {
 		a.origins = append(a.origins, p)
 	}
 	a.limits = a.opts.limits()
-	a.pool = budget.NewPool(a.opts.MaxBuffered)
+	a.pool = budget.NewPool[*link](a.opts.MaxBuffered)
 	a.sessions = sessions.New[*link, *Conn](a.opts.MaxConns, a.opts.MaxConnsPerClient)
 	a.root = a.newRouter("/", nil)
 	return a
@@ -118,12 +118,25 @@ func (r *Router) isUnder(top *Router) bool {
 	return false
 }
 
+// held returns how many bytes are held that clients sent, or may come back for, and
+// how many wait to be sent. These change one after the other while they are read.
+func (a *app) held() (in, out int) {
+	var accounts []*budget.Account[*link]
+	inHand := 0
+	for _, l := range a.sessions.All() {
+		accounts = append(accounts, l.bytes)
+		inHand += l.out.State().InHand
+	}
+	all, out := a.pool.Held(accounts)
+	return max(all-out, 0), max(out-inHand, 0)
+}
+
 // relieve cuts the clients that hold the most, until no more than MaxBuffered is held.
 func (a *app) relieve() {
 	for a.pool.Over() {
 		var fullest *link
 		most := 0
-		for _, l := range append(a.sessions.Links(), a.sessions.Parked()...) {
+		for _, l := range a.sessions.All() {
 			if held, _ := l.bytes.Held(); held > most && !l.bytes.Gone() {
 				fullest, most = l, held
 			}

@@ -430,9 +430,7 @@ func (l *link) passOn(c *Conn, next *link) {
 	if l == next {
 		return
 	}
-	if l.bytes.Merge(next.bytes) {
-		l.next.Store(next)
-	}
+	l.bytes.Merge(next.bytes)
 	switch empty := l.detach(c); {
 	case empty:
 		l.close(&CloseError{Code: CloseResumed, Reason: "resumed elsewhere", Cause: CauseLocal})

@@ -37,7 +37,7 @@ type link struct {
 	multi     bool // carries several namespaces and outlives them
 
 	out   *outbox.Queue[adapter.Frame]
-	bytes *budget.Account
+	bytes *budget.Account[*link]
 
 	frames quota.Bucket // that the client may send
 	joins  quota.Bucket // of namespaces
@@ -50,7 +50,6 @@ type link struct {
 	done              lazy.Latch                 // closed when all of the link's connections are gone
 
 	lost atomic.Pointer[CloseError] // what senders were told before that
-	next atomic.Pointer[link]       // the link on which its client has come back; nil if it has not
 
 	mu       sync.Mutex // guards everything below
 	phase    linkPhase
@@ -85,8 +84,8 @@ func (a *app) newLink(t adapter.Transport, opts adapter.LinkOptions) (*link, err
 		dialed:    opts.Dialed,
 		multi:     opts.Multiplexed,
 		out:       outbox.New[adapter.Frame](a.opts.OutboxBytes),
-		bytes:     a.pool.NewAccount(a.opts.InboxBytes, a.opts.MaxMessage),
 	}
+	l.bytes = a.pool.NewAccount(l, a.opts.InboxBytes, a.opts.MaxMessage)
 	l.heartbeat.Start(a.opts.PingInterval, a.sessions.Spread(a.opts.PingInterval), l.checkAlive)
 	l.bytes.Keep(l.request.Held())
 	refused := a.noRoom(a.sessions.Add(l, opts.Request, a.clientKey(opts.Request)))
@@ -274,7 +273,7 @@ func (l *link) mayJoin() bool {
 // count together with this one. Since it was we who did not read, the peer's
 // silence proves nothing.
 func (l *link) resume(yes bool) {
-	for ; yes && l != nil; l = l.next.Load() {
+	for ; yes && l != nil; l = l.bytes.Heir() {
 		l.Alive()
 		l.transport.Resume()
 	}

@@ -424,10 +424,10 @@ func (l *link) park() {
 
 // leave removes a link from the tree.
 func (l *link) leave() {
-	if l.next.Load() != nil { // which has its own request
+	l.bytes.Leave()
+	if l.bytes.Heir() != nil { // which has its own request
 		l.bytes.Keep(-l.request.Held())
 	}
-	l.bytes.Leave()
 	l.app.sessions.Remove(l)
 }
 

@@ -84,14 +84,7 @@ func (r *Router) Stats() Stats {
 		_, rooms := ns.rooms.Size()
 		s.Rooms += rooms
 	}
-	for _, l := range append(r.app.sessions.Links(), r.app.sessions.Parked()...) {
-		if l.next.Load() != nil { // counted with the link by which its client has resumed
-			continue
-		}
-		all, out := l.bytes.Held() // these change one after the other while they are read
-		s.Inbox += max(all-out, 0)
-		s.Outbox += max(out-l.out.State().InHand, 0)
-	}
+	s.Inbox, s.Outbox = r.app.held()
 	now := time.Now()
 	for _, c := range r.app.sessions.Conns() {
 		n, oldest := c.lane.Running()

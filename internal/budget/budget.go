@@ -8,18 +8,30 @@ import (
 	"sync/atomic"
 )
 
-// Pool counts the bytes of all accounts.
-type Pool struct {
+// Pool counts the bytes of all accounts, each of which has an owner of type O.
+type Pool[O any] struct {
 	limit   int64
 	held    atomic.Int64
 	merging sync.Mutex // guards which account counts for which
 }
 
 // NewPool returns a pool with a limit in bytes.
-func NewPool(limit int) *Pool { return &Pool{limit: int64(limit)} }
+func NewPool[O any](limit int) *Pool[O] { return &Pool[O]{limit: int64(limit)} }
 
 // Over reports whether more bytes are held than the limit.
-func (p *Pool) Over() bool { return p.held.Load() > p.limit }
+func (p *Pool[O]) Over() bool { return p.held.Load() > p.limit }
+
+// Held adds up what some accounts of the pool hold. None merge meanwhile, so that
+// nothing is counted twice.
+func (p *Pool[O]) Held(accounts []*Account[O]) (all, out int) {
+	p.merging.Lock()
+	defer p.merging.Unlock()
+	for _, a := range accounts {
+		m, n := a.Held()
+		all, out = all+m, out+n
+	}
+	return all, out
+}
 
 const (
 	// overrun is how many times the limit may wait while a call or a stream is
@@ -51,8 +63,9 @@ const (
 // exactly what the client sends next: the answer to a call, or the cancel of a
 // stream. So while one of those is open, reading continues up to four times the
 // limit.
-type Account struct {
-	pool  *Pool
+type Account[O any] struct {
+	pool  *Pool[O]
+	owner O
 	limit int64 // of what waits
 	large int64 // a quarter of what handlers that have yielded may hold
 
@@ -65,25 +78,25 @@ type Account struct {
 	paused  atomic.Bool  // written with mu held
 	gone    atomic.Bool
 
-	heir  atomic.Pointer[Account] // the account that counts for this one; nil if it counts itself
-	users int                     // how many accounts count here and have not left; guarded by Pool.merging
+	heir  atomic.Pointer[Account[O]] // the account that counts for this one; nil if it counts itself
+	users int                        // how many accounts count here and have not left; guarded by Pool.merging
 
 	mu    sync.Mutex // guards what follows, and the decision to pause
 	open  int        // open calls and streams
 	ended bool       // nothing is paused any more
 }
 
-// NewAccount returns an account of the pool. limit bounds the bytes that wait, in
+// NewAccount returns an account of the pool for its owner. limit bounds the bytes that wait, in
 // messages of at most maxMessage bytes.
-func (p *Pool) NewAccount(limit, maxMessage int) *Account {
-	return &Account{pool: p, limit: int64(limit), large: int64(max(limit, maxMessage)), users: 1}
+func (p *Pool[O]) NewAccount(owner O, limit, maxMessage int) *Account[O] {
+	return &Account[O]{pool: p, owner: owner, limit: int64(limit), large: int64(max(limit, maxMessage)), users: 1}
 }
 
 // left is added to what an account holds when it leaves the pool.
 const left = -1 << 62
 
 // hold counts bytes that start to be held or, if negative, are no longer held.
-func (a *Account) hold(n int) {
+func (a *Account[O]) hold(n int) {
 	if now := a.held.Add(int64(n)); now > left/2 {
 		a.pool.held.Add(int64(n))
 	}
@@ -92,7 +105,7 @@ func (a *Account) hold(n int) {
 // Leave takes the account out of the pool. What it still holds, because user code
 // or the network has not released it yet, is not charged to others. Of merged
 // accounts the last one to leave takes all with it. Leaving again does nothing.
-func (a *Account) Leave() {
+func (a *Account[O]) Leave() {
 	a.pool.merging.Lock()
 	defer a.pool.merging.Unlock()
 	if a.gone.Swap(true) {
@@ -109,7 +122,7 @@ func (a *Account) Leave() {
 // must not be paused. Merge does nothing and reports false if this account has left
 // the pool or has been merged, if the two are one already, or if the other is not
 // in the pool.
-func (a *Account) Merge(into *Account) bool {
+func (a *Account[O]) Merge(into *Account[O]) bool {
 	a.pool.merging.Lock()
 	defer a.pool.merging.Unlock()
 	a.mu.Lock()
@@ -125,8 +138,17 @@ func (a *Account) Merge(into *Account) bool {
 	return true
 }
 
+// Heir returns the owner of the account that this one was merged into, or the zero
+// value of its type if there is none.
+func (a *Account[O]) Heir() (owner O) {
+	if heir := a.heir.Load(); heir != nil {
+		owner = heir.owner
+	}
+	return owner
+}
+
 // current returns the account that counts for this one, which is usually itself.
-func (a *Account) current() *Account {
+func (a *Account[O]) current() *Account[O] {
 	for heir := a.heir.Load(); heir != nil; heir = a.heir.Load() {
 		a = heir
 	}
@@ -135,7 +157,7 @@ func (a *Account) current() *Account {
 
 // settle is called after something has been counted. If a Merge came in between, it
 // moves what was counted. It returns the account that counts.
-func (a *Account) settle() *Account {
+func (a *Account[O]) settle() *Account[O] {
 	if a.heir.Load() == nil {
 		return a
 	}
@@ -154,11 +176,14 @@ func (a *Account) settle() *Account {
 }
 
 // Gone reports whether the account has left the pool.
-func (a *Account) Gone() bool { return a.gone.Load() }
+func (a *Account[O]) Gone() bool { return a.gone.Load() }
 
-// Held returns how many bytes are held, and how many of them wait to be sent.
-func (a *Account) Held() (all, out int) {
-	a = a.current()
+// Held returns how many bytes are held, and how many of them wait to be sent. What
+// was merged into another account is held by that one only.
+func (a *Account[O]) Held() (all, out int) {
+	if a.heir.Load() != nil {
+		return 0, 0
+	}
 	n := a.held.Load()
 	if n < left/2 {
 		n -= left
@@ -167,10 +192,10 @@ func (a *Account) Held() (all, out int) {
 }
 
 // Waiting reports whether a message waits for its handler.
-func (a *Account) Waiting() bool { return a.current().waiting.Load() > 0 }
+func (a *Account[O]) Waiting() bool { return a.current().waiting.Load() > 0 }
 
 // Out counts bytes that wait to be sent or, if negative, no longer do.
-func (a *Account) Out(n int) {
+func (a *Account[O]) Out(n int) {
 	a = a.current()
 	a.out.Add(int64(n))
 	a.hold(n)
@@ -178,27 +203,27 @@ func (a *Account) Out(n int) {
 }
 
 // Tail counts bytes that were sent and are kept for a client that may resume.
-func (a *Account) Tail(n int) {
+func (a *Account[O]) Tail(n int) {
 	a = a.current()
 	a.hold(n)
 	a.settle()
 }
 
 // Keep counts bytes that are kept as long as the connection lasts.
-func (a *Account) Keep(n int) {
+func (a *Account[O]) Keep(n int) {
 	a = a.current()
 	a.keep(n)
 	a.settle()
 }
 
-func (a *Account) keep(n int) {
+func (a *Account[O]) keep(n int) {
 	now := a.kept.Add(int64(n))
 	a.hold(int(max(now-freeKept, 0) - max(now-int64(n)-freeKept, 0)))
 }
 
 // Wait counts a message that waits for its handler. A Pause stays in effect until
 // it is resumed, whatever Wait returns for later messages.
-func (a *Account) Wait(n int) Verdict {
+func (a *Account[O]) Wait(n int) Verdict {
 	a = a.current()
 	a.hold(n)
 	a.waiting.Add(int64(n))
@@ -217,7 +242,7 @@ func (a *Account) Wait(n int) Verdict {
 }
 
 // verdictLocked decides when n bytes of a message have arrived.
-func (a *Account) verdictLocked(n int64) Verdict {
+func (a *Account[O]) verdictLocked(n int64) Verdict {
 	waiting := a.waiting.Load()
 	switch {
 	case a.ended, waiting < a.limit:
@@ -231,7 +256,7 @@ func (a *Account) verdictLocked(n int64) Verdict {
 }
 
 // Answer counts an answer that waits for its caller.
-func (a *Account) Answer(n int) {
+func (a *Account[O]) Answer(n int) {
 	a = a.current()
 	a.hold(n)
 	a.answers.Add(int64(n))
@@ -239,19 +264,19 @@ func (a *Account) Answer(n int) {
 }
 
 // Taken releases an answer that its caller has taken.
-func (a *Account) Taken(n int) { a.Answer(-n) }
+func (a *Account[O]) Taken(n int) { a.Answer(-n) }
 
 // Answers returns how many bytes of answers nobody has taken.
-func (a *Account) Answers() int { return int(a.current().answers.Load()) }
+func (a *Account[O]) Answers() int { return int(a.current().answers.Load()) }
 
 // Handle moves a message that waited to its handler. Like other methods it reports
 // whether reading must be resumed.
-func (a *Account) Handle(n int) (resume bool) { return a.waited(n, handlerOverhead) }
+func (a *Account[O]) Handle(n int) (resume bool) { return a.waited(n, handlerOverhead) }
 
 // Drop is Handle for a message that no handler gets.
-func (a *Account) Drop(n int) (resume bool) { return a.waited(n, 0) }
+func (a *Account[O]) Drop(n int) (resume bool) { return a.waited(n, 0) }
 
-func (a *Account) waited(n, overhead int) (resume bool) {
+func (a *Account[O]) waited(n, overhead int) (resume bool) {
 	a = a.current()
 	a.hold(overhead)
 	a.waiting.Add(int64(-n))
@@ -260,7 +285,7 @@ func (a *Account) waited(n, overhead int) (resume bool) {
 }
 
 // Yield moves a message whose handler has given up its turn.
-func (a *Account) Yield(n int) {
+func (a *Account[O]) Yield(n int) {
 	a = a.current()
 	a.yielded.Add(int64(n))
 	a.settle()
@@ -268,14 +293,14 @@ func (a *Account) Yield(n int) {
 
 // Crowded reports whether handlers that have yielded hold too much for another
 // message.
-func (a *Account) Crowded(n int) bool {
+func (a *Account[O]) Crowded(n int) bool {
 	a = a.current()
 	yielded := a.yielded.Load()
 	return yielded > 0 && (yielded+int64(n))/overrun >= a.large
 }
 
 // Done releases a message whose handler has returned.
-func (a *Account) Done(n int, yielded bool) {
+func (a *Account[O]) Done(n int, yielded bool) {
 	a = a.current()
 	if yielded {
 		a.yielded.Add(int64(-n))
@@ -285,14 +310,14 @@ func (a *Account) Done(n int, yielded bool) {
 }
 
 // Forget releases a message that was dropped.
-func (a *Account) Forget(n int) { a.Tail(-n) }
+func (a *Account[O]) Forget(n int) { a.Tail(-n) }
 
 // Open counts open calls and streams, for which reading must continue.
-func (a *Account) Open(n int) (resume bool) { return a.reconsider(n) }
+func (a *Account[O]) Open(n int) (resume bool) { return a.reconsider(n) }
 
 // reconsider lets reading continue even if more than four times the limit waits:
 // that is a single message, which was let in, and Over is for what comes next.
-func (a *Account) reconsider(open int) (resume bool) {
+func (a *Account[O]) reconsider(open int) (resume bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if heir := a.heir.Load(); heir != nil {
@@ -307,7 +332,7 @@ func (a *Account) reconsider(open int) (resume bool) {
 }
 
 // End ensures that nothing is paused from now on.
-func (a *Account) End() (resume bool) {
+func (a *Account[O]) End() (resume bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended = true
@@ -315,4 +340,4 @@ func (a *Account) End() (resume bool) {
 }
 
 // Paused reports whether reading has stopped.
-func (a *Account) Paused() bool { return a.current().paused.Load() }
+func (a *Account[O]) Paused() bool { return a.current().paused.Load() }

@@ -18,12 +18,12 @@ const (
 	overhead = 1 << 10
 )
 
-func newAccount() (*budget.Pool, *budget.Account) {
-	pool := budget.NewPool(0)
-	return pool, pool.NewAccount(limit, large)
+func newAccount() (*budget.Pool[string], *budget.Account[string]) {
+	pool := budget.NewPool[string](0)
+	return pool, pool.NewAccount("first", limit, large)
 }
 
-func all(a *budget.Account) int { n, _ := a.Held(); return n }
+func all(a *budget.Account[string]) int { n, _ := a.Held(); return n }
 
 func TestPause(t *testing.T) {
 	_, a := newAccount()
@@ -95,7 +95,7 @@ func TestKeep(t *testing.T) {
 // and what it lets go of afterwards is not to their credit.
 func TestLeave(t *testing.T) {
 	pool, a := newAccount()
-	other := pool.NewAccount(limit, large)
+	other := pool.NewAccount("", limit, large)
 	other.Out(1)
 	a.Out(100)
 	a.Leave()
@@ -110,7 +110,7 @@ func TestLeave(t *testing.T) {
 	require.True(t, pool.Over())
 	other.Out(-1)
 	require.False(t, pool.Over())
-	require.False(t, budget.NewPool(-1).NewAccount(1, 1).Waiting())
+	require.False(t, budget.NewPool[string](-1).NewAccount("", 1, 1).Waiting())
 }
 
 // TestMerge: what an account holds, and what was begun with it, is the heir's.
@@ -122,17 +122,19 @@ func TestMerge(t *testing.T) {
 	a.Answer(3)
 	require.Equal(t, budget.Pause, a.Wait(1000))
 	a.Open(1)
-	b := pool.NewAccount(limit, large)
+	b := pool.NewAccount("second", limit, large)
 	b.Keep(6 << 10)
-	a.Merge(b)
-	a.Merge(pool.NewAccount(limit, large))
+	require.Empty(t, a.Heir())
+	require.True(t, a.Merge(b))
+	require.Equal(t, "second", a.Heir())
+	require.False(t, a.Merge(pool.NewAccount("", limit, large)))
 	a.Leave()
 	held, out := b.Held()
 	require.Equal(t, 7+5+3+1000+4<<10, held, "of what is kept one part only is free")
 	require.Equal(t, 5, out)
 	require.Equal(t, 3, b.Answers())
 	require.True(t, b.Waiting())
-	require.Equal(t, held, all(a))
+	require.Zero(t, all(a), "it is counted once")
 	require.Equal(t, budget.Go, b.Wait(1), "a call is open")
 	b.Open(-1)
 	require.Equal(t, budget.Pause, b.Wait(1))
@@ -155,7 +157,7 @@ func TestMerge(t *testing.T) {
 func TestMergeRace(t *testing.T) {
 	for range 2000 {
 		pool, a := newAccount()
-		b, c := pool.NewAccount(limit, large), pool.NewAccount(limit, large)
+		b, c := pool.NewAccount("", limit, large), pool.NewAccount("", limit, large)
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
@@ -176,10 +178,41 @@ func TestMergeRace(t *testing.T) {
 		wg.Go(func() { a.Merge(b); b.Merge(c) })
 		wg.Go(func() { a.Leave() })
 		wg.Wait()
-		require.Zero(t, all(a))
+		held, out := pool.Held([]*budget.Account[string]{a, b, c})
+		require.Zero(t, held)
+		require.Zero(t, out)
 		require.False(t, a.Waiting())
 		require.Zero(t, a.Answers())
 		require.False(t, pool.Over())
+	}
+}
+
+// TestHeldTogether: what is held is counted once, whoever looks while accounts merge.
+func TestHeldTogether(t *testing.T) {
+	for range 200 {
+		pool, a := newAccount()
+		a.Tail(1000)
+		a.Out(10)
+		accounts := []*budget.Account[string]{a}
+		for range 20 {
+			accounts = append(accounts, pool.NewAccount("", limit, large))
+		}
+		merged := make(chan struct{})
+		go func() {
+			defer close(merged)
+			for i, next := range accounts[1:] {
+				accounts[i].Merge(next)
+			}
+		}()
+		for more := true; more; {
+			select {
+			case <-merged:
+				more = false
+			default:
+			}
+			held, out := pool.Held(accounts)
+			require.Equal(t, []int{1010, 10}, []int{held, out})
+		}
 	}
 }
 
@@ -326,9 +359,9 @@ func TestRace(t *testing.T) {
 // TestRaceLeave: an account leaves the pool while everything goes on, and the pool
 // has just what the others hold.
 func TestRaceLeave(t *testing.T) {
-	pool := budget.NewPool(0)
+	pool := budget.NewPool[string](0)
 	for range 200 {
-		a := pool.NewAccount(limit, large)
+		a := pool.NewAccount("", limit, large)
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -344,7 +377,7 @@ func TestRaceLeave(t *testing.T) {
 		wg.Wait()
 		require.Equal(t, 400, all(a))
 	}
-	one := pool.NewAccount(limit, large)
+	one := pool.NewAccount("", limit, large)
 	require.False(t, pool.Over())
 	one.Out(1)
 	require.True(t, pool.Over())

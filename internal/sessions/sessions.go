@@ -252,11 +252,11 @@ func (r *Registry[L, C]) Park(l L) {
 	}
 }
 
-// Parked returns the parked links, oldest first.
-func (r *Registry[L, C]) Parked() []L {
+// All returns the links, in no order, and then the parked ones, oldest first.
+func (r *Registry[L, C]) All() []L {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := make([]L, 0, r.parked.all.Len())
+	list := slices.AppendSeq(make([]L, 0, len(r.links)+r.parked.all.Len()), maps.Keys(r.links))
 	for e := r.parked.all.Front(); e != nil; e = e.Next() {
 		list = append(list, e.Value.(*parking[L]).link)
 	}
