@@ -21,12 +21,18 @@ func NewPool[O any](limit int) *Pool[O] { return &Pool[O]{limit: int64(limit)} }
 // Over reports whether more bytes are held than the limit.
 func (p *Pool[O]) Over() bool { return p.held.Load() > p.limit }
 
-// Held adds up what some accounts of the pool hold. None merge meanwhile, so that
-// nothing is counted twice.
+// Held adds up what some accounts of the pool hold. Merged ones are counted once, and
+// none merge meanwhile.
 func (p *Pool[O]) Held(accounts []*Account[O]) (all, out int) {
 	p.merging.Lock()
 	defer p.merging.Unlock()
+	counted := make(map[*Account[O]]bool) // of the heirs
 	for _, a := range accounts {
+		if a = a.current(); a.inherits && counted[a] {
+			continue
+		} else if a.inherits {
+			counted[a] = true
+		}
 		m, n := a.Held()
 		all, out = all+m, out+n
 	}
@@ -75,19 +81,21 @@ type Account[O any] struct {
 	answers atomic.Int64 // of it: answers that nobody has taken
 	yielded atomic.Int64 // of it: messages whose handlers have given up their turn
 	kept    atomic.Int64 // what is kept, including freeKept
-	paused  atomic.Bool  // written with mu held
-	gone    atomic.Bool
 
-	heir  atomic.Pointer[Account[O]] // the account that counts for this one; nil if it counts itself
-	users int                        // how many accounts count here and have not left; guarded by Pool.merging
+	heir     atomic.Pointer[Account[O]] // the account that counts for this one; nil if it counts itself
+	users    int                        // how many accounts count here and have not left; guarded by Pool.merging
+	inherits bool                       // another was merged into this one; guarded by Pool.merging
+
+	gone   atomic.Bool
+	paused atomic.Bool // written with mu held
 
 	mu    sync.Mutex // guards what follows, and the decision to pause
 	open  int        // open calls and streams
 	ended bool       // nothing is paused any more
 }
 
-// NewAccount returns an account of the pool for its owner. limit bounds the bytes that wait, in
-// messages of at most maxMessage bytes.
+// NewAccount returns an account of the pool for its owner. limit bounds the bytes that
+// wait, in messages of at most maxMessage bytes.
 func (p *Pool[O]) NewAccount(owner O, limit, maxMessage int) *Account[O] {
 	return &Account[O]{pool: p, owner: owner, limit: int64(limit), large: int64(max(limit, maxMessage)), users: 1}
 }
@@ -132,6 +140,7 @@ func (a *Account[O]) Merge(into *Account[O]) bool {
 		return false
 	}
 	heir.users += a.users
+	heir.inherits = true
 	a.heir.Store(into)
 	a.settle()
 	into.reconsider(a.open)
@@ -178,12 +187,10 @@ func (a *Account[O]) settle() *Account[O] {
 // Gone reports whether the account has left the pool.
 func (a *Account[O]) Gone() bool { return a.gone.Load() }
 
-// Held returns how many bytes are held, and how many of them wait to be sent. What
-// was merged into another account is held by that one only.
+// Held returns how many bytes are held, together with merged accounts, and how many
+// of them wait to be sent.
 func (a *Account[O]) Held() (all, out int) {
-	if a.heir.Load() != nil {
-		return 0, 0
-	}
+	a = a.current()
 	n := a.held.Load()
 	if n < left/2 {
 		n -= left

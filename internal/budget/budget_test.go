@@ -134,7 +134,11 @@ func TestMerge(t *testing.T) {
 	require.Equal(t, 5, out)
 	require.Equal(t, 3, b.Answers())
 	require.True(t, b.Waiting())
-	require.Zero(t, all(a), "it is counted once")
+	require.Equal(t, held, all(a))
+	for _, accounts := range [][]*budget.Account[string]{{a}, {b}, {a, b}, {b, a, a}} {
+		together, out := pool.Held(accounts)
+		require.Equal(t, []int{held, 5}, []int{together, out}, "counted once, whoever is asked")
+	}
 	require.Equal(t, budget.Go, b.Wait(1), "a call is open")
 	b.Open(-1)
 	require.Equal(t, budget.Pause, b.Wait(1))
@@ -179,8 +183,8 @@ func TestMergeRace(t *testing.T) {
 		wg.Go(func() { a.Leave() })
 		wg.Wait()
 		held, out := pool.Held([]*budget.Account[string]{a, b, c})
-		require.Zero(t, held)
-		require.Zero(t, out)
+		require.Equal(t, []int{0, 0}, []int{held, out})
+		require.Zero(t, all(a))
 		require.False(t, a.Waiting())
 		require.Zero(t, a.Answers())
 		require.False(t, pool.Over())
