@@ -21,7 +21,8 @@ Parts, each printed with its duration:
                 every fuzz target for 10,000 inputs, without -race. The root's tests hold the pages
                 to their links, those of internal/interop hold them to their code
   other Go      root, socketio and wsroutertest on Go 1.25, the oldest that go.mod allows,
-                and on Go 1.27, which changes net/http and encoding/json
+                and on Go 1.27, which changes net/http and encoding/json; but not once more
+                that wsroutertest finds faults
   elsewhere     go vet for Windows and for 32 bits; go build for js/wasm
   tiny buffers  the tests of what WebSockets run on once more, with buffers of a few
                 bytes
@@ -194,9 +195,10 @@ for mod in $(ours -name go.mod); do
 done
 for toolchain in $toolchains; do
 	run "$toolchain: go test" env GOTOOLCHAIN="$toolchain" \
-		go test -race -shuffle=on -timeout "$patience" . ./internal/suite ./socketio ./wsroutertest ./internal/bind ./payload
+		go test -race -shuffle=on -timeout "$patience" -skip FaultsAreFound \
+		. ./internal/suite ./socketio ./wsroutertest ./internal/bind ./payload
 done
-for target in windows/amd64 linux/386 linux/arm; do
+for target in windows/amd64 linux/386; do
 	run "$target: go vet" env GOOS="${target%/*}" GOARCH="${target#*/}" go vet -race=false ./...
 done
 run "js/wasm: go build" env GOOS=js GOARCH=wasm go build -race=false ./...

@@ -21,11 +21,11 @@ import (
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 )
 
-// TestSlowClient: 3,000 frames of 64 KiB to a client that never reads stay within the
+// TestSlowClient: 3,000 frames of 16 KiB to a client that never reads stay within the
 // limit. The sender and OnDisconnect are told, and it is counted. Over TCP and in
 // memory.
 func TestSlowClient(t *testing.T) {
-	payload := strings.Repeat("x", 64<<10)
+	payload := strings.Repeat("x", 16<<10)
 	connects := map[string]func(t *testing.T, router *wsrouter.Router) (close func()){
 		"TCP": func(t *testing.T, router *wsrouter.Router) func() {
 			dial(t, server(t, router))
