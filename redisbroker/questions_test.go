@@ -56,7 +56,7 @@ func TestQuestionsTimesClientsAreBounded(t *testing.T) {
 // A requester that waits an hour does not make this node wait as long.
 func TestClientsHaveRequestTimeoutToAnswer(t *testing.T) {
 	before := runtime.NumGoroutine()
-	r, _ := flooded(t, &redisbroker.Options{RequestTimeout: time.Second}, 10, 100)
+	r, _ := flooded(t, &redisbroker.Options{RequestTimeout: 5 * time.Second}, 10, 100)
 	assert.Greater(t, runtime.NumGoroutine()-before, 1000)
 	eventually(t, func() bool { return runtime.NumGoroutine()-before < 300 })
 	assert.Equal(t, 10, r.Stats().Connections)
@@ -110,5 +110,5 @@ func TestWhatQuestionsHoldIsBounded(t *testing.T) {
 		w.say(requests, question)
 	}
 	eventually(t, func() bool { return broker.BrokerStats().Dropped > 50 })
-	assert.Less(t, heap()-before, 4*limit)
+	eventually(t, func() bool { return heap()-before < 4*limit }) // when none is on its way any more
 }

@@ -219,6 +219,20 @@ func (s *Server) Wants(expr string, want map[string]float64) {
 	}
 }
 
+// Finds waits until an expression has values, and returns them, see Query. After a
+// scrape that takes too long, Prometheus has none until the next one.
+func (s *Server) Finds(expr string) (values map[string]float64) {
+	s.tb.Helper()
+	s.until(expr+" has values", func() bool {
+		var err error
+		if values, err = s.Query(expr); err != nil {
+			s.tb.Fatal(err)
+		}
+		return len(values) > 0
+	})
+	return values
+}
+
 // Scraped waits until every target has been scraped successfully by a scrape that
 // began after the call. It waits for the next scrape as well, because Prometheus
 // reports a scrape just before it stores the values.
