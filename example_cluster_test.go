@@ -97,7 +97,7 @@ func ExampleTarget_Find() {
 	device(two, "ann", "laptop")
 	device(two, "bob", "laptop")
 
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	members, err := one.Find(ctx)
 	if errors.Is(err, wsrouter.ErrUnreached) {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/leak"
 	"github.com/wsrouter/wsrouter/socketio"
 )
 
@@ -205,7 +205,7 @@ func TestNothingIsLeft(t *testing.T) {
 				}()
 				s.client.CloseIdleConnections()
 				synctest.Wait()
-				before := len(goroutines())
+				before := len(leak.InBubble())
 
 				var running []func() int
 				s.opened = func() { running = append(running, socketio.Timers(s.handler)) }
@@ -226,7 +226,7 @@ func TestNothingIsLeft(t *testing.T) {
 				require.Equal(t, 1, socketio.Sessions(s.handler))
 				require.Equal(t, 1, router.Stats().Connections)
 				require.Zero(t, router.Stats().Outbox)
-				require.Len(t, goroutines(), before)
+				require.Len(t, leak.InBubble(), before)
 
 				victim.CloseNow()
 				synctest.Wait()
@@ -237,15 +237,4 @@ func TestNothingIsLeft(t *testing.T) {
 			})
 		})
 	}
-}
-
-// goroutines returns the stacks of those in the bubble.
-func goroutines() (list []string) {
-	buf := make([]byte, 1<<20)
-	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(g, "synctest bubble") {
-			list = append(list, g)
-		}
-	}
-	return list
 }

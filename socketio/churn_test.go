@@ -54,7 +54,7 @@ func newChurn(t *testing.T, nodes int) *churn {
 }
 
 func (c *churn) run() {
-	late := time.AfterFunc(2*time.Minute, func() { // only a deadlock takes that long
+	late := time.AfterFunc(8*time.Minute, func() { // only a deadlock takes that long
 		debug.SetTraceback("all")
 		panic("churn hangs")
 	})

@@ -306,6 +306,7 @@ func TestShutdownPolling(t *testing.T) {
 		require.Equal(t, `{"code":3,"message":"shutting down"}`, a.body)
 		require.Equal(t, "5", a.header.Get("Retry-After"))
 		require.Equal(t, "6\x1e1", comes.get())
+		synctest.Wait() // until it is gone, a poll gets its own goodbye
 		comes.gone()
 		close(release)
 		require.Equal(t, `431["served"]`, busy.get())

@@ -123,8 +123,8 @@ func (w *wire) fill() (sent []adapter.Frame) {
 	return nil
 }
 
-// stays reports whether what is pending stays pending. In real time a few looks
-// must do, taking less than a WriteTimeout: a busy machine may need some of that to
+// stays reports whether what is pending stays pending, or has until WriteTimeout was
+// over. In real time a few looks must do: a busy machine may need some of that time to
 // write.
 func (w *wire) stays() bool {
 	w.s.Helper()
@@ -134,7 +134,8 @@ func (w *wire) stays() bool {
 	}
 	for range looks {
 		w.s.rest()
-		if !look(w.fakeLink, w.s, func(l *fakeLink) bool { return l.writing }) {
+		taken := func(l *fakeLink) bool { return !l.writing && !errors.Is(l.writeErr, os.ErrDeadlineExceeded) }
+		if look(w.fakeLink, w.s, taken) {
 			return false
 		}
 	}

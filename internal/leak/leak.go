@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -27,9 +28,8 @@ func Main(m *testing.M) {
 // stacks of those that do not.
 func leaked() (stacks string) {
 	for range 1500 { // an unanswered closing handshake takes 5 s
-		buf := make([]byte, 1<<20)
 		stacks = ""
-		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		for _, g := range Stacks() {
 			if strings.Contains(g, "wsrouter") && !strings.Contains(g, "leaked") {
 				stacks += g + "\n\n"
 			}
@@ -38,6 +38,31 @@ func leaked() (stacks string) {
 			return ""
 		}
 		time.Sleep(10 * time.Millisecond) // outside any bubble, after all tests
+	}
+	return stacks
+}
+
+// Stacks returns the stack of each goroutine.
+func Stacks() []string {
+	for size := 1 << 20; ; size *= 2 {
+		buf := make([]byte, size)
+		if n := runtime.Stack(buf, true); n < size {
+			return strings.Split(string(buf[:n]), "\n\n")
+		}
+	}
+}
+
+// InBubble returns the stack of each goroutine of the caller's testing/synctest bubble,
+// so none of those that other tests have left.
+func InBubble() (stacks []string) {
+	own := make([]byte, 200)
+	own = own[:runtime.Stack(own, false)]
+	bubble := regexp.MustCompile(`synctest bubble \d+`).FindString(string(own))
+	for _, g := range Stacks() {
+		head, _, _ := strings.Cut(g, "\n")
+		if strings.HasSuffix(head, bubble+"]:") {
+			stacks = append(stacks, g)
+		}
 	}
 	return stacks
 }

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/leak"
 )
 
 // dialer makes connections over loopback.
@@ -168,8 +169,7 @@ func TestNothingLeft(t *testing.T) {
 
 // loops returns how many goroutines run a loop.
 func loops() int {
-	buf := make([]byte, 1<<20)
-	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "(*set).run(")
+	return strings.Count(strings.Join(leak.Stacks(), ""), "(*set).run(")
 }
 
 // TestCloseOnExec: a program that is started inherits no descriptor.

@@ -1,14 +1,16 @@
 package loop
 
 import (
-	"bytes"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wsrouter/wsrouter/internal/leak"
 )
 
 // TestWorkers: each call is made at once, in a goroutine that nobody else uses.
@@ -44,8 +46,7 @@ func TestWorkers(t *testing.T) {
 // other tests that are about to end. NumGoroutine counts some that have just ended,
 // too.
 func countWorkers(w *workers) int {
-	stacks := make([]byte, 1<<20)
-	return bytes.Count(stacks[:runtime.Stack(stacks, true)], fmt.Appendf(nil, "(*workers).work(%p", w))
+	return strings.Count(strings.Join(leak.Stacks(), ""), fmt.Sprintf("(*workers).work(%p", w))
 }
 
 // TestWorkersCloseWhileWorking: one that works when the rest goes follows when it is

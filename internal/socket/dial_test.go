@@ -148,38 +148,36 @@ func TestDialEcho(t *testing.T) {
 // TestDialFails: no server can keep a Dial beyond its context, or redirect it in a
 // circle.
 func TestDialFails(t *testing.T) {
-	failing := func(serve func(*http.Request, net.Conn)) error {
+	failing := func(limit time.Duration, serve func(*http.Request, net.Conn)) error {
 		url, client := hostile(t, false, serve)
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
-		begin := time.Now()
 		_, _, err := socket.Dial(ctx, url, client, nil, options())
-		require.Less(t, time.Since(begin), 2*time.Second)
-		return err
+		return err // if it comes at all: the servers would wait forever
 	}
 	silent := func(_ *http.Request, conn net.Conn) { io.Copy(io.Discard, conn) }
-	require.ErrorIs(t, failing(silent), context.DeadlineExceeded)
+	require.ErrorIs(t, failing(200*time.Millisecond, silent), context.DeadlineExceeded)
 	wrongKey := func(r *http.Request, conn net.Conn) {
 		io.WriteString(conn, strings.Replace(switching(r), "Accept: ", "Accept: x", 1))
 		io.Copy(io.Discard, conn)
 	}
-	require.ErrorContains(t, failing(wrongKey), "Sec-WebSocket-Accept")
+	require.ErrorContains(t, failing(time.Minute, wrongKey), "Sec-WebSocket-Accept")
 	extension := func(r *http.Request, conn net.Conn) {
 		io.WriteString(conn, strings.Replace(switching(r), "\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n", 1))
 		io.Copy(io.Discard, conn)
 	}
-	require.ErrorContains(t, failing(extension), "extension")
+	require.ErrorContains(t, failing(time.Minute, extension), "extension")
 	refused := func(_ *http.Request, conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nno")
 		io.Copy(io.Discard, conn)
 	}
-	require.ErrorContains(t, failing(refused), "403")
+	require.ErrorContains(t, failing(2*time.Second, refused), "403")
 	hops := 0
 	circle := func(_ *http.Request, conn net.Conn) {
 		hops++
 		io.WriteString(conn, "HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	}
-	require.ErrorContains(t, failing(circle), "10 redirects")
+	require.ErrorContains(t, failing(time.Minute, circle), "10 redirects")
 	require.Equal(t, 10, hops)
 }
 

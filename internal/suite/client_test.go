@@ -178,8 +178,9 @@ func TestReconnectOverNetwork(t *testing.T) {
 		},
 	}})
 	require.NoError(t, err)
+	lost := client.Conn()
 	client.Abort()
-	<-client.Conn().Context().Done()
+	<-lost.Context().Done()
 	require.NoError(t, client.Ready(t.Context()))
 	require.NoError(t, client.Call(t.Context(), "events", "back", nil))
 

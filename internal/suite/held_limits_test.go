@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,21 +73,26 @@ func TestPullsHoldOneWindow(t *testing.T) {
 		handlers := wsrouter.New(nil)
 		handlers.On("items", func(c *wsrouter.Context) error {
 			return wsrouter.StreamSeq(c, func(yield func(string, error) bool) {
-				for range 100 {
+				for i := range 100 {
 					if !yield(large[:maxMessage-100], nil) {
 						return
+					}
+					if i == 0 {
+						time.Sleep(time.Millisecond) // until the loop has taken the first
 					}
 				}
 			})
 		})
 		client := wsroutertest.Connect(t, router, &wsrouter.DialOptions{Router: handlers})
 		require.NoError(t, client.Emit("pull"))
+		time.Sleep(time.Second)
 		synctest.Wait()
 		one := router.Stats().Inbox
 		require.Greater(t, one, 15*maxMessage)
 		for range 9 {
 			require.NoError(t, client.Emit("pull"))
 		}
+		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Less(t, router.Stats().Inbox, 18*maxMessage)
 		close(release)

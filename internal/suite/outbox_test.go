@@ -38,9 +38,8 @@ func TestSlowClient(t *testing.T) {
 	}
 	for name, connect := range connects {
 		t.Run(name, func(t *testing.T) {
-			router := wsrouter.New(nil)
 			conns, gone := make(chan *wsrouter.Conn, 1), make(chan error, 1)
-			router.OnConnect(func(c *wsrouter.Conn) error { conns <- c; return nil })
+			router := wsrouter.New(&wsrouter.Options{Trace: &wsrouter.Trace{Connect: func(c *wsrouter.Conn) { conns <- c }}})
 			router.OnDisconnect(func(_ context.Context, _ *wsrouter.Conn, err *wsrouter.CloseError) { gone <- err })
 			wait := connect(t, router)
 			conn := <-conns

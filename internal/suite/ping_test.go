@@ -1,10 +1,8 @@
 package suite_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/leak"
 )
 
 // TestPingsWhileWriting: a client that pings while it is slow to read has all of
@@ -32,10 +31,9 @@ func TestPingsWhileWriting(t *testing.T) {
 			client.Write(wsFrame(9, true, fmt.Sprintf("ping %02d", i)))
 			synctest.Wait()
 		}
-		stacks := make([]byte, 4<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		require.Zero(t, bytes.Count(stacks, []byte("socket.(*Conn).sendControls")), "goroutines that wait to answer")
-		require.Equal(t, 1, bytes.Count(stacks, []byte("socket.(*Conn).flush(")), "goroutines that write")
+		stacks := strings.Join(leak.InBubble(), "")
+		require.Zero(t, strings.Count(stacks, "socket.(*Conn).sendControls"), "goroutines that wait to answer")
+		require.Equal(t, 1, strings.Count(stacks, "socket.(*Conn).flush("), "goroutines that write")
 		time.Sleep(9 * time.Second)
 		require.NoError(t, c.Context().Err())
 

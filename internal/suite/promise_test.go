@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/leak"
 	"github.com/wsrouter/wsrouter/internal/rawtest"
 	"github.com/wsrouter/wsrouter/wsroutertest"
 )
@@ -321,7 +320,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 					}()
 					return wsrouter.Stream(c, ch)
 				})
-				before := bubbleGoroutines()
+				before := len(leak.InBubble())
 				raw := rawtest.Connect(router, nil, nil)
 				go func() {
 					for {
@@ -344,7 +343,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 				raw.Close(1000, "")
 				raw.Wait()
 				synctest.Wait()
-				require.Equal(t, before, bubbleGoroutines())
+				require.Equal(t, before, len(leak.InBubble()))
 			})
 		})
 	}
@@ -355,7 +354,7 @@ func TestNoLeaksOfStreams(t *testing.T) {
 func TestNoLeaksPerConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		router := newRouter()
-		before := bubbleGoroutines()
+		before := len(leak.InBubble())
 		raws := make([]*rawtest.Raw, 10)
 		for i := range raws {
 			raws[i] = rawtest.Connect(router, nil, nil)
@@ -363,7 +362,7 @@ func TestNoLeaksPerConnection(t *testing.T) {
 			raws[i].Read()
 		}
 		synctest.Wait()
-		require.Equal(t, before+len(raws), bubbleGoroutines())
+		require.Equal(t, before+len(raws), len(leak.InBubble()))
 		for i, raw := range raws {
 			if i%2 == 0 {
 				raw.Abort()
@@ -373,23 +372,9 @@ func TestNoLeaksPerConnection(t *testing.T) {
 			raw.Wait()
 		}
 		synctest.Wait()
-		require.Equal(t, before, bubbleGoroutines())
+		require.Equal(t, before, len(leak.InBubble()))
 		require.Equal(t, 0, router.Stats().Connections)
 	})
-}
-
-// bubbleGoroutines counts the goroutines of the bubble that the test runs in.
-func bubbleGoroutines() (n int) {
-	own, all := make([]byte, 200), make([]byte, 1<<20)
-	own = own[:runtime.Stack(own, false)]
-	bubble := regexp.MustCompile(`synctest bubble \d+`).FindString(string(own))
-	for _, g := range strings.Split(string(all[:runtime.Stack(all, true)]), "\n\n") {
-		head, _, _ := strings.Cut(g, "\n")
-		if strings.HasSuffix(head, bubble+"]:") {
-			n++
-		}
-	}
-	return n
 }
 
 // TestLiveness: a peer that says nothing, not even pong, is gone within PingInterval +

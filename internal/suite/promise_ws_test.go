@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wsrouter/wsrouter"
+	"github.com/wsrouter/wsrouter/internal/leak"
 	"github.com/wsrouter/wsrouter/internal/memnet"
 )
 
@@ -440,8 +440,7 @@ func TestNoLeaksWebSocket(t *testing.T) {
 
 // goroutines counts those that run our code or serve for it.
 func goroutines() (n int) {
-	buf := make([]byte, 4<<20)
-	for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+	for _, g := range leak.Stacks() {
 		if strings.Contains(g, "wsrouter.(") {
 			n++
 		}
