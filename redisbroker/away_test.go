@@ -20,7 +20,7 @@ import (
 func TestRoomOperationsAreNotKept(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := server.NewProxy(t)
-	a := newNode(t, newBroker(t, proxy.Addr, &redisbroker.Options{RequestTimeout: 300 * time.Millisecond}))
+	a := newNode(t, newBroker(t, proxy.Addr, &redisbroker.Options{RequestTimeout: 3 * time.Second}))
 	b := newNode(t, newBroker(t, server.Addr, nil))
 	connect(t, a)
 	client := connect(t, b)

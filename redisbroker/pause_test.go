@@ -25,7 +25,7 @@ func TestShutdownWhileRedisIsPaused(t *testing.T) {
 	connect(t, r)
 	server.Pause()
 	defer server.Resume()
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
 	assert.ErrorIs(t, r.Shutdown(ctx), context.DeadlineExceeded)

@@ -33,6 +33,9 @@ func newBroker(t *testing.T, addr string, opts *redisbroker.Options) *redisbroke
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opts.RequestTimeout == 0 {
+		opts.RequestTimeout = patient
+	}
 	b, err := redisbroker.New(optionFor(addr), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { b.Close() })
@@ -171,6 +174,7 @@ func TestANodeStartsWithoutRedis(t *testing.T) {
 	require.NoError(t, <-states)
 	other := newNode(t, newBroker(t, server.Addr, nil))
 	connect(t, other)
+	eventually(t, func() bool { members, err := other.Find(t.Context()); return err == nil && len(members) == 2 })
 	require.NoError(t, other.Emit("there"))
 	client.Expect("there", nil)
 }

@@ -128,7 +128,7 @@ func TestRequestsOfNodeAreAnswered(t *testing.T) {
 	ask := func(event string) string { // {uid:"u",requestId:"q7",type:7,packet:{type:2,data:[event,1],nsp:"/"},opts:{…}}
 		return unhex(t, "85a3756964a175a9726571756573744964a27137a47479706507a67061636b657483a47479706502a46461746192"+
 			hex.EncodeToString(append([]byte{0xa0 | byte(len(event))}, event...))+"01a36e7370a12f"+
-			"a46f70747383a5726f6f6d7390a665786365707490a5666c61677381a774696d656f7574cd03e8")
+			"a46f70747383a5726f6f6d7390a665786365707490a5666c61677381a774696d656f7574cdea60")
 	}
 	w.say(requests, ask("double"))
 	w.expect(`{"type":8,"requestId":"q7","clientCount":1}`, id)
@@ -211,7 +211,7 @@ func TestTwoClustersOnOneRedis(t *testing.T) {
 // and they return what they have found.
 func TestPartialAnswers(t *testing.T) {
 	addr := redistest.Start(t).Addr
-	a := newNode(t, newBroker(t, addr, &redisbroker.Options{RequestTimeout: 500 * time.Millisecond}))
+	a := newNode(t, newBroker(t, addr, &redisbroker.Options{RequestTimeout: 5 * time.Second}))
 	b := newNode(t, newBroker(t, addr, nil))
 	connect(t, a)
 	connect(t, b)
@@ -261,7 +261,7 @@ func TestNumbersAreNames(t *testing.T) {
 // Requests that clients never answer cost a bounded amount, and block nothing else.
 func TestAFloodOfQuestions(t *testing.T) {
 	addr := redistest.Start(t).Addr
-	broker := newBroker(t, addr, nil)
+	broker := newBroker(t, addr, &redisbroker.Options{RequestTimeout: patient})
 	r := newNode(t, broker)
 	client := connect(t, r)
 	w := listen(t, addr, "socket.io-response#*")

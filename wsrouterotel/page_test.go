@@ -50,6 +50,7 @@ func TestPage(t *testing.T) {
 	require.Len(t, page.Told, 2)
 	require.NoError(t, shop.Shutdown(t.Context()))
 	require.NoError(t, toStock.Close())
+	require.NoError(t, stock.Shutdown(t.Context()))
 	for _, telemetry := range b.services {
 		require.NoError(t, telemetry.Flush(t.Context()))
 	}

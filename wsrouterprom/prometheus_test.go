@@ -28,7 +28,7 @@ type scraped struct {
 }
 
 func scrape(t *testing.T, rules ...string) *scraped {
-	r := observe(t, wsrouter.Options{Recovery: &wsrouter.Recovery{Window: time.Minute}}, nil)
+	r := observe(t, wsrouter.Options{PingInterval: time.Hour, Recovery: &wsrouter.Recovery{Window: time.Minute}}, nil)
 	r.On("hello", func(c *wsrouter.Context) error { return c.Conn().Call(c.Context(), "you?", nil, nil) })
 	r.On("fail", func(*wsrouter.Context) error { return errors.New("disk full") })
 	r.On("panic", func(*wsrouter.Context) error { panic("oops") })
@@ -53,7 +53,7 @@ func scrape(t *testing.T, rules ...string) *scraped {
 
 // dial returns a client that has been let in.
 func (s *scraped) dial(t *testing.T, path string) *wsrouter.Client {
-	answers := wsrouter.New(nil)
+	answers := wsrouter.New(&wsrouter.Options{PingInterval: time.Hour}) // no pings among the bytes
 	answers.On("you?", func(*wsrouter.Context) error { return nil })
 	client, err := wsrouter.Dial(t.Context(), s.url+path, &wsrouter.DialOptions{Router: answers})
 	require.NoError(t, err)

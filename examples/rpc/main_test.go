@@ -187,7 +187,7 @@ type process struct {
 
 func start(t *testing.T, program string, args ...string) *process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // kills the process, which ends its output
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // kills the process, which ends its output
 	t.Cleanup(cancel)
 	r, w, err := os.Pipe()
 	require.NoError(t, err)

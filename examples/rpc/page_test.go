@@ -206,7 +206,7 @@ func TestOneTrace(t *testing.T) {
 	worker := start(t, program, "-otlp", server.URL, "-serve", "127.0.0.1:0")
 	asker := start(t, program, "-otlp", server.URL, "-page", "127.0.0.1:0", worker.expect("listening on "))
 	url := asker.expect("open ")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	var stderr bytes.Buffer
 	drive := exec.CommandContext(ctx, "node", "testdata/drive.mjs", url)

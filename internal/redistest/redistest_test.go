@@ -20,8 +20,9 @@ func TestMain(m *testing.M) { leak.Main(m) }
 // ping sends PING to a server and returns its answer, or "" if there is none in
 // time.
 func ping(t *testing.T, conn net.Conn, patience time.Duration) string {
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Time{})
 	conn.Write([]byte("PING\r\n"))
+	conn.SetReadDeadline(time.Now().Add(patience))
 	line, _ := bufio.NewReader(conn).ReadString('\n')
 	return line
 }

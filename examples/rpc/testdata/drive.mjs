@@ -10,7 +10,7 @@ const [url, screenshot] = process.argv.slice(2);
 const args = ["--disable-background-networking", "--disable-component-update", "--disable-sync",
   "--disable-quic", "--disable-gpu", "--no-first-run"];
 const patience = 60_000; // ms
-const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args, timeout: patience });
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args, timeout: 3 * patience });
 try {
   const tab = await browser.newPage({ viewport: { width: 900, height: 640 } });
   tab.setDefaultTimeout(patience);

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -115,7 +116,7 @@ func against(t *testing.T, serve func(context.Context, *websocket.Conn), command
 	to := listen(t, serve)
 	var in, out bytes.Buffer
 	for _, cmd := range commands {
-		cmd.Port, cmd.PID, cmd.Dialect, cmd.For = to.Port, to.PID, to.Dialect, to.For
+		cmd.Port, cmd.PID, cmd.Dialect, cmd.For = to.Port, to.PID, to.Dialect, cmp.Or(cmd.For, to.For)
 		require.NoError(t, json.NewEncoder(&in).Encode(cmd))
 	}
 	require.NoError(t, Run(&in, &out))
@@ -224,7 +225,7 @@ func TestHoldAndDrain(t *testing.T) {
 	cmd.Conns = 3
 	require.Equal(t, 3, do("connect").Messages)
 	close(connected)
-	cmd.For = time.Second
+	cmd.For = 5 * time.Second
 	pings := do("hold")
 	require.Equal(t, 9, pings.Messages)
 	require.Equal(t, 3, pings.Least)
@@ -238,6 +239,6 @@ func TestHoldAndDrain(t *testing.T) {
 
 // TestHoldLoses finds a connection that ends while it is held.
 func TestHoldLoses(t *testing.T) {
-	replies := against(t, func(context.Context, *websocket.Conn) {}, Command{Op: "connect", Conns: 1}, Command{Op: "hold"})
+	replies := against(t, func(context.Context, *websocket.Conn) {}, Command{Op: "connect", Conns: 1}, Command{Op: "hold", For: 20 * time.Second})
 	require.Contains(t, replies[1].Error, "hung up")
 }

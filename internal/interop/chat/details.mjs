@@ -72,12 +72,14 @@ export const steps = {
     await say(other, "So am I");
     const both = [`Bob ${tagOfOne}`, `Bob ${tagOfOther}`];
     await until("tags", same(both, () => whoSaid(ada)));
-    await until("tags among people", async () => both.every((name) => ada.locator("#people li", { hasText: name }).isVisible()));
+    const shown = (name) => ada.locator("#people li", { hasText: name }).isVisible();
+    await until("tags among people", async () => (await Promise.all(both.map(shown))).every(Boolean));
     assert.match((await noticed(ada)).at(-1), new RegExp(`^Bob ${tagOfOther} is here$`));
     assert.equal(await ada.locator("#people .who .tag").count(), 2);
     assert.equal(await other.locator("#people li", { hasText: "(you)" }).count(), 1);
     await other.locator("#text").pressSequentially("Hm");
-    for (const page of [ada, one]) await until("typing", same(`Bob ${tagOfOther} is typing`, () => page.locator("#typing-text").innerText()));
+    const typing = (page) => until("typing", same(`Bob ${tagOfOther} is typing`, () => page.locator("#typing-text").innerText()));
+    await Promise.all([ada, one].map(typing)); // for it does not stay
     const hues = await ada.locator("#people .avatar").evaluateAll((all) => all.map((one) => one.style.getPropertyValue("--hue")));
     assert.equal(new Set(hues).size, 3, `colours: ${hues}`);
     await shot(ada, "twins-desktop-light", "light");
@@ -100,11 +102,11 @@ export const steps = {
     await until("notice", async () => (await noticed(ada)).at(-1) === "נועה (1) is here");
     await noa.locator("#text").pressSequentially("ש");
     await until("typing", same("נועה (1) is typing", () => ada.locator("#typing-text").innerText()));
-    await shot(ada, "right-to-left-desktop-light", "light");
-    for (const [where, after] of [[`${visible} .notice`, "is here"], ["#typing-text", "is typing"]]) {
+    for (const [where, after] of [["#typing-text", "is typing"], [`${visible} .notice`, "is here"]]) { // who types stops soon
       const [name, rest] = await ada.locator(where).last().evaluate(sides, after);
       assert.ok(name.right <= rest.left + 1, `${where}: the name ends at ${name.right}, what it does begins at ${rest.left}`);
     }
+    await shot(ada, "right-to-left-desktop-light", "light");
     const { name, avatar } = await ada.locator("#people li", { hasText: "נועה" }).evaluate((item) => {
       const box = (css) => item.querySelector(css).getBoundingClientRect();
       return { name: box("bdi").left, avatar: box(".avatar").right };
@@ -164,10 +166,10 @@ export const steps = {
     const stops = ada.getByRole("button", { name: "Stop", exact: true });
     const answers = ada.locator(`${visible} .message:not(.mine) .text`);
     await until("both", async () => await stops.count() === 2 && (await answers.nth(1).textContent()).split(" ").length > 5);
-    await shot(ada, "escape-desktop-light", "light");
     assert.ok(await ada.getByText("Esc stops the robot.").isVisible());
-    await ada.keyboard.press("Escape");
+    await ada.keyboard.press("Escape"); // before a story ends
     await until("silence", same(["Stopped", "Stopped"], () => ada.locator(`${visible} .remark`).allTextContents()));
+    await shot(ada, "escape-desktop-light", "light");
     assert.equal(await stops.count(), 0);
     await ada.getByRole("button", { name: "Lobby", exact: true }).press("Enter");
     assert.equal(await ada.getByText("Esc stops the robot.").isVisible(), false);
@@ -190,7 +192,7 @@ export const steps = {
     await until("alone", same(["Eve"], () => people(eve)));
     away = true;
     await eve.context().setOffline(true);
-    await eve.waitForFunction(() => document.getElementById("state").textContent === "Offline", null, { timeout: 1_000 });
+    await eve.waitForFunction(() => document.getElementById("state").textContent === "Offline", null, { timeout: 10_000 }); // no ping would show it that soon
     await shot(eve, "offline-desktop-light", "light");
     await say(eve, "Is there light?");
     away = false;

@@ -198,7 +198,7 @@ export const openings = [
   }],
 
   ["online", "asks at once whether the line is dead", (stage) => withNetwork(async ({ online }) => {
-    const peer = stage.dial(`ws://${stage.env.line}/own`, { pingInterval: anHour, pongTimeout: 500, reconnect: soon });
+    const peer = stage.dial(`ws://${stage.env.line}/own`, { pingInterval: anHour, pongTimeout: 5_000, reconnect: soon });
     await peer.is("connecting", "open");
     online();
     equal(await peer.frames.next(), '{"pong":1}');

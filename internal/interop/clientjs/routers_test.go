@@ -80,15 +80,18 @@ func register(router *wsrouter.Router) {
 	registerProducer(router)
 }
 
-// registerProducer streams the numbers from 1 up and counts those that it made.
+// registerProducer streams the numbers from 1 up and counts those that the newest
+// stream made; one before may not know yet that it was canceled.
 func registerProducer(router *wsrouter.Router) {
-	var produced atomic.Int64
+	var newest atomic.Pointer[atomic.Int64]
+	newest.Store(new(atomic.Int64))
 	router.On("produce", func(c *wsrouter.Context) error {
-		produced.Store(0)
+		produced := new(atomic.Int64)
+		newest.Store(produced)
 		return wsrouter.StreamSeq(c, func(yield func(int64, error) bool) {
 			for yield(produced.Add(1), nil) {
 			}
 		})
 	})
-	router.On("produced", func(c *wsrouter.Context) error { return c.Reply(produced.Load()) })
+	router.On("produced", func(c *wsrouter.Context) error { return c.Reply(newest.Load().Load()) })
 }
