@@ -238,7 +238,7 @@ func TestSlowRedis(t *testing.T) {
 			late++
 		}
 	}
-	assert.Less(t, late, 10, "the emitter does not wait for Redis, but sometimes for a processor")
+	assert.LessOrEqual(t, late, 2, "the emitter does not wait for Redis, but perhaps for a processor")
 	for i := range 100 {
 		p.expect(fmt.Sprint("e", i), "probe")
 	}

@@ -28,9 +28,10 @@ func (p *Pool[O]) Held(accounts []*Account[O]) (all, out int) {
 	defer p.merging.Unlock()
 	counted := make(map[*Account[O]]bool) // of the heirs
 	for _, a := range accounts {
-		if a = a.current(); a.inherits && counted[a] {
+		if a = a.current(); counted[a] {
 			continue
-		} else if a.inherits {
+		}
+		if a.inherits {
 			counted[a] = true
 		}
 		m, n := a.Held()
@@ -127,24 +128,23 @@ func (a *Account[O]) Leave() {
 
 // Merge makes another account of the pool hold all that this one holds and will
 // hold: what a client has on one link it then has on the next. Reading of the other
-// must not be paused. Merge does nothing and reports false if this account has left
+// must not be paused. Merge does nothing if this account has left
 // the pool or has been merged, if the two are one already, or if the other is not
 // in the pool.
-func (a *Account[O]) Merge(into *Account[O]) bool {
+func (a *Account[O]) Merge(into *Account[O]) {
 	a.pool.merging.Lock()
 	defer a.pool.merging.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	heir := into.current()
 	if a.gone.Load() || a.heir.Load() != nil || heir == a || heir.users == 0 {
-		return false
+		return
 	}
 	heir.users += a.users
 	heir.inherits = true
 	a.heir.Store(into)
 	a.settle()
 	into.reconsider(a.open)
-	return true
 }
 
 // Heir returns the owner of the account that this one was merged into, or the zero

@@ -152,8 +152,10 @@ func TestDialFails(t *testing.T) {
 		url, client := hostile(t, false, serve)
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
+		begin := time.Now()
 		_, _, err := socket.Dial(ctx, url, client, nil, options())
-		return err // if it comes at all: the servers would wait forever
+		require.Less(t, time.Since(begin), limit+30*time.Second, "the servers would wait forever")
+		return err
 	}
 	silent := func(_ *http.Request, conn net.Conn) { io.Copy(io.Discard, conn) }
 	require.ErrorIs(t, failing(200*time.Millisecond, silent), context.DeadlineExceeded)

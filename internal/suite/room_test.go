@@ -339,12 +339,14 @@ func TestMembershipUnderChurn(t *testing.T) {
 	wg.Wait()
 	close(stop)
 	churn.Wait()
+	require.NoError(t, router.To("stayers").Emit("over"))
 	require.NoError(t, router.To("stayers").Emit("end"))
 	ends.Wait() // after everything else
 	for i, client := range stayers {
 		for n := range messages {
 			client.Expect("n", []int{i, n})
 		}
+		client.Expect("over", nil)
 	}
 	for _, c := range conns {
 		c.Leave(c.Rooms()...)
