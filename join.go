@@ -419,6 +419,7 @@ func (c *Conn) resumeLocked(l *link, want adapter.Recovery) (bytes int, wake, ok
 	freed, _ := s.tail.Acknowledge(want.Received)
 	c.link.bytes.Tail(-freed)
 	c.session.stay(c)
+	c.link.bytes.Pass(l.bytes, s.tail.Bytes(), len(c.auth)+c.data)
 	c.phase, c.link = connLive, l
 	s.resumed++
 	return bytes, wake, true
@@ -430,7 +431,7 @@ func (l *link) passOn(c *Conn, next *link) {
 	if l == next {
 		return
 	}
-	l.bytes.Merge(next.bytes)
+	next.resume(l.bytes.Merge(next.bytes))
 	switch empty := l.detach(c); {
 	case empty:
 		l.close(&CloseError{Code: CloseResumed, Reason: "resumed elsewhere", Cause: CauseLocal})

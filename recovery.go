@@ -425,7 +425,7 @@ func (l *link) park() {
 // leave removes a link from the tree.
 func (l *link) leave() {
 	l.bytes.Leave()
-	if l.bytes.Heir() != nil { // which has its own request
+	if l.bytes.Merged() { // which has its own request
 		l.bytes.Keep(-l.request.Held())
 	}
 	l.app.sessions.Remove(l)

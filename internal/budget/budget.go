@@ -72,7 +72,7 @@ const (
 // limit.
 type Account[O any] struct {
 	pool  *Pool[O]
-	owner O
+	owner O     // guarded by Pool.merging
 	limit int64 // of what waits
 	large int64 // a quarter of what handlers that have yielded may hold
 
@@ -120,38 +120,56 @@ func (a *Account[O]) Leave() {
 	if a.gone.Swap(true) {
 		return
 	}
+	var nobody O
+	a.owner = nobody // for accounts that were merged into this one keep it
 	a = a.current()
 	if a.users--; a.users == 0 {
 		a.pool.held.Add(-(a.held.Add(left) - left))
 	}
 }
 
-// Merge makes another account of the pool hold all that this one holds and will
-// hold: what a client has on one link it then has on the next. Reading of the other
-// must not be paused. Merge does nothing if this account has left
-// the pool or has been merged, if the two are one already, or if the other is not
-// in the pool.
-func (a *Account[O]) Merge(into *Account[O]) {
+// Merge makes another account of the pool hold all that this one holds and will hold:
+// what a client has on one link it then has on the next. It reports whether reading of
+// the other must be resumed. Merge does nothing if this account has left the pool or
+// has been merged, if the two are one already, or if the other is not in the pool.
+func (a *Account[O]) Merge(into *Account[O]) (resume bool) {
 	a.pool.merging.Lock()
 	defer a.pool.merging.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	heir := into.current()
 	if a.gone.Load() || a.heir.Load() != nil || heir == a || heir.users == 0 {
-		return
+		return false
 	}
 	heir.users += a.users
 	heir.inherits = true
 	a.heir.Store(into)
 	a.settle()
-	into.reconsider(a.open)
+	return into.reconsider(a.open)
 }
 
-// Heir returns the owner of the account that this one was merged into, or the zero
-// value of its type if there is none.
+// Pass moves what one of several connections has to the account of its next link: bytes
+// for a client that may resume, see Tail, and bytes that are kept, see Keep. After a
+// Merge of the two it changes nothing.
+func (a *Account[O]) Pass(next *Account[O], tail, kept int) {
+	a.Tail(-tail)
+	a.Keep(-kept)
+	next.Tail(tail)
+	next.Keep(kept)
+}
+
+// Merged reports whether this account was merged into another.
+func (a *Account[O]) Merged() bool { return a.heir.Load() != nil }
+
+// Heir returns the owner of the next account that this one was merged into and that has
+// not left, or the zero value of its type if there is none.
 func (a *Account[O]) Heir() (owner O) {
-	if heir := a.heir.Load(); heir != nil {
-		owner = heir.owner
+	a.pool.merging.Lock()
+	defer a.pool.merging.Unlock()
+	for heir := a.heir.Load(); heir != nil; heir = heir.heir.Load() {
+		if !heir.gone.Load() {
+			return heir.owner
+		}
 	}
 	return owner
 }

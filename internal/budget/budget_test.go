@@ -157,6 +157,53 @@ func TestMerge(t *testing.T) {
 	require.False(t, pool.Over())
 }
 
+// TestHeirs: who has left is no heir any more, and what it was is let go of.
+func TestHeirs(t *testing.T) {
+	pool, a := newAccount()
+	b, c := pool.NewAccount("second", limit, large), pool.NewAccount("third", limit, large)
+	require.False(t, a.Merged())
+	a.Merge(b)
+	b.Merge(c)
+	require.True(t, a.Merged())
+	require.Equal(t, "second", a.Heir())
+	b.Leave()
+	require.Equal(t, "third", a.Heir())
+	c.Leave()
+	require.Empty(t, a.Heir())
+	require.True(t, a.Merged())
+}
+
+// TestMergeResumes: a reader that is paused when it inherits an open call is resumed.
+func TestMergeResumes(t *testing.T) {
+	pool, a := newAccount()
+	b := pool.NewAccount("", limit, large)
+	a.Open(1)
+	require.Equal(t, budget.Pause, b.Wait(2000))
+	require.True(t, a.Merge(b))
+	require.False(t, b.Paused())
+}
+
+// TestPass: of a link with two connections each may go on to another link. What the
+// second has is not left with the first, whichever of them ends.
+func TestPass(t *testing.T) {
+	pool, one := newAccount()
+	two, three := pool.NewAccount("", limit, large), pool.NewAccount("", limit, large)
+	one.Tail(1000)
+	one.Keep(10 << 10)
+	one.Merge(two)
+	one.Pass(three, 1000, 10<<10)
+	one.Merge(three)
+	one.Leave()
+	require.Equal(t, 1000+2<<10, all(three))
+	require.Zero(t, all(two))
+	three.Tail(-1000)
+	two.Leave()
+	three.Keep(-10 << 10)
+	require.Zero(t, all(three))
+	three.Tail(1)
+	require.True(t, pool.Over())
+}
+
 // TestMergeRace: whatever is counted while accounts merge, and one leaves, is let go
 // of in the end, and a reader that was paused is resumed.
 func TestMergeRace(t *testing.T) {

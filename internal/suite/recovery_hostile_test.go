@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -290,4 +291,34 @@ func TestUnguardedResume(t *testing.T) {
 			router.Connect(t.Context(), nil)
 		})
 	}
+}
+
+// TestOldLinksAreLetGoOf: whoever comes back again and again, while one handler runs,
+// leaves nothing of its old links behind.
+func TestOldLinksAreLetGoOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		router := newResuming(wsrouter.Options{})
+		release := make(chan struct{})
+		router.On("x", func(*wsrouter.Context) error { <-release; return nil })
+		s := router.raw(t, `{"session":""}`)
+		secret := s.opens()
+		s.send(`{"event":"x"}`)
+		synctest.Wait()
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		const times = 1000
+		for range times {
+			s = router.raw(t, comeBack(secret, 0))
+			s.reads(resumed(secret, 1))
+			synctest.Wait()
+		}
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		require.Less(t, (int64(after.HeapAlloc)-int64(before.HeapAlloc))/times, int64(1000))
+		close(release)
+		require.NoError(t, router.Shutdown(t.Context()))
+		requireNothingHeld(t, router.Router)
+	})
 }

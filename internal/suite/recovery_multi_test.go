@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -133,6 +134,63 @@ func TestSplitLinksAreCounted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSplitLinksGiveNoCredit: a client whose namespaces come back on two links, and that
+// acknowledges on one what was charged to the other, lowers nobody's MaxBuffered.
+func TestSplitLinksGiveNoCredit(t *testing.T) {
+	for name, tail := range map[string]int{"nothing sent": 0, "much sent": 300 << 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				router := newManyfold(wsrouter.Options{MaxBuffered: 1 << 20})
+				other := router.Namespace("/other")
+				var conns []*wsrouter.Conn
+				for range 10 {
+					conns = append(conns, router.split(t, other, tail))
+				}
+				for _, c := range conns {
+					c.SetData(strings.Repeat("x", 500<<10))
+				}
+				synctest.Wait()
+				require.Equal(t, 2, other.Stats().Connections, "of 10, for two half megabytes may be held")
+				require.NoError(t, router.Shutdown(t.Context()))
+				requireNothingHeld(t, router.Router)
+			})
+		})
+	}
+}
+
+// split lets a client come back to two namespaces on two links, of which the first ends,
+// and acknowledge what was sent to it in the other namespace.
+func (r *resuming) split(t *testing.T, other *wsrouter.Router, sent int) (kept *wsrouter.Conn) {
+	before := slices.Collect(other.Conns())
+	f := tells{new(lastSecret)}
+	old := r.manyfold(t)
+	old.recover(t, other, f, "")
+	secret := f.secret()
+	for c := range other.Conns() {
+		if !slices.Contains(before, c) {
+			kept = c
+		}
+	}
+	old.recover(t, r.Router, f, "")
+	if sent > 0 {
+		require.NoError(t, kept.Emit("x", strings.Repeat("x", sent)))
+		synctest.Wait()
+	}
+	old.Abort()
+	synctest.Wait()
+	first := r.manyfold(t)
+	first.recover(t, r.Router, f, f.secret())
+	conn := r.manyfold(t).recover(t, other, f, secret)
+	synctest.Wait()
+	if sent > 0 {
+		require.True(t, conn.(adapter.Recoverable).Acknowledge(1))
+	}
+	first.link.Close(adapter.End{Code: 1000, Cause: adapter.CausePeer})
+	time.Sleep(time.Second)
+	synctest.Wait()
+	return kept
 }
 
 func (r *resuming) others(ns *wsrouter.Router) (conn *wsrouter.Conn) {
